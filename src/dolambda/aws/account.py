@@ -1,0 +1,134 @@
+"""Who we are on AWS. On entry: credentials as users have them; on leaving: boto3 clients, and AWS's errors as ours.
+
+boto3 is imported on first use only. It serves for credentials and the control plane; the hot path is in objects.py.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from dolambda.errors import AccessDeniedError, AwsError, ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dolambda.settings import Settings
+
+_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled"}
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+_UNKNOWN = {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken"}
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Keys given by hand, or a boto3 session; by default neither, and boto3 looks where it always looks."""
+
+    key: str | None = field(default=None, repr=False)
+    secret: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    session: Any = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Check that what was given is whole."""
+        if bool(self.key) != bool(self.secret):
+            given, missing = ("key", "secret") if self.key else ("secret", "key")
+            msg = f"{given}= was given without {missing}="
+            raise ConfigurationError(msg, mend="Give both, or neither to use the credentials of `aws configure`.")
+
+
+class Account:
+    """An AWS account and region, as seen with some credentials."""
+
+    def __init__(self, session: Any, region: str, endpoint_url: str | None) -> None:  # noqa: ANN401 - boto3 has no types
+        """Use `Account.from_settings`."""
+        self.session = session
+        self.region = region
+        self.endpoint_url = endpoint_url
+        self._clients: dict[str, Any] = {}
+
+    @classmethod
+    def from_settings(cls, settings: Settings, credentials: Credentials | None = None) -> Account:
+        """Find credentials and region; nothing is sent. Raises `ConfigurationError`."""
+        import boto3  # noqa: PLC0415 - 0.4 s, not paid by who only imports dolambda
+        from botocore.exceptions import ProfileNotFound  # noqa: PLC0415 - as above
+
+        credentials = credentials or Credentials()
+        try:
+            session = credentials.session or boto3.Session(
+                aws_access_key_id=credentials.key,
+                aws_secret_access_key=credentials.secret,
+                aws_session_token=credentials.token,
+                region_name=settings.region,
+                profile_name=settings.profile,
+            )
+        except ProfileNotFound as error:
+            raise ConfigurationError(str(error), mend="`aws configure list-profiles` shows the ones there are.") from error
+        region = settings.region or session.region_name
+        if not region:
+            msg = "no AWS region is set"
+            raise ConfigurationError(msg, mend="Give region=, or set AWS_DEFAULT_REGION, or run `aws configure`.")
+        return cls(session, region, settings.endpoint_url)
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether boto3 finds any."""
+        return self.session.get_credentials() is not None
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 has no types
+        """Give the boto3 client of a service, made once."""
+        if service not in self._clients:
+            from botocore.config import Config  # noqa: PLC0415 - slow, as boto3
+
+            config = Config(
+                retries={"mode": "standard", "max_attempts": 5},
+                connect_timeout=10,
+                read_timeout=60,
+                s3={"addressing_style": "path"} if self.endpoint_url else {},
+            )
+            self._clients[service] = self.session.client(
+                service, region_name=self.region, endpoint_url=self.endpoint_url, config=config
+            )
+        return self._clients[service]
+
+    @cached_property
+    def number(self) -> str:
+        """The account's twelve digits."""
+        with translated():
+            return str(self.client("sts").get_caller_identity()["Account"])
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Make the errors that AWS and boto3 raise inside ours, each with what to do about it."""
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError  # noqa: PLC0415 - slow, as boto3
+
+    try:
+        yield
+    except NoCredentialsError as error:
+        msg = "no AWS credentials were found"
+        raise ConfigurationError(
+            msg, mend="Run `aws configure`, give profile= or key= and secret=; or run without AWS: dolambda.register('local')."
+        ) from error
+    except ClientError as error:
+        raise _ours(error) from error
+    except BotoCoreError as error:
+        raise AwsError(str(error), mend="Is the network up, and are region= and endpoint_url= right?") from error
+
+
+def error_code(error: Exception) -> str:
+    """AWS's own name for an error that boto3 raised."""
+    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+
+
+def _ours(error: Any) -> AwsError | ConfigurationError:  # noqa: ANN401 - boto3 has no types
+    code, text = error_code(error), str(error)
+    if code in _DENIED:
+        return AccessDeniedError(text, mend="The credentials in use lack that permission; docs/permissions.md lists the ones needed.")
+    if code in _EXPIRED:
+        return ConfigurationError(text, mend="The credentials have expired: log in again (`aws sso login`) or get a new token.")
+    if code in _UNKNOWN:
+        return ConfigurationError(text, mend="AWS does not know these credentials: check key=, secret= and token=, or the profile.")
+    return AwsError(text, mend="AWS refused the request for that reason.")

@@ -1,0 +1,40 @@
+"""Count AWS requests by action. On entry: one action at a time, from any thread. On leaving: totals, for the bill."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Calls:
+    """Totals by action, in IAM's spelling ("s3:PutObject")."""
+
+    def __init__(self) -> None:
+        """Start at nought."""
+        self._lock = threading.Lock()
+        self._totals: Counter[str] = Counter()
+
+    def add(self, action: str, times: int = 1) -> None:
+        """Count a request."""
+        with self._lock:
+            self._totals[action] += times
+
+    def merge(self, totals: Mapping[str, int]) -> None:
+        """Count what another place has counted."""
+        with self._lock:
+            self._totals.update(totals)
+
+    def take(self) -> dict[str, int]:
+        """Give the totals and start again at nought."""
+        with self._lock:
+            totals, self._totals = self._totals, Counter()
+        return dict(totals)
+
+    def totals(self) -> dict[str, int]:
+        """Give the totals."""
+        with self._lock:
+            return dict(self._totals)

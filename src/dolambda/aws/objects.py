@@ -1,0 +1,114 @@
+"""The client's objects on S3. On entry: keys and bytes; on leaving: bytes, in one bucket, each request counted.
+
+obstore's synchronous calls release the GIL and cost 52 to 68 us a small object where boto3 costs 1,850; its retries
+(with back-off, of 5xx and broken connections) make a put safe to repeat. Call from a few threads.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import obstore
+from obstore.auth.boto3 import Boto3CredentialProvider
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
+from obstore.store import S3Store
+
+from dolambda.aws.calls import Calls
+from dolambda.errors import AccessDeniedError, AwsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from dolambda.aws.account import Account
+
+_DELETE_AT_ONCE = 1000  # DeleteObjects takes no more
+
+
+class Bucket:
+    """One bucket, by an account's credentials, which refresh by themselves while a run goes on."""
+
+    def __init__(self, store: Any, name: str, calls: Calls) -> None:  # noqa: ANN401 - any of obstore's stores
+        """Use `Bucket.from_account`."""
+        self._store = store
+        self.name = name
+        self.calls = calls
+
+    @classmethod
+    def from_account(cls, account: Account, name: str) -> Bucket:
+        """Open a bucket; nothing is sent."""
+        options: dict[str, Any] = {"timeout": timedelta(seconds=120), "connect_timeout": timedelta(seconds=10)}
+        where: dict[str, Any] = {}
+        if account.endpoint_url:
+            options["allow_http"] = account.endpoint_url.startswith("http:")
+            where["endpoint"] = account.endpoint_url
+        store = S3Store(
+            name,
+            region=account.region,
+            client_options=options,
+            retry_config={
+                "max_retries": 10,
+                "retry_timeout": timedelta(minutes=3),
+                "backoff": {"init_backoff": timedelta(milliseconds=50), "max_backoff": timedelta(seconds=5), "base": 2},
+            },
+            credential_provider=Boto3CredentialProvider(account.session),
+            **where,
+        )
+        return cls(store, name, Calls())
+
+    def put(self, key: str, data: bytes | memoryview) -> None:
+        """Write an object, over one that may be there."""
+        self._ask("s3:PutObject", key, lambda: obstore.put(self._store, key, data, use_multipart=False))
+
+    def put_new(self, key: str, data: bytes | memoryview) -> bool:
+        """Write an object unless there is one; tell whether it was written."""
+        try:
+            self._ask("s3:PutObject", key, lambda: obstore.put(self._store, key, data, mode="create", use_multipart=False))
+        except AlreadyExistsError:
+            return False
+        return True
+
+    def get(self, key: str) -> bytes:
+        """Read an object. Raises FileNotFoundError."""
+        return bytes(self._ask("s3:GetObject", key, lambda: obstore.get(self._store, key).bytes()))
+
+    def exists(self, key: str) -> bool:
+        """Tell whether there is an object."""
+        try:
+            self._ask("s3:HeadObject", key, lambda: obstore.head(self._store, key))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def list(self, prefix: str, after: str | None = None) -> list[str]:
+        """Keys that begin with ``prefix`` and come after ``after``, in order; one request for each thousand."""
+        found: list[str] = []
+        for page in self._ask("s3:ListBucket", prefix, lambda: obstore.list(self._store, prefix=prefix, offset=after)):
+            found += [entry["path"] for entry in page]
+            if len(found) % _DELETE_AT_ONCE == 0:
+                self.calls.add("s3:ListBucket")
+        return found
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects, a thousand a request; ones that are not there do no harm."""
+        for at in range(0, len(keys), _DELETE_AT_ONCE):
+            some = list(keys[at : at + _DELETE_AT_ONCE])
+            self._ask("s3:DeleteObjects", some[0], lambda some=some: obstore.delete(self._store, some))  # type: ignore[misc]
+
+    def _ask(self, action: str, key: str, request: Callable[[], Any]) -> Any:  # noqa: ANN401 - what the request gives
+        self.calls.add(action)
+        try:
+            return request()
+        except (AlreadyExistsError, FileNotFoundError):
+            raise
+        except (PermissionDeniedError, UnauthenticatedError) as error:
+            msg = f"{action} on s3://{self.name}/{key} was denied"
+            raise AccessDeniedError(msg, mend="The credentials in use lack it, or have expired; docs/permissions.md lists all.") from error
+        except BaseError as error:
+            msg = f"{action} on s3://{self.name}/{key} failed: {str(error).splitlines()[0][:300]}"
+            raise AwsError(msg, mend="It was retried for up to 3 minutes. Is the network up, and the bucket still there?") from error

@@ -1,0 +1,47 @@
+"""Zips that are the same, byte for byte, whenever and wherever they are made. On entry: names and content; on leaving: a zip.
+
+Entries are sorted and carry no time and no owner, so that unchanged content has an unchanged digest and nothing is uploaded
+twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_WHEN = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
+
+
+def make_zip(entries: Mapping[str, bytes | Path], *, compress: bool = True) -> bytes:
+    """Zip contents, or files, under their names."""
+    with io.BytesIO() as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED, compresslevel=6) as archive:
+            for name in sorted(entries):
+                content = entries[name]
+                executable = isinstance(content, Path) and content.stat().st_mode & 0o100
+                info = zipfile.ZipInfo(name, _WHEN)
+                info.create_system = 3  # Unix, whatever this is
+                info.external_attr = (0o100755 if executable else 0o100644) << 16
+                info.compress_type = archive.compression
+                archive.writestr(info, content.read_bytes() if isinstance(content, Path) else content)
+        return file.getvalue()
+
+
+def files_below(directory: Path, suffix: str = "") -> dict[str, bytes | Path]:
+    """All files below a directory by their relative names, caches left out."""
+    return {
+        path.relative_to(directory).as_posix(): path
+        for path in directory.rglob(f"*{suffix}")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def digest_of(content: bytes) -> str:
+    """The name that content goes by: SHA-256 in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,67 @@
+"""The user's own modules. On entry: what is imported now; on leaving: one zip of it, named by content, for sys.path there.
+
+A module is the user's own when it has a source file that is neither in the standard library nor installed (in a
+site-packages directory). What is installed belongs in a layer; ``__main__``, lambdas and closures travel by value.
+"""
+
+from __future__ import annotations
+
+import site
+import sys
+import sysconfig
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dolambda.environment.archive import files_below, make_zip
+from dolambda.errors import ConfigurationError
+from dolambda.wire.blob import Blob
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import ModuleType
+
+LIMIT = 20 << 20
+"""Bytes of own modules that travel at most; more is rarely meant (data beside the code)."""
+
+_OURS = "dolambda"
+
+
+def bundle(modules: Mapping[str, ModuleType] | None = None) -> Blob | None:
+    """Zip the user's own modules, None when there are none. Raises `ConfigurationError` when they are too large."""
+    entries: dict[str, bytes | Path] = {}
+    for name, module in list((modules or sys.modules).items()):
+        if "." not in name and name not in (_OURS, "__main__", "__mp_main__"):
+            entries |= _sources(name, module)
+    if not entries:
+        return None
+    content = make_zip(entries)
+    if len(content) > LIMIT:
+        largest = max(entries, key=lambda entry: len(_read(entries[entry])))
+        msg = f"your own modules are {len(content) / 2**20:.0f} MiB zipped, more than the {LIMIT >> 20} MiB that travel; largest is {largest}"
+        raise ConfigurationError(msg, mend="Move data out of the package, or install the package and put it in a layer.")
+    return Blob.from_bytes(content)
+
+
+def _sources(name: str, module: ModuleType) -> dict[str, bytes | Path]:
+    file = getattr(module, "__file__", None)
+    if file is None or not file.endswith(".py") or not _own(Path(file)):
+        return {}
+    path = Path(file)
+    if path.name != "__init__.py":
+        return {f"{name}.py": path} if path.stem == name else {}
+    return {f"{name}/{relative}": source for relative, source in files_below(path.parent).items() if source_like(relative)}
+
+
+def source_like(relative: str) -> bool:
+    """Whether a file of a package belongs in the bundle: sources, and what they read beside them, but no hidden files."""
+    return not any(part.startswith(".") for part in relative.split("/"))
+
+
+def _own(path: Path) -> bool:
+    resolved = path.resolve()
+    installed = {Path(place).resolve() for place in (*site.getsitepackages(), site.getusersitepackages(), *sysconfig.get_paths().values())}
+    return not any(place in resolved.parents for place in installed) and "site-packages" not in resolved.parts
+
+
+def _read(content: bytes | Path) -> bytes:
+    return content.read_bytes() if isinstance(content, Path) else content

@@ -1,0 +1,33 @@
+"""The function's own code. On leaving: a zip of dolambda's worker side and cloudpickle, pure Python, some 60 KB."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cloudpickle
+
+import dolambda
+from dolambda.environment.archive import files_below, make_zip
+
+_OURS = (
+    "__init__.py",
+    "errors.py",
+    "handler.py",
+    "aws/__init__.py",
+    "aws/calls.py",
+    "aws/signed_s3.py",
+    "transport/__init__.py",
+    "transport/base.py",
+    "transport/s3_queue.py",
+)
+_OUR_PACKAGES = ("wire", "worker")
+
+
+def worker_zip() -> bytes:
+    """Zip what handler.py imports, and no more."""
+    source, pickler = Path(dolambda.__file__).parent, Path(cloudpickle.__file__).parent
+    entries: dict[str, bytes | Path] = {f"dolambda/{name}": source / name for name in _OURS}
+    for package in _OUR_PACKAGES:
+        entries |= {f"dolambda/{package}/{name}": path for name, path in files_below(source / package, ".py").items()}
+    entries |= {f"cloudpickle/{name}": path for name, path in files_below(pickler, ".py").items()}
+    return make_zip(entries)

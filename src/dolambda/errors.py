@@ -1,0 +1,122 @@
+"""Every exception that dolambda raises, and who raises it.
+
+    DolambdaError
+     |-- ConfigurationError (ValueError)   an argument or setting is wrong; nothing was sent
+     |-- NotPicklableError (TypeError)     a task's function, argument or result cannot travel
+     |-- NotDeployedError                  there is no such stack
+     |-- AwsError                          AWS answered with an error
+     |    `-- AccessDeniedError            ... because the credentials lack a permission
+     |-- ProvisionError                    deploy or destroy could not go on
+     |-- LocalAwsError                     the emulated AWS could not be started or has gone
+     |-- EnvelopeError                     bytes that are no job or reply of ours; never unpickled
+     |    |-- SignatureError               ... not signed with this stack's key
+     |    `-- FormatError                  ... written by an incompatible dolambda
+     |-- RemoteError                       a task's exception that could not travel as itself
+     |-- TaskError                         foreach, errors="stop": the first failing task, by index
+     |-- CombineError                      foreach: the combine function raised
+     `-- LostError                         a task was sent and has no answer
+          |-- WorkerCrashedError           its process ended: exit code, or signal (out of memory, segfault)
+          |-- TaskTimedOutError (TimeoutError)   it ran past its time limit
+          |-- JobRefusedError              the worker would not run it: signature, format, Python version
+          `-- NoReplyError                 no reply came by the deadline, after every resend
+
+A task's own exception is none of these: it is raised as itself, with the remote traceback as its ``__cause__``
+(a `RemoteTraceback`). Every message says what is wrong and, after a line break, what to do.
+"""
+
+from __future__ import annotations
+
+
+class DolambdaError(Exception):
+    """Base of all errors raised by dolambda itself."""
+
+    def __init__(self, message: str, *, mend: str = "") -> None:
+        """``message`` says what is wrong and names the culprit; ``mend`` says what to do."""
+        super().__init__(f"{message}\n  {mend}" if mend else message)
+
+
+class ConfigurationError(DolambdaError, ValueError):
+    """An argument, environment variable or pyproject setting is wrong."""
+
+
+class NotPicklableError(DolambdaError, TypeError):
+    """Something that has to travel cannot be pickled."""
+
+
+class NotDeployedError(DolambdaError):
+    """There is no stack of that name in that account and region."""
+
+
+class AwsError(DolambdaError):
+    """AWS answered a request with an error."""
+
+
+class AccessDeniedError(AwsError):
+    """The credentials in use lack a permission."""
+
+
+class ProvisionError(DolambdaError):
+    """A stack could not be deployed or destroyed."""
+
+
+class LocalAwsError(DolambdaError):
+    """AWS emulated on this machine could not be started, or has gone away."""
+
+
+class EnvelopeError(DolambdaError):
+    """Bytes that should be a job or a reply are not."""
+
+
+class SignatureError(EnvelopeError):
+    """An envelope is not signed with this stack's key."""
+
+
+class FormatError(EnvelopeError):
+    """An envelope was written by an incompatible version of dolambda."""
+
+
+class RemoteError(DolambdaError):
+    """A task raised an exception that cannot be pickled or un-pickled: its type, text and traceback."""
+
+
+class TaskError(DolambdaError):
+    """A foreach task failed under ``errors="stop"``; the task's own exception is the ``__cause__``."""
+
+    index: tuple[int, ...] = ()
+
+
+class CombineError(DolambdaError):
+    """A foreach combine function raised; its exception is the ``__cause__``."""
+
+
+class LostError(DolambdaError):
+    """A task was sent and has no answer of its own."""
+
+
+class WorkerCrashedError(LostError):
+    """The process that ran the task ended."""
+
+
+class TaskTimedOutError(LostError, TimeoutError):
+    """The task ran past its time limit."""
+
+
+class JobRefusedError(LostError):
+    """The worker would not run the job."""
+
+
+class NoReplyError(LostError):
+    """No reply came by the deadline."""
+
+
+class RemoteTraceback(Exception):  # noqa: N818 - shown as a cause, never raised; concurrent.futures calls its own `_RemoteTraceback`
+    """The traceback of a task, as text: the ``__cause__`` of the exception the user sees."""
+
+    def __init__(self, text: str) -> None:
+        """``text`` is what `traceback.format_exception` gave on the worker."""
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        """Set off from the local traceback by a line of quotes, as concurrent.futures does."""
+        return f'\n"""\n{self.text}"""'

@@ -1,0 +1,68 @@
+"""The Lambda end: whose event is this? Let that transport answer.
+
+On entry: what the Lambda runtime hands over. On leaving: what became of each job it named; the answers themselves went the
+transport's way. Imports no SDK. Errors raised here are Lambda's to report: a job left unanswered is sent again.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dolambda.aws.calls import Calls
+from dolambda.aws.signed_s3 import SignedS3
+from dolambda.errors import EnvelopeError
+from dolambda.transport import s3_queue
+from dolambda.wire import keys
+from dolambda.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class LambdaContext(Protocol):
+    """What we use of the context object that Lambda passes."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until Lambda ends the invocation."""
+        ...
+
+
+class BucketBlobs:
+    """Blobs from the stack's bucket."""
+
+    def __init__(self) -> None:
+        """Connect on first use."""
+        self._s3 = SignedS3.from_environ(os.environ["DOLAMBDA_BUCKET"], Calls())
+
+    def get_blob(self, digest: str) -> bytes:
+        """See `BlobSource`."""
+        data = self._s3.get(keys.blob_key(digest))
+        if data is None:
+            msg = f"blob {digest[:12]} is not in the bucket"
+            raise EnvelopeError(msg, mend="Was it deleted while the run went on? Run again: it is uploaded anew.")
+        return data
+
+
+def handler(event: Mapping[str, Any], context: LambdaContext) -> list[str]:
+    """Lambda calls this."""
+    seconds = context.get_remaining_time_in_millis() / 1000
+    if s3_queue.recognises(event):
+        return s3_queue.answer(event, _worker(), _s3(), _key(), seconds)
+    return ["no event of dolambda's"]
+
+
+@cache
+def _key() -> bytes:
+    return bytes.fromhex(os.environ["DOLAMBDA_KEY"])
+
+
+@cache
+def _worker() -> Worker:
+    return Worker(BucketBlobs, _key())
+
+
+@cache
+def _s3() -> SignedS3:
+    return SignedS3.from_environ(os.environ["DOLAMBDA_BUCKET"], Calls())

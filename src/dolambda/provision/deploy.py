@@ -1,0 +1,86 @@
+"""Plan, deploy, destroy: all resources in order, or in the reverse.
+
+On entry: an account and settings. On leaving: the stack stands as wanted, or is gone; each change told as it is made. Both
+can be killed at any step and run again: every step looks first at what is there.
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+from dolambda.environment.layer import Platform, build_layer
+from dolambda.environment.requirements import pinned
+from dolambda.provision.bucket import Bucket
+from dolambda.provision.function import Function
+from dolambda.provision.layer import LayerVersion
+from dolambda.provision.log_group import LogGroup
+from dolambda.provision.names import Names
+from dolambda.provision.role import Role
+from dolambda.provision.trigger import Trigger
+from dolambda.wire.task import PYTHON
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dolambda.aws.account import Account
+    from dolambda.provision.plan import Change, Resource
+    from dolambda.settings import Settings
+
+_LOG_DAYS = 14
+_WORKERS = 100
+_AMAZON_LINUX = {"3.11": "manylinux_2_17"}  # on Amazon Linux 2; later Pythons run on Amazon Linux 2023
+_AMAZON_LINUX_2023 = "manylinux_2_34"
+
+
+def names_of(account: Account, settings: Settings) -> Names:
+    """Name everything of the stack; asks AWS for the account's number."""
+    return Names.of(settings.stack, account.region, account.number, settings.bucket)
+
+
+def resources(account: Account, settings: Settings, *, here: bool) -> list[Resource]:
+    """All that a stack is made of, in order. ``here``: it will run on this very machine, emulated."""
+    names, architecture = names_of(account, settings), "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+    runtime = f"python{PYTHON}"
+    wheels = None if here else f"{architecture.replace('arm64', 'aarch64')}-{_AMAZON_LINUX.get(PYTHON, _AMAZON_LINUX_2023)}"
+    built = build_layer(pinned(settings.requires), Platform(PYTHON, wheels), compress=not here)
+    layer = LayerVersion(account, names, built, runtime)
+    function = Function(
+        account,
+        names,
+        settings,
+        runtime=runtime,
+        architecture=architecture,
+        workers=settings.workers or _WORKERS,
+        layer_arn=layer.arn,
+    )
+    return [
+        LogGroup(account, names, days=_LOG_DAYS),
+        Role(account, names),
+        Bucket(account, names),
+        layer,
+        function,
+        Trigger(account, names),
+    ]
+
+
+def deploy(parts: list[Resource], tell: Callable[[Change], None] = lambda _: None) -> int:
+    """Make everything as wanted; give the number of changes made."""
+    made = 0
+    for part in parts:
+        for change in part.changes():
+            tell(change)
+            change.apply()
+            made += 1
+    return made
+
+
+def destroy(parts: list[Resource], tell: Callable[[Change], None] = lambda _: None) -> int:
+    """Remove everything that `deploy` made; give the number of changes made."""
+    made = 0
+    for part in reversed(parts):
+        for change in part.removal():
+            tell(change)
+            change.apply()
+            made += 1
+    return made

@@ -1,0 +1,180 @@
+"""The worker function. On entry: role, bucket and layer stand; on leaving: it is active and as wanted."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from dolambda.aws.account import error_code, translated
+from dolambda.environment.worker_zip import worker_zip
+from dolambda.provision.plan import Change, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dolambda.aws.account import Account
+    from dolambda.provision.names import Names
+    from dolambda.settings import Settings
+
+_HANDLER = "dolambda.handler.handler"
+_MB_PER_VCPU = 1769
+_ASYNC = {"MaximumRetryAttempts": 0}  # dispatch owns the retries: Lambda's own would run a job again unnoticed
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_EVENT_AGE = (60, 21_600)
+_PATIENCE = 120
+
+
+class Function:
+    """See `Resource`."""
+
+    def __init__(  # noqa: PLR0913 - what a function is made of
+        self,
+        account: Account,
+        names: Names,
+        settings: Settings,
+        *,
+        runtime: str,
+        architecture: str,
+        workers: int,
+        layer_arn: Callable[[], str | None],
+    ) -> None:
+        """``layer_arn`` is asked when the layer is there."""
+        self._lambda = account.client("lambda")
+        self._names = names
+        self._settings = settings
+        self._runtime = runtime
+        self._architecture = architecture
+        self._workers = workers
+        self._layer_arn = layer_arn
+        self._code = worker_zip()
+
+    def changes(self) -> list[Change]:
+        """See `Resource.changes`."""
+        title = f"function {self._names.stack}"
+        found = self._found()
+        if found is None:
+            what = f"{self._runtime}, {self._architecture}, {self._settings.memory} MB, {self._settings.timeout} s"
+            return [Change("create", title, what, self._create)]
+        changes = []
+        wanted = self._wanted(found)
+        differing = sorted(name for name, value in wanted.items() if _shown(found, name) != value)
+        if differing:
+            changes.append(Change("update", title, f"{', '.join(differing)} differ", lambda: self._configure(wanted)))
+        if found["CodeSha256"] != base64.b64encode(hashlib.sha256(self._code).digest()).decode():
+            changes.append(Change("update", title, "its code is another version's", self._put_code))
+        if not self._own_retries():
+            changes.append(Change("update", title, "Lambda's own retries off", self._put_async))
+        return changes
+
+    def removal(self) -> list[Change]:
+        """See `Resource.removal`."""
+        return [Change("remove", f"function {self._names.stack}", "with its signing key", self._remove)] if self._found() else []
+
+    def _found(self) -> dict[str, Any] | None:
+        with translated():
+            try:
+                return dict(self._lambda.get_function_configuration(FunctionName=self._names.stack))
+            except self._lambda.exceptions.ResourceNotFoundException:
+                return None
+
+    def _wanted(self, found: dict[str, Any] | None) -> dict[str, Any]:
+        """Arguments of create and update alike; the signing key is made once and then kept."""
+        kept = ((found or {}).get("Environment") or {}).get("Variables", {}).get("DOLAMBDA_KEY")
+        threads = str(max(1, -(-self._settings.memory // _MB_PER_VCPU)))
+        layer = self._layer_arn()
+        return {
+            "Runtime": self._runtime,
+            "Handler": _HANDLER,
+            "Role": self._names.role_arn,
+            "MemorySize": self._settings.memory,
+            "Timeout": self._settings.timeout,
+            "Layers": [layer] if layer else [],
+            "Environment": {
+                "Variables": {
+                    "DOLAMBDA_KEY": kept or secrets.token_hex(32),
+                    "DOLAMBDA_BUCKET": self._names.bucket,
+                    "DOLAMBDA_WORKERS": str(self._workers),
+                    "JOBLIB_MULTIPROCESSING": "0",  # no /dev/shm on Lambda: nested joblib calls run sequentially
+                    **dict.fromkeys(_THREADS, threads),
+                }
+            },
+        }
+
+    def _create(self) -> None:
+        wanted = self._wanted(None)
+
+        def created() -> bool:
+            with translated():
+                try:
+                    self._lambda.create_function(
+                        FunctionName=self._names.stack,
+                        Code={"ZipFile": self._code},
+                        Architectures=[self._architecture],
+                        Description="dolambda worker: runs the jobs put under jobs/ of its bucket",
+                        Tags=self._names.tags,
+                        **wanted,
+                    )
+                except self._lambda.exceptions.InvalidParameterValueException as error:
+                    if "assume" in str(error):  # a new role takes some seconds to be known everywhere
+                        return False
+                    raise
+            return True
+
+        wait_until(created, f"that Lambda may assume the role {self._names.role}", seconds=_PATIENCE)
+        self._settle()
+        self._put_async()
+
+    def _configure(self, wanted: dict[str, Any]) -> None:
+        with translated():
+            self._lambda.update_function_configuration(FunctionName=self._names.stack, **wanted)
+        self._settle()
+
+    def _put_code(self) -> None:
+        with translated():
+            self._lambda.update_function_code(
+                FunctionName=self._names.stack, ZipFile=self._code, Architectures=[self._architecture]
+            )
+        self._settle()
+
+    def _own_retries(self) -> bool:
+        with translated():
+            try:
+                found = self._lambda.get_function_event_invoke_config(FunctionName=self._names.stack)
+            except self._lambda.exceptions.ResourceNotFoundException:
+                return False
+        return all(found.get(name) == value for name, value in self._async().items())
+
+    def _async(self) -> dict[str, int]:
+        low, high = _EVENT_AGE
+        return {**_ASYNC, "MaximumEventAgeInSeconds": int(min(max(self._settings.max_wait, low), high))}
+
+    def _put_async(self) -> None:
+        with translated():
+            self._lambda.put_function_event_invoke_config(FunctionName=self._names.stack, **self._async())
+
+    def _settle(self) -> None:
+        def settled() -> bool:
+            found = self._found() or {}
+            return found.get("State", "Active") == "Active" and found.get("LastUpdateStatus", "Successful") != "InProgress"
+
+        wait_until(settled, f"that function {self._names.stack} is active", seconds=_PATIENCE)
+
+    def _remove(self) -> None:
+        with translated():
+            try:
+                self._lambda.delete_function_event_invoke_config(FunctionName=self._names.stack)
+            except self._lambda.exceptions.ClientError as error:
+                if error_code(error) != "ResourceNotFoundException":
+                    raise
+            self._lambda.delete_function(FunctionName=self._names.stack)
+
+
+def _shown(found: dict[str, Any], name: str) -> object:
+    """A configured value in the shape in which it is given."""
+    if name == "Layers":
+        return [layer["Arn"] for layer in found.get("Layers", [])]
+    if name == "Environment":
+        return {"Variables": found.get("Environment", {}).get("Variables", {})}
+    return found.get(name)

@@ -1,0 +1,62 @@
+"""How everything of a stack is named and tagged. On entry: account, region, stack; on leaving: names and ARNs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TAG = "dolambda:stack"
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names of one stack. ``bucket`` may be the user's choice."""
+
+    stack: str
+    region: str
+    account: str
+    bucket: str
+
+    @classmethod
+    def of(cls, stack: str, region: str, account: str, bucket: str | None) -> Names:
+        """Name everything; a bucket's name has to be unique in all of AWS, so account and region are in it."""
+        return cls(stack, region, account, bucket or f"{stack}-{account}-{region}")
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What marks a resource as this stack's."""
+        return {TAG: self.stack}
+
+    @property
+    def function_arn(self) -> str:
+        """The worker function."""
+        return f"arn:aws:lambda:{self.region}:{self.account}:function:{self.stack}"
+
+    @property
+    def role(self) -> str:
+        """The role that the function runs in."""
+        return f"{self.stack}-worker-{self.region}"
+
+    @property
+    def role_arn(self) -> str:
+        """Its ARN."""
+        return f"arn:aws:iam::{self.account}:role/{self.role}"
+
+    @property
+    def bucket_arn(self) -> str:
+        """The queue."""
+        return f"arn:aws:s3:::{self.bucket}"
+
+    @property
+    def log_group(self) -> str:
+        """Where Lambda writes the function's log."""
+        return f"/aws/lambda/{self.stack}"
+
+    @property
+    def log_group_arn(self) -> str:
+        """Its ARN, streams included."""
+        return f"arn:aws:logs:{self.region}:{self.account}:log-group:{self.log_group}:*"
+
+    @property
+    def layer(self) -> str:
+        """The layer of what the user's code requires."""
+        return f"{self.stack}-requires"

@@ -1,0 +1,74 @@
+"""The role that the worker runs in, with its one policy."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from dolambda.aws.account import translated
+from dolambda.provision import policies
+from dolambda.provision.plan import Change
+
+if TYPE_CHECKING:
+    from dolambda.aws.account import Account
+    from dolambda.provision.names import Names
+
+_POLICY = "worker"
+
+
+class Role:
+    """See `Resource`."""
+
+    def __init__(self, account: Account, names: Names) -> None:
+        """Nothing is sent yet."""
+        self._iam = account.client("iam")
+        self._names = names
+        self._policy = policies.worker(names)
+
+    def changes(self) -> list[Change]:
+        """See `Resource.changes`."""
+        if not self._exists():
+            return [Change("create", f"role {self._names.role}", "may read jobs and blobs, write replies and its log", self._create)]
+        if self._found_policy() != self._policy:
+            return [Change("update", f"role {self._names.role}", "its policy differs from the one wanted", self._put_policy)]
+        return []
+
+    def removal(self) -> list[Change]:
+        """See `Resource.removal`."""
+        return [Change("remove", f"role {self._names.role}", "with its policy", self._remove)] if self._exists() else []
+
+    def _exists(self) -> bool:
+        with translated():
+            try:
+                self._iam.get_role(RoleName=self._names.role)
+            except self._iam.exceptions.NoSuchEntityException:
+                return False
+        return True
+
+    def _found_policy(self) -> object:
+        with translated():
+            try:
+                found = self._iam.get_role_policy(RoleName=self._names.role, PolicyName=_POLICY)["PolicyDocument"]
+            except self._iam.exceptions.NoSuchEntityException:
+                return None
+        return json.loads(found) if isinstance(found, str) else found
+
+    def _create(self) -> None:
+        with translated():
+            self._iam.create_role(
+                RoleName=self._names.role,
+                AssumeRolePolicyDocument=json.dumps(policies.ASSUMED_BY_LAMBDA),
+                Description=f"What the workers of the dolambda stack {self._names.stack} may do",
+                Tags=[{"Key": key, "Value": value} for key, value in self._names.tags.items()],
+            )
+        self._put_policy()
+
+    def _put_policy(self) -> None:
+        with translated():
+            self._iam.put_role_policy(RoleName=self._names.role, PolicyName=_POLICY, PolicyDocument=json.dumps(self._policy))
+
+    def _remove(self) -> None:
+        with translated():
+            for name in self._iam.list_role_policies(RoleName=self._names.role)["PolicyNames"]:
+                self._iam.delete_role_policy(RoleName=self._names.role, PolicyName=name)
+            self._iam.delete_role(RoleName=self._names.role)

@@ -1,0 +1,132 @@
+"""Every setting, once: argument > environment (``DOLAMBDA_...``) > ``[tool.dolambda]`` in pyproject.toml > default.
+
+On entry: keyword arguments, None for "not given". On leaving: one frozen `Settings`, checked; or a `ConfigurationError` that
+names the setting, where it came from and what it may be.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dolambda.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a client needs to know. Times are in seconds, memory and storage in MB, as Lambda counts them."""
+
+    stack: str = "dolambda"
+    """Name of the stack: `deploy` names everything after it."""
+    region: str | None = None
+    profile: str | None = None
+    bucket: str | None = None
+    """Bucket to deploy into; None for one named after stack, account and region."""
+    endpoint_url: str | None = None
+    """Where AWS is, when it is not at Amazon's."""
+    transport: str = "queue"
+    """How jobs travel: "queue" (through S3) or "in_process" (in this process, for debugging)."""
+    workers: int | None = None
+    """Most workers at a time; None for all that the stack allows."""
+    throttle: float = 1.0
+    """Longest pause between two looks for replies while nothing comes."""
+    task_timeout: float | None = None
+    """Time limit of one task; None for as long as the function may run."""
+    max_wait: float = 900.0
+    """Longest time a job may wait for its worker before it is taken for lost and sent again."""
+    attempts: int = 3
+    """How often a job is sent before its tasks are given up as lost."""
+    progress: bool | None = None
+    """Show a progress bar; None for: when standard error is a terminal."""
+    logs: bool = True
+    """Show here what tasks print and log there."""
+    requires: tuple[str, ...] = ()
+    """Requirements that the stack's layer holds, as pip writes them; an unpinned name gets the version installed here."""
+    memory: int = 1769
+    """Memory of a worker; 1,769 MB is one vCPU."""
+    timeout: int = 300
+    """Time limit of one invocation."""
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without asking AWS."""
+        for name, (holds, says) in _CHECKS.items():
+            value = getattr(self, name)
+            if value is not None and not holds(value):
+                msg = f"{name}={value!r} is not {says}"
+                raise ConfigurationError(msg, mend=f"Give {name}= {says}.")
+
+    @classmethod
+    def resolve(cls, *, directory: Path | None = None, environ: Mapping[str, str] | None = None, **arguments: object) -> Settings:
+        """Put the settings together. ``directory`` is where the search for pyproject.toml begins (default: here)."""
+        known = {field.name: field.type for field in fields(cls)}
+        _refuse_unknown(arguments, known, "argument")
+        from_file = _from_pyproject(directory or Path.cwd())
+        _refuse_unknown(from_file, known, "[tool.dolambda] key")
+        environ = os.environ if environ is None else environ
+        chosen: dict[str, Any] = {}
+        for name, kind in known.items():
+            variable = f"DOLAMBDA_{name.upper()}"
+            if arguments.get(name) is not None:
+                chosen[name] = _converted(arguments[name], str(kind), name)
+            elif environ.get(variable):
+                chosen[name] = _converted(environ[variable], str(kind), variable)
+            elif name in from_file:
+                chosen[name] = _converted(from_file[name], str(kind), f"[tool.dolambda] {name}")
+        return cls(**chosen)
+
+
+def _refuse_unknown(given: Mapping[str, object], known: Mapping[str, object], what: str) -> None:
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        msg = f"unknown {what}: {', '.join(unknown)}"
+        raise ConfigurationError(msg, mend=f"Known are: {', '.join(sorted(known))}.")
+
+
+def _from_pyproject(directory: Path) -> dict[str, object]:
+    for folder in (directory, *directory.parents):
+        file = folder / "pyproject.toml"
+        if file.is_file():
+            table = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("dolambda", {})
+            return dict(table)
+    return {}
+
+
+def _converted(value: object, kind: str, source: str) -> object:
+    """Convert to the annotated type: text from the environment, lists from TOML."""
+    kind = kind.removesuffix(" | None")
+    try:
+        if kind == "tuple[str, ...]":
+            return tuple(value.split(",") if isinstance(value, str) else value)  # type: ignore[arg-type] # TypeError is caught
+        if kind == "bool" and isinstance(value, str):
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[value.lower()]
+        return {"str": str, "int": int, "float": float, "bool": bool}[kind](value)  # type: ignore[arg-type, call-overload]
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"{source}={value!r} is no {kind}"
+        raise ConfigurationError(msg, mend=f"Give a value of type {kind}.") from error
+
+
+def _between(low: float, high: float) -> Callable[[Any], bool]:
+    return lambda value: low <= value <= high
+
+
+_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "stack": (
+        lambda name: re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name) is not None,
+        "a name of at most 31 small letters, digits and hyphens that begins with a letter",
+    ),
+    "transport": (lambda name: name in ("queue", "in_process"), '"queue" or "in_process"'),
+    "workers": (_between(1, 100_000), "a whole number from 1 to 100,000"),
+    "throttle": (_between(0.02, 60), "a number of seconds from 0.02 to 60"),
+    "task_timeout": (_between(0.01, 900), "a number of seconds from 0.01 to 900, Lambda's limit"),
+    "max_wait": (_between(1, 21_600), "a number of seconds from 1 to 21,600, Lambda's longest event age"),
+    "attempts": (_between(1, 100), "a whole number from 1 to 100"),
+    "memory": (_between(128, 10_240), "a whole number of MB from 128 to 10,240, Lambda's limits"),
+    "timeout": (_between(3, 900), "a whole number of seconds from 3 to 900, Lambda's limit"),
+}

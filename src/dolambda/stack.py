@@ -1,0 +1,71 @@
+"""A stack that stands: what a client must know to use it. On entry: its name; on leaving: a `Stack`, read from AWS.
+
+There is no state file: the function of that name is asked for its configuration, and its environment holds the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dolambda.aws.account import error_code, translated
+from dolambda.errors import ConfigurationError, NotDeployedError
+from dolambda.wire.task import PYTHON
+
+if TYPE_CHECKING:
+    from dolambda.aws.account import Account
+    from dolambda.settings import Settings
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One deployed stack. ``memory`` is in MB, ``timeout`` in seconds, ``workers`` the most that may run at a time."""
+
+    name: str
+    region: str
+    bucket: str
+    key: bytes = field(repr=False)
+    python: str
+    architecture: str
+    memory: int
+    timeout: int
+    workers: int
+
+    @classmethod
+    def from_account(cls, account: Account, settings: Settings) -> Stack:
+        """Find a stack by name. Raises `NotDeployedError`, `ConfigurationError`."""
+        with translated():
+            client = account.client("lambda")
+            try:
+                found = client.get_function_configuration(FunctionName=settings.stack)
+            except client.exceptions.ResourceNotFoundException as error:
+                msg = f"there is no stack {settings.stack!r} in {account.region} ({error_code(error)})"
+                raise NotDeployedError(
+                    msg, mend="Run `dolambda deploy`, or give stack= or region= of one that stands; dolambda.register('local') needs none."
+                ) from error
+        environment = found.get("Environment", {}).get("Variables", {})
+        if "DOLAMBDA_KEY" not in environment:
+            msg = f"the function {settings.stack!r} in {account.region} was not made by dolambda"
+            raise NotDeployedError(msg, mend="Choose another stack=; `dolambda deploy` does not touch functions it has not made.")
+        stack = cls(
+            name=settings.stack,
+            region=account.region,
+            bucket=environment["DOLAMBDA_BUCKET"],
+            key=bytes.fromhex(environment["DOLAMBDA_KEY"]),
+            python=found.get("Runtime", "").removeprefix("python"),
+            architecture=found.get("Architectures", ["x86_64"])[0],
+            memory=found["MemorySize"],
+            timeout=found["Timeout"],
+            workers=int(environment["DOLAMBDA_WORKERS"]),
+        )
+        stack.check(settings)
+        return stack
+
+    def check(self, settings: Settings) -> None:
+        """Refuse what cannot work, before the first task is sent."""
+        if self.python != PYTHON:
+            msg = f"the stack {self.name!r} runs Python {self.python}, this is Python {PYTHON}: functions do not pickle across"
+            raise ConfigurationError(msg, mend=f"Run `dolambda deploy` from this Python, or the client under Python {self.python}.")
+        if settings.bucket not in (None, self.bucket):
+            msg = f"the stack {self.name!r} uses the bucket {self.bucket!r}, not {settings.bucket!r}"
+            raise ConfigurationError(msg, mend="Leave bucket= out: it is known from the stack.")

@@ -1,0 +1,45 @@
+"""What a transport is. On entry: a sealed job; on leaving: a future of the sealed reply.
+
+A transport neither looks into jobs and replies nor decides anything: what to send, how often and until when is dispatch's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+
+    from dolambda.aws.calls import Calls
+    from dolambda.wire.blob import Blob
+
+
+@dataclass(frozen=True, slots=True)
+class SealedJob:
+    """A job ready to go, and the blobs that must be there before it."""
+
+    run: str
+    number: int
+    data: bytes = field(repr=False)
+    blobs: tuple[Blob, ...] = ()
+
+
+class Transport(Protocol):
+    """The way to the workers and back. Methods return at once and may be called from any thread."""
+
+    calls: Calls
+    """AWS requests made on this side."""
+
+    def send(self, job: SealedJob) -> Future[bytes]:
+        """Send a job. Sent again under its old number it gives the same future again: the first reply wins."""
+        ...
+
+    def withdraw(self, run: str, numbers: Sequence[int]) -> None:
+        """Nobody waits for these jobs any more: forget them and remove what they left. This one blocks."""
+        ...
+
+    def close(self) -> None:
+        """Stop all threads. Futures still waiting are cancelled."""
+        ...

@@ -1,0 +1,62 @@
+"""The same bytes, run in this process: no AWS, no child. For debugging, where a breakpoint in a task should stop.
+
+Tasks run one job at a time in one thread; what they print goes where this process prints. On entry: sealed jobs; on
+leaving: sealed replies.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from dolambda.aws.calls import Calls
+from dolambda.wire.outcome import Reply, Usage
+from dolambda.wire.task import Job
+from dolambda.worker.run_job import run_job
+from dolambda.worker.shelf import Shelf
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dolambda.transport.base import SealedJob
+
+_ROOM = 1 << 30
+
+
+class InProcess:
+    """Both ends at once; ``key`` is the one jobs are sealed with."""
+
+    def __init__(self, key: bytes) -> None:
+        """Nothing runs yet."""
+        self.calls = Calls()
+        self._key = key
+        self._blobs: dict[str, bytes | memoryview] = {}
+        self._shelf = Shelf(self, _ROOM)
+        self._withdrawn: set[tuple[str, int]] = set()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dolambda-in-process")
+
+    def send(self, job: SealedJob) -> Future[bytes]:
+        """See `Transport.send`."""
+        self._blobs.update((blob.digest, blob.data) for blob in job.blobs)
+        return self._thread.submit(self._run, job.data)
+
+    def withdraw(self, run: str, numbers: Sequence[int]) -> None:
+        """See `Transport.withdraw`."""
+        self._withdrawn.update((run, number) for number in numbers)
+
+    def close(self) -> None:
+        """See `Transport.close`."""
+        self._thread.shutdown(cancel_futures=True)
+
+    def get_blob(self, digest: str) -> bytes:
+        """See `BlobSource`."""
+        return bytes(self._blobs[digest])
+
+    def _run(self, sealed: bytes) -> bytes:
+        begun, started = time.monotonic(), time.time()
+        job = Job.from_bytes(sealed, self._key)
+        withdrawn = self._withdrawn
+        packed = tuple(run_job(job, self._shelf, stopped=lambda: (job.run, job.number) in withdrawn, output=str))
+        usage = Usage("in-process", cold=False, started=started, seconds=time.monotonic() - begun)
+        return Reply(job.run, job.number, job.attempt, packed, usage).to_bytes(self._key)

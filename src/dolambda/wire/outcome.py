@@ -1,0 +1,200 @@
+"""What comes back. Each state of an answer has its own class:
+
+    PackedOutcome   as the worker wrote it: pickled, not yet looked into
+    Value           the task returned                    exactly one of these three for every task
+    Failure         the task raised
+    Lost            the task has no answer of its own: crash, time-out, refusal, cancellation
+    Reply           the packed outcomes of one job, and what running it took; one object under outs/
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from dolambda.errors import (
+    JobRefusedError,
+    LostError,
+    NotPicklableError,
+    RemoteError,
+    RemoteTraceback,
+    TaskTimedOutError,
+    WorkerCrashedError,
+)
+from dolambda.wire import envelope, pickling
+from dolambda.wire.task import Cutter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Kind = Literal["value", "failure", "lost"]
+
+CRASHED, TIMED_OUT, REFUSED, NOT_STARTED, CANCELLED = "crashed", "timed_out", "refused", "not_started", "cancelled"
+"""Why a task is lost. The tasks that a job had not begun when it ended are NOT_STARTED: they are sent again, blameless."""
+
+_LOST_ERRORS: dict[str, type[LostError]] = {
+    CRASHED: WorkerCrashedError,
+    TIMED_OUT: TaskTimedOutError,
+    REFUSED: JobRefusedError,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What a task returned."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a task raised."""
+
+    exception: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Why a task has no answer: one of the reasons above, and a sentence for a person."""
+
+    reason: str
+    detail: str
+    mend: str = ""
+
+    def to_error(self) -> LostError:
+        """As the exception that a user sees."""
+        return _LOST_ERRORS.get(self.reason, LostError)(self.detail, mend=self.mend)
+
+
+@dataclass(frozen=True, slots=True)
+class PackedOutcome:
+    """An outcome in bytes. ``seconds`` is the time the task took on the worker; ``output`` what it printed and logged."""
+
+    index: int
+    kind: Kind
+    payload: bytes | memoryview = field(default=b"", repr=False)
+    buffers: Sequence[bytes | memoryview] = field(default=(), repr=False)
+    seconds: float = 0.0
+    output: str = ""
+    note: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_value(cls, index: int, value: object, seconds: float) -> PackedOutcome:
+        """Pack what a task returned; a value that cannot be pickled becomes the failure that says so."""
+        try:
+            payload, apart = pickling.dump(value, f"the result of task {index}")
+        except NotPicklableError as error:
+            return cls.from_exception(index, error, seconds)
+        return cls(index, "value", payload, apart, seconds)
+
+    @classmethod
+    def from_exception(cls, index: int, error: BaseException, seconds: float) -> PackedOutcome:
+        """Pack what a task raised; with its text alone when it does not survive the round trip."""
+        note = {
+            "type": f"{type(error).__module__}.{type(error).__qualname__}",
+            "message": str(error),
+            "traceback": "".join(traceback.format_exception(error)),
+        }
+        try:
+            payload, _ = pickling.dump(error.with_traceback(None), "")
+            pickling.load(payload)  # one with a multi-argument __init__ pickles, but does not un-pickle
+        except Exception:  # noqa: BLE001 - a user's class may raise anything here
+            payload = b""
+        return cls(index, "failure", payload, (), seconds, note=note)
+
+    @classmethod
+    def from_lost(cls, index: int, lost: Lost, output: str = "") -> PackedOutcome:
+        """Pack the reason why there is no answer."""
+        note = {"reason": lost.reason, "detail": lost.detail, "mend": lost.mend}
+        return cls(index, "lost", output=output, note=note)
+
+    def open(self) -> Value | Failure | Lost:
+        """Unpickle. Call it only on what came out of a checked reply."""
+        if self.kind == "lost":
+            return Lost(**self.note)
+        if self.kind == "failure":
+            return Failure(self._open_exception())
+        try:
+            # Buffers are copied: a result is the user's own, to write into.
+            return Value(pickling.load(self.payload, [bytearray(buffer) for buffer in self.buffers]))
+        except Exception as error:  # noqa: BLE001 - a user's class may raise anything here
+            refused = NotPicklableError(
+                f"the result of task {self.index} came back but cannot be un-pickled ({type(error).__name__}: {error})",
+                mend="Is its class importable here, and in the same version as on the worker?",
+            )
+            refused.__cause__ = error
+            return Failure(refused)
+
+    def _open_exception(self) -> BaseException:
+        try:
+            error: BaseException = pickling.load(self.payload) if self.payload else self._as_remote_error()
+        except Exception:  # noqa: BLE001 - as above: its class may not even be importable here
+            error = self._as_remote_error()
+        error.__cause__ = RemoteTraceback(self.note["traceback"])
+        return error
+
+    def _as_remote_error(self) -> RemoteError:
+        return RemoteError(
+            f"{self.note['type']}: {self.note['message']}",
+            mend="The exception itself cannot be pickled, so this stands for it; the remote traceback is its cause.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What running a job took: ``worker`` names the execution environment, ``cold`` its first job, times in seconds."""
+
+    worker: str = ""
+    cold: bool = False
+    started: float = 0.0
+    seconds: float = 0.0
+    calls: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to one job."""
+
+    run: str
+    number: int
+    attempt: int
+    outcomes: tuple[PackedOutcome, ...]
+    usage: Usage = field(default_factory=Usage)
+
+    def to_bytes(self, key: bytes) -> bytes:
+        """Seal for the wire."""
+        outputs = [outcome.output.encode(errors="replace") for outcome in self.outcomes]
+        header = {
+            "run": self.run,
+            "job": self.number,
+            "attempt": self.attempt,
+            "usage": asdict(self.usage),
+            "outcomes": [
+                [out.index, out.kind, len(out.payload), [len(part) for part in out.buffers], out.seconds, len(text), dict(out.note)]
+                for out, text in zip(self.outcomes, outputs, strict=True)
+            ],
+        }
+        body: list[bytes | memoryview] = []
+        for out, text in zip(self.outcomes, outputs, strict=True):
+            body += [out.payload, *out.buffers, text]
+        return envelope.seal("reply", header, body, key)
+
+    @classmethod
+    def from_bytes(cls, data: bytes | memoryview, key: bytes) -> Reply:
+        """Check and open; nothing is unpickled. Raises `EnvelopeError`."""
+        header, body = envelope.unseal("reply", data, key)
+        cut = Cutter(body)
+        outcomes = tuple(
+            PackedOutcome(
+                index=index,
+                kind=kind,
+                payload=cut.next(length),
+                buffers=[cut.next(size) for size in sizes],
+                seconds=seconds,
+                output=str(cut.next(printed), "utf-8", "replace"),
+                note=note,
+            )
+            for index, kind, length, sizes, seconds, printed, note in header["outcomes"]
+        )
+        return cls(header["run"], header["job"], header["attempt"], outcomes, Usage(**header["usage"]))

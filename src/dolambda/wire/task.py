@@ -1,0 +1,180 @@
+"""What goes out. Each state of a task has its own class:
+
+    Task        a call, as the user wrote it                     index, function, arguments
+    PackedTask  pickled; what is shared named by digest          index, digests, payload
+    Job         the packed tasks that one invocation runs        one object under jobs/
+
+`Packer` takes the first to the second; `Job.to_bytes` and `Job.from_bytes` take the third over the wire.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dolambda.wire import envelope, pickling
+from dolambda.wire.blob import Blob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""This interpreter's minor version: pickles of code only load where they were made."""
+
+INLINE = 8 * 1024
+"""Blobs up to this many bytes (small functions, mostly) travel inside the job: one request less before it can start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One call: function, arguments, index."""
+
+    index: int
+    function: Callable[..., Any]
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PackedTask:
+    """A task whose function and large buffers are named by digest."""
+
+    index: int
+    function: str
+    payload: bytes | memoryview = field(repr=False)
+    buffers: tuple[str, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the payload in bytes, blobs not counted."""
+        return len(self.payload)
+
+
+class Packer:
+    """Pickles tasks and gathers the blobs they share.
+
+    Functions are pickled once per `pack` call. With ``same_buffers`` an array met again at the same address is taken to
+    be unchanged and not hashed again; that is what joblib assumes of a Parallel call, and what an executor may not.
+    """
+
+    def __init__(self, *, same_buffers: bool) -> None:
+        """``same_buffers``: arrays do not change while this packer lives."""
+        self._same_buffers = same_buffers
+        self._known: dict[tuple[int, int], tuple[memoryview, Blob]] = {}
+
+    def pack(self, tasks: Iterable[Task]) -> tuple[list[PackedTask], dict[str, Blob]]:
+        """Pickle tasks; give them and all blobs they name. Raises `NotPicklableError`."""
+        blobs: dict[str, Blob] = {}
+        functions: dict[int, str] = {}
+        packed = []
+        for task in tasks:
+            digest = functions.get(id(task.function))
+            if digest is None:
+                digest = functions[id(task.function)] = self._pack_function(task.function, blobs)
+            payload, apart = pickling.dump_call(task.args, task.kwargs)
+            buffers = tuple(self._pack_buffer(view, blobs) for view in apart)
+            packed.append(PackedTask(task.index, digest, payload, buffers))
+        return packed, blobs
+
+    def _pack_function(self, function: Callable[..., Any], blobs: dict[str, Blob]) -> str:
+        payload, apart = pickling.dump(function, f"the function {getattr(function, '__qualname__', function)!s}")
+        digests = [self._pack_buffer(view, blobs) for view in apart]
+        # A function's blob begins with the digests of the arrays it closes over, so that it is whole by itself.
+        blob = Blob.from_bytes(b"".join([len(digests).to_bytes(4, "big"), *map(bytes.fromhex, digests), payload]))
+        blobs[blob.digest] = blob
+        return blob.digest
+
+    def _pack_buffer(self, view: memoryview, blobs: dict[str, Blob]) -> str:
+        place = getattr(view.obj, "__array_interface__", {}).get("data") if self._same_buffers else None
+        known = self._known.get((place[0], view.nbytes)) if place else None
+        blob = known[1] if known else Blob.from_bytes(view)
+        if place and not known:
+            self._known[place[0], view.nbytes] = (view, blob)  # the view keeps the address from being used again
+        blobs[blob.digest] = blob
+        return blob.digest
+
+
+def split_function(blob: memoryview) -> tuple[list[str], memoryview]:
+    """Digests of the arrays that a packed function closes over, and its pickle."""
+    count, size = int.from_bytes(blob[:4], "big"), 32
+    ends = [4 + size * place for place in range(count + 1)]
+    return [bytes(blob[end : end + size]).hex() for end in ends[:-1]], blob[ends[-1] :]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A batch of tasks for one invocation.
+
+    ``deadline`` is in seconds since the epoch: a worker does not begin a job after it, so that an event delivered late
+    costs nothing. ``task_timeout`` is in seconds, None for as long as the function may run. ``code`` names the bundle of
+    the user's own modules. ``inline`` holds the small blobs, by digest.
+    """
+
+    run: str
+    number: int
+    attempt: int
+    deadline: float
+    tasks: tuple[PackedTask, ...]
+    inline: Mapping[str, bytes | memoryview] = field(default_factory=dict, repr=False)
+    task_timeout: float | None = None
+    code: str | None = None
+    python: str = PYTHON
+
+    def to_bytes(self, key: bytes) -> bytes:
+        """Seal for the wire."""
+        digests = sorted({digest for task in self.tasks for digest in (task.function, *task.buffers)})
+        place = {digest: at for at, digest in enumerate(digests)}
+        header = {
+            "python": self.python,
+            "run": self.run,
+            "job": self.number,
+            "attempt": self.attempt,
+            "deadline": self.deadline,
+            "task_timeout": self.task_timeout,
+            "code": self.code,
+            "blobs": digests,
+            "inline": [[digest, len(data)] for digest, data in self.inline.items()],
+            "tasks": [
+                [task.index, place[task.function], len(task.payload), [place[digest] for digest in task.buffers]]
+                for task in self.tasks
+            ],
+        }
+        return envelope.seal("job", header, [*self.inline.values(), *(task.payload for task in self.tasks)], key)
+
+    @classmethod
+    def from_bytes(cls, data: bytes | memoryview, key: bytes) -> Job:
+        """Check and open; nothing is unpickled. Raises `EnvelopeError`."""
+        header, body = envelope.unseal("job", data, key)
+        cut = Cutter(body)
+        digests = header["blobs"]
+        inline = {digest: cut.next(length) for digest, length in header["inline"]}
+        tasks = tuple(
+            PackedTask(index, digests[function], cut.next(length), tuple(digests[at] for at in buffers))
+            for index, function, length, buffers in header["tasks"]
+        )
+        return cls(
+            run=header["run"],
+            number=header["job"],
+            attempt=header["attempt"],
+            deadline=header["deadline"],
+            tasks=tasks,
+            inline=inline,
+            task_timeout=header["task_timeout"],
+            code=header["code"],
+            python=header["python"],
+        )
+
+
+class Cutter:
+    """Cuts a body into the pieces whose lengths its header lists."""
+
+    def __init__(self, body: memoryview) -> None:
+        """Start at the beginning of ``body``."""
+        self._body = body
+        self._at = 0
+
+    def next(self, length: int) -> memoryview:
+        """Give the next ``length`` bytes."""
+        begin, self._at = self._at, self._at + length
+        return self._body[begin : self._at]

@@ -1,0 +1,164 @@
+"""The child process in which tasks run, so that one that exits, crashes or hangs takes only the child with it.
+
+    parent (Worker)                       child
+    job bytes    --- length, bytes --->   run_job
+                 <-- length, reply ----   one reply of one outcome after each task
+    SIGUSR1      ---------------------->  stop before the next task
+    SIGKILL      ---------------------->  (deadline passed)
+
+Both sides of the fork stand in this file. The child leaves when its parent does: it then reads an end of file, or on
+Linux is told by the kernel. On entry: sealed jobs, already checked. On leaving: packed outcomes, or how the child ended.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import struct
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from dolambda.wire.outcome import Reply
+from dolambda.wire.task import Job
+from dolambda.worker.capture import Capture
+from dolambda.worker.run_job import run_job
+from dolambda.worker.shelf import Shelf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from dolambda.wire.blob import BlobSource
+    from dolambda.wire.outcome import PackedOutcome
+
+_LENGTH = struct.Struct(">Q")
+_PR_SET_PDEATHSIG = 1
+
+
+class Child:
+    """A running child, seen from its parent. `alive` until it has been seen to end or was killed."""
+
+    def __init__(self, pid: int, to_child: int, from_child: int, capture: Capture, key: bytes) -> None:
+        """Use `Child.from_fork`."""
+        self._pid = pid
+        self._to_child = to_child
+        self._from_child = from_child
+        self._capture = capture
+        self._key = key
+        self.alive = True
+
+    @classmethod
+    def from_fork(cls, source: Callable[[], BlobSource], key: bytes, room: int) -> Child:
+        """Fork. ``source`` is called in the child, so that no connection is shared."""
+        capture = Capture()
+        child_reads, to_child = os.pipe()
+        from_child, child_writes = os.pipe()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.close(to_child)
+                os.close(from_child)
+                _serve(child_reads, child_writes, Shelf(source(), room), capture, key)
+            finally:
+                os._exit(70)  # only reached by a defect of ours: an exit code of its own, never back into the parent's code
+        os.close(child_reads)
+        os.close(child_writes)
+        return cls(pid, to_child, from_child, capture, key)
+
+    def send(self, sealed: bytes) -> None:
+        """Give the child a job."""
+        _write(self._to_child, sealed)
+
+    def wait(self, seconds: float) -> list[PackedOutcome] | None:
+        """Give what comes within that time: outcomes, none, or None once the child has ended."""
+        if not select.select([self._from_child], [], [], max(0.0, seconds))[0]:
+            return []
+        frame = _read(self._from_child)
+        return None if frame is None else list(Reply.from_bytes(frame, self._key).outcomes)
+
+    def stop_before_next(self) -> None:
+        """Ask it to leave out the tasks it has not begun."""
+        os.kill(self._pid, signal.SIGUSR1)
+
+    def end(self, *, kill: bool) -> tuple[str, str]:
+        """Collect the ended child, or kill it first; give how it ended, for a person, and what it printed last."""
+        if kill:
+            os.kill(self._pid, signal.SIGKILL)
+        os.close(self._to_child)
+        code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        output = self._capture.take()
+        self._capture.close()
+        os.close(self._from_child)
+        self.alive = False
+        if code >= 0:
+            return f"exit code {code}", output
+        name = signal.Signals(-code).name
+        return (f"signal {name}, as the kernel sends when memory runs out" if name == "SIGKILL" else f"signal {name}"), output
+
+
+def _serve(reads: int, writes: int, shelf: Shelf, capture: Capture, key: bytes) -> None:
+    """Live as the child: jobs in, one frame out after each task, until the parent closes its end."""
+    _die_with_parent()
+    capture.take_over()
+    os.environ.pop("DOLAMBDA_KEY", None)  # tasks have no use for it, and might print their environment
+    stop = Stop()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    while (sealed := _read(reads)) is not None:
+        job = Job.from_bytes(sealed, key)
+        stop.asked = False
+        for outcome in run_job(job, shelf, stopped=stop, output=capture.take):
+            _write(writes, Reply(job.run, job.number, job.attempt, (outcome,)).to_bytes(key))
+    os._exit(0)
+
+
+class Stop:
+    """Whether SIGUSR1 has come."""
+
+    def __init__(self) -> None:
+        """Listen for it."""
+        self.asked = False
+        signal.signal(signal.SIGUSR1, self._ask)
+
+    def __call__(self) -> bool:
+        """Tell."""
+        return self.asked
+
+    def _ask(self, _signal: int, _frame: FrameType | None) -> None:
+        self.asked = True
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _write(fd: int, data: bytes) -> None:
+    view = memoryview(_LENGTH.pack(len(data)) + data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _read(fd: int) -> bytes | None:
+    head = _read_exactly(fd, _LENGTH.size)
+    return None if head is None else _read_exactly(fd, _LENGTH.unpack(head)[0])
+
+
+def _read_exactly(fd: int, size: int) -> bytes | None:
+    parts = []
+    while size:
+        part = os.read(fd, min(size, 1 << 20))
+        if not part:
+            return None
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def now() -> float:
+    """Seconds on a clock that no one sets."""
+    return time.monotonic()

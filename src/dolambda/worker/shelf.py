@@ -1,0 +1,78 @@
+"""What a warm worker keeps between jobs: blobs, unpickled functions, the user's own modules.
+
+On entry: digests. On leaving: content (checked against its digest), functions, an import path. The oldest are dropped
+when the blobs kept exceed the room given.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dolambda.wire import pickling
+from dolambda.wire.blob import Blob
+from dolambda.wire.task import split_function
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from dolambda.wire.blob import BlobSource
+
+_FUNCTIONS = 256
+
+
+class Shelf:
+    """Kept content, least recently used first."""
+
+    def __init__(self, source: BlobSource, room: int) -> None:
+        """``room`` is in bytes; a blob larger than that is fetched each time."""
+        self._source = source
+        self._room = room
+        self._blobs: OrderedDict[str, memoryview] = OrderedDict()
+        self._functions: OrderedDict[str, Callable[..., Any]] = OrderedDict()
+        self._inline: Mapping[str, bytes | memoryview] = {}
+        self.code: str | None = None
+
+    def hold(self, inline: Mapping[str, bytes | memoryview]) -> None:
+        """Make a job's inline blobs available, until the next job's."""
+        self._inline = inline
+
+    def buffer(self, digest: str) -> memoryview:
+        """Give a blob's content, read-only: tasks share it, as joblib's memmaps are shared."""
+        if digest in self._inline:
+            return memoryview(Blob.from_store(digest, self._inline[digest]).data).toreadonly()
+        if digest in self._blobs:
+            self._blobs.move_to_end(digest)
+            return self._blobs[digest]
+        view = memoryview(Blob.from_store(digest, self._source.get_blob(digest)).data).toreadonly()
+        self._blobs[digest] = view
+        while len(self._blobs) > 1 and sum(kept.nbytes for kept in self._blobs.values()) > self._room:
+            self._blobs.popitem(last=False)
+        return view
+
+    def function(self, digest: str) -> Callable[..., Any]:
+        """Give a function, unpickled once."""
+        function = self._functions.get(digest)
+        if function is None:
+            buffers, payload = split_function(self.buffer(digest))
+            function = pickling.load(payload, [self.buffer(buffer) for buffer in buffers])
+            self._functions[digest] = function
+            if len(self._functions) > _FUNCTIONS:
+                self._functions.popitem(last=False)
+        self._functions.move_to_end(digest)
+        return function
+
+    def add_code(self, digest: str) -> None:
+        """Put the bundle of the user's own modules on the import path."""
+        if digest == self.code:
+            return
+        bundle = Path(tempfile.gettempdir(), f"dolambda-code-{digest[:32]}.zip")
+        if not bundle.exists():
+            part = bundle.with_suffix(f".{id(self)}.part")
+            part.write_bytes(self.buffer(digest))
+            part.replace(bundle)
+        sys.path.insert(0, str(bundle))
+        self.code = digest
