@@ -1,0 +1,53 @@
+"""AWS Lambda as a parallel backend for joblib, concurrent.futures and foreach, with an S3 bucket as the job queue.
+
+    import dolambda
+    dolambda.register("local")                  # AWS emulated on this machine; or a stack of `dolambda deploy`
+    joblib.Parallel()(joblib.delayed(f)(i) for i in range(100))
+
+Names are loaded when first used: importing dolambda costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dolambda.executor import LambdaExecutor as LambdaExecutor
+    from dolambda.loops import do as do
+    from dolambda.loops import dopar as dopar
+    from dolambda.loops import foreach as foreach
+    from dolambda.loops import get_backend as get_backend
+    from dolambda.registration import register as register
+    from dolambda.registration import unregister as unregister
+    from dolambda.session import Session as Session
+    from dolambda.settings import Settings as Settings
+    from dolambda.version import VERSION as __version__
+
+_WHERE = {
+    "LambdaExecutor": "executor",
+    "Session": "session",
+    "Settings": "settings",
+    "do": "loops",
+    "dopar": "loops",
+    "foreach": "loops",
+    "get_backend": "loops",
+    "register": "registration",
+    "unregister": "registration",
+}
+
+__all__ = ["LambdaExecutor", "Session", "Settings", "do", "dopar", "foreach", "get_backend", "register", "unregister"]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    """Load a public name on first use (PEP 562)."""
+    if name == "__version__":
+        return import_module("dolambda.version").VERSION
+    if name not in _WHERE:
+        msg = f"module 'dolambda' has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(f"dolambda.{_WHERE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -39,7 +39,7 @@ class Settings:
     """Longest pause between two looks for replies while nothing comes."""
     task_timeout: float | None = None
     """Time limit of one task; None for as long as the function may run."""
-    max_wait: float = 900.0
+    max_wait: float = 600.0
     """Longest time a job may wait for its worker before it is taken for lost and sent again."""
     attempts: int = 3
     """How often a job is sent before its tasks are given up as lost."""

@@ -72,11 +72,6 @@ class Account:
             raise ConfigurationError(msg, mend="Give region=, or set AWS_DEFAULT_REGION, or run `aws configure`.")
         return cls(session, region, settings.endpoint_url)
 
-    @property
-    def has_credentials(self) -> bool:
-        """Whether boto3 finds any."""
-        return self.session.get_credentials() is not None
-
     def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 has no types
         """Give the boto3 client of a service, made once."""
         if service not in self._clients:
@@ -98,6 +93,13 @@ class Account:
         """The account's twelve digits."""
         with translated():
             return str(self.client("sts").get_caller_identity()["Account"])
+
+
+def has_credentials() -> bool:
+    """Whether boto3 finds any where it always looks."""
+    import boto3  # noqa: PLC0415 - slow, as above
+
+    return boto3.Session().get_credentials() is not None
 
 
 @contextmanager

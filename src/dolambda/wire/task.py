@@ -13,11 +13,12 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dolambda.errors import NotPicklableError
 from dolambda.wire import envelope, pickling
 from dolambda.wire.blob import Blob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 """This interpreter's minor version: pickles of code only load where they were made."""
@@ -38,12 +39,13 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class PackedTask:
-    """A task whose function and large buffers are named by digest."""
+    """A task whose function and large buffers are named by digest. ``blobs`` holds them, on the sending side."""
 
     index: int
     function: str
     payload: bytes | memoryview = field(repr=False)
     buffers: tuple[str, ...] = ()
+    blobs: tuple[Blob, ...] = field(default=(), repr=False)
 
     @property
     def nbytes(self) -> int:
@@ -54,8 +56,9 @@ class PackedTask:
 class Packer:
     """Pickles tasks and gathers the blobs they share.
 
-    Functions are pickled once per `pack` call. With ``same_buffers`` an array met again at the same address is taken to
-    be unchanged and not hashed again; that is what joblib assumes of a Parallel call, and what an executor may not.
+    With ``same_buffers`` an array met again at the same address is taken to be unchanged: it is neither hashed nor copied
+    again. That is what joblib assumes of a Parallel call, and what an executor may not: there every array is copied, so that
+    what is sent is what it held when the task was submitted.
     """
 
     def __init__(self, *, same_buffers: bool) -> None:
@@ -63,36 +66,40 @@ class Packer:
         self._same_buffers = same_buffers
         self._known: dict[tuple[int, int], tuple[memoryview, Blob]] = {}
 
-    def pack(self, tasks: Iterable[Task]) -> tuple[list[PackedTask], dict[str, Blob]]:
-        """Pickle tasks; give them and all blobs they name. Raises `NotPicklableError`."""
-        blobs: dict[str, Blob] = {}
-        functions: dict[int, str] = {}
-        packed = []
+    def pack(self, tasks: Iterable[Task]) -> Iterator[PackedTask | NotPicklableError]:
+        """Pickle each task, and each function once; an error in the place of what cannot be pickled."""
+        functions: dict[int, tuple[Callable[..., Any], tuple[Blob, ...]]] = {}
         for task in tasks:
-            digest = functions.get(id(task.function))
-            if digest is None:
-                digest = functions[id(task.function)] = self._pack_function(task.function, blobs)
-            payload, apart = pickling.dump_call(task.args, task.kwargs)
-            buffers = tuple(self._pack_buffer(view, blobs) for view in apart)
-            packed.append(PackedTask(task.index, digest, payload, buffers))
-        return packed, blobs
+            try:
+                _, shared = functions.get(id(task.function)) or functions.setdefault(
+                    id(task.function), (task.function, self._pack_function(task.function))
+                )
+                payload, apart = pickling.dump_call(task.args, task.kwargs)
+            except NotPicklableError as error:
+                yield error
+            else:
+                buffers = [self._pack_buffer(view) for view in apart]
+                yield PackedTask(
+                    task.index, shared[0].digest, payload, tuple(blob.digest for blob in buffers), (*shared, *buffers)
+                )
 
-    def _pack_function(self, function: Callable[..., Any], blobs: dict[str, Blob]) -> str:
+    def _pack_function(self, function: Callable[..., Any]) -> tuple[Blob, ...]:
+        """Pickle a function: its own blob first, then those of the arrays it closes over, whose digests begin the first."""
         payload, apart = pickling.dump(function, f"the function {getattr(function, '__qualname__', function)!s}")
-        digests = [self._pack_buffer(view, blobs) for view in apart]
-        # A function's blob begins with the digests of the arrays it closes over, so that it is whole by itself.
-        blob = Blob.from_bytes(b"".join([len(digests).to_bytes(4, "big"), *map(bytes.fromhex, digests), payload]))
-        blobs[blob.digest] = blob
-        return blob.digest
+        buffers = [self._pack_buffer(view) for view in apart]
+        digests = [bytes.fromhex(blob.digest) for blob in buffers]
+        return Blob.from_bytes(b"".join([len(digests).to_bytes(4, "big"), *digests, payload])), *buffers
 
-    def _pack_buffer(self, view: memoryview, blobs: dict[str, Blob]) -> str:
-        place = getattr(view.obj, "__array_interface__", {}).get("data") if self._same_buffers else None
-        known = self._known.get((place[0], view.nbytes)) if place else None
-        blob = known[1] if known else Blob.from_bytes(view)
-        if place and not known:
-            self._known[place[0], view.nbytes] = (view, blob)  # the view keeps the address from being used again
-        blobs[blob.digest] = blob
-        return blob.digest
+    def _pack_buffer(self, view: memoryview) -> Blob:
+        if not self._same_buffers:
+            return Blob.from_bytes(bytes(view))
+        place = getattr(view.obj, "__array_interface__", {}).get("data")
+        if not place:
+            return Blob.from_bytes(view)
+        at = (place[0], view.nbytes)
+        if at not in self._known:
+            self._known[at] = (view, Blob.from_bytes(view))  # the view keeps the address from being used again
+        return self._known[at][1]
 
 
 def split_function(blob: memoryview) -> tuple[list[str], memoryview]:

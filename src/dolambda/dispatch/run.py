@@ -1,0 +1,385 @@
+"""One run: from the calls a user makes to the futures they hold. Each state of a call has its own class:
+
+    (function, args, kwargs)
+        | submit         pickled at once, in the caller's thread: what is sent is what was meant
+    Waiting              in the queue, its future pending
+        | _send          one thread cuts jobs, as many in flight as the window holds
+    Flight               a job on its way or at work, with a deadline
+        | _land          the transport's threads: checked, unpickled, then the futures are settled, outside every lock
+    a settled future     a value, the task's own exception, or a LostError
+
+A flight that is overdue is sent again under its number (the first reply wins). Tasks whose job ended before they began go
+back to the queue. Nothing waits for ever: every flight has a deadline and every task a number of attempts. In the end the
+run removes all objects it has put.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections import deque
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from dolambda.dispatch.batching import BYTES, Batcher
+from dolambda.dispatch.report import Report
+from dolambda.errors import ConfigurationError, DolambdaError, EnvelopeError, NoReplyError, NotPicklableError
+from dolambda.transport.base import SealedJob
+from dolambda.wire.outcome import CANCELLED, NOT_STARTED, Failure, Lost, Reply, Value
+from dolambda.wire.task import INLINE, Job, PackedTask, Packer, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from dolambda.transport.base import Transport
+    from dolambda.wire.blob import Blob
+    from dolambda.wire.outcome import PackedOutcome
+
+log = logging.getLogger("dolambda")
+
+Call = tuple["Callable[..., Any]", "tuple[Any, ...]", "dict[str, Any]"]
+
+_CLEAN_EVERY = 1000  # replies, so that a long run does not fill the bucket
+_GRACE = 10.0  # seconds a reply may take to be found after its job's last moment
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run keeps to. Times in seconds; ``window``: most jobs in flight; ``runtime``: longest that a job can run."""
+
+    workers: int
+    window: int
+    runtime: float
+    max_wait: float = 600.0
+    attempts: int = 3
+    task_timeout: float | None = None
+    batch: int | None = None
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A task in the queue, and how often it was sent already."""
+
+    task: PackedTask
+    future: Future[Any]
+    sent: int = 0
+
+
+@dataclass(slots=True)
+class Flight:
+    """A job on its way. ``overdue`` is when it is sent again, on the monotonic clock."""
+
+    job: Job
+    blobs: tuple[Blob, ...]
+    cargo: dict[int, Waiting]
+    overdue: float = field(default=0.0)
+
+
+class Run:
+    """Everything that one Parallel call, one executor or one foreach sends. For any thread."""
+
+    def __init__(
+        self,
+        name: str,
+        transport: Transport,
+        key: bytes,
+        limits: Limits,
+        *,
+        same_buffers: bool = False,
+        code: Callable[[], Blob | None] = lambda: None,
+        relay: Callable[[int, str], None] | None = None,
+        progress: Callable[[Report], None] = lambda _: None,
+    ) -> None:
+        """``code`` gives the bundle of the user's own modules; ``relay`` gets what a task printed; ``progress`` a report.
+
+        ``same_buffers``: see `Packer`.
+        """
+        self.name = name
+        self.limits = limits
+        self.batcher = Batcher(limits.batch)
+        self._transport = transport
+        self._key = key
+        self._code = code
+        self._relay = relay
+        self._progress = progress
+        self._packer = Packer(same_buffers=same_buffers)
+        self._packing = threading.Lock()
+        self._changed = threading.Condition()
+        self._waiting: deque[Waiting] = deque()
+        self._flights: dict[int, Flight] = {}
+        self._landed: list[int] = []
+        self._numbers = 0
+        self._indexes = 0
+        self._report = Report()
+        self._closing = False
+        self._cancelled = False
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    # What faces call.
+
+    def submit(self, calls: Iterable[Call]) -> list[Future[Any]]:
+        """Queue calls; give their futures at once. What cannot be pickled is an exception of its future."""
+        return [future for future, _ in self._submit(calls)]
+
+    def cancel(self) -> None:
+        """Drop what waits, withdraw what is in flight; its futures raise CancelledError. Returns when that is done."""
+        with self._changed:
+            self._cancelled = self._closing = True
+            dropped = [waiting.future for waiting in self._waiting]
+            self._waiting.clear()
+            flights, self._flights = self._flights, {}
+            self._landed += flights
+            self._changed.notify_all()
+        for future in dropped:
+            future.cancel()
+        for flight in flights.values():
+            for waiting in flight.cargo.values():
+                waiting.future.set_exception(CancelledError(f"run {self.name} was cancelled while task {waiting.task.index} ran"))
+        self._ensure_ended()
+
+    def cancel_waiting(self) -> None:
+        """Cancel the futures of what has not been sent."""
+        with self._changed:
+            dropped = list(self._waiting)
+            self._waiting.clear()
+            self._changed.notify_all()
+        for waiting in dropped:
+            waiting.future.cancel()
+
+    def close(self, *, wait: bool = True) -> None:
+        """Take no more calls; once all are settled, remove the run's objects. ``wait`` until then."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if wait:
+            self._ensure_ended()
+
+    def report(self) -> Report:
+        """What has been done so far."""
+        with self._changed:
+            return replace(self._report, running=len(self._flights))
+
+    # On the way out.
+
+    def _submit(self, calls: Iterable[Call]) -> list[tuple[Future[Any], Waiting | None]]:
+        with self._packing:  # indexes in the order of submission, and one packer
+            queued = [self._queued(packed) for packed in self._packer.pack(self._numbered(calls))]
+        with self._changed:
+            if self._closing:
+                msg = "this run takes no more tasks: it was shut down or cancelled"
+                raise ConfigurationError(msg, mend="Open a new executor, or call Parallel or foreach again.")
+            self._waiting.extend(waiting for _, waiting in queued if waiting)
+            self._report = replace(self._report, tasks=self._report.tasks + len(queued))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name=f"dolambda-{self.name}", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+        return queued
+
+    def _numbered(self, calls: Iterable[Call]) -> Iterator[Task]:
+        for function, args, kwargs in calls:
+            yield Task(self._indexes, function, args, kwargs)
+            self._indexes += 1
+
+    def _queued(self, packed: PackedTask | NotPicklableError) -> tuple[Future[Any], Waiting | None]:
+        future: Future[Any] = Future()
+        if isinstance(packed, PackedTask):
+            return future, Waiting(packed, future)
+        future.set_exception(packed)
+        return future, None
+
+    def _serve(self) -> None:
+        """Send what waits and what is overdue, until the run is closed and all is settled."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(self._has_work, self._patience())
+                over = self._closing and not self._waiting and not self._flights
+                overdue = self._take_overdue()
+                flight = self._take_off()
+                landed, full = self._landed, len(self._landed) >= _CLEAN_EVERY
+                if over or full:
+                    self._landed = []
+            if over or full:
+                self._clean(landed)
+            if over:
+                self._progress(self.report())
+                self._ended.set()
+                return
+            for late in overdue:
+                self._send_again(late)
+            if flight:
+                self._send(flight)
+
+    def _has_work(self) -> bool:
+        room = len(self._flights) < self.limits.window
+        return bool(self._waiting and room) or (self._closing and not self._waiting and not self._flights) or len(self._landed) >= _CLEAN_EVERY
+
+    def _patience(self) -> float | None:
+        if not self._flights:
+            return None
+        return max(0.0, min(flight.overdue for flight in self._flights.values()) - time.monotonic())
+
+    def _take_off(self) -> Flight | None:
+        """Cut the next job from the queue. Called under the lock."""
+        if not self._waiting or len(self._flights) >= self.limits.window:
+            return None
+        size, room = self.batcher.size(len(self._waiting), self.limits.workers), BYTES
+        cargo: dict[int, Waiting] = {}
+        while self._waiting and len(cargo) < size and (not cargo or room >= self._waiting[0].task.nbytes):
+            waiting = self._waiting.popleft()
+            if waiting.sent or waiting.future.set_running_or_notify_cancel():
+                cargo[waiting.task.index] = waiting
+                room -= waiting.task.nbytes
+        if not cargo:
+            return None
+        blobs = {blob.digest: blob for waiting in cargo.values() for blob in waiting.task.blobs}
+        number, self._numbers = self._numbers, self._numbers + 1
+        job = Job(
+            run=self.name,
+            number=number,
+            attempt=0,
+            deadline=0.0,
+            tasks=tuple(waiting.task for waiting in cargo.values()),
+            inline={digest: blob.data for digest, blob in blobs.items() if len(blob.data) <= INLINE},
+            task_timeout=self.limits.task_timeout,
+        )
+        flight = Flight(job, tuple(blob for blob in blobs.values() if len(blob.data) > INLINE), cargo)
+        self._flights[number] = flight
+        self._report = replace(self._report, jobs=self._report.jobs + 1)
+        return flight
+
+    def _send(self, flight: Flight) -> None:
+        try:
+            code = self._code()
+        except DolambdaError as error:
+            self._fail(flight.job.number, error)
+            return
+        limits = self.limits
+        flight.overdue = time.monotonic() + limits.max_wait + limits.runtime + _GRACE
+        flight.job = replace(
+            flight.job, attempt=flight.job.attempt + 1, deadline=time.time() + limits.max_wait, code=code.digest if code else None
+        )
+        blobs = (*flight.blobs, code) if code else flight.blobs
+        number = flight.job.number
+        sealed = SealedJob(self.name, number, flight.job.to_bytes(self._key), blobs)
+        future = self._transport.send(sealed)
+        if flight.job.attempt == 1:  # sent again, the transport gives the same future again
+            future.add_done_callback(lambda done: self._land(number, done))
+
+    def _take_overdue(self) -> list[Flight]:
+        now = time.monotonic()
+        return [flight for flight in self._flights.values() if 0 < flight.overdue <= now]
+
+    def _send_again(self, flight: Flight) -> None:
+        if flight.job.attempt >= self.limits.attempts:
+            msg = f"no reply to job {flight.job.number} came after {flight.job.attempt} attempts"
+            error = NoReplyError(msg, mend="`dolambda status` shows whether the stack stands; its log whether workers start at all.")
+            self._fail(flight.job.number, error)
+            return
+        log.warning("job %s of run %s has no reply by its deadline; it is sent again", flight.job.number, self.name)
+        with self._changed:
+            self._report = replace(self._report, resent=self._report.resent + 1)
+        self._send(flight)
+
+    # On the way back.
+
+    def _land(self, number: int, done: Future[bytes]) -> None:
+        """Settle the futures of a job. Called in a thread of the transport's."""
+        if done.cancelled():
+            self._fail(number, CancelledError(f"the transport was closed under run {self.name}"))
+            return
+        error = done.exception()
+        if error:
+            self._fail(number, error)
+            return
+        try:
+            reply = Reply.from_bytes(done.result(), self._key)
+            if (reply.run, reply.number) != (self.name, number):
+                msg = f"the reply to job {reply.number} of run {reply.run} where the one to job {number} of run {self.name} belongs"
+                raise EnvelopeError(msg, mend="A signed reply was copied. It was not unpickled.")
+        except EnvelopeError as refused:
+            log.warning("refused %s", refused)
+            self._settle(number, {}, f"its reply was refused: {refused}")
+            return
+        with self._changed:
+            self._report = self._report.after(reply.usage)
+        outcomes = {outcome.index: outcome for outcome in reply.outcomes}
+        self.batcher.learn([outcome.seconds for outcome in reply.outcomes if outcome.kind != "lost"])
+        self._settle(number, outcomes, "its job was answered without it")
+
+    def _settle(self, number: int, outcomes: dict[int, PackedOutcome], otherwise: str) -> None:
+        """Settle or queue again each task of a flight; ``otherwise`` says why one has no outcome."""
+        with self._changed:
+            flight = self._flights.get(number)
+        if flight is None:  # cancelled meanwhile
+            return
+        again: list[Waiting] = []
+        settled: list[tuple[Future[Any], Value | Failure | Lost]] = []
+        for index, waiting in flight.cargo.items():
+            packed = outcomes.get(index) or outcomes.get(-1)
+            outcome = packed.open() if packed else Lost(NOT_STARTED, f"task {index} is lost: {otherwise}")
+            if packed and packed.output and self._relay:
+                self._relay(index, packed.output)
+            waiting.sent += 1
+            if isinstance(outcome, Lost) and outcome.reason in (NOT_STARTED, CANCELLED) and waiting.sent < self.limits.attempts:
+                again.append(waiting)
+            else:
+                settled.append((waiting.future, outcome))
+        with self._changed:
+            if self._flights.pop(number, None) is None:
+                return
+            failed = sum(not isinstance(outcome, Value) for _, outcome in settled)
+            report = self._report
+            self._report = replace(
+                report, done=report.done + len(settled) - failed, failed=report.failed + failed, resent=report.resent + len(again)
+            )
+            self._waiting.extendleft(reversed(again))
+            self._landed.append(number)
+            self._changed.notify_all()
+        self._progress(self.report())
+        for future, outcome in settled:
+            _complete(future, outcome)
+
+    def _fail(self, number: int, error: BaseException) -> None:
+        """Give up a flight: its futures raise ``error``."""
+        with self._changed:
+            flight = self._flights.pop(number, None)
+            if flight is None:
+                return
+            self._report = replace(self._report, failed=self._report.failed + len(flight.cargo))
+            self._landed.append(number)
+            self._changed.notify_all()
+        for waiting in flight.cargo.values():
+            waiting.future.set_exception(error)
+
+    # In the end.
+
+    def _clean(self, numbers: Sequence[int]) -> None:
+        if not numbers:
+            return
+        try:
+            self._transport.withdraw(self.name, numbers)
+        except DolambdaError as error:
+            log.warning("objects of run %s were not removed, they expire by themselves: %s", self.name, error)
+
+    def _ensure_ended(self) -> None:
+        with self._changed:
+            started = self._thread is not None
+        if started and threading.current_thread() is not self._thread:
+            self._ended.wait()
+
+
+def _complete(future: Future[Any], outcome: Value | Failure | Lost) -> None:
+    if isinstance(outcome, Value):
+        future.set_result(outcome.value)
+    else:
+        future.set_exception(outcome.exception if isinstance(outcome, Failure) else outcome.to_error())
+
+
+def relay_to_stdout(index: int, output: str) -> None:
+    """Show what a task printed and logged, each line tagged with the task's number."""
+    sys.stdout.write("".join(f"[task {index}] {line}\n" for line in output.splitlines()))

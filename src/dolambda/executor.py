@@ -1,0 +1,116 @@
+"""``concurrent.futures`` on Lambda. On entry: calls; on leaving: `concurrent.futures.Future` objects.
+
+    with LambdaExecutor() as executor:
+        print(list(executor.map(simulate, range(1000))))
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from concurrent.futures import Executor, Future
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from dolambda.errors import ConfigurationError
+from dolambda.session import Session, current, default_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
+
+    from dolambda.dispatch.report import Report
+    from dolambda.dispatch.run import Call, Run
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class LambdaExecutor(Executor):
+    """Runs calls on the workers of a stack; by default the one registered, or AWS emulated on this machine.
+
+    ``max_workers`` bounds how many run at a time (None: all that the stack allows), ``task_timeout`` is each task's limit in
+    seconds, ``batch`` fixes how many tasks go into one job (None: learnt as they run). A task's exception is raised as
+    itself by ``result()``; one without an answer raises a `LostError`.
+    """
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        *,
+        task_timeout: float | None = None,
+        batch: int | None = None,
+        session: Session | None = None,
+    ) -> None:
+        """Raises `ConfigurationError` (a ValueError) for a number that makes no sense. Nothing is sent yet."""
+        for name, value in (("max_workers", max_workers), ("task_timeout", task_timeout), ("batch", batch)):
+            if value is not None and value <= 0:
+                msg = f"{name} must be greater than 0"
+                raise ConfigurationError(msg, mend=f"Leave {name}= out for the default.")
+        self._session = session or current(default_session)
+        self._run: Run = self._session.open_run(workers=max_workers, batch=batch, task_timeout=task_timeout)
+        self._down = False
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """See `concurrent.futures.Executor.submit`."""
+        return self._submit([(fn, args, kwargs)])[0]
+
+    def map(  # type: ignore[override] # typeshed's signature is that of one Python version; buffersize is 3.14's
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """See `concurrent.futures.Executor.map`. Jobs hold as many tasks as pays, so ``chunksize`` is only checked.
+
+        ``buffersize`` bounds how many results may be ahead of the one taken, so that inputs can be endless.
+        """
+        for name, value in (("chunksize", chunksize), ("buffersize", buffersize)):
+            if value is not None and value < 1:
+                msg = f"{name} must be >= 1."
+                raise ConfigurationError(msg, mend=f"Leave {name}= out for the default.")
+        calls: Iterator[Call] = ((fn, args, {}) for args in zip(*iterables, strict=False))
+        deadline = None if timeout is None else time.monotonic() + timeout
+        ahead = deque(self._submit(itertools.islice(calls, buffersize)))
+        return self._results(ahead, calls, deadline)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - the base class's signature
+        """See `concurrent.futures.Executor.shutdown`. The run's objects are removed once its last task is done."""
+        self._down = True
+        if cancel_futures:
+            self._run.cancel_waiting()
+        self._run.close(wait=wait)
+        if wait:
+            self._session.retire(self._run)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        """Wait for all tasks; after Ctrl-C cancel them instead."""
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self._run.cancel()
+        return super().__exit__(kind, error, trace)
+
+    @property
+    def report(self) -> Report:
+        """What this executor has done and taken so far."""
+        return self._run.report()
+
+    def _submit(self, calls: Iterable[Call]) -> list[Future[Any]]:
+        if self._down:
+            msg = "cannot schedule new futures after shutdown"
+            raise RuntimeError(msg)
+        return self._run.submit(calls)
+
+    def _results(self, ahead: deque[Future[Any]], calls: Iterator[Call], deadline: float | None) -> Iterator[Any]:
+        try:
+            while ahead:
+                # No name is bound to future or result: neither may outlive its being taken.
+                yield ahead.popleft().result(None if deadline is None else deadline - time.monotonic())
+                if more := list(itertools.islice(calls, 1)):
+                    ahead.extend(self._submit(more))
+        finally:
+            for future in ahead:
+                future.cancel()

@@ -1,0 +1,159 @@
+"""The joblib backend: ``Parallel(...)`` on Lambda, and so scikit-learn.
+
+On entry: joblib's batches of calls. On leaving: one future for each batch. What travels are the plain calls in the batch,
+not the batch: a worker needs no joblib of its own, and nothing of this process is pickled along.
+
+joblib calls `submit` under its lock and, later, from the threads that complete futures. So nothing here blocks, completes a
+future within `submit`, or raises there: an exception is set on the future instead. (Each of these hangs joblib, or slows it
+to one task at a time.)
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import CancelledError, Future
+from typing import TYPE_CHECKING, Any
+
+from joblib import parallel
+from joblib._parallel_backends import FallbackToBackend, ParallelBackendBase, SequentialBackend
+
+from dolambda.session import current, default_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dolambda.dispatch.run import Run
+    from dolambda.session import Session
+
+NAME = "dolambda"
+
+
+class LambdaBackend(ParallelBackendBase):
+    """See `joblib.parallel.ParallelBackendBase`. ``n_jobs`` is the width: how many workers at a time, -1 for all."""
+
+    default_n_jobs = -1
+    supports_retrieve_callback = True
+    supports_inner_max_num_threads = False
+    uses_threads = False
+    supports_sharedmem = False
+
+    def __init__(self, nesting_level: int | None = None, inner_max_num_threads: int | None = None, **options: Any) -> None:  # noqa: ANN401 - joblib's signature
+        """Light: no credentials are needed before the first call. ``options`` are those of `Session.open_run`."""
+        super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
+        self._options = options
+        self._session: Session | None = None
+        self._run: Run | None = None
+
+    def effective_n_jobs(self, n_jobs: int | None) -> int:
+        """How many workers ``n_jobs`` stands for."""
+        if n_jobs == 0:
+            msg = "n_jobs == 0 in Parallel has no meaning"
+            raise ValueError(msg)
+        session = current(default_session)
+        if n_jobs is None or n_jobs < 0:
+            return max(1, session.workers + 1 + (-1 if n_jobs is None else n_jobs))
+        return n_jobs
+
+    def configure(self, n_jobs: int | None = 1, parallel: Any = None, **_options: Any) -> int:  # noqa: ANN401 - joblib's signature
+        """Open the run of one Parallel call."""
+        width = self.effective_n_jobs(n_jobs)
+        if width == 1:
+            raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
+        self.parallel = parallel
+        self._session = current(default_session)
+        self._run = self._session.open_run(workers=width, same_buffers=True, **self._options)
+        return width
+
+    def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Future[list[Any]]:  # noqa: ANN401 - BatchedCalls, or what behaves as one
+        """Queue a batch; give the future of its list of results."""
+        batch: Future[list[Any]] = Future()
+        if callback:
+            batch.add_done_callback(callback)
+        try:
+            run = self._run
+            if run is None:
+                msg = "the backend was terminated"
+                raise RuntimeError(msg)
+            futures = run.submit([(function, args, kwargs) for function, args, kwargs in func.items])
+        except BaseException as error:  # noqa: BLE001 - raised here it would hang joblib for ever
+            complete_elsewhere(batch, error)
+            return batch
+        Gather(batch, futures)
+        return batch
+
+    apply_async = submit
+
+    def retrieve_result_callback(self, out: Future[list[Any]]) -> list[Any]:
+        """Give a batch's results, or raise what one of its tasks raised."""
+        return out.result()
+
+    def compute_batch_size(self) -> int:
+        """As many tasks as pay for a job, learnt from durations that workers measured."""
+        return self._run.batcher.size(1 << 30, 1) if self._run else 1
+
+    def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: FBT001, FBT002 - joblib's signature
+        """Cancel what is left after an error."""
+        if self._run and self._session:
+            self._run.cancel()
+            self._session.retire(self._run)
+            self._run = None
+            if ensure_ready:
+                self._run = self._session.open_run(workers=self.effective_n_jobs(None), same_buffers=True, **self._options)
+
+    def terminate(self) -> None:
+        """End the run; its objects are removed."""
+        if self._run and self._session:
+            self._run.close()
+            self._session.retire(self._run)
+            self._run = None
+
+    def get_nested_backend(self) -> tuple[Any, int | None]:
+        """Nested calls run one after the other in the worker."""
+        return SequentialBackend(nesting_level=(self.nesting_level or 0) + 1), None
+
+
+class Gather:
+    """Completes a batch's future when the last of its tasks' is completed, or the first fails."""
+
+    def __init__(self, batch: Future[list[Any]], futures: list[Future[Any]]) -> None:
+        """Watch ``futures``."""
+        self._batch = batch
+        self._futures = futures
+        self._left = len(futures)
+        self._over = False
+        self._lock = threading.Lock()
+        for future in futures:
+            if future.done():  # only what could not be pickled is done already
+                complete_elsewhere(batch, future.exception())
+                return
+        for future in futures:
+            future.add_done_callback(self._one_done)
+
+    def _one_done(self, future: Future[Any]) -> None:
+        error = CancelledError() if future.cancelled() else future.exception()
+        with self._lock:
+            self._left -= 1
+            if self._over or not (error or self._left == 0):
+                return
+            self._over = True
+        if error:
+            self._batch.set_exception(error)
+        else:
+            self._batch.set_result([done.result() for done in self._futures])
+
+
+def complete_elsewhere(batch: Future[list[Any]], error: BaseException | None) -> None:
+    """Fail a future from another thread: joblib must not see it completed within `submit`."""
+    threading.Thread(target=batch.set_exception, args=(error,), name="dolambda-refuse", daemon=True).start()
+
+
+def make_default() -> Callable[[], None]:
+    """Make this the backend of every Parallel call that names none; give what puts back the one before."""
+    before = parallel.DEFAULT_BACKEND
+    parallel.register_parallel_backend(NAME, LambdaBackend, make_default=True)
+
+    def restore() -> None:
+        if parallel.DEFAULT_BACKEND == NAME:
+            parallel.DEFAULT_BACKEND = before
+
+    return restore

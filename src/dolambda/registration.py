@@ -1,0 +1,94 @@
+"""``register``: from here on, Parallel, executors and %dopar% run on Lambda.
+
+On entry: where the workers are. On leaving: a `Session`, current for this process; and back with `unregister`.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from dolambda import joblib
+from dolambda.aws.account import Credentials
+from dolambda.errors import ConfigurationError
+from dolambda.loops.backends import OnLambda, register_backend
+from dolambda.progress import Bar
+from dolambda.session import Session, default_session, peek, replace_current
+from dolambda.settings import Settings
+from dolambda.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+LOCAL = "local"
+
+_restore_joblib: Callable[[], None] | None = None
+
+
+def register(  # noqa: PLR0913 - registerDoLambda's arguments, and those of settings that are given most often
+    where: str | None = None,
+    *,
+    bucket: str | None = None,
+    key: str | None = None,
+    secret: str | None = None,
+    region: str | None = None,
+    throttle: float | None = None,
+    token: str | None = None,
+    profile: str | None = None,
+    session: Any = None,  # noqa: ANN401 - boto3 has no types
+    endpoint_url: str | None = None,
+    stack: str | None = None,
+    workers: int | None = None,
+    requires: Iterable[str] | None = None,
+    **settings: Any,  # noqa: ANN401 - checked against Settings
+) -> Session:
+    """Make Lambda the backend of joblib, executors and foreach; give the session, which is also a context manager.
+
+    ``where`` is "local" for AWS emulated on this machine, else the name of a stack (the same as ``stack=``). With neither, the
+    stack that settings and credentials lead to; with no credentials at all, the emulated AWS.
+
+    ``bucket``, ``key``, ``secret``, ``region`` and ``throttle`` are registerDoLambda's: the queue, credentials, and the longest
+    pause in seconds between two looks for replies. ``session`` is a boto3 session; ``token`` goes with temporary keys.
+    ``requires`` lists what the local stack's layer holds ("scikit-learn"); on AWS that is `dolambda deploy`'s. ``settings``
+    are any others of `Settings`.
+
+    Raises `ConfigurationError` for what cannot work, `NotDeployedError` when there is no such stack.
+    """
+    local = where == LOCAL
+    if where and not local:
+        if stack not in (None, where):
+            msg = f"two stacks were named: {where!r} and stack={stack!r}"
+            raise ConfigurationError(msg, mend="Name one.")
+        stack = where
+    resolved = Settings.resolve(
+        bucket=bucket,
+        region=region,
+        throttle=throttle,
+        profile=profile,
+        endpoint_url=endpoint_url,
+        stack=stack,
+        workers=workers,
+        requires=tuple(requires) if requires is not None else None,
+        **settings,
+    )
+    credentials = Credentials(key, secret, token, session)
+    anything = (where, stack, bucket, key, region, profile, session, endpoint_url)
+    opened = Session.open(resolved, credentials, local=local) if any(anything) else default_session(resolved)
+    replace_current(opened)
+    if resolved.progress or (resolved.progress is None and sys.stderr.isatty()):
+        opened.bar = Bar
+    global _restore_joblib  # noqa: PLW0603 - there is one default joblib backend
+    _restore_joblib = _restore_joblib or joblib.make_default()
+    register_backend(OnLambda(VERSION))
+    return opened
+
+
+def unregister() -> None:
+    """Put back what `register` replaced; cancel what still runs; end the emulated AWS if there is one."""
+    global _restore_joblib  # noqa: PLW0603 - as above
+    if _restore_joblib:
+        _restore_joblib()
+        _restore_joblib = None
+    register_backend(None)
+    if peek() is not None:
+        replace_current(None)

@@ -1,0 +1,236 @@
+"""What stands between a face and the workers: a stack, a transport to it, and the runs in progress.
+
+On entry: settings and credentials. On leaving: a `Session` from which `Parallel`, executors and foreach open runs; one is
+current, made on first use if `register` was not called. A session that emulates AWS here owns the emulator and ends it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import logging
+import os
+import secrets
+import sys
+import threading
+import weakref
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dolambda.aws.account import Account, Credentials, has_credentials, translated
+from dolambda.aws.objects import Bucket
+from dolambda.dispatch.report import Report
+from dolambda.dispatch.run import Limits, Run, relay_to_stdout
+from dolambda.environment.code import bundle
+from dolambda.local.instance import Instance, default_workers
+from dolambda.local.stack import deploy_into
+from dolambda.settings import Settings
+from dolambda.stack import Stack
+from dolambda.transport.in_process import InProcess
+from dolambda.transport.s3_queue import S3Queue
+from dolambda.wire import keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dolambda.transport.base import Transport
+    from dolambda.wire.blob import Blob
+
+log = logging.getLogger("dolambda")
+
+_LOCAL_AHEAD = 2  # jobs in flight for each local worker: the emulator queues them in order, as Lambda need not
+
+
+@dataclass
+class Session:
+    """An open connection to a stack. Close it, or let the interpreter's end do so."""
+
+    settings: Settings
+    transport: Transport
+    key: bytes = field(repr=False)
+    workers: int
+    window: int
+    runtime: float
+    stack: Stack | None = None
+    instance: Instance | None = None
+    bar: Callable[[], Callable[[Report], None]] | None = None
+    _client: str = field(default_factory=keys.new_client_id)
+    _sequence: itertools.count[int] = field(default_factory=itertools.count, repr=False)
+    _runs: weakref.WeakSet[Run] = field(default_factory=weakref.WeakSet, repr=False)
+    _finished: Report = field(default_factory=Report, repr=False)
+    _pid: int = field(default_factory=os.getpid, repr=False)
+
+    @classmethod
+    def open(cls, settings: Settings, credentials: Credentials | None = None, *, local: bool = False) -> Session:
+        """Connect: to AWS, to AWS emulated here, or to nothing but this process. Raises what is wrong, before any task."""
+        if settings.transport == "in_process":
+            key = secrets.token_bytes(32)
+            return cls(settings, InProcess(key), key, settings.workers or 1, 2, float(settings.timeout))
+        if local:
+            return cls._open_local(settings)
+        account = Account.from_settings(settings, credentials)
+        stack = Stack.from_account(account, settings)
+        workers = min(settings.workers or stack.workers, stack.workers)
+        return cls._from_stack(settings, account, stack, workers, workers)
+
+    @classmethod
+    def _open_local(cls, settings: Settings) -> Session:
+        shared = Instance.find_shared()
+        instance = shared or Instance.from_start(workers=settings.workers)
+        try:
+            there, credentials = deploy_into(instance, settings)
+            account = Account.from_settings(there, credentials)
+            stack = Stack.from_account(account, there)
+            workers = min(settings.workers or default_workers(), instance.workers)
+            session = cls._from_stack(there, account, stack, workers, _LOCAL_AHEAD * workers)
+        except BaseException:
+            if not shared:
+                instance.stop()
+            raise
+        session.instance = None if shared else instance
+        return session
+
+    @classmethod
+    def _from_stack(cls, settings: Settings, account: Account, stack: Stack, workers: int, window: int) -> Session:
+        client = keys.new_client_id()
+        with translated():
+            transport = S3Queue(Bucket.from_account(account, stack.bucket), client, throttle=settings.throttle)
+        return cls(settings, transport, stack.key, workers, window, float(stack.timeout), stack, _client=client)
+
+    def open_run(self, *, workers: int | None = None, same_buffers: bool = False, batch: int | None = None, task_timeout: float | None = None) -> Run:
+        """Open a run of at most that many workers at a time; see `Limits` and `Run`."""
+        wide = min(workers or self.workers, self.workers)
+        limits = Limits(
+            workers=wide,
+            window=max(1, self.window * wide // self.workers),
+            runtime=self.runtime,
+            max_wait=self.settings.max_wait,
+            attempts=self.settings.attempts,
+            task_timeout=task_timeout or self.settings.task_timeout,
+            batch=batch,
+        )
+        run = Run(
+            keys.run_name(self._client, next(self._sequence)),
+            self.transport,
+            self.key,
+            limits,
+            same_buffers=same_buffers,
+            code=own_modules,
+            relay=relay_to_stdout if self.settings.logs else None,
+            progress=self.bar() if self.bar else lambda _: None,
+        )
+        self._runs.add(run)
+        return run
+
+    def retire(self, run: Run) -> None:
+        """Keep the counts of a run that has ended."""
+        if run in self._runs:
+            self._runs.discard(run)
+            self._finished += run.report()
+
+    def report(self) -> Report:
+        """What all runs of this session have done and taken so far, this side's requests included."""
+        total = sum((run.report() for run in list(self._runs)), self._finished)
+        return total + Report(calls=self.transport.calls.totals())
+
+    def __enter__(self) -> Session:
+        """Use it in a with statement."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        forget(self)
+
+    def finish(self) -> None:
+        """Let runs that still have tasks come to their end."""
+        for run in list(self._runs):
+            run.close()
+
+    def close(self) -> None:
+        """Cancel what still runs, remove its objects, and end the emulator if this session started it."""
+        if self._pid != os.getpid():  # a fork: threads and emulator are the parent's
+            return
+        for run in list(self._runs):
+            run.cancel()
+            self.retire(run)
+        self.transport.close()
+        if self.instance:
+            self.instance.stop()
+            self.instance = None
+
+
+class _Bundles:
+    """The bundle of the user's own modules, made anew only when something was imported since."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen = -1
+        self._bundle: Blob | None = None
+
+    def __call__(self) -> Blob | None:
+        with self._lock:
+            if len(sys.modules) != self._seen:
+                self._bundle = bundle()
+                self._seen = len(sys.modules)
+            return self._bundle
+
+
+def default_session(settings: Settings | None = None) -> Session:
+    """What runs tasks when nothing was registered: the stack that settings and credentials lead to, else AWS emulated here."""
+    settings = settings or Settings.resolve()
+    named = settings.region or settings.profile or settings.endpoint_url or settings.transport == "in_process"
+    if named or has_credentials():
+        return Session.open(settings)
+    log.info("no AWS credentials were found: running on AWS emulated on this machine")
+    return Session.open(settings, local=True)
+
+
+own_modules = _Bundles()
+_lock = threading.RLock()
+_current: Session | None = None
+
+
+def current(default: Callable[[], Session]) -> Session:
+    """The session in use, opened by ``default`` if there is none."""
+    with _lock:
+        session = _current
+        if session is None or session._pid != os.getpid():
+            session = default()
+            replace_current(session)
+        return session
+
+
+def replace_current(session: Session | None) -> None:
+    """Make a session the one in use, closing the one before."""
+    global _current  # noqa: PLW0603 - there is one current session in a process, as there is one default joblib backend
+    with _lock:
+        before, _current = _current, session
+    if before is not None:
+        before.close()
+
+
+def forget(session: Session) -> None:
+    """Close a session, which may be the one in use."""
+    if peek() is session:
+        replace_current(None)
+    else:
+        session.close()
+
+
+def peek() -> Session | None:
+    """The session in use, None if there is none yet."""
+    return _current
+
+
+def _finish() -> None:
+    if _current is not None:
+        _current.finish()
+
+
+def _end() -> None:
+    replace_current(None)
+
+
+# As concurrent.futures does: what was submitted is finished before threads can no longer be started, and only then all ends.
+threading._register_atexit(_finish)  # type: ignore[attr-defined]  # noqa: SLF001 - no public name; loky uses it too
+atexit.register(_end)
