@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from dolambda.registration import unregister as unregister
     from dolambda.session import Session as Session
     from dolambda.settings import Settings as Settings
-    from dolambda.version import VERSION as __version__
 
 _WHERE = {
     "LambdaExecutor": "executor",

@@ -1,7 +1,7 @@
 """``concurrent.futures`` on Lambda. On entry: calls; on leaving: `concurrent.futures.Future` objects.
 
-    with LambdaExecutor() as executor:
-        print(list(executor.map(simulate, range(1000))))
+with LambdaExecutor() as executor:
+    print(list(executor.map(simulate, range(1000))))
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class LambdaExecutor(Executor):
         """See `concurrent.futures.Executor.submit`."""
         return self._submit([(fn, args, kwargs)])[0]
 
-    def map(  # type: ignore[override] # typeshed's signature is that of one Python version; buffersize is 3.14's
+    def map(
         self,
         fn: Callable[..., T],
         *iterables: Iterable[Any],
@@ -85,9 +85,7 @@ class LambdaExecutor(Executor):
         if wait:
             self._session.retire(self._run)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool | None:
         """Wait for all tasks; after Ctrl-C cancel them instead."""
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             self._run.cancel()

@@ -34,7 +34,12 @@ class BucketBlobs:
 
     def __init__(self) -> None:
         """Connect on first use."""
-        self._s3 = SignedS3.from_environ(os.environ["DOLAMBDA_BUCKET"], Calls())
+        self._calls = Calls()
+        self._s3 = SignedS3.from_environ(os.environ["DOLAMBDA_BUCKET"], self._calls)
+
+    def calls(self) -> dict[str, int]:
+        """See `BlobSource`."""
+        return self._calls.take()
 
     def get_blob(self, digest: str) -> bytes:
         """See `BlobSource`."""

@@ -70,11 +70,7 @@ class LambdaBackend(ParallelBackendBase):
         if callback:
             batch.add_done_callback(callback)
         try:
-            run = self._run
-            if run is None:
-                msg = "the backend was terminated"
-                raise RuntimeError(msg)
-            futures = run.submit([(function, args, kwargs) for function, args, kwargs in func.items])
+            futures = self._open_run().submit([(function, args, kwargs) for function, args, kwargs in func.items])
         except BaseException as error:  # noqa: BLE001 - raised here it would hang joblib for ever
             complete_elsewhere(batch, error)
             return batch
@@ -82,6 +78,12 @@ class LambdaBackend(ParallelBackendBase):
         return batch
 
     apply_async = submit
+
+    def _open_run(self) -> Run:
+        if self._run is None:
+            msg = "the backend was terminated"
+            raise RuntimeError(msg)
+        return self._run
 
     def retrieve_result_callback(self, out: Future[list[Any]]) -> list[Any]:
         """Give a batch's results, or raise what one of its tasks raised."""

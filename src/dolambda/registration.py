@@ -25,7 +25,7 @@ LOCAL = "local"
 _restore_joblib: Callable[[], None] | None = None
 
 
-def register(  # noqa: PLR0913 - registerDoLambda's arguments, and those of settings that are given most often
+def register(
     where: str | None = None,
     *,
     bucket: str | None = None,

@@ -15,7 +15,7 @@ import sys
 import threading
 import weakref
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from dolambda.aws.account import Account, Credentials, has_credentials, translated
 from dolambda.aws.objects import Bucket
@@ -32,6 +32,7 @@ from dolambda.wire import keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
     from dolambda.transport.base import Transport
     from dolambda.wire.blob import Blob
@@ -52,6 +53,7 @@ class Session:
     window: int
     runtime: float
     stack: Stack | None = None
+    bucket: Bucket | None = None
     instance: Instance | None = None
     bar: Callable[[], Callable[[Report], None]] | None = None
     _client: str = field(default_factory=keys.new_client_id)
@@ -94,10 +96,13 @@ class Session:
     def _from_stack(cls, settings: Settings, account: Account, stack: Stack, workers: int, window: int) -> Session:
         client = keys.new_client_id()
         with translated():
-            transport = S3Queue(Bucket.from_account(account, stack.bucket), client, throttle=settings.throttle)
-        return cls(settings, transport, stack.key, workers, window, float(stack.timeout), stack, _client=client)
+            bucket = Bucket.from_account(account, stack.bucket)
+        transport = S3Queue(bucket, client, throttle=settings.throttle)
+        return cls(settings, transport, stack.key, workers, window, float(stack.timeout), stack, bucket, _client=client)
 
-    def open_run(self, *, workers: int | None = None, same_buffers: bool = False, batch: int | None = None, task_timeout: float | None = None) -> Run:
+    def open_run(
+        self, *, workers: int | None = None, same_buffers: bool = False, batch: int | None = None, task_timeout: float | None = None
+    ) -> Run:
         """Open a run of at most that many workers at a time; see `Limits` and `Run`."""
         wide = min(workers or self.workers, self.workers)
         limits = Limits(
@@ -133,7 +138,12 @@ class Session:
         total = sum((run.report() for run in list(self._runs)), self._finished)
         return total + Report(calls=self.transport.calls.totals())
 
-    def __enter__(self) -> Session:
+    @property
+    def of_another_process(self) -> bool:
+        """Whether this is a fork of the process that opened it."""
+        return self._pid != os.getpid()
+
+    def __enter__(self) -> Self:
         """Use it in a with statement."""
         return self
 
@@ -148,7 +158,7 @@ class Session:
 
     def close(self) -> None:
         """Cancel what still runs, remove its objects, and end the emulator if this session started it."""
-        if self._pid != os.getpid():  # a fork: threads and emulator are the parent's
+        if self.of_another_process:  # threads and emulator are the parent's
             return
         for run in list(self._runs):
             run.cancel()
@@ -194,7 +204,7 @@ def current(default: Callable[[], Session]) -> Session:
     """The session in use, opened by ``default`` if there is none."""
     with _lock:
         session = _current
-        if session is None or session._pid != os.getpid():
+        if session is None or session.of_another_process:
             session = default()
             replace_current(session)
         return session
@@ -202,7 +212,7 @@ def current(default: Callable[[], Session]) -> Session:
 
 def replace_current(session: Session | None) -> None:
     """Make a session the one in use, closing the one before."""
-    global _current  # noqa: PLW0603 - there is one current session in a process, as there is one default joblib backend
+    global _current
     with _lock:
         before, _current = _current, session
     if before is not None:

@@ -106,7 +106,7 @@ def _converted(value: object, kind: str, source: str) -> object:
             return tuple(value.split(",") if isinstance(value, str) else value)  # type: ignore[arg-type] # TypeError is caught
         if kind == "bool" and isinstance(value, str):
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[value.lower()]
-        return {"str": str, "int": int, "float": float, "bool": bool}[kind](value)  # type: ignore[arg-type, call-overload]
+        return {"str": str, "int": int, "float": float, "bool": bool}[kind](value)
     except (KeyError, TypeError, ValueError) as error:
         msg = f"{source}={value!r} is no {kind}"
         raise ConfigurationError(msg, mend=f"Give a value of type {kind}.") from error

@@ -83,9 +83,7 @@ class Account:
                 read_timeout=60,
                 s3={"addressing_style": "path"} if self.endpoint_url else {},
             )
-            self._clients[service] = self.session.client(
-                service, region_name=self.region, endpoint_url=self.endpoint_url, config=config
-            )
+            self._clients[service] = self.session.client(service, region_name=self.region, endpoint_url=self.endpoint_url, config=config)
         return self._clients[service]
 
     @cached_property

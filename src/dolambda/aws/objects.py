@@ -25,6 +25,8 @@ from dolambda.errors import AccessDeniedError, AwsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from obstore.store import ClientConfig
+
     from dolambda.aws.account import Account
 
 _DELETE_AT_ONCE = 1000  # DeleteObjects takes no more
@@ -42,7 +44,7 @@ class Bucket:
     @classmethod
     def from_account(cls, account: Account, name: str) -> Bucket:
         """Open a bucket; nothing is sent."""
-        options: dict[str, Any] = {"timeout": timedelta(seconds=120), "connect_timeout": timedelta(seconds=10)}
+        options: ClientConfig = {"timeout": timedelta(seconds=120), "connect_timeout": timedelta(seconds=10)}
         where: dict[str, Any] = {}
         if account.endpoint_url:
             options["allow_http"] = account.endpoint_url.startswith("http:")

@@ -106,7 +106,7 @@ class SignedS3:
         return sign(verb, self._host, path, data, extra, stamp, self._region, self._environ)
 
 
-def sign(  # noqa: PLR0913 - all that a signature covers
+def sign(
     verb: str,
     host: str,
     path: str,

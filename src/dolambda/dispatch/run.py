@@ -1,4 +1,6 @@
-"""One run: from the calls a user makes to the futures they hold. Each state of a call has its own class:
+"""One run: from the calls a user makes to the futures they hold.
+
+Each state of a call has its own class:
 
     (function, args, kwargs)
         | submit         pickled at once, in the caller's thread: what is sent is what was meant
@@ -216,7 +218,9 @@ class Run:
 
     def _has_work(self) -> bool:
         room = len(self._flights) < self.limits.window
-        return bool(self._waiting and room) or (self._closing and not self._waiting and not self._flights) or len(self._landed) >= _CLEAN_EVERY
+        return (
+            bool(self._waiting and room) or (self._closing and not self._waiting and not self._flights) or len(self._landed) >= _CLEAN_EVERY
+        )
 
     def _patience(self) -> float | None:
         if not self._flights:
@@ -297,10 +301,7 @@ class Run:
             self._fail(number, error)
             return
         try:
-            reply = Reply.from_bytes(done.result(), self._key)
-            if (reply.run, reply.number) != (self.name, number):
-                msg = f"the reply to job {reply.number} of run {reply.run} where the one to job {number} of run {self.name} belongs"
-                raise EnvelopeError(msg, mend="A signed reply was copied. It was not unpickled.")
+            reply = self._opened(done.result(), number)
         except EnvelopeError as refused:
             log.warning("refused %s", refused)
             self._settle(number, {}, f"its reply was refused: {refused}")
@@ -310,6 +311,13 @@ class Run:
         outcomes = {outcome.index: outcome for outcome in reply.outcomes}
         self.batcher.learn([outcome.seconds for outcome in reply.outcomes if outcome.kind != "lost"])
         self._settle(number, outcomes, "its job was answered without it")
+
+    def _opened(self, sealed: bytes, number: int) -> Reply:
+        reply = Reply.from_bytes(sealed, self._key)
+        if (reply.run, reply.number) != (self.name, number):
+            msg = f"the reply to job {reply.number} of run {reply.run} where the one to job {number} of run {self.name} belongs"
+            raise EnvelopeError(msg, mend="A signed reply was copied. It was not unpickled.")
+        return reply
 
     def _settle(self, number: int, outcomes: dict[int, PackedOutcome], otherwise: str) -> None:
         """Settle or queue again each task of a flight; ``otherwise`` says why one has no outcome."""

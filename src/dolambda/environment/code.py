@@ -37,7 +37,9 @@ def bundle(modules: Mapping[str, ModuleType] | None = None) -> Blob | None:
     content = make_zip(entries)
     if len(content) > LIMIT:
         largest = max(entries, key=lambda entry: len(_read(entries[entry])))
-        msg = f"your own modules are {len(content) / 2**20:.0f} MiB zipped, more than the {LIMIT >> 20} MiB that travel; largest is {largest}"
+        msg = (
+            f"your own modules are {len(content) / 2**20:.0f} MiB zipped, more than the {LIMIT >> 20} MiB that travel; largest is {largest}"
+        )
         raise ConfigurationError(msg, mend="Move data out of the package, or install the package and put it in a layer.")
     return Blob.from_bytes(content)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cloudpickle
 
-import dolambda
+from dolambda import errors
 from dolambda.environment.archive import files_below, make_zip
 
 _OURS = (
@@ -25,7 +25,7 @@ _OUR_PACKAGES = ("wire", "worker")
 
 def worker_zip() -> bytes:
     """Zip what handler.py imports, and no more."""
-    source, pickler = Path(dolambda.__file__).parent, Path(cloudpickle.__file__).parent
+    source, pickler = Path(errors.__file__).parent, Path(cloudpickle.__file__).parent
     entries: dict[str, bytes | Path] = {f"dolambda/{name}": source / name for name in _OURS}
     for package in _OUR_PACKAGES:
         entries |= {f"dolambda/{package}/{name}": path for name, path in files_below(source / package, ".py").items()}

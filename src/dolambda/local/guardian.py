@@ -24,6 +24,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 _READY_WITHIN = 60
 
@@ -62,7 +63,7 @@ def tell(directory: Path, state: str, **more: object) -> None:
     part.replace(directory / "state.json")
 
 
-def install(directory: Path, wanted: dict[str, str]) -> None:
+def install(directory: Path, wanted: dict[str, Any]) -> None:
     """Make the emulator's environment with the user's own Python; uv links it from its cache in about a second."""
     for arguments in (
         ["venv", "--quiet", "--python", sys.executable, str(directory / "env")],
@@ -73,7 +74,7 @@ def install(directory: Path, wanted: dict[str, str]) -> None:
             raise RuntimeError(f"uv {arguments[0]}: {done.stderr.strip()}")
 
 
-def launch(directory: Path, wanted: dict[str, str]) -> subprocess.Popen[bytes]:
+def launch(directory: Path, wanted: dict[str, Any]) -> subprocess.Popen[bytes]:
     """Start the emulator in a process group of its own, with nothing of the user's AWS environment."""
     (directory / "tmp").mkdir()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON", "DOLAMBDA_"))}
@@ -88,7 +89,7 @@ def launch(directory: Path, wanted: dict[str, str]) -> subprocess.Popen[bytes]:
         )
 
 
-def await_health(server: subprocess.Popen[bytes], wanted: dict[str, str]) -> None:
+def await_health(server: subprocess.Popen[bytes], wanted: dict[str, Any]) -> None:
     """Wait until it answers."""
     deadline = time.monotonic() + _READY_WITHIN
     while time.monotonic() < deadline:

@@ -83,13 +83,7 @@ class Instance:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        instance = cls._from_wanted(directory, wanted, guardian)
-        try:
-            instance._await_ready()
-        except BaseException:
-            instance.stop()
-            raise
-        return instance
+        return cls._from_wanted(directory, wanted, guardian).when_ready()
 
     @classmethod
     def find_shared(cls) -> Instance | None:
@@ -136,6 +130,15 @@ class Instance:
         if self.guardian:
             self.guardian.wait(_STOP_WITHIN)
 
+    def when_ready(self) -> Instance:
+        """Wait until it answers; stop it if it does not. Raises `LocalAwsError`."""
+        try:
+            self._await_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
     def _await_ready(self) -> None:
         deadline = time.monotonic() + _START_WITHIN
         while (state := _state(self.directory)).get("state") != "ready":
@@ -156,7 +159,8 @@ def sweep() -> list[str]:
     """Clean up after instances whose guardian was killed; give their names."""
     swept = []
     for directory in instances():
-        if _alive(directory) or time.time() - directory.stat().st_mtime < _YOUNG and not (directory / "state.json").exists():
+        young = time.time() - directory.stat().st_mtime < _YOUNG and not (directory / "state.json").exists()
+        if young or _alive(directory):
             continue
         group = _state(directory).get("group")
         if group and _is_ours(group, directory):

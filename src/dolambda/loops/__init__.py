@@ -1,8 +1,8 @@
 """R's foreach in Python: ``foreach(i=range(10), combine="+") %dopar% f``.
 
-    loop.py      the construct: iterables, operators, errors
-    combine.py   results, as they arrive, to one value
-    backends.py  what ``%dopar%`` runs on
+loop.py      the construct: iterables, operators, errors
+combine.py   results, as they arrive, to one value
+backends.py  what ``%dopar%`` runs on
 """
 
 from dolambda.loops.backends import Backend, get_backend

@@ -46,7 +46,8 @@ class Combiner:
         if combine is None and init is not MISSING:
             msg = "init= was given without combine="
             raise ConfigurationError(msg, mend="Give combine= too: without it results are a list, which has no beginning.")
-        if isinstance(combine, str) and combine not in ("c", *_FOLDS) or not (combine is None or isinstance(combine, str) or callable(combine)):
+        known = combine in ("c", *_FOLDS) if isinstance(combine, str) else combine is None or callable(combine)
+        if not known:
             msg = f"combine={combine!r} is no way to combine"
             raise ConfigurationError(msg, mend=f"Give a function, or one of c, {', '.join(_FOLDS)}; None for a list.")
         most = maxcombine or (_MOST if multicombine else 2)

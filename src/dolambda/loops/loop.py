@@ -53,11 +53,11 @@ class Foreach:
     unnamed: tuple[Iterable[Any], ...] = ()
     combine: str | Callable[..., Any] | None = None
     init: Any = MISSING
-    final: Callable[[Any], Any] | None = None
+    final: Any = None
     inorder: bool = True
     multicombine: bool = False
     maxcombine: int | None = None
-    errors: Errors = "stop"
+    errors: str = "stop"
 
     def __post_init__(self) -> None:
         """Check what can be checked before anything runs."""
@@ -71,12 +71,12 @@ class Foreach:
         if self.errors not in ("stop", "remove", "pass"):
             msg = f"errors={self.errors!r} is none of stop, remove, pass"
             raise ConfigurationError(msg, mend='Give errors="stop", "remove" or "pass".')
-        if self.final is not None and not callable(self.final):
+        if not (self.final is None or callable(self.final)):
             msg = f"final={self.final!r} is not a function"
             raise ConfigurationError(msg, mend="It is called with the combined result.")
         self._combiner()
 
-    def __mod__(self, other: Operator) -> Bound:
+    def __mod__(self, other: object) -> Bound:
         """``% do`` or ``% dopar``."""
         if not isinstance(other, Operator):
             msg = f"foreach(...) % {other!r}: only % do and % dopar can follow"
@@ -125,7 +125,7 @@ class Bound:
     loop: Foreach
     operator: Operator = field(default=dopar)
 
-    def __mod__(self, function: Callable[..., Any]) -> Any:  # noqa: ANN401 - as above
+    def __mod__(self, function: object) -> Any:  # noqa: ANN401 - as above
         """Run."""
         if not callable(function):
             msg = f"{self.operator!r} was given {function!r}, which is not a function"
@@ -133,7 +133,7 @@ class Bound:
         return self.loop.run(function, self.operator.backend())
 
 
-def foreach(  # noqa: PLR0913 - R's arguments
+def foreach(
     *unnamed: Iterable[Any],
     combine: str | Callable[..., Any] | None = None,
     init: Any = MISSING,  # noqa: ANN401 - as above

@@ -29,7 +29,7 @@ _PATIENCE = 120
 class Function:
     """See `Resource`."""
 
-    def __init__(  # noqa: PLR0913 - what a function is made of
+    def __init__(
         self,
         account: Account,
         names: Names,
@@ -133,9 +133,7 @@ class Function:
 
     def _put_code(self) -> None:
         with translated():
-            self._lambda.update_function_code(
-                FunctionName=self._names.stack, ZipFile=self._code, Architectures=[self._architecture]
-            )
+            self._lambda.update_function_code(FunctionName=self._names.stack, ZipFile=self._code, Architectures=[self._architecture])
         self._settle()
 
     def _own_retries(self) -> bool:
@@ -157,7 +155,7 @@ class Function:
     def _settle(self) -> None:
         def settled() -> bool:
             found = self._found() or {}
-            return found.get("State", "Active") == "Active" and found.get("LastUpdateStatus", "Successful") != "InProgress"
+            return bool(found.get("State", "Active") == "Active" and found.get("LastUpdateStatus", "Successful") != "InProgress")
 
         wait_until(settled, f"that function {self._names.stack} is active", seconds=_PATIENCE)
 

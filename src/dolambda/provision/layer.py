@@ -60,7 +60,7 @@ class LayerVersion:
         key = f"{LAYERS}{layer.digest}.zip"
         with translated():
             if len(layer.content) <= _DIRECT:
-                content = {"ZipFile": layer.content}
+                content: dict[str, str | bytes] = {"ZipFile": layer.content}
             else:
                 self._s3.put_object(Bucket=self._names.bucket, Key=key, Body=layer.content)
                 content = {"S3Bucket": self._names.bucket, "S3Key": key}

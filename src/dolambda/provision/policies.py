@@ -1,7 +1,7 @@
 """Who may do what, and no more. On entry: a stack's names; on leaving: IAM policy documents.
 
-    worker      the role the function runs in. It may not write under jobs/, so it cannot call itself for ever.
-    submitter   whoever runs tasks
+worker      the role the function runs in. It may not write under jobs/, so it cannot call itself for ever.
+submitter   whoever runs tasks
 """
 
 from __future__ import annotations

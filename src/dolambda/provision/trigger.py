@@ -32,7 +32,9 @@ class Trigger:
         """See `Resource.changes`."""
         changes = []
         if not self._permitted():
-            changes.append(Change("create", f"permission {_STATEMENT}", f"bucket {self._names.bucket} may invoke the function", self._permit))
+            changes.append(
+                Change("create", f"permission {_STATEMENT}", f"bucket {self._names.bucket} may invoke the function", self._permit)
+            )
         found = self._notifications()
         others = [rule for rule in found.get("LambdaFunctionConfigurations", []) if rule.get("Id") != self._id]
         self._refuse_overlap(others)
@@ -87,11 +89,20 @@ class Trigger:
 
     def _refuse_overlap(self, others: list[dict[str, Any]]) -> None:
         for rule in others:
-            prefix = next((part["Value"] for part in _plain(rule).get("Filter", {}).get("Key", {}).get("FilterRules", []) if part["Name"] == "prefix"), "")
+            prefix = next(
+                (
+                    part["Value"]
+                    for part in _plain(rule).get("Filter", {}).get("Key", {}).get("FilterRules", [])
+                    if part["Name"] == "prefix"
+                ),
+                "",
+            )
             created = any("ObjectCreated" in event for event in rule["Events"])
             if created and (prefix.startswith(JOBS) or JOBS.startswith(prefix)):
                 msg = f"bucket {self._names.bucket} already notifies {rule['LambdaFunctionArn']} of objects under {prefix or '(all)'!r}"
-                raise ProvisionError(msg, mend=f"S3 rejects overlapping rules: narrow that rule to exclude {JOBS}, or give another bucket=.")
+                raise ProvisionError(
+                    msg, mend=f"S3 rejects overlapping rules: narrow that rule to exclude {JOBS}, or give another bucket=."
+                )
 
     def _notify(self) -> None:
         """Read, modify, write: S3 replaces the whole configuration."""
@@ -113,7 +124,9 @@ class Trigger:
 
     def _remove(self) -> None:
         found = self._notifications()
-        found["LambdaFunctionConfigurations"] = [rule for rule in found.get("LambdaFunctionConfigurations", []) if rule.get("Id") != self._id]
+        found["LambdaFunctionConfigurations"] = [
+            rule for rule in found.get("LambdaFunctionConfigurations", []) if rule.get("Id") != self._id
+        ]
         with translated():
             self._s3.put_bucket_notification_configuration(Bucket=self._names.bucket, NotificationConfiguration=found)
 

@@ -24,6 +24,22 @@ if TYPE_CHECKING:
 _ROOM = 1 << 30
 
 
+class DictBlobs:
+    """Blobs in memory."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self.held: dict[str, bytes | memoryview] = {}
+
+    def get_blob(self, digest: str) -> bytes:
+        """See `BlobSource`."""
+        return bytes(self.held[digest])
+
+    def calls(self) -> dict[str, int]:
+        """See `BlobSource`: no requests are made."""
+        return {}
+
+
 class InProcess:
     """Both ends at once; ``key`` is the one jobs are sealed with."""
 
@@ -31,14 +47,14 @@ class InProcess:
         """Nothing runs yet."""
         self.calls = Calls()
         self._key = key
-        self._blobs: dict[str, bytes | memoryview] = {}
-        self._shelf = Shelf(self, _ROOM)
+        self._blobs = DictBlobs()
+        self._shelf = Shelf(self._blobs, _ROOM)
         self._withdrawn: set[tuple[str, int]] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dolambda-in-process")
 
     def send(self, job: SealedJob) -> Future[bytes]:
         """See `Transport.send`."""
-        self._blobs.update((blob.digest, blob.data) for blob in job.blobs)
+        self._blobs.held.update((blob.digest, blob.data) for blob in job.blobs)
         return self._thread.submit(self._run, job.data)
 
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:
@@ -48,10 +64,6 @@ class InProcess:
     def close(self) -> None:
         """See `Transport.close`."""
         self._thread.shutdown(cancel_futures=True)
-
-    def get_blob(self, digest: str) -> bytes:
-        """See `BlobSource`."""
-        return bytes(self._blobs[digest])
 
     def _run(self, sealed: bytes) -> bytes:
         begun, started = time.monotonic(), time.time()

@@ -1,4 +1,6 @@
-"""The bucket as the queue. Both ends of the conversation, in the order in which a job meets them:
+"""The bucket as the queue.
+
+Both ends of the conversation, in the order in which a job meets them:
 
     client                                   S3                      worker
     S3Queue.send    -- PUT jobs/<run>/<n> -->|

@@ -42,3 +42,7 @@ class BlobSource(Protocol):
     def get_blob(self, digest: str) -> bytes:
         """Give a blob's content, not yet checked."""
         ...
+
+    def calls(self) -> dict[str, int]:
+        """Requests made since this was last asked, by action."""
+        ...

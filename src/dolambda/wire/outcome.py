@@ -1,10 +1,12 @@
-"""What comes back. Each state of an answer has its own class:
+"""What comes back.
 
-    PackedOutcome   as the worker wrote it: pickled, not yet looked into
-    Value           the task returned                    exactly one of these three for every task
-    Failure         the task raised
-    Lost            the task has no answer of its own: crash, time-out, refusal, cancellation
-    Reply           the packed outcomes of one job, and what running it took; one object under outs/
+Each state of an answer has its own class:
+
+PackedOutcome   as the worker wrote it: pickled, not yet looked into
+Value           the task returned                    exactly one of these three for every task
+Failure         the task raised
+Lost            the task has no answer of its own: crash, time-out, refusal, cancellation
+Reply           the packed outcomes of one job, and what running it took; one object under outs/
 """
 
 from __future__ import annotations

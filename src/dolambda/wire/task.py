@@ -1,4 +1,6 @@
-"""What goes out. Each state of a task has its own class:
+"""What goes out.
+
+Each state of a task has its own class:
 
     Task        a call, as the user wrote it                     index, function, arguments
     PackedTask  pickled; what is shared named by digest          index, digests, payload
@@ -79,9 +81,7 @@ class Packer:
                 yield error
             else:
                 buffers = [self._pack_buffer(view) for view in apart]
-                yield PackedTask(
-                    task.index, shared[0].digest, payload, tuple(blob.digest for blob in buffers), (*shared, *buffers)
-                )
+                yield PackedTask(task.index, shared[0].digest, payload, tuple(blob.digest for blob in buffers), (*shared, *buffers))
 
     def _pack_function(self, function: Callable[..., Any]) -> tuple[Blob, ...]:
         """Pickle a function: its own blob first, then those of the arrays it closes over, whose digests begin the first."""
@@ -143,8 +143,7 @@ class Job:
             "blobs": digests,
             "inline": [[digest, len(data)] for digest, data in self.inline.items()],
             "tasks": [
-                [task.index, place[task.function], len(task.payload), [place[digest] for digest in task.buffers]]
-                for task in self.tasks
+                [task.index, place[task.function], len(task.payload), [place[digest] for digest in task.buffers]] for task in self.tasks
             ],
         }
         return envelope.seal("job", header, [*self.inline.values(), *(task.payload for task in self.tasks)], key)

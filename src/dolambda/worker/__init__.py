@@ -1,8 +1,8 @@
 """The remote side: bytes -> run the tasks -> bytes. Knows nothing of AWS, and is the only place user code is called.
 
-    Worker (worker.py)        in the process Lambda talks to: checks the job, watches over ...
-      `-- Child (child.py)    ... a child process, kept while warm, in which tasks run:
-            run_job.py        one task after the other
-            shelf.py          functions, blobs and code bundles, kept while warm
-            capture.py        what tasks print and log
+Worker (worker.py)        in the process Lambda talks to: checks the job, watches over ...
+  `-- Child (child.py)    ... a child process, kept while warm, in which tasks run:
+        run_job.py        one task after the other
+        shelf.py          functions, blobs and code bundles, kept while warm
+        capture.py        what tasks print and log
 """

@@ -19,9 +19,10 @@ import signal
 import struct
 import sys
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from dolambda.wire.outcome import Reply
+from dolambda.wire.outcome import Reply, Usage
 from dolambda.wire.task import Job
 from dolambda.worker.capture import Capture
 from dolambda.worker.run_job import run_job
@@ -49,6 +50,7 @@ class Child:
         self._capture = capture
         self._key = key
         self.alive = True
+        self.calls: Counter[str] = Counter()
 
     @classmethod
     def from_fork(cls, source: Callable[[], BlobSource], key: bytes, room: int) -> Child:
@@ -79,7 +81,11 @@ class Child:
         if not select.select([self._from_child], [], [], max(0.0, seconds))[0]:
             return []
         frame = _read(self._from_child)
-        return None if frame is None else list(Reply.from_bytes(frame, self._key).outcomes)
+        if frame is None:
+            return None
+        reply = Reply.from_bytes(frame, self._key)
+        self.calls.update(reply.usage.calls)
+        return list(reply.outcomes)
 
     def stop_before_next(self) -> None:
         """Ask it to leave out the tasks it has not begun."""
@@ -112,7 +118,8 @@ def _serve(reads: int, writes: int, shelf: Shelf, capture: Capture, key: bytes) 
         job = Job.from_bytes(sealed, key)
         stop.asked = False
         for outcome in run_job(job, shelf, stopped=stop, output=capture.take):
-            _write(writes, Reply(job.run, job.number, job.attempt, (outcome,)).to_bytes(key))
+            usage = Usage(calls=shelf.calls())
+            _write(writes, Reply(job.run, job.number, job.attempt, (outcome,), usage).to_bytes(key))
     os._exit(0)
 
 

@@ -36,6 +36,10 @@ class Shelf:
         self._inline: Mapping[str, bytes | memoryview] = {}
         self.code: str | None = None
 
+    def calls(self) -> dict[str, int]:
+        """Requests made since this was last asked, by action."""
+        return self._source.calls()
+
     def hold(self, inline: Mapping[str, bytes | memoryview]) -> None:
         """Make a job's inline blobs available, until the next job's."""
         self._inline = inline

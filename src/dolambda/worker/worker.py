@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from dolambda.errors import EnvelopeError
 from dolambda.wire.outcome import CRASHED, NOT_STARTED, REFUSED, TIMED_OUT, Lost, PackedOutcome, Reply, Usage
 from dolambda.wire.task import PYTHON, Job
 from dolambda.worker.child import Child, now
@@ -19,6 +19,7 @@ from dolambda.worker.child import Child, now
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from dolambda.errors import EnvelopeError
     from dolambda.wire.blob import BlobSource
 
 MARGIN = 1.0
@@ -57,7 +58,9 @@ class Worker:
         refusal = _refusal(job)
         lost = [PackedOutcome.from_lost(task.index, refusal) for task in job.tasks] if refusal else None
         outcomes = lost or self._run_in_child(job, sealed, begun + seconds - MARGIN, wanted)
-        usage = Usage(self._name, cold, started, now() - begun, dict(calls or {}))
+        fetched = self._child.calls if self._child else Counter[str]()
+        usage = Usage(self._name, cold, started, now() - begun, dict(fetched + Counter(calls or {})))
+        fetched.clear()
         return Reply(job.run, job.number, job.attempt, tuple(outcomes), usage).to_bytes(self._key)
 
     def close(self) -> None:

@@ -1,0 +1,39 @@
+# Each target does all its own set-up: Python 3.11+, make and pip are all it needs. `make demo PYTHON=3.13` takes that Python.
+PYTHON ?= python3
+VENV   := .venv$(if $(filter python3,$(PYTHON)),,-$(PYTHON))
+BIN    := $(VENV)/bin
+UV     := $(or $(shell command -v uv),.tools/bin/uv)
+READY  := $(VENV)/.ready
+
+.PHONY: demo test check bench soak clean
+
+demo: $(READY)
+	$(BIN)/dolambda demo
+
+test: $(READY)
+	$(BIN)/pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python bench/journey.py
+
+soak: $(READY)
+	$(BIN)/python bench/soak.py
+
+clean:
+	rm -rf .venv* .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(READY): requirements/dev.lock pyproject.toml | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	$(UV) pip install --quiet --python $(VENV) --requirement requirements/dev.lock
+	$(UV) pip install --quiet --python $(VENV) --no-deps --editable .
+	touch $(READY)
+
+.tools/bin/uv:
+	$(if $(filter python3,$(PYTHON)),python3,$(firstword $(shell command -v $(PYTHON) python$(PYTHON) python3))) -m venv .tools
+	.tools/bin/pip install --quiet uv

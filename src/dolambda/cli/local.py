@@ -1,0 +1,57 @@
+"""``dolambda local``: an emulated AWS that outlives the command, so that scripts need not each start their own."""
+
+from __future__ import annotations
+
+import typer
+
+from dolambda.errors import LocalAwsError
+from dolambda.local.instance import SHARED, Instance, instances, sweep
+from dolambda.local.stack import deploy_into
+from dolambda.settings import Settings
+
+local = typer.Typer(help="AWS emulated on this machine: start, status, stop.", no_args_is_help=True)
+
+
+@local.command()
+def start(
+    workers: int | None = typer.Option(None, help="Most workers at a time; by default one a core, 2 at least."),
+    requires: list[str] | None = typer.Option(  # noqa: B008 - typer's way
+        None, help="A package the workers shall have, such as scikit-learn; once for each. An unpinned one gets the version installed here."
+    ),
+) -> None:
+    """Start one and leave it running; `dolambda.register("local")` then uses it."""
+    if Instance.find_shared():
+        message = "it is running already"
+        raise LocalAwsError(message, mend="`dolambda local stop` ends it.")
+    instance = Instance.from_start(workers=workers, name=SHARED)
+    try:
+        deploy_into(
+            instance,
+            Settings.resolve(requires=tuple(requires) if requires else None),
+            lambda change: print(f"  {change.action} {change.what}: {change.why}"),
+        )
+    except BaseException:
+        instance.stop()
+        raise
+    print(f"AWS emulated at {instance.endpoint_url}, {instance.workers} workers. `dolambda local stop` ends it.")
+
+
+@local.command()
+def status() -> None:
+    """Tell whether one is running, and what others there are."""
+    shared = Instance.find_shared()
+    print(f"running at {shared.endpoint_url}, {shared.workers} workers" if shared else "not running")
+    for directory in instances():
+        if directory.name != SHARED:
+            print(f"  embedded in process {directory.name.split('-')[0]}: {directory}")
+
+
+@local.command()
+def stop() -> None:
+    """End the one that is running, and clean up after any whose process was killed."""
+    shared = Instance.find_shared()
+    if shared:
+        shared.stop()
+        print("stopped")
+    swept = sweep()
+    print(f"cleaned up after {len(swept)} that had been killed" if swept else "nothing is left" if shared else "none was running")

@@ -1,0 +1,36 @@
+"""What a report would be billed on AWS. On entry: counts and seconds; on leaving: a `Bill` in dollars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dolambda.money.prices import PRICES
+
+if TYPE_CHECKING:
+    from dolambda.dispatch.report import Report
+
+_MB_PER_GB = 1024
+
+
+@dataclass(frozen=True)
+class Bill:
+    """Dollars. ``gb_seconds`` is memory times the time that workers ran."""
+
+    gb_seconds: float
+    compute: float
+    invocations: float
+    requests: float
+
+    @classmethod
+    def from_report(cls, report: Report, *, memory: int, architecture: str) -> Bill:
+        """Price a report; ``memory`` is in MB. Start-up and what a crashed job used are not in the report, so not in the bill."""
+        prices = PRICES[architecture]
+        gb_seconds = report.seconds * memory / _MB_PER_GB
+        requests = sum(prices.s3.get(action, 0.0) * times for action, times in report.calls.items())
+        return cls(gb_seconds, gb_seconds * prices.gb_second, report.jobs * prices.invocation, requests)
+
+    @property
+    def total(self) -> float:
+        """All together."""
+        return self.compute + self.invocations + self.requests

@@ -1,0 +1,31 @@
+"""List prices of AWS, in US dollars, without free tier and discounts. Data: change `AS_OF` with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+AS_OF = "November 2026"
+SOURCE = "aws.amazon.com/lambda/pricing and aws.amazon.com/s3/pricing, us-east-1"
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Dollars a GB-second, an invocation, and a request of each kind of S3's."""
+
+    gb_second: float
+    invocation: float
+    s3: dict[str, float]
+
+
+_S3 = {
+    "s3:PutObject": 0.005 / 1000,
+    "s3:ListBucket": 0.005 / 1000,
+    "s3:GetObject": 0.0004 / 1000,
+    "s3:HeadObject": 0.0004 / 1000,
+    "s3:DeleteObjects": 0.0,
+}
+
+PRICES = {
+    "x86_64": Prices(0.0000166667, 0.20 / 1e6, _S3),
+    "arm64": Prices(0.0000133334, 0.20 / 1e6, _S3),
+}

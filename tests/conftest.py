@@ -1,0 +1,63 @@
+"""One emulated AWS for the whole test session, with IAM enforced; tests get a session on it that is registered."""
+
+from __future__ import annotations
+
+import gc
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dolambda.local.instance import Instance
+from dolambda.local.stack import deploy_into, root
+from dolambda.registration import register, unregister
+from dolambda.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dolambda.aws.account import Account, Credentials
+    from dolambda.session import Session
+
+for name in [name for name in os.environ if name.startswith(("AWS_", "DOLAMBDA_"))]:
+    del os.environ[name]  # no test may find real credentials
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+
+
+@pytest.fixture(scope="session")
+def instance() -> Iterator[Instance]:
+    started = Instance.from_start(workers=2)
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def deployed(instance: Instance) -> tuple[Settings, Credentials]:
+    """A stack whose layer holds numpy, and its submitter."""
+    return deploy_into(instance, Settings(requires=("numpy",), timeout=30))
+
+
+@pytest.fixture(scope="session")
+def admin(instance: Instance) -> Account:
+    """The emulated AWS's root user, to look at what dolambda has done."""
+    return root(instance, Settings())[1]
+
+
+@pytest.fixture
+def session(deployed: tuple[Settings, Credentials]) -> Iterator[Session]:
+    """A registered session of the submitter's; afterwards nothing may be left in the queue."""
+    settings, credentials = deployed
+    opened = register(
+        region=settings.region,
+        endpoint_url=settings.endpoint_url,
+        key=credentials.key,
+        secret=credentials.secret,
+        progress=False,
+    )
+    yield opened
+    bucket = opened.bucket
+    unregister()
+    gc.collect()
+    assert bucket is not None
+    assert bucket.list("jobs/") == []
+    assert bucket.list("outs/") == []

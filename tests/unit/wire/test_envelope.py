@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dolambda.errors import EnvelopeError, FormatError, SignatureError
+from dolambda.wire import envelope
+
+KEY = b"k" * 32
+
+
+@given(st.dictionaries(st.text(), st.integers() | st.text()), st.lists(st.binary()))
+def test_what_was_sealed_comes_out(header: dict[str, object], parts: list[bytes]) -> None:
+    header = {**header, "kind": "job", "format": envelope.FORMAT}
+    found, body = envelope.unseal("job", envelope.seal("job", header, parts, KEY), KEY)
+    assert found == header
+    assert bytes(body) == b"".join(parts)
+
+
+@given(st.data())
+def test_any_changed_byte_is_refused(data: st.DataObject) -> None:
+    sealed = bytearray(envelope.seal("job", {"run": "r"}, [b"body"], KEY))
+    at = data.draw(st.integers(0, len(sealed) - 1))
+    sealed[at] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(EnvelopeError):
+        envelope.unseal("job", bytes(sealed), KEY)
+
+
+@given(st.binary())
+def test_garbage_is_refused(garbage: bytes) -> None:
+    with pytest.raises(EnvelopeError):
+        envelope.unseal("job", garbage, KEY)
+
+
+def test_another_key_is_refused() -> None:
+    with pytest.raises(SignatureError, match="not signed with this stack's key"):
+        envelope.unseal("job", envelope.seal("job", {}, [], KEY), b"x" * 32)
+
+
+def test_a_reply_does_not_pass_for_a_job() -> None:
+    with pytest.raises(SignatureError, match="a reply where a job belongs"):
+        envelope.unseal("job", envelope.seal("reply", {}, [], KEY), KEY)
+
+
+def test_another_format_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(envelope, "FORMAT", 2)
+    later = envelope.seal("job", {}, [], KEY)
+    monkeypatch.undo()
+    with pytest.raises(FormatError, match=r"format 2; this dolambda reads format 1\n  .*dolambda deploy"):
+        envelope.unseal("job", later, KEY)
+
+
+def test_header_is_json_and_needs_no_pickle() -> None:
+    sealed = envelope.seal("job", {"run": "r"}, [b"body"], KEY)
+    begin = 4 + 32 + 4
+    length = int.from_bytes(sealed[begin - 4 : begin], "big")
+    assert json.loads(sealed[begin : begin + length]) == {"run": "r", "kind": "job", "format": 1}

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dolambda.errors import EnvelopeError
+from dolambda.wire.outcome import Failure, Lost, Reply, Value
+from dolambda.wire.task import Job, PackedTask, Packer, Task
+from dolambda.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# The test process has threads, so newer Pythons warn of fork; Lambda's own process has none when a worker forks.
+pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+
+KEY = b"k" * 32
+
+
+class Source:
+    def __init__(self) -> None:
+        self.blobs: dict[str, bytes] = {}
+
+    def __call__(self) -> Source:
+        return self
+
+    def get_blob(self, digest: str) -> bytes:
+        return self.blobs[digest]
+
+    def calls(self) -> dict[str, int]:
+        return {}
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    made = Worker(Source(), KEY)
+    yield made
+    made.close()
+
+
+def job(*calls: tuple[Callable[..., Any], tuple[Any, ...]], **more: Any) -> Job:
+    tasks = tuple(task for task in Packer(same_buffers=False).pack(Task(i, *call) for i, call in enumerate(calls)) if isinstance(task, PackedTask))
+    inline = {blob.digest: blob.data for task in tasks for blob in task.blobs}
+    return Job(**({"run": "r", "number": 0, "attempt": 1, "deadline": time.time() + 60, "tasks": tasks, "inline": inline} | more))
+
+
+def run(worker: Worker, sent: Job, seconds: float = 20, **more: Any) -> Reply:
+    return Reply.from_bytes(worker.run(sent.to_bytes(KEY), seconds=seconds, **more), KEY)
+
+
+def outcomes(worker: Worker, *calls: tuple[Callable[..., Any], tuple[Any, ...]], **more: Any) -> list[Value | Failure | Lost]:
+    return [outcome.open() for outcome in run(worker, job(*calls, **more)).outcomes]
+
+
+def test_every_task_has_its_outcome_in_order(worker: Worker) -> None:
+    values = outcomes(worker, *((lambda i: i * i, (i,)) for i in range(20)))
+    assert values == [Value(i * i) for i in range(20)]
+
+
+def test_a_task_that_raises_does_not_harm_its_neighbours(worker: Worker) -> None:
+    one, two, three = outcomes(worker, (len, ("a",)), (int, ("x",)), (len, ("ab",)))
+    assert (one, three) == (Value(1), Value(2))
+    assert isinstance(two, Failure)
+    assert isinstance(two.exception, ValueError)
+
+
+@pytest.mark.parametrize("leave", [sys.exit, exit, quit])
+def test_leaving_by_exception_is_a_failure(worker: Worker, leave: Callable[..., Any]) -> None:
+    (outcome,) = outcomes(worker, (lambda: leave(3), ()))
+    assert isinstance(outcome, Failure)
+    assert isinstance(outcome.exception, SystemExit)
+
+
+def test_a_task_that_ends_its_process_is_named_and_its_neighbours_handed_back(worker: Worker) -> None:
+    def last_words() -> None:
+        print("last words", flush=True)
+        os._exit(3)
+
+    reply = run(worker, job((len, ("a",)), (last_words, ()), (len, ("abc",))))
+    done, culprit, neighbour = (outcome.open() for outcome in reply.outcomes)
+    assert done == Value(1)
+    assert isinstance(culprit, Lost)
+    assert (culprit.reason, culprit.detail) == ("crashed", "task 1 ended its worker process: exit code 3")
+    assert isinstance(neighbour, Lost)
+    assert neighbour.reason == "not_started"
+    assert reply.outcomes[1].output == "last words\n"
+    assert outcomes(worker, (len, ("after",))) == [Value(5)]
+
+
+def test_a_killed_process_says_memory(worker: Worker) -> None:
+    (outcome,) = outcomes(worker, (lambda: os.kill(os.getpid(), signal.SIGKILL), ()))
+    assert isinstance(outcome, Lost)
+    assert "SIGKILL, as the kernel sends when memory runs out" in outcome.detail
+
+
+def test_a_task_at_its_own_time_limit_is_stopped(worker: Worker) -> None:
+    first, second, third = outcomes(worker, (len, ("a",)), (time.sleep, (30,)), (len, ("a",)), task_timeout=0.3)
+    assert first == Value(1)
+    assert isinstance(second, Lost)
+    assert (second.reason, third.reason) == ("timed_out", "not_started")  # type: ignore[union-attr] # Lost
+
+
+def test_the_functions_time_limit_is_met_before_lambda_does(worker: Worker) -> None:
+    begun = time.monotonic()
+    reply = run(worker, job((time.sleep, (30,))), seconds=1.5)
+    outcome = reply.outcomes[0].open()
+    assert isinstance(outcome, Lost)
+    assert outcome.reason == "timed_out"
+    assert time.monotonic() - begun < 15  # Lambda's axe stands in for: not the 30 s of the task
+
+
+def test_what_is_printed_by_python_and_by_others_comes_back_by_task(worker: Worker) -> None:
+    def speak(word: str) -> None:
+        print(word)
+        sys.stderr.write("err\n")
+        subprocess.run(["echo", "from a child process"], check=True)  # noqa: S607
+
+    reply = run(worker, job((speak, ("one",)), (len, ("a",)), (speak, ("two",))))
+    assert [sorted(outcome.output.split("\n")) for outcome in reply.outcomes] == [
+        ["", "err", "from a child process", "one"],
+        [""],
+        ["", "err", "from a child process", "two"],
+    ]
+
+
+def test_output_is_capped(worker: Worker) -> None:
+    reply = run(worker, job((lambda: print("x" * 1_000_000), ())))
+    assert len(reply.outcomes[0].output) < 70_000
+    assert reply.outcomes[0].output.endswith("bytes more were printed and are not shown\n")
+
+
+def test_another_python_is_refused(worker: Worker) -> None:
+    (outcome,) = outcomes(worker, (len, ("a",)), python="2.7")
+    assert isinstance(outcome, Lost)
+    assert outcome.reason == "refused"
+    assert "comes from Python 2.7" in outcome.detail
+
+
+def test_a_job_after_its_deadline_is_not_begun(worker: Worker) -> None:
+    (outcome,) = outcomes(worker, (len, ("a",)), deadline=time.time() - 1)
+    assert isinstance(outcome, Lost)
+    assert outcome.reason == "not_started"
+
+
+def test_a_job_nobody_waits_for_stops_between_tasks(worker: Worker) -> None:
+    sent = job(*((time.sleep, (1.5,)) for _ in range(20)))
+    reply = run(worker, sent, wanted=lambda: False)
+    kinds = [outcome.kind for outcome in reply.outcomes]
+    assert kinds[0] == "value"
+    assert kinds[-1] == "lost"
+    assert kinds.count("value") < 5
+
+
+def test_a_forged_job_is_refused_before_it_is_unpickled(worker: Worker, tmp_path: Any) -> None:
+    mark = tmp_path / "mark"
+    forged = job((lambda: mark.touch(), ()))
+    with pytest.raises(EnvelopeError):
+        worker.run(forged.to_bytes(b"x" * 32), seconds=5)
+    assert not mark.exists()
+
+
+def test_a_missing_module_says_what_to_do(worker: Worker) -> None:
+    def needs() -> None:
+        import no_such_module  # type: ignore[import-not-found]  # noqa: F401, PLC0415
+
+    (outcome,) = outcomes(worker, (needs, ()))
+    assert isinstance(outcome, Failure)
+    assert "requires" in outcome.exception.__notes__[0]
+
+
+def test_own_modules_travel_and_a_new_version_is_used(worker: Worker) -> None:
+    from dolambda.environment.archive import make_zip  # noqa: PLC0415 - only here
+    from dolambda.wire.blob import Blob  # noqa: PLC0415 - only here
+
+    def ask() -> Any:
+        import mine  # type: ignore[import-not-found]  # noqa: PLC0415
+
+        return mine.VERSION
+
+    source = worker._source
+    assert isinstance(source, Source)
+    for version in (1, 2):
+        bundle = Blob.from_bytes(make_zip({"mine.py": f"VERSION = {version}".encode()}))
+        source.blobs[bundle.digest] = bytes(bundle.data)
+        worker.close()  # the child's source is a copy from before the fork
+        assert outcomes(worker, (ask, ()), code=bundle.digest) == [Value(version)]
+
+
+def test_the_child_does_not_know_the_key(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOLAMBDA_KEY", "secret")
+    assert outcomes(worker, (lambda: os.environ.get("DOLAMBDA_KEY"), ())) == [Value(None)]
+
+
+def test_usage_tells_cold_from_warm_and_names_the_worker(worker: Worker) -> None:
+    cold, warm = (run(worker, replace(job((len, ("a",))), number=n)).usage for n in range(2))
+    assert (cold.cold, warm.cold) == (True, False)
+    assert cold.worker == warm.worker
