@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dolambda.executor import LambdaExecutor as LambdaExecutor
+    from dolambda.loops import Foreach as Foreach
     from dolambda.loops import do as do
     from dolambda.loops import dopar as dopar
     from dolambda.loops import foreach as foreach
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from dolambda.settings import Settings as Settings
 
 _WHERE = {
+    "Foreach": "loops",
     "LambdaExecutor": "executor",
     "Session": "session",
     "Settings": "settings",
@@ -35,7 +37,7 @@ _WHERE = {
     "unregister": "registration",
 }
 
-__all__ = ["LambdaExecutor", "Session", "Settings", "do", "dopar", "foreach", "get_backend", "register", "unregister"]
+__all__ = ["Foreach", "LambdaExecutor", "Session", "Settings", "do", "dopar", "foreach", "get_backend", "register", "unregister"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for

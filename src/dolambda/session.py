@@ -120,7 +120,7 @@ class Session:
             self.key,
             limits,
             same_buffers=same_buffers,
-            code=own_modules,
+            code=own_modules if self.stack else lambda: None,
             relay=relay_to_stdout if self.settings.logs else None,
             progress=self.bar() if self.bar else lambda _: None,
         )
@@ -233,7 +233,8 @@ def peek() -> Session | None:
 
 
 def _finish() -> None:
-    if _current is not None:
+    """Let what was submitted come to its end, unless the program ended by an exception, Ctrl-C among them: then cancel it."""
+    if _current is not None and (hasattr(sys, "ps1") or getattr(sys, "last_value", None) is None):
         _current.finish()
 
 

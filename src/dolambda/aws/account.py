@@ -126,7 +126,9 @@ def error_code(error: Exception) -> str:
 def _ours(error: Any) -> AwsError | ConfigurationError:  # noqa: ANN401 - boto3 has no types
     code, text = error_code(error), str(error)
     if code in _DENIED:
-        return AccessDeniedError(text, mend="The credentials in use lack that permission; docs/permissions.md lists the ones needed.")
+        return AccessDeniedError(
+            text, mend="The credentials in use lack that permission; `dolambda policy submitter` prints what running tasks needs."
+        )
     if code in _EXPIRED:
         return ConfigurationError(text, mend="The credentials have expired: log in again (`aws sso login`) or get a new token.")
     if code in _UNKNOWN:

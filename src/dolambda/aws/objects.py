@@ -110,7 +110,9 @@ class Bucket:
             raise
         except (PermissionDeniedError, UnauthenticatedError) as error:
             msg = f"{action} on s3://{self.name}/{key} was denied"
-            raise AccessDeniedError(msg, mend="The credentials in use lack it, or have expired; docs/permissions.md lists all.") from error
+            raise AccessDeniedError(
+                msg, mend="The credentials in use lack it, or have expired; `dolambda policy submitter` prints what is needed."
+            ) from error
         except BaseError as error:
             msg = f"{action} on s3://{self.name}/{key} failed: {str(error).splitlines()[0][:300]}"
             raise AwsError(msg, mend="It was retried for up to 3 minutes. Is the network up, and the bucket still there?") from error

@@ -13,6 +13,7 @@ import typer
 
 from dolambda.cli.demo import demo
 from dolambda.cli.local import local
+from dolambda.cli.stack import deploy, destroy, plan, policy, status
 from dolambda.errors import DolambdaError
 from dolambda.version import VERSION
 
@@ -24,7 +25,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(local, name="local")
-app.command()(demo)
+for command in (deploy, plan, status, destroy, policy, demo):
+    app.command()(command)
 
 
 @app.callback(invoke_without_command=True)

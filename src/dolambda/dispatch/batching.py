@@ -2,7 +2,8 @@
 
 A job should run long enough to be worth its requests, about `TARGET` seconds; yet every worker should have something to do,
 and the last jobs should be short so that none is waited for alone. So: as many tasks as make `TARGET`, but never more than
-an even share of half of what is left (guided self-scheduling: Polychronopoulos and Kuck, 1987).
+an even share of half of what is left (guided self-scheduling: Polychronopoulos and Kuck, 1987), unless that would make a job
+shorter than `LEAST`, which is about what its requests take.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TARGET = 1.0
+LEAST = 0.1
 MOST = 10_000
 BYTES = 4 << 20
 """Most bytes of arguments in one job; what is larger by itself travels alone."""
@@ -49,4 +51,5 @@ class Batcher:
             seconds = self._seconds
         if seconds is None:
             return 1
-        return max(1, min(int(TARGET / seconds), math.ceil(waiting / (2 * workers)), MOST))
+        share = max(math.ceil(waiting / (2 * workers)), int(LEAST / seconds))
+        return max(1, min(int(TARGET / seconds), share, waiting, MOST))

@@ -44,6 +44,7 @@ log = logging.getLogger("dolambda")
 
 Call = tuple["Callable[..., Any]", "tuple[Any, ...]", "dict[str, Any]"]
 
+_AGAIN = (NOT_STARTED, CANCELLED)
 _CLEAN_EVERY = 1000  # replies, so that a long run does not fill the bucket
 _GRACE = 10.0  # seconds a reply may take to be found after its job's last moment
 
@@ -63,11 +64,11 @@ class Limits:
 
 @dataclass(slots=True)
 class Waiting:
-    """A task in the queue, and how often it was sent already."""
+    """A task in the queue, and how often a job came back without an outcome for any of its tasks, this one among them."""
 
     task: PackedTask
     future: Future[Any]
-    sent: int = 0
+    fruitless: int = 0
 
 
 @dataclass(slots=True)
@@ -235,7 +236,7 @@ class Run:
         cargo: dict[int, Waiting] = {}
         while self._waiting and len(cargo) < size and (not cargo or room >= self._waiting[0].task.nbytes):
             waiting = self._waiting.popleft()
-            if waiting.sent or waiting.future.set_running_or_notify_cancel():
+            if waiting.future.running() or waiting.future.set_running_or_notify_cancel():
                 cargo[waiting.task.index] = waiting
                 room -= waiting.task.nbytes
         if not cargo:
@@ -325,6 +326,8 @@ class Run:
             flight = self._flights.get(number)
         if flight is None:  # cancelled meanwhile
             return
+        # A job whose culprit is known settles at least that one: its neighbours go back as often as it takes, blameless.
+        fruitless = all(outcome.kind == "lost" and outcome.note["reason"] in _AGAIN for outcome in outcomes.values())
         again: list[Waiting] = []
         settled: list[tuple[Future[Any], Value | Failure | Lost]] = []
         for index, waiting in flight.cargo.items():
@@ -332,8 +335,8 @@ class Run:
             outcome = packed.open() if packed else Lost(NOT_STARTED, f"task {index} is lost: {otherwise}")
             if packed and packed.output and self._relay:
                 self._relay(index, packed.output)
-            waiting.sent += 1
-            if isinstance(outcome, Lost) and outcome.reason in (NOT_STARTED, CANCELLED) and waiting.sent < self.limits.attempts:
+            waiting.fruitless += fruitless
+            if isinstance(outcome, Lost) and outcome.reason in _AGAIN and waiting.fruitless < self.limits.attempts:
                 again.append(waiting)
             else:
                 settled.append((waiting.future, outcome))

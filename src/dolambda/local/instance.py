@@ -187,7 +187,7 @@ def _alive(directory: Path) -> bool:
 
 def _is_ours(group: int, directory: Path) -> bool:
     """Whether that process group is still the emulator of that directory, and not someone else's by now."""
-    asked = subprocess.run(["ps", "-o", "command=", "-p", str(group)], capture_output=True, text=True, check=False)  # noqa: S603, S607 - ps is where it is
+    asked = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(group)], capture_output=True, text=True, check=False)  # noqa: S603, S607 - ps is where it is
     return str(directory) in asked.stdout
 
 

@@ -50,7 +50,7 @@ class Child:
         self._capture = capture
         self._key = key
         self.alive = True
-        self.calls: Counter[str] = Counter()
+        self._calls: Counter[str] = Counter()
 
     @classmethod
     def from_fork(cls, source: Callable[[], BlobSource], key: bytes, room: int) -> Child:
@@ -84,8 +84,13 @@ class Child:
         if frame is None:
             return None
         reply = Reply.from_bytes(frame, self._key)
-        self.calls.update(reply.usage.calls)
+        self._calls.update(reply.usage.calls)
         return list(reply.outcomes)
+
+    def take_calls(self) -> Counter[str]:
+        """Requests that the child has made since this was last asked."""
+        calls, self._calls = self._calls, Counter()
+        return calls
 
     def stop_before_next(self) -> None:
         """Ask it to leave out the tasks it has not begun."""

@@ -1,8 +1,8 @@
 """Watch over the child that runs a job, and give one outcome for every task whatever becomes of it.
 
 On entry: a job's bytes, from whichever transport. On leaving: the reply's bytes. What never happens is silence: a job that
-must not run is refused, a task that ends its process is named as the culprit and its neighbours handed back to be sent
-again, a task at its time limit is stopped, and all of that before Lambda's own axe falls.
+must not run is refused, a task that ends its process is named as the culprit and its neighbours go on in a new one, a task at
+its time limit is stopped; what is left when time runs out is handed back to be sent again, before Lambda's own axe falls.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dolambda.wire.outcome import CRASHED, NOT_STARTED, REFUSED, TIMED_OUT, Lost, PackedOutcome, Reply, Usage
@@ -28,7 +29,23 @@ MARGIN = 1.0
 WATCH = 2.0
 """Seconds between two looks whether anyone still waits for the job."""
 
-_NOT_STARTED = Lost(NOT_STARTED, "an earlier task of its job ended the worker before it began")
+_NOT_STARTED = Lost(NOT_STARTED, "the time of its job was over before it was done")
+
+
+class Watch:
+    """Asks every `WATCH` seconds whether anyone still waits for the job."""
+
+    def __init__(self, wanted: Callable[[], bool]) -> None:
+        """``wanted`` is what is asked; ``next`` is when."""
+        self._wanted = wanted
+        self.next = now() + WATCH
+
+    def still_wanted(self) -> bool:
+        """Ask, if it is time to."""
+        if now() < self.next:
+            return True
+        self.next = now() + WATCH
+        return self._wanted()
 
 
 class Worker:
@@ -41,6 +58,7 @@ class Worker:
         self._room = room
         self._child: Child | None = None
         self._code: str | None = None
+        self._fetched: Counter[str] = Counter()
         self._name = ""
 
     def run(
@@ -58,9 +76,8 @@ class Worker:
         refusal = _refusal(job)
         lost = [PackedOutcome.from_lost(task.index, refusal) for task in job.tasks] if refusal else None
         outcomes = lost or self._run_in_child(job, sealed, begun + seconds - MARGIN, wanted)
-        fetched = self._child.calls if self._child else Counter[str]()
-        usage = Usage(self._name, cold, started, now() - begun, dict(fetched + Counter(calls or {})))
-        fetched.clear()
+        usage = Usage(self._name, cold, started, now() - begun, dict(self._fetched + Counter(calls or {})))
+        self._fetched.clear()
         return Reply(job.run, job.number, job.attempt, tuple(outcomes), usage).to_bytes(self._key)
 
     def close(self) -> None:
@@ -70,27 +87,43 @@ class Worker:
         self._child = None
 
     def _run_in_child(self, job: Job, sealed: bytes, limit: float, wanted: Callable[[], bool]) -> list[PackedOutcome]:
+        """Run all tasks, going on in a new child after each that ended the one before."""
+        watch = Watch(wanted)
+        done = self._run_until_culprit(job, sealed, limit, watch)
+        while len(done) < len(job.tasks) and now() < limit:
+            rest = replace(job, tasks=job.tasks[len(done) :])
+            done += self._run_until_culprit(rest, rest.to_bytes(self._key), limit, watch)
+        return done + [PackedOutcome.from_lost(task.index, _NOT_STARTED) for task in job.tasks[len(done) :]]
+
+    def _run_until_culprit(self, job: Job, sealed: bytes, limit: float, watch: Watch) -> list[PackedOutcome]:
+        """Run tasks until all are done, one ends the child or is stopped, which is the last outcome then, or time is over."""
         child = self._ready_child(job)
         child.send(sealed)
         done: list[PackedOutcome] = []
-        begun = looked = now()
+        begun = now()
         while len(done) < len(job.tasks):
             until = min(limit, begun + job.task_timeout) if job.task_timeout else limit
-            news = child.wait(min(until - now(), looked + WATCH - now()))
+            news = child.wait(min(until, watch.next) - now())
+            task = job.tasks[len(done)]
             if news is None:
-                how, output = child.end(kill=False)
-                return [*done, *_blame(job, len(done), _crashed(job, len(done), how), output)]
+                how, output = self._end(child, kill=False)
+                return [*done, PackedOutcome.from_lost(task.index, _crashed(task.index, how), output)]
             if news:
                 done += news
                 begun = now()
             elif now() >= until:
-                _, output = child.end(kill=True)
-                return [*done, *_blame(job, len(done), _timed_out(job, len(done), now() - begun), output)]
-            if now() >= looked + WATCH:
-                looked = now()
-                if not wanted():
-                    child.stop_before_next()
+                _, output = self._end(child, kill=True)
+                if until == limit and done:  # it had only what its neighbours left of the time: let it have a job's whole time
+                    return done
+                return [*done, PackedOutcome.from_lost(task.index, _timed_out(task.index, now() - begun), output)]
+            if not watch.still_wanted():
+                child.stop_before_next()
+        self._fetched.update(child.take_calls())
         return done
+
+    def _end(self, child: Child, *, kill: bool) -> tuple[str, str]:
+        self._fetched.update(child.take_calls())
+        return child.end(kill=kill)
 
     def _ready_child(self, job: Job) -> Child:
         if self._child and self._child.alive and self._code not in (None, job.code):
@@ -119,22 +152,17 @@ def _refusal(job: Job) -> Lost | None:
     return None
 
 
-def _blame(job: Job, at: int, lost: Lost, output: str) -> list[PackedOutcome]:
-    culprit = PackedOutcome.from_lost(job.tasks[at].index, lost, output)
-    return [culprit, *(PackedOutcome.from_lost(task.index, _NOT_STARTED) for task in job.tasks[at + 1 :])]
-
-
-def _crashed(job: Job, at: int, how: str) -> Lost:
+def _crashed(index: int, how: str) -> Lost:
     return Lost(
         CRASHED,
-        f"task {job.tasks[at].index} ended its worker process: {how}",
+        f"task {index} ended its worker process: {how}",
         "Does it call os._exit, use too much memory or crash in compiled code? What it printed last is shown above, if anything.",
     )
 
 
-def _timed_out(job: Job, at: int, seconds: float) -> Lost:
+def _timed_out(index: int, seconds: float) -> Lost:
     return Lost(
         TIMED_OUT,
-        f"task {job.tasks[at].index} was stopped after {seconds:.1f} s, at its time limit",
+        f"task {index} was stopped after {seconds:.1f} s, at its time limit",
         "Cut it into smaller tasks, give it more time (task_timeout=) or deploy the stack with a longer timeout (at most 900 s).",
     )

@@ -1,0 +1,169 @@
+"""``dolambda deploy``, ``plan``, ``status``, ``destroy``, ``policy``: a stack on AWS."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from dolambda.aws.account import Account
+from dolambda.provision import policies
+from dolambda.provision.deploy import deploy as apply_all
+from dolambda.provision.deploy import destroy as remove_all
+from dolambda.provision.deploy import names_of, resources
+from dolambda.settings import Settings
+from dolambda.stack import Stack
+
+if TYPE_CHECKING:
+    from dolambda.provision.plan import Change
+
+Name = Annotated[str | None, typer.Option("--stack", help="Name of the stack; dolambda by default.", show_default=False)]
+Region = Annotated[str | None, typer.Option(help="AWS region; by default the one of `aws configure`.", show_default=False)]
+Profile = Annotated[str | None, typer.Option(help="AWS profile.", show_default=False)]
+Endpoint = Annotated[str | None, typer.Option("--endpoint-url", help="Where AWS is, when it is not at Amazon's.", show_default=False)]
+BucketName = Annotated[
+    str | None, typer.Option("--bucket", help="An existing bucket to use, or the name for a new one.", show_default=False)
+]
+Requires = Annotated[
+    list[str] | None,
+    typer.Option(help="A package that tasks need, once for each; it gets the version installed here.", show_default=False),
+]
+Memory = Annotated[int | None, typer.Option(help="Memory of a worker in MB; 1769 is one vCPU.", show_default=False)]
+Timeout = Annotated[int | None, typer.Option(help="Time limit of one invocation in seconds, 900 at most.", show_default=False)]
+Workers = Annotated[int | None, typer.Option(help="Most workers at a time.", show_default=False)]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")]
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+class Who(StrEnum):
+    """Whose policy."""
+
+    worker = "worker"
+    submitter = "submitter"
+
+
+def _told(change: Change) -> None:
+    console.print(f"  [bold]{change.action}[/bold] {change.what}: {change.why}")
+
+
+def plan(
+    stack: Name = None,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+    bucket: BucketName = None,
+    requires: Requires = None,
+    memory: Memory = None,
+    timeout: Timeout = None,
+    workers: Workers = None,
+) -> None:
+    """Say what deploy would change, and why. Only reads."""
+    settings = Settings.resolve(
+        stack=stack,
+        region=region,
+        profile=profile,
+        endpoint_url=endpoint_url,
+        bucket=bucket,
+        requires=tuple(requires) if requires else None,
+        memory=memory,
+        timeout=timeout,
+        workers=workers,
+    )
+    account = Account.from_settings(settings)
+    changes = [change for part in resources(account, settings, here=False) for change in part.changes()]
+    for change in changes:
+        _told(change)
+    console.print(f"{len(changes)} changes to the stack {settings.stack} in {account.region}." if changes else "Nothing to change.")
+
+
+def deploy(
+    stack: Name = None,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+    bucket: BucketName = None,
+    requires: Requires = None,
+    memory: Memory = None,
+    timeout: Timeout = None,
+    workers: Workers = None,
+) -> None:
+    """Make the stack, or change it to what is asked for; a second time changes nothing."""
+    settings = Settings.resolve(
+        stack=stack,
+        region=region,
+        profile=profile,
+        endpoint_url=endpoint_url,
+        bucket=bucket,
+        requires=tuple(requires) if requires else None,
+        memory=memory,
+        timeout=timeout,
+        workers=workers,
+    )
+    account = Account.from_settings(settings)
+    made = apply_all(resources(account, settings, here=False), _told)
+    console.print(
+        f"The stack {settings.stack} stands in {account.region}; " + (f"{made} changes." if made else "nothing had to be changed.")
+    )
+
+
+def status(
+    stack: Name = None, region: Region = None, profile: Profile = None, endpoint_url: Endpoint = None, as_json: AsJson = False
+) -> None:
+    """Tell what stands."""
+    settings = Settings.resolve(stack=stack, region=region, profile=profile, endpoint_url=endpoint_url)
+    found = Stack.from_account(Account.from_settings(settings), settings)
+    facts = {
+        "stack": found.name,
+        "region": found.region,
+        "bucket": found.bucket,
+        "python": found.python,
+        "architecture": found.architecture,
+        "memory_mb": found.memory,
+        "timeout_s": found.timeout,
+        "workers": found.workers,
+    }
+    if as_json:
+        console.print_json(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        console.print(f"{name:<14}{value}")
+    console.print("Idle it costs nothing but the storage of what is in its bucket.")
+
+
+def destroy(
+    stack: Name = None,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+    bucket: BucketName = None,
+    yes: Yes = False,
+) -> None:
+    """Remove all that deploy made, and nothing else."""
+    settings = Settings.resolve(stack=stack, region=region, profile=profile, endpoint_url=endpoint_url, bucket=bucket)
+    account = Account.from_settings(settings)
+    parts = resources(account, replace(settings, requires=()), here=False)
+    changes = [change for part in reversed(parts) for change in part.removal()]
+    if not changes:
+        console.print(f"Nothing of a stack {settings.stack} stands in {account.region}.")
+        return
+    for change in changes:
+        _told(change)
+    if not yes:
+        typer.confirm(f"Remove these from account {account.number}?", abort=True)
+    remove_all(parts)
+    console.print(f"The stack {settings.stack} is gone.")
+
+
+def policy(
+    who: Who, stack: Name = None, region: Region = None, profile: Profile = None, endpoint_url: Endpoint = None, bucket: BucketName = None
+) -> None:
+    """Print an IAM policy as JSON, scoped to the stack, its bucket and account."""
+    settings = Settings.resolve(stack=stack, region=region, profile=profile, endpoint_url=endpoint_url, bucket=bucket)
+    names = names_of(Account.from_settings(settings), settings)
+    console.print_json(json.dumps({Who.worker: policies.worker, Who.submitter: policies.submitter}[who](names)))

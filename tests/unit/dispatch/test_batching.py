@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dolambda.dispatch.batching import LEAST, MOST, TARGET, Batcher
+
+
+def test_nothing_known_means_one_task_a_job() -> None:
+    assert Batcher().size(1000, 4) == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "waiting", "workers", "size"),
+    [(0.1, 1000, 4, 10), (5.0, 1000, 4, 1), (0.1, 40, 4, 5), (0.1, 1, 4, 1), (0.001, 60, 4, 60), (0.001, 500, 4, 100)],
+)
+def test_about_a_second_of_work_but_a_share_for_everyone(seconds: float, waiting: int, workers: int, size: int) -> None:
+    batcher = Batcher()
+    batcher.learn([seconds])
+    assert batcher.size(waiting, workers) == size
+
+
+def test_later_durations_count_more() -> None:
+    batcher = Batcher()
+    batcher.learn([1.0] * 10)
+    batcher.learn([0.01] * 100)
+    assert batcher.size(10_000, 1) == pytest.approx(TARGET / 0.01, rel=0.1)
+
+
+@given(st.floats(1e-5, 1e4), st.integers(0, 10**7), st.integers(1, 10**5))
+def test_at_least_one_and_more_than_a_share_only_when_that_is_too_short(seconds: float, waiting: int, workers: int) -> None:
+    batcher = Batcher()
+    batcher.learn([seconds])
+    size = batcher.size(waiting, workers)
+    assert 1 <= size <= min(MOST, max(1, waiting))
+    assert size == 1 or size <= waiting / (2 * workers) + 1 or size * max(seconds, 20e-6) <= LEAST
+
+
+def test_a_fixed_size_is_kept() -> None:
+    batcher = Batcher(7)
+    batcher.learn([100.0])
+    assert (batcher.size(100, 4), batcher.size(3, 4)) == (7, 3)

@@ -1,0 +1,279 @@
+"""A run against a transport in memory whose faults are chosen: what is lost, late, doubled or forged."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from concurrent.futures import CancelledError, Future
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dolambda.aws.calls import Calls
+from dolambda.dispatch.run import Limits, Run
+from dolambda.errors import ConfigurationError, NoReplyError, NotPicklableError, WorkerCrashedError
+from dolambda.wire.outcome import Lost, PackedOutcome, Reply, Usage
+from dolambda.wire.task import Job
+from dolambda.worker.run_job import run_job
+from dolambda.worker.shelf import Shelf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from dolambda.transport.base import SealedJob
+
+KEY = b"k" * 32
+
+
+class Memory:
+    """A transport that runs jobs in threads of its own, and lets a test decide what becomes of each."""
+
+    def __init__(self, fate: Callable[[Job, int], bytes | BaseException | None] | None = None) -> None:
+        self.calls = Calls()
+        self.fate = fate or (lambda job, _sent: self.answer(job))
+        self.sent: list[Job] = []
+        self.withdrawn: list[int] = []
+        self.futures: dict[int, Future[bytes]] = {}
+        self.held: dict[str, bytes] = {}
+        self.lock = threading.Lock()
+        self.flying = self.most_flying = 0
+
+    def get_blob(self, digest: str) -> bytes:
+        return self.held[digest]
+
+    def answer(self, job: Job, **more: Any) -> bytes:
+        class Source:
+            def get_blob(_, digest: str) -> bytes:  # noqa: N805 - self is the transport's
+                return self.held[digest]
+
+            def calls(_) -> dict[str, int]:  # noqa: N805 - as above
+                return {}
+
+        outcomes = tuple(run_job(job, Shelf(Source(), 1 << 20), stopped=lambda: False, output=str))
+        return replace(Reply(job.run, job.number, job.attempt, outcomes, Usage("w")), **more).to_bytes(KEY)
+
+    def send(self, sealed: SealedJob) -> Future[bytes]:
+        job = Job.from_bytes(sealed.data, KEY)
+        with self.lock:
+            self.held |= {blob.digest: bytes(blob.data) for blob in sealed.blobs}
+            self.sent.append(job)
+            future = self.futures.setdefault(sealed.number, Future())
+            self.flying += 1
+            self.most_flying = max(self.flying, self.most_flying)
+            count = sum(other.number == job.number for other in self.sent)
+        threading.Thread(target=self._deliver, args=(job, future, count)).start()
+        return future
+
+    def _deliver(self, job: Job, future: Future[bytes], count: int) -> None:
+        result = self.fate(job, count)
+        with self.lock:
+            self.flying -= 1
+            if result is None or future.done():
+                return
+            if isinstance(result, bytes):
+                future.set_result(result)
+            else:
+                future.set_exception(result)
+
+    def withdraw(self, _run: str, numbers: Sequence[int]) -> None:
+        self.withdrawn += numbers
+
+    def close(self) -> None:
+        pass
+
+
+def open_run(memory: Memory, **limits: Any) -> Run:
+    return Run("r", memory, KEY, Limits(**({"workers": 4, "window": 4, "runtime": 0.0, "max_wait": 60.0} | limits)))
+
+
+@pytest.fixture(autouse=True)
+def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dolambda.dispatch.run._GRACE", 0.0)
+
+
+def square(i: int) -> int:
+    return i * i
+
+
+def results(run: Run, count: int) -> list[Any]:
+    return [future.result(20) for future in run.submit((square, (i,), {}) for i in range(count))]
+
+
+def test_all_results_in_order_and_all_objects_removed() -> None:
+    memory = Memory()
+    run = open_run(memory)
+    assert results(run, 500) == [i * i for i in range(500)]
+    run.close()
+    assert sorted(memory.withdrawn) == list(range(len({job.number for job in memory.sent})))
+    report = run.report()
+    assert (report.tasks, report.done, report.failed) == (500, 500, 0)
+
+
+def test_the_window_is_never_exceeded() -> None:
+    memory = Memory()
+
+    def slow(job: Job, _sent: int) -> bytes:
+        time.sleep(0.01)
+        return memory.answer(job)
+
+    memory.fate = slow
+    run = open_run(memory, window=3, batch=1)
+    assert results(run, 40) == [i * i for i in range(40)]
+    assert memory.most_flying == 3
+
+
+def test_short_tasks_come_to_share_jobs() -> None:
+    memory = Memory()
+    run = open_run(memory)
+    results(run, 2000)
+    assert len(memory.sent) < 40
+
+
+def test_a_lost_job_is_sent_again_under_its_number(caplog: pytest.LogCaptureFixture) -> None:
+    memory = Memory()
+    memory.fate = lambda job, sent: None if sent == 1 and job.number == 0 else memory.answer(job)
+    run = open_run(memory, max_wait=0.2, batch=1)
+    with caplog.at_level(logging.WARNING, "dolambda"):
+        assert results(run, 5) == [0, 1, 4, 9, 16]
+    assert [job.attempt for job in memory.sent if job.number == 0] == [1, 2]
+    assert "no reply by its deadline; it is sent again" in caplog.text
+    assert run.report().resent == 1
+
+
+def test_a_job_never_answered_ends_as_lost_after_its_attempts() -> None:
+    memory = Memory(lambda _job, _sent: None)
+    run = open_run(memory, max_wait=0.1, attempts=3)
+    (future,) = run.submit([(square, (1,), {})])
+    with pytest.raises(NoReplyError, match="after 3 attempts"):
+        future.result(20)
+    assert len(memory.sent) == 3
+
+
+def test_tasks_that_were_not_begun_are_sent_again_and_the_culprit_is_not() -> None:
+    memory = Memory()
+
+    def crash_once(job: Job, _sent: int) -> bytes:
+        if job.number:
+            return memory.answer(job)
+        first, *rest = job.tasks
+        crashed = PackedOutcome.from_lost(first.index, Lost("crashed", "task 0 ended its worker process: exit code 1"))
+        lost = [PackedOutcome.from_lost(task.index, Lost("not_started", "its job ended")) for task in rest]
+        return memory.answer(job, outcomes=(crashed, *lost))
+
+    memory.fate = crash_once
+    run = open_run(memory, batch=5)
+    culprit, *others = run.submit((square, (i,), {}) for i in range(5))
+    with pytest.raises(WorkerCrashedError, match="exit code 1"):
+        culprit.result(20)
+    assert [future.result(20) for future in others] == [1, 4, 9, 16]
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda memory, job: memory.answer(job)[:-1] + b"x",
+        lambda memory, job: memory.answer(job, number=job.number + 1),
+        lambda memory, job: memory.answer(job, run="another"),
+        lambda memory, job: b"garbage",
+        lambda memory, job: job.to_bytes(KEY),
+    ],
+    ids=["altered", "another job's", "another run's", "garbage", "the job itself"],
+)
+def test_a_forged_reply_is_refused_and_the_job_done_again(forge: Any, caplog: pytest.LogCaptureFixture) -> None:
+    memory = Memory()
+    memory.fate = lambda job, _sent: memory.answer(job) if job.number else forge(memory, job)
+    run = open_run(memory)
+    assert results(run, 1) == [0]
+    assert "refused" in caplog.text
+    run.close()
+
+
+def test_a_transport_that_fails_fails_the_tasks_with_its_error() -> None:
+    run = open_run(Memory(lambda _job, _sent: PermissionError("denied")))
+    (future,) = run.submit([(square, (1,), {})])
+    with pytest.raises(PermissionError, match="denied"):
+        future.result(20)
+    run.close()
+
+
+def test_what_cannot_be_pickled_is_an_exception_of_its_future_alone() -> None:
+    run = open_run(Memory())
+    good, bad = run.submit([(square, (3,), {}), (square, (threading.Lock(),), {})])
+    with pytest.raises(NotPicklableError):
+        bad.result(0)
+    assert good.result(20) == 9
+    run.close()
+
+
+def test_cancel_drops_what_waits_and_withdraws_what_flies() -> None:
+    held = threading.Event()
+    memory = Memory()
+
+    def hang(job: Job, _sent: int) -> bytes | None:
+        held.wait(20)
+        return memory.answer(job)
+
+    memory.fate = hang
+    run = open_run(memory, window=2, batch=1)
+    futures = run.submit((square, (i,), {}) for i in range(5))
+    while len(memory.sent) < 2:
+        time.sleep(0.01)
+    run.cancel()
+    for future in futures:
+        with pytest.raises(CancelledError):
+            future.result(0)
+    assert sorted(memory.withdrawn) == [0, 1]
+    held.set()
+    with pytest.raises(ConfigurationError, match="takes no more tasks"):
+        run.submit([(square, (1,), {})])
+
+
+def test_a_cancelled_future_is_not_sent() -> None:
+    held = threading.Event()
+    memory = Memory()
+
+    def hang(job: Job, _sent: int) -> bytes:
+        held.wait(20)
+        return memory.answer(job)
+
+    memory.fate = hang
+    run = open_run(memory, window=1, batch=1)
+    first, second, third = run.submit((square, (i,), {}) for i in range(3))
+    assert second.cancel()
+    held.set()
+    assert (first.result(20), third.result(20)) == (0, 4)
+    run.close()
+    assert len(memory.sent) == 2
+
+
+def test_many_threads_may_submit_at_once() -> None:
+    run = open_run(Memory())
+    found: list[int] = []
+
+    def submit(base: int) -> None:
+        found.extend(future.result(20) for future in run.submit((square, (base + i,), {}) for i in range(10)))
+
+    threads = [threading.Thread(target=submit, args=(10 * n,)) for n in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(found) == [i * i for i in range(100)]
+    run.close()
+
+
+def test_printed_output_is_relayed_with_its_task() -> None:
+    memory = Memory()
+
+    def speak(job: Job, _sent: int) -> bytes:
+        outcomes = tuple(PackedOutcome(task.index, "value", b"\x80\x05N.", output="hello\nworld\n") for task in job.tasks)
+        return memory.answer(job, outcomes=outcomes)
+
+    memory.fate = speak
+    heard: list[tuple[int, str]] = []
+    run = Run("r", memory, KEY, Limits(4, 4, 0.0), relay=lambda index, text: heard.append((index, text)))
+    assert [future.result(20) for future in run.submit([(square, (1,), {})])] == [None]
+    assert heard == [(0, "hello\nworld\n")]
+    run.close()

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import io
+import sys
+import zipfile
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import joblib
+import pytest
+
+from dolambda.environment import code
+from dolambda.environment.archive import digest_of, make_zip
+from dolambda.environment.requirements import pinned
+from dolambda.environment.worker_zip import worker_zip
+from dolambda.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def names(content: bytes) -> list[str]:
+    return zipfile.ZipFile(io.BytesIO(content)).namelist()
+
+
+def test_zips_are_the_same_whatever_the_order_and_the_time(tmp_path: Path) -> None:
+    file = tmp_path / "b"
+    file.write_bytes(b"2")
+    one = make_zip({"a": b"1", "b": file})
+    file.touch()
+    assert digest_of(make_zip({"b": file, "a": b"1"})) == digest_of(one)
+
+
+def test_the_workers_zip_is_small_whole_and_without_an_sdk(tmp_path: Path) -> None:
+    import subprocess  # noqa: PLC0415 - only here
+
+    content = worker_zip()
+    assert len(content) < 250 * 1024
+    (tmp_path / "worker.zip").write_bytes(content)
+    script = (
+        "import sys; sys.path = [p for p in sys.path if 'site-packages' not in p]; sys.path.insert(0, sys.argv[1]);"
+        "import dolambda.handler; print(dolambda.__file__);"
+        "print([m for m in ('boto3', 'botocore', 'obstore', 'joblib', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-S", "-c", script, str(tmp_path / "worker.zip")], capture_output=True, text=True, check=True)  # noqa: S603
+    assert "worker.zip" in done.stdout
+    assert done.stdout.endswith("[]\n")
+
+
+def own_module(tmp_path: Path, name: str = "mine") -> ModuleType:
+    package = tmp_path / name
+    package.mkdir()
+    (package / "__init__.py").write_text("A = 1\n")
+    (package / "data.csv").write_text("1,2\n")
+    (package / ".secret").write_text("no\n")
+    module = ModuleType(name)
+    module.__file__ = str(package / "__init__.py")
+    return module
+
+
+def test_own_packages_travel_whole_without_hidden_files(tmp_path: Path) -> None:
+    blob = code.bundle({"mine": own_module(tmp_path), "json": sys.modules["json"], "joblib": joblib, "__main__": sys.modules["__main__"]})
+    assert blob is not None
+    assert names(bytes(blob.data)) == ["mine/__init__.py", "mine/data.csv"]
+
+
+def test_nothing_of_ones_own_is_nothing_to_send() -> None:
+    assert code.bundle({"json": sys.modules["json"], "joblib": joblib}) is None
+
+
+def test_too_much_names_the_largest_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code, "LIMIT", 10)
+    with pytest.raises(ConfigurationError, match="largest is mine/"):
+        code.bundle({"mine": own_module(tmp_path)})
+
+
+def test_bare_names_are_pinned_to_what_is_installed() -> None:
+    assert pinned(["joblib", "no-such-package", "numpy>=1", ""]) == (f"joblib=={joblib.__version__}", "no-such-package", "numpy>=1")
+
+
+@pytest.mark.parametrize("requirement", ["./mine", "git+ssh://x", "-r more.txt"])
+def test_what_is_no_package_of_the_registry_is_refused(requirement: str) -> None:
+    with pytest.raises(ConfigurationError, match="your own modules travel by themselves"):
+        pinned([requirement])
