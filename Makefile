@@ -35,5 +35,5 @@ $(READY): requirements/dev.lock pyproject.toml | $(UV)
 	touch $(READY)
 
 .tools/bin/uv:
-	$(if $(filter python3,$(PYTHON)),python3,$(firstword $(shell command -v $(PYTHON) python$(PYTHON) python3))) -m venv .tools
+	python3 -m venv .tools
 	.tools/bin/pip install --quiet uv

@@ -53,6 +53,14 @@ class Settings:
     """Memory of a worker; 1,769 MB is one vCPU."""
     timeout: int = 300
     """Time limit of one invocation."""
+    storage: int = 512
+    """Size of a worker's /tmp."""
+    architecture: str | None = None
+    """"x86_64" or "arm64"; None for this machine's."""
+    concurrency: int | None = None
+    """A fuse: most invocations that Lambda itself lets run at a time (reserved concurrency); None for the account's limit."""
+    log_days: int = 14
+    """How long CloudWatch keeps the workers' log."""
 
     def __post_init__(self) -> None:
         """Check what can be checked without asking AWS."""
@@ -112,6 +120,9 @@ def _converted(value: object, kind: str, source: str) -> object:
         raise ConfigurationError(msg, mend=f"Give a value of type {kind}.") from error
 
 
+_LOG_DAYS = frozenset({1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653})
+
+
 def _between(low: float, high: float) -> Callable[[Any], bool]:
     return lambda value: low <= value <= high
 
@@ -127,6 +138,10 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "task_timeout": (_between(0.01, 900), "a number of seconds from 0.01 to 900, Lambda's limit"),
     "max_wait": (_between(1, 21_600), "a number of seconds from 1 to 21,600, Lambda's longest event age"),
     "attempts": (_between(1, 100), "a whole number from 1 to 100"),
+    "storage": (_between(512, 10_240), "a whole number of MB from 512 to 10,240, Lambda's limits"),
+    "architecture": (lambda name: name in ("x86_64", "arm64"), '"x86_64" or "arm64"'),
+    "concurrency": (_between(1, 100_000), "a whole number from 1 to 100,000"),
+    "log_days": (lambda days: days in _LOG_DAYS, "one of the numbers of days that CloudWatch takes: 1, 3, 5, 7, 14, 30, 60, 90, ..."),
     "memory": (_between(128, 10_240), "a whole number of MB from 128 to 10,240, Lambda's limits"),
     "timeout": (_between(3, 900), "a whole number of seconds from 3 to 900, Lambda's limit"),
 }

@@ -3,7 +3,7 @@
     plan.py        what a resource is, what a change is
     names.py       how everything of a stack is named and tagged
     policies.py    who may do what: worker, submitter, deployer
-    log_group.py  role.py  bucket.py  layer.py  function.py  trigger.py      the resources, in the order they are made
+    bucket.py  log_group.py  role.py  layer.py  function.py  trigger.py      the resources, in the order they are made
     deploy.py      plan, deploy, destroy: all of them in order, or in the reverse
 
 Nothing is remembered in files: what stands is found again by name.

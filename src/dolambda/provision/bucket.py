@@ -30,13 +30,19 @@ class Bucket:
         self._names = names
 
     def changes(self) -> list[Change]:
-        """See `Resource.changes`."""
+        """See `Resource.changes`. Of a bucket that is the user's own, only what concerns our prefixes is touched."""
         title = f"bucket {self._names.bucket}"
         if not self._exists():
-            return [Change("create", title, "the job queue; closed to the public, expires by itself", self._create)]
+            return [Change("create", title, "the job queue; closed to the public, encrypted, expires by itself", self._create)]
+        self._refuse_other_region()
         changes = []
-        if self._asked(lambda: self._s3.get_public_access_block(Bucket=self._names.bucket)["PublicAccessBlockConfiguration"]) != _BLOCK:
-            changes.append(Change("update", title, "close it to the public", self._close))
+        if self._names.bucket_is_ours:
+            if not self._tagged():
+                changes.append(Change("update", title, "mark it as this stack's", self._tag))
+            if self._asked(self._s3.get_public_access_block, "PublicAccessBlockConfiguration") != _BLOCK:
+                changes.append(Change("update", title, "close it to the public", self._close))
+            if not self._asked(self._s3.get_bucket_encryption, "ServerSideEncryptionConfiguration"):
+                changes.append(Change("update", title, "encrypt what is in it", self._encrypt))
         if not self._expires():
             changes.append(Change("update", title, "let forgotten objects expire", self._expire))
         return changes
@@ -45,7 +51,12 @@ class Bucket:
         """See `Resource.removal`."""
         if not self._exists():
             return []
-        return [Change("remove", f"bucket {self._names.bucket}", "with the objects that dolambda put there", self._remove)]
+        title = f"bucket {self._names.bucket}"
+        if self._names.bucket_is_ours or self._tagged():
+            return [Change("remove", title, "with the objects that dolambda put there", self._remove)]
+        if self._expires() or any(self._holds(prefix) for prefix in _DAYS):
+            return [Change("remove", f"what dolambda put into {title}", "the bucket itself is yours and stays", self._withdraw)]
+        return []
 
     def _exists(self) -> bool:
         with translated():
@@ -54,22 +65,46 @@ class Bucket:
             except self._s3.exceptions.ClientError as error:
                 if error_code(error) in ("404", "NoSuchBucket"):
                     return False
+                if error_code(error) in ("403", "301"):
+                    msg = f"bucket {self._names.bucket} is not accessible: it is another account's, in another region, or denied"
+                    raise ProvisionError(
+                        msg, mend="Give the name of a bucket of yours in the function's region, or leave bucket= out."
+                    ) from error
                 raise
         return True
 
+    def _refuse_other_region(self) -> None:
+        with translated():
+            found = self._s3.get_bucket_location(Bucket=self._names.bucket).get("LocationConstraint") or _NO_REGION_NAMED
+        if found != self._names.region:
+            msg = f"bucket {self._names.bucket} is in {found}, the function in {self._names.region}: S3 notifies only in its own region"
+            raise ProvisionError(msg, mend=f"Give region={found!r}, or another bucket=.")
+
+    def _tagged(self) -> bool:
+        found = self._asked(self._s3.get_bucket_tagging, "TagSet") or []
+        return {"Key": TAG, "Value": self._names.stack} in found
+
     def _create(self) -> None:
-        region = self._s3.meta.region_name
+        region = self._names.region
         where = {} if region == _NO_REGION_NAMED else {"CreateBucketConfiguration": {"LocationConstraint": region}}
         with translated():
             self._s3.create_bucket(Bucket=self._names.bucket, **where)
-            tags = [{"Key": key, "Value": value} for key, value in self._names.tags.items()]
+        for step in (self._tag, self._close, self._encrypt, self._expire):
+            step()
+
+    def _tag(self) -> None:
+        tags = [{"Key": key, "Value": value} for key, value in self._names.tags.items()]
+        with translated():
             self._s3.put_bucket_tagging(Bucket=self._names.bucket, Tagging={"TagSet": tags})
-        self._close()
-        self._expire()
 
     def _close(self) -> None:
         with translated():
             self._s3.put_public_access_block(Bucket=self._names.bucket, PublicAccessBlockConfiguration=_BLOCK)
+
+    def _encrypt(self) -> None:
+        rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+        with translated():
+            self._s3.put_bucket_encryption(Bucket=self._names.bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
 
     def _rules(self) -> list[dict[str, Any]]:
         return [
@@ -84,32 +119,46 @@ class Bucket:
         ]
 
     def _found_rules(self) -> list[dict[str, Any]]:
-        return self._asked(lambda: self._s3.get_bucket_lifecycle_configuration(Bucket=self._names.bucket)["Rules"]) or []
+        return self._asked(self._s3.get_bucket_lifecycle_configuration, "Rules") or []
 
     def _expires(self) -> bool:
         found = {(rule.get("ID"), rule.get("Expiration", {}).get("Days")) for rule in self._found_rules()}
         return {(rule["ID"], rule["Expiration"]["Days"]) for rule in self._rules()} <= found
 
-    def _expire(self) -> None:
-        others = [rule for rule in self._found_rules() if not str(rule.get("ID", "")).startswith("dolambda-")]
-        with translated():
-            self._s3.put_bucket_lifecycle_configuration(
-                Bucket=self._names.bucket, LifecycleConfiguration={"Rules": [*others, *self._rules()]}
-            )
+    def _others_rules(self) -> list[dict[str, Any]]:
+        return [rule for rule in self._found_rules() if not str(rule.get("ID", "")).startswith("dolambda-")]
 
-    def _remove(self) -> None:
-        """Remove our objects; the bucket too if we made it and nothing of anyone else's is left."""
+    def _expire(self) -> None:
+        rules = [*self._others_rules(), *self._rules()]
+        with translated():
+            self._s3.put_bucket_lifecycle_configuration(Bucket=self._names.bucket, LifecycleConfiguration={"Rules": rules})
+
+    def _withdraw(self) -> None:
+        """Remove our objects and our rules."""
         for prefix in _DAYS:
             self._empty(prefix)
-        ours = any(tag["Key"] == TAG for tag in self._asked(lambda: self._s3.get_bucket_tagging(Bucket=self._names.bucket)["TagSet"]) or [])
-        if not ours:
-            return
+        others = self._others_rules()
         with translated():
-            left = self._s3.list_objects_v2(Bucket=self._names.bucket, MaxKeys=1).get("Contents", [])
-            if left:
-                msg = f"bucket {self._names.bucket} holds objects that dolambda did not put there, such as {left[0]['Key']}"
-                raise ProvisionError(msg, mend="Move or delete them, then run `dolambda destroy` again; everything else is done.")
+            if others:
+                self._s3.put_bucket_lifecycle_configuration(Bucket=self._names.bucket, LifecycleConfiguration={"Rules": others})
+            else:
+                self._s3.delete_bucket_lifecycle(Bucket=self._names.bucket)
+
+    def _remove(self) -> None:
+        """Remove our objects, and the bucket if nothing of anyone else's is left in it."""
+        for prefix in _DAYS:
+            self._empty(prefix)
+        left = self._holds("")
+        if left:
+            msg = f"bucket {self._names.bucket} holds objects that dolambda did not put there, such as {left}"
+            raise ProvisionError(msg, mend="Move or delete them, then run `dolambda destroy` again; everything else is gone.")
+        with translated():
             self._s3.delete_bucket(Bucket=self._names.bucket)
+
+    def _holds(self, prefix: str) -> str | None:
+        with translated():
+            found = self._s3.list_objects_v2(Bucket=self._names.bucket, Prefix=prefix, MaxKeys=1).get("Contents", [])
+        return str(found[0]["Key"]) if found else None
 
     def _empty(self, prefix: str) -> None:
         with translated():
@@ -118,12 +167,12 @@ class Bucket:
                 if objects:
                     self._s3.delete_objects(Bucket=self._names.bucket, Delete={"Objects": objects, "Quiet": True})
 
-    def _asked(self, question: Callable[[], Any]) -> Any:  # noqa: ANN401 - what S3 answers
-        """Ask for a configuration; None when there is none."""
+    def _asked(self, question: Callable[..., Any], part: str) -> Any:  # noqa: ANN401 - what S3 answers
+        """Ask for a part of the configuration; None when there is none."""
         with translated():
             try:
-                return question()
+                return question(Bucket=self._names.bucket)[part]
             except self._s3.exceptions.ClientError as error:
-                if error_code(error).startswith("NoSuch"):
+                if error_code(error).startswith(("NoSuch", "ServerSideEncryptionConfigurationNotFound")):
                     return None
                 raise

@@ -27,10 +27,15 @@ if TYPE_CHECKING:
     from dolambda.provision.plan import Change, Resource
     from dolambda.settings import Settings
 
-_LOG_DAYS = 14
 _WORKERS = 100
+_MOST_WORKERS = 100_000
 _AMAZON_LINUX = {"3.11": "manylinux_2_17"}  # on Amazon Linux 2; later Pythons run on Amazon Linux 2023
 _AMAZON_LINUX_2023 = "manylinux_2_34"
+
+
+def this_architecture() -> str:
+    """This machine's, in Lambda's spelling."""
+    return "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 
 
 def names_of(account: Account, settings: Settings) -> Names:
@@ -40,7 +45,7 @@ def names_of(account: Account, settings: Settings) -> Names:
 
 def resources(account: Account, settings: Settings, *, here: bool) -> list[Resource]:
     """All that a stack is made of, in order. ``here``: it will run on this very machine, emulated."""
-    names, architecture = names_of(account, settings), "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+    names, architecture = names_of(account, settings), settings.architecture or this_architecture()
     runtime = f"python{PYTHON}"
     wheels = None if here else f"{architecture.replace('arm64', 'aarch64')}-{_AMAZON_LINUX.get(PYTHON, _AMAZON_LINUX_2023)}"
     built = build_layer(pinned(settings.requires), Platform(PYTHON, wheels), compress=not here)
@@ -51,13 +56,13 @@ def resources(account: Account, settings: Settings, *, here: bool) -> list[Resou
         settings,
         runtime=runtime,
         architecture=architecture,
-        workers=settings.workers or _WORKERS,
+        workers=min(settings.workers or settings.concurrency or _WORKERS, settings.concurrency or _MOST_WORKERS),
         layer_arn=layer.arn,
     )
     return [
-        LogGroup(account, names, days=_LOG_DAYS),
+        Bucket(account, names),  # first made and last removed: it may hold what is not ours, and then stays
+        LogGroup(account, names, days=settings.log_days),
         Role(account, names),
-        Bucket(account, names),
         layer,
         function,
         Trigger(account, names),

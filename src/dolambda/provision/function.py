@@ -64,6 +64,11 @@ class Function:
             changes.append(Change("update", title, f"{', '.join(differing)} differ", lambda: self._configure(wanted)))
         if found["CodeSha256"] != base64.b64encode(hashlib.sha256(self._code).digest()).decode():
             changes.append(Change("update", title, "its code is another version's", self._put_code))
+        if found.get("Architectures", ["x86_64"]) != [self._architecture]:
+            changes.append(Change("update", title, f"architecture to {self._architecture}", self._put_code))
+        if self._reserved() != self._settings.concurrency:
+            wanted_fuse = self._settings.concurrency or "no"
+            changes.append(Change("update", title, f"{wanted_fuse} reserved concurrency, the fuse", self._put_concurrency))
         if not self._own_retries():
             changes.append(Change("update", title, "Lambda's own retries off", self._put_async))
         return changes
@@ -90,6 +95,7 @@ class Function:
             "Role": self._names.role_arn,
             "MemorySize": self._settings.memory,
             "Timeout": self._settings.timeout,
+            "EphemeralStorage": {"Size": self._settings.storage},
             "Layers": [layer] if layer else [],
             "Environment": {
                 "Variables": {
@@ -124,7 +130,20 @@ class Function:
 
         wait_until(created, f"that Lambda may assume the role {self._names.role}", seconds=_PATIENCE)
         self._settle()
+        self._put_concurrency()
         self._put_async()
+
+    def _reserved(self) -> int | None:
+        with translated():
+            return self._lambda.get_function_concurrency(FunctionName=self._names.stack).get("ReservedConcurrentExecutions")  # type: ignore[no-any-return] # boto3 has no types
+
+    def _put_concurrency(self) -> None:
+        wanted = self._settings.concurrency
+        with translated():
+            if wanted is not None:
+                self._lambda.put_function_concurrency(FunctionName=self._names.stack, ReservedConcurrentExecutions=wanted)
+            elif self._reserved() is not None:
+                self._lambda.delete_function_concurrency(FunctionName=self._names.stack)
 
     def _configure(self, wanted: dict[str, Any]) -> None:
         with translated():
@@ -173,6 +192,8 @@ def _shown(found: dict[str, Any], name: str) -> object:
     """A configured value in the shape in which it is given."""
     if name == "Layers":
         return [layer["Arn"] for layer in found.get("Layers", [])]
+    if name == "EphemeralStorage":
+        return found.get("EphemeralStorage", {"Size": 512})
     if name == "Environment":
         return {"Variables": found.get("Environment", {}).get("Variables", {})}
     return found.get(name)

@@ -28,6 +28,7 @@ class LayerVersion:
         self._names = names
         self._layer = layer
         self._runtime = runtime
+        self._published: str | None = None
 
     def changes(self) -> list[Change]:
         """See `Resource.changes`."""
@@ -43,8 +44,8 @@ class LayerVersion:
 
     def arn(self) -> str | None:
         """The published version with the wanted content, None while there is none."""
-        if self._layer is None:
-            return None
+        if self._layer is None or self._published:
+            return self._published
         wanted = self._layer.digest
         return next((version["LayerVersionArn"] for version in self._versions() if version.get("Description") == wanted), None)
 
@@ -64,9 +65,10 @@ class LayerVersion:
             else:
                 self._s3.put_object(Bucket=self._names.bucket, Key=key, Body=layer.content)
                 content = {"S3Bucket": self._names.bucket, "S3Key": key}
-            self._lambda.publish_layer_version(
+            published = self._lambda.publish_layer_version(
                 LayerName=self._names.layer, Description=layer.digest, Content=content, CompatibleRuntimes=[self._runtime]
             )
+            self._published = published["LayerVersionArn"]
             if "S3Key" in content:
                 self._s3.delete_object(Bucket=self._names.bucket, Key=key)
 

@@ -15,11 +15,14 @@ class Names:
     region: str
     account: str
     bucket: str
+    bucket_is_ours: bool
+    """Whether we chose the bucket's name: then we made it, and may close and remove it. One that the user named may be older."""
 
     @classmethod
     def of(cls, stack: str, region: str, account: str, bucket: str | None) -> Names:
         """Name everything; a bucket's name has to be unique in all of AWS, so account and region are in it."""
-        return cls(stack, region, account, bucket or f"{stack}-{account}-{region}")
+        ours = f"{stack}-{account}-{region}"
+        return cls(stack, region, account, bucket or ours, bucket in (None, ours))
 
     @property
     def tags(self) -> dict[str, str]:
