@@ -1,6 +1,7 @@
-# Each target does all its own set-up: Python 3.11+, make and pip are all it needs. `make demo PYTHON=3.13` takes that Python.
+# Each target does all its own set-up: Python 3.11+, make and pip are all it needs. `make demo PYTHON=3.13`
+# (a version that uv finds, or a path) takes that Python.
 PYTHON ?= python3
-VENV   := .venv$(if $(filter python3,$(PYTHON)),,-$(PYTHON))
+VENV   := .venv$(if $(filter python3,$(PYTHON)),,-$(subst /,_,$(PYTHON)))
 BIN    := $(VENV)/bin
 UV     := $(or $(shell command -v uv),.tools/bin/uv)
 READY  := $(VENV)/.ready

@@ -36,9 +36,9 @@ def test_deploy_twice_changes_nothing_and_destroy_leaves_nothing(instance: Insta
     made: list[Change] = []
     assert deploy(resources(account, settings, here=True), made.append) == 7
     assert [re.sub(r"[\d-]*us-east-1", "", change.what) for change in made] == [
+        "bucket second",
         "log group /aws/lambda/second",
         "role second-worker",
-        "bucket second-000000000000-us-east-1".replace("-000000000000-us-east-1", ""),
         "layer second-requires",
         "function second",
         "permission dolambda-jobs",
@@ -64,6 +64,8 @@ def test_a_foreign_object_in_the_bucket_is_not_removed(instance: Instance) -> No
         destroy(resources(account, settings, here=True))
     assert [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["thesis.pdf"]
     s3.delete_object(Bucket=bucket, Key="thesis.pdf")
+    assert [name for name in everything(account) if "third" in name] == [bucket]  # everything else is gone
+    s3.put_object(Bucket=bucket, Key="blobs/ours", Body=b"ours")
     destroy(resources(account, settings, here=True))
     assert bucket not in everything(account)
 

@@ -5,6 +5,7 @@ boto3 is imported on first use only. It serves for credentials and the control p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dolambda.settings import Settings
+
+Interceptor = Callable[[str, str, dict[str, Any]], dict[str, Any] | None]
+"""Called with service, operation and parameters of a request before it is sent."""
 
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
@@ -39,6 +43,12 @@ class Credentials:
             raise ConfigurationError(msg, mend="Give both, or neither to use the credentials of `aws configure`.")
 
 
+class _Sent:
+    """What botocore wants of an HTTP response whose content it is given parsed."""
+
+    status_code = 200
+
+
 class Account:
     """An AWS account and region, as seen with some credentials."""
 
@@ -48,6 +58,7 @@ class Account:
         self.region = region
         self.endpoint_url = endpoint_url
         self._clients: dict[str, Any] = {}
+        self._interceptor: Interceptor | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings, credentials: Credentials | None = None) -> Account:
@@ -84,7 +95,23 @@ class Account:
                 s3={"addressing_style": "path"} if self.endpoint_url else {},
             )
             self._clients[service] = self.session.client(service, region_name=self.region, endpoint_url=self.endpoint_url, config=config)
+            events = self._clients[service].meta.events
+            events.register("provide-client-params", self._remember)
+            events.register("before-call", self._intercept)
         return self._clients[service]
+
+    def intercept(self, interceptor: Interceptor) -> None:
+        """Show each request of the control plane to ``interceptor`` first; what it answers, unless None, is taken for AWS's answer."""
+        self._interceptor = interceptor
+
+    def _remember(self, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:  # noqa: ANN401 - botocore's signature
+        context["dolambda_params"] = dict(params)
+
+    def _intercept(self, model: Any, context: dict[str, Any], **_: Any) -> tuple[_Sent, dict[str, Any]] | None:  # noqa: ANN401 - as above
+        if self._interceptor is None:
+            return None
+        answer = self._interceptor(model.service_model.service_name, model.name, context.get("dolambda_params", {}))
+        return None if answer is None else (_Sent(), answer)
 
     @cached_property
     def number(self) -> str:
@@ -127,7 +154,7 @@ def _ours(error: Any) -> AwsError | ConfigurationError:  # noqa: ANN401 - boto3 
     code, text = error_code(error), str(error)
     if code in _DENIED:
         return AccessDeniedError(
-            text, mend="The credentials in use lack that permission; `dolambda policy submitter` prints what running tasks needs."
+            text, mend="The credentials in use lack that permission: `dolambda policy submitter` (or deployer) prints all that are needed."
         )
     if code in _EXPIRED:
         return ConfigurationError(text, mend="The credentials have expired: log in again (`aws sso login`) or get a new token.")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from dolambda.aws.account import Account
 
-_DELETE_AT_ONCE = 1000  # DeleteObjects takes no more
+_AT_ONCE = 1000  # keys that one LIST gives and one DeleteObjects takes
 
 
 class Bucket:
@@ -89,17 +89,15 @@ class Bucket:
 
     def list(self, prefix: str, after: str | None = None) -> list[str]:
         """Keys that begin with ``prefix`` and come after ``after``, in order; one request for each thousand."""
-        found: list[str] = []
-        for page in self._ask("s3:ListBucket", prefix, lambda: obstore.list(self._store, prefix=prefix, offset=after)):
-            found += [entry["path"] for entry in page]
-            if len(found) % _DELETE_AT_ONCE == 0:
-                self.calls.add("s3:ListBucket")
+        pages = self._ask("s3:ListBucket", prefix, lambda: list(obstore.list(self._store, prefix=prefix, offset=after)))
+        found = [entry["path"] for page in pages for entry in page]
+        self.calls.add("s3:ListBucket", len(found) // _AT_ONCE)
         return found
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects, a thousand a request; ones that are not there do no harm."""
-        for at in range(0, len(keys), _DELETE_AT_ONCE):
-            some = list(keys[at : at + _DELETE_AT_ONCE])
+        for at in range(0, len(keys), _AT_ONCE):
+            some = list(keys[at : at + _AT_ONCE])
             self._ask("s3:DeleteObjects", some[0], lambda some=some: obstore.delete(self._store, some))  # type: ignore[misc]
 
     def _ask(self, action: str, key: str, request: Callable[[], Any]) -> Any:  # noqa: ANN401 - what the request gives
@@ -108,11 +106,12 @@ class Bucket:
             return request()
         except (AlreadyExistsError, FileNotFoundError):
             raise
-        except (PermissionDeniedError, UnauthenticatedError) as error:
+        except BaseError as error:
+            text = str(error)
+            if not isinstance(error, (PermissionDeniedError, UnauthenticatedError)) and "403 Forbidden" not in text:  # LIST's is generic
+                msg = f"{action} on s3://{self.name}/{key} failed: {text.splitlines()[0][:300]}"
+                raise AwsError(msg, mend="It was retried for up to 3 minutes. Is the network up, and the bucket still there?") from error
             msg = f"{action} on s3://{self.name}/{key} was denied"
             raise AccessDeniedError(
                 msg, mend="The credentials in use lack it, or have expired; `dolambda policy submitter` prints what is needed."
             ) from error
-        except BaseError as error:
-            msg = f"{action} on s3://{self.name}/{key} failed: {str(error).splitlines()[0][:300]}"
-            raise AwsError(msg, mend="It was retried for up to 3 minutes. Is the network up, and the bucket still there?") from error

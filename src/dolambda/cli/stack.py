@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import replace
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +14,7 @@ from rich.console import Console
 
 from dolambda.aws.account import Account
 from dolambda.provision import policies
+from dolambda.provision.commands import commands as as_commands
 from dolambda.provision.deploy import deploy as apply_all
 from dolambda.provision.deploy import destroy as remove_all
 from dolambda.provision.deploy import names_of, resources
@@ -36,6 +39,13 @@ Memory = Annotated[int | None, typer.Option(help="Memory of a worker in MB; 1769
 Timeout = Annotated[int | None, typer.Option(help="Time limit of one invocation in seconds, 900 at most.", show_default=False)]
 Workers = Annotated[int | None, typer.Option(help="Most workers at a time.", show_default=False)]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Storage = Annotated[int | None, typer.Option(help="Size of a worker's /tmp in MB, 512 at least.", show_default=False)]
+Architecture = Annotated[str | None, typer.Option(help="x86_64 or arm64; by default this machine's.", show_default=False)]
+Concurrency = Annotated[
+    int | None, typer.Option(help="A fuse: most invocations that Lambda itself lets run at a time.", show_default=False)
+]
+LogDays = Annotated[int | None, typer.Option(help="How long the workers' log is kept, in days.", show_default=False)]
+Commands = Annotated[bool, typer.Option("--commands", help="Print the same as commands of the AWS CLI; change nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")]
 
 console = Console(highlight=False, soft_wrap=True)
@@ -46,6 +56,10 @@ class Who(StrEnum):
 
     worker = "worker"
     submitter = "submitter"
+    deployer = "deployer"
+
+
+_POLICIES = {Who.worker: policies.worker, Who.submitter: policies.submitter, Who.deployer: policies.deployer}
 
 
 def _told(change: Change) -> None:
@@ -61,7 +75,11 @@ def plan(
     requires: Requires = None,
     memory: Memory = None,
     timeout: Timeout = None,
+    storage: Storage = None,
+    architecture: Architecture = None,
     workers: Workers = None,
+    concurrency: Concurrency = None,
+    log_days: LogDays = None,
 ) -> None:
     """Say what deploy would change, and why. Only reads."""
     settings = Settings.resolve(
@@ -73,7 +91,11 @@ def plan(
         requires=tuple(requires) if requires else None,
         memory=memory,
         timeout=timeout,
+        storage=storage,
+        architecture=architecture,
         workers=workers,
+        concurrency=concurrency,
+        log_days=log_days,
     )
     account = Account.from_settings(settings)
     changes = [change for part in resources(account, settings, here=False) for change in part.changes()]
@@ -91,7 +113,12 @@ def deploy(
     requires: Requires = None,
     memory: Memory = None,
     timeout: Timeout = None,
+    storage: Storage = None,
+    architecture: Architecture = None,
     workers: Workers = None,
+    concurrency: Concurrency = None,
+    log_days: LogDays = None,
+    commands: Commands = False,
 ) -> None:
     """Make the stack, or change it to what is asked for; a second time changes nothing."""
     settings = Settings.resolve(
@@ -103,13 +130,23 @@ def deploy(
         requires=tuple(requires) if requires else None,
         memory=memory,
         timeout=timeout,
+        storage=storage,
+        architecture=architecture,
         workers=workers,
+        concurrency=concurrency,
+        log_days=log_days,
     )
     account = Account.from_settings(settings)
-    made = apply_all(resources(account, settings, here=False), _told)
-    console.print(
-        f"The stack {settings.stack} stands in {account.region}; " + (f"{made} changes." if made else "nothing had to be changed.")
-    )
+    parts = resources(account, settings, here=False)
+    if commands:
+        directory = Path(tempfile.mkdtemp(prefix="dolambda-zips-"))
+        console.print("\n".join(as_commands(account, parts, directory)), markup=False)
+        console.print(f"\n# The zips that these commands name are in {directory}; remove it when done.")
+        console.print("# create-function holds a signing key, made for this stack alone: keep it to yourself.")
+        return
+    made = apply_all(parts, _told)
+    summary = f"{made} changes." if made else "nothing had to be changed."
+    console.print(f"The stack {settings.stack} stands in {account.region}; {summary}")
 
 
 def status(
@@ -166,4 +203,4 @@ def policy(
     """Print an IAM policy as JSON, scoped to the stack, its bucket and account."""
     settings = Settings.resolve(stack=stack, region=region, profile=profile, endpoint_url=endpoint_url, bucket=bucket)
     names = names_of(Account.from_settings(settings), settings)
-    console.print_json(json.dumps({Who.worker: policies.worker, Who.submitter: policies.submitter}[who](names)))
+    console.print_json(json.dumps(_POLICIES[who](names)))

@@ -4,7 +4,8 @@
     names.py       how everything of a stack is named and tagged
     policies.py    who may do what: worker, submitter, deployer
     bucket.py  log_group.py  role.py  layer.py  function.py  trigger.py      the resources, in the order they are made
-    deploy.py      plan, deploy, destroy: all of them in order, or in the reverse
+    commands.py    the same as commands of the AWS CLI
+deploy.py      plan, deploy, destroy: all of them in order, or in the reverse
 
 Nothing is remembered in files: what stands is found again by name.
 """

@@ -135,7 +135,12 @@ class Function:
 
     def _reserved(self) -> int | None:
         with translated():
-            return self._lambda.get_function_concurrency(FunctionName=self._names.stack).get("ReservedConcurrentExecutions")  # type: ignore[no-any-return] # boto3 has no types
+            try:
+                found = self._lambda.get_function_concurrency(FunctionName=self._names.stack)
+            except self._lambda.exceptions.ResourceNotFoundException:
+                return None
+        reserved: int | None = found.get("ReservedConcurrentExecutions")
+        return reserved
 
     def _put_concurrency(self) -> None:
         wanted = self._settings.concurrency

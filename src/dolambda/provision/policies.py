@@ -2,13 +2,14 @@
 
 worker      the role the function runs in. It may not write under jobs/, so it cannot call itself for ever.
 submitter   whoever runs tasks
+deployer    whoever makes, changes and removes the stack
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dolambda.wire.keys import BLOBS, JOBS, OUTS
+from dolambda.wire.keys import BLOBS, JOBS, LAYERS, OUTS
 
 if TYPE_CHECKING:
     from dolambda.provision.names import Names
@@ -40,6 +41,75 @@ def submitter(names: Names) -> Policy:
         _allow(["s3:GetObject"], f"{names.bucket_arn}/{OUTS}*", f"{names.bucket_arn}/{BLOBS}*"),
         _allow(["s3:DeleteObject"], f"{names.bucket_arn}/{JOBS}*", f"{names.bucket_arn}/{OUTS}*"),
         listing,
+    )
+
+
+def deployer(names: Names) -> Policy:
+    """Make, change, read and remove exactly this stack's role, bucket, layer, function, trigger and log group."""
+    layer = f"arn:aws:lambda:{names.region}:{names.account}:layer:{names.layer}"
+    group = names.log_group_arn.removesuffix(":*")
+    passing = _allow(["iam:PassRole"], names.role_arn)
+    passing["Condition"] = {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
+    return _policy(
+        _allow(
+            [
+                "iam:GetRole",
+                "iam:CreateRole",
+                "iam:TagRole",
+                "iam:DeleteRole",
+                "iam:ListRolePolicies",
+                "iam:GetRolePolicy",
+                "iam:PutRolePolicy",
+                "iam:DeleteRolePolicy",
+            ],
+            names.role_arn,
+        ),
+        passing,
+        _allow(
+            [
+                "s3:CreateBucket",
+                "s3:ListBucket",
+                "s3:DeleteBucket",
+                "s3:GetBucketLocation",
+                "s3:GetBucketTagging",
+                "s3:PutBucketTagging",
+                "s3:GetBucketPublicAccessBlock",
+                "s3:PutBucketPublicAccessBlock",
+                "s3:GetEncryptionConfiguration",
+                "s3:PutEncryptionConfiguration",
+                "s3:GetLifecycleConfiguration",
+                "s3:PutLifecycleConfiguration",
+                "s3:GetBucketNotification",
+                "s3:PutBucketNotification",
+            ],
+            names.bucket_arn,
+        ),
+        _allow(["s3:PutObject", "s3:GetObject"], f"{names.bucket_arn}/{LAYERS}*"),
+        _allow(["s3:DeleteObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, OUTS, BLOBS, LAYERS))),
+        _allow(
+            [
+                "lambda:GetFunctionConfiguration",
+                "lambda:CreateFunction",
+                "lambda:TagResource",
+                "lambda:DeleteFunction",
+                "lambda:UpdateFunctionConfiguration",
+                "lambda:UpdateFunctionCode",
+                "lambda:GetFunctionEventInvokeConfig",
+                "lambda:PutFunctionEventInvokeConfig",
+                "lambda:DeleteFunctionEventInvokeConfig",
+                "lambda:GetFunctionConcurrency",
+                "lambda:PutFunctionConcurrency",
+                "lambda:DeleteFunctionConcurrency",
+                "lambda:GetPolicy",
+                "lambda:AddPermission",
+            ],
+            names.function_arn,
+        ),
+        _allow(["lambda:ListLayerVersions", "lambda:PublishLayerVersion"], layer),
+        _allow(["lambda:GetLayerVersion", "lambda:DeleteLayerVersion"], f"{layer}:*"),
+        _allow(["logs:CreateLogGroup", "logs:TagResource", "logs:PutRetentionPolicy", "logs:DeleteLogGroup"], group, f"{group}:*"),
+        # The one action that IAM does not let be narrowed: it reads the names of log groups.
+        _allow(["logs:DescribeLogGroups"], "*"),
     )
 
 
