@@ -121,7 +121,7 @@ def boto3_floor(session: Session, count: int) -> float:
 
 
 def measure() -> list[str]:
-    session = register("local", progress=False)
+    session = register("local", requires=(), progress=False)
     try:
         with LambdaExecutor(batch=1) as executor:
             list(executor.map(abs, range(4)))  # workers are warm from here on

@@ -53,7 +53,7 @@ def main() -> None:
     chosen = parser.parse_args()
     draw = random.Random(chosen.seed)  # noqa: S311 - repeatable, no secret
     fates = draw.choices(list(FATES), weights=list(FATES.values()), k=chosen.tasks)
-    session = register("local", progress=True, logs=False)
+    session = register("local", requires=(), progress=True, logs=False)
     begun = time.perf_counter()
     try:
         with LambdaExecutor(task_timeout=1.0) as executor:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 for name in [name for name in os.environ if name.startswith(("AWS_", "DOLAMBDA_"))]:
     del os.environ[name]  # no test may find real credentials
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+os.environ["DOLAMBDA_REQUIRES"] = ""  # no layer unless a test asks for one: they are large
 
 
 @pytest.fixture(scope="session")

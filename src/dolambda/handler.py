@@ -7,6 +7,7 @@ transport's way. Imports no SDK. Errors raised here are Lambda's to report: a jo
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +16,7 @@ from dolambda.aws.signed_s3 import SignedS3
 from dolambda.errors import EnvelopeError
 from dolambda.transport import s3_queue
 from dolambda.wire import keys
+from dolambda.worker.bundle import unpack
 from dolambda.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -65,6 +67,9 @@ def _key() -> bytes:
 
 @cache
 def _worker() -> Worker:
+    digest = os.environ.get("DOLAMBDA_BUNDLE")
+    if digest:  # here and not at import: it may take longer than Lambda's 10 s for that
+        sys.path.append(str(unpack(digest, lambda path: _s3().get_to_file(keys.bundle_key(digest), path))))
     return Worker(BucketBlobs, _key())
 
 

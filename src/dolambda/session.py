@@ -7,6 +7,8 @@ current, made on first use if `register` was not called. A session that emulates
 from __future__ import annotations
 
 import atexit
+import base64
+import hashlib
 import itertools
 import logging
 import os
@@ -22,12 +24,16 @@ from dolambda.aws.objects import Bucket
 from dolambda.dispatch.report import Report
 from dolambda.dispatch.run import Limits, Run, relay_to_stdout
 from dolambda.environment.code import bundle
+from dolambda.environment.requirements import differing
+from dolambda.environment.worker_zip import worker_zip
+from dolambda.errors import ConfigurationError
 from dolambda.local.instance import Instance, default_workers
 from dolambda.local.stack import deploy_into
 from dolambda.settings import Settings
 from dolambda.stack import Stack
 from dolambda.transport.in_process import InProcess
 from dolambda.transport.s3_queue import S3Queue
+from dolambda.version import VERSION
 from dolambda.wire import keys
 
 if TYPE_CHECKING:
@@ -72,6 +78,7 @@ class Session:
             return cls._open_local(settings)
         account = Account.from_settings(settings, credentials)
         stack = Stack.from_account(account, settings)
+        refuse_mismatch(stack)
         workers = min(settings.workers or stack.workers, stack.workers)
         return cls._from_stack(settings, account, stack, workers, workers)
 
@@ -167,6 +174,16 @@ class Session:
         if self.instance:
             self.instance.stop()
             self.instance = None
+
+
+def refuse_mismatch(stack: Stack) -> None:
+    """Compare the stack with what is here, before the first task; Python's version `Stack` has compared already."""
+    told = differing(stack.requires)
+    if stack.code_sha256 != base64.b64encode(hashlib.sha256(worker_zip()).digest()).decode():
+        told.append(f"its worker code is of another dolambda (or cloudpickle) than {VERSION}, which is here")
+    if told:
+        msg = f"the stack {stack.name!r} differs from this environment: {'; '.join(told)}"
+        raise ConfigurationError(msg, mend="Run `dolambda deploy` from this environment, or install here what is there.")
 
 
 class _Bundles:

@@ -47,8 +47,10 @@ class Settings:
     """Show a progress bar; None for: when standard error is a terminal."""
     logs: bool = True
     """Show here what tasks print and log there."""
-    requires: tuple[str, ...] = ()
-    """Requirements that the stack's layer holds, as pip writes them; an unpinned name gets the version installed here."""
+    requires: tuple[str, ...] | None = None
+    """What workers shall have, as pip writes it; an unpinned name gets the version installed here. None: all installed here."""
+    exclude: tuple[str, ...] = ()
+    """Packages installed here that workers shall not have."""
     memory: int = 1769
     """Memory of a worker; 1,769 MB is one vCPU."""
     timeout: int = 300
@@ -83,7 +85,7 @@ class Settings:
             variable = f"DOLAMBDA_{name.upper()}"
             if arguments.get(name) is not None:
                 chosen[name] = _converted(arguments[name], str(kind), name)
-            elif environ.get(variable):
+            elif environ.get(variable) or (variable in environ and "tuple" in str(kind)):  # an empty list says something
                 chosen[name] = _converted(environ[variable], str(kind), variable)
             elif name in from_file:
                 chosen[name] = _converted(from_file[name], str(kind), f"[tool.dolambda] {name}")
@@ -111,7 +113,7 @@ def _converted(value: object, kind: str, source: str) -> object:
     kind = kind.removesuffix(" | None")
     try:
         if kind == "tuple[str, ...]":
-            return tuple(value.split(",") if isinstance(value, str) else value)  # type: ignore[arg-type] # TypeError is caught
+            return tuple(filter(None, value.split(",")) if isinstance(value, str) else value)  # type: ignore[arg-type] # TypeError is caught
         if kind == "bool" and isinstance(value, str):
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[value.lower()]
         return {"str": str, "int": int, "float": float, "bool": bool}[kind](value)

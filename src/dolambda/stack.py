@@ -5,6 +5,8 @@ There is no state file: the function of that name is asked for its configuration
 
 from __future__ import annotations
 
+import base64
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,10 @@ class Stack:
     memory: int
     timeout: int
     workers: int
+    requires: tuple[str, ...] = ()
+    """What its workers have installed, pinned."""
+    code_sha256: str = ""
+    """Digest of the function's code, as Lambda gives it."""
 
     @classmethod
     def from_account(cls, account: Account, settings: Settings) -> Stack:
@@ -57,6 +63,8 @@ class Stack:
             memory=found["MemorySize"],
             timeout=found["Timeout"],
             workers=int(environment["DOLAMBDA_WORKERS"]),
+            requires=unpacked(environment.get("DOLAMBDA_REQUIRES", "")),
+            code_sha256=found["CodeSha256"],
         )
         stack.check(settings)
         return stack
@@ -69,3 +77,17 @@ class Stack:
         if settings.bucket not in (None, self.bucket):
             msg = f"the stack {self.name!r} uses the bucket {self.bucket!r}, not {settings.bucket!r}"
             raise ConfigurationError(msg, mend="Leave bucket= out: it is known from the stack.")
+
+
+_ROOM = 2500  # bytes of the 4 KB that all of a function's environment may take
+
+
+def packed(requires: tuple[str, ...]) -> str:
+    """Requirements as a variable of the function's environment; nothing when they are too many, and then cannot be compared."""
+    text = base64.b64encode(zlib.compress("\n".join(requires).encode(), 9)).decode() if requires else ""
+    return text if len(text) <= _ROOM else ""
+
+
+def unpacked(text: str) -> tuple[str, ...]:
+    """The reverse of `packed`."""
+    return tuple(zlib.decompress(base64.b64decode(text)).decode().split("\n")) if text else ()

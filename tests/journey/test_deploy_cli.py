@@ -97,7 +97,7 @@ def test_mistakes_are_told_without_a_traceback(cli: Any, mistake: list[str], say
 
 def test_commands_do_what_deploy_does(cli: Any, instance: Instance) -> None:
     """The printed commands, run one by one, make a stack in which deploy then finds nothing to change."""
-    settings, account = root(instance, Settings(stack="typed"))
+    settings, account = root(instance, Settings(stack="typed", requires=()))
     printed = cli("deploy", "--commands").stdout
     assert cli("status").returncode == 1  # nothing was made
     lines = [line for line in printed.splitlines() if line.startswith("aws ")]

@@ -58,7 +58,7 @@ def quirks(policy: policies.Policy, stack: str) -> policies.Policy:
     with_quirks = copy.deepcopy(policy)
     function, layer = (
         f"arn:aws:lambda:us-east-1:000000000000:function:{stack}",
-        f"arn:aws:lambda:us-east-1:000000000000:layer:{stack}-requires",
+        f"arn:aws:lambda:us-east-1:000000000000:layer:{stack}-requires-*",
     )
     with_quirks["Statement"] += [
         {"Effect": "Allow", "Action": ["lambda:ListLayers"], "Resource": [layer]},
@@ -152,7 +152,7 @@ def test_the_deployer_policy_suffices_and_holds_nothing_else(instance: Instance,
     ],
 )
 def test_without_an_action_it_fails_and_says_which(instance: Instance, user: User, action: str) -> None:
-    settings, admin = root(instance, Settings(stack="eighth"))
+    settings, admin = root(instance, Settings(stack="eighth", requires=()))
     user.may(quirks(without(policies.deployer(names_of(admin, settings)), action), "eighth"))
     with pytest.raises(AccessDeniedError, match=action) as caught:
         whole_life(Account.from_settings(settings, user.credentials), settings)

@@ -12,6 +12,7 @@ import hmac
 import http.client
 import os
 import random
+import shutil
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -20,6 +21,7 @@ from dolambda.errors import AwsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from dolambda.aws.calls import Calls
 
@@ -55,6 +57,22 @@ class SignedS3:
         if status in (_DENIED, _MISSING):
             return None
         return self._checked(status, body, "GET", key)
+
+    def get_to_file(self, key: str, path: Path) -> None:
+        """Read an object of any size into a file."""
+        self._calls.add("s3:GetObject")
+        place = self._root + quote(key, safe="/-_.~")
+        kind = http.client.HTTPConnection if self._plain else http.client.HTTPSConnection
+        connection = kind(self._host, timeout=60)
+        try:
+            connection.request("GET", place, headers=self._signed("GET", place, b"", {}))
+            response = connection.getresponse()
+            if response.status != _OK:
+                self._checked(response.status, response.read(), "GET", key)
+            with path.open("wb") as file:
+                shutil.copyfileobj(response, file, 1 << 20)
+        finally:
+            connection.close()
 
     def exists(self, key: str) -> bool:
         """Tell whether there is an object."""

@@ -33,7 +33,12 @@ BucketName = Annotated[
 ]
 Requires = Annotated[
     list[str] | None,
-    typer.Option(help="A package that tasks need, once for each; it gets the version installed here.", show_default=False),
+    typer.Option(
+        help="A package that tasks need, once for each, in the version installed here; by default all installed here.", show_default=False
+    ),
+]
+Exclude = Annotated[
+    list[str] | None, typer.Option(help="A package installed here that tasks do not need, once for each.", show_default=False)
 ]
 Memory = Annotated[int | None, typer.Option(help="Memory of a worker in MB; 1769 is one vCPU.", show_default=False)]
 Timeout = Annotated[int | None, typer.Option(help="Time limit of one invocation in seconds, 900 at most.", show_default=False)]
@@ -73,6 +78,7 @@ def plan(
     endpoint_url: Endpoint = None,
     bucket: BucketName = None,
     requires: Requires = None,
+    exclude: Exclude = None,
     memory: Memory = None,
     timeout: Timeout = None,
     storage: Storage = None,
@@ -89,6 +95,7 @@ def plan(
         endpoint_url=endpoint_url,
         bucket=bucket,
         requires=tuple(requires) if requires else None,
+        exclude=tuple(exclude) if exclude else None,
         memory=memory,
         timeout=timeout,
         storage=storage,
@@ -111,6 +118,7 @@ def deploy(
     endpoint_url: Endpoint = None,
     bucket: BucketName = None,
     requires: Requires = None,
+    exclude: Exclude = None,
     memory: Memory = None,
     timeout: Timeout = None,
     storage: Storage = None,
@@ -128,6 +136,7 @@ def deploy(
         endpoint_url=endpoint_url,
         bucket=bucket,
         requires=tuple(requires) if requires else None,
+        exclude=tuple(exclude) if exclude else None,
         memory=memory,
         timeout=timeout,
         storage=storage,

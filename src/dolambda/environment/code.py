@@ -9,6 +9,7 @@ from __future__ import annotations
 import site
 import sys
 import sysconfig
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,8 +30,8 @@ _OURS = "dolambda"
 def bundle(modules: Mapping[str, ModuleType] | None = None) -> Blob | None:
     """Zip the user's own modules, None when there are none. Raises `ConfigurationError` when they are too large."""
     entries: dict[str, bytes | Path] = {}
-    for name, module in list((modules or sys.modules).items()):
-        if "." not in name and name not in (_OURS, "__main__", "__mp_main__"):
+    for name, module in sorted((modules or sys.modules).items()):
+        if name.split(".")[0] not in (_OURS, "__main__", "__mp_main__"):
             entries |= _sources(name, module)
     if not entries:
         return None
@@ -48,10 +49,10 @@ def _sources(name: str, module: ModuleType) -> dict[str, bytes | Path]:
     file = getattr(module, "__file__", None)
     if file is None or not file.endswith(".py") or not _own(Path(file)):
         return {}
-    path = Path(file)
+    path, place = Path(file), name.replace(".", "/")
     if path.name != "__init__.py":
-        return {f"{name}.py": path} if path.stem == name else {}
-    return {f"{name}/{relative}": source for relative, source in files_below(path.parent).items() if source_like(relative)}
+        return {f"{place}.py": path} if path.stem == name.rsplit(".", maxsplit=1)[-1] else {}
+    return {f"{place}/{relative}": source for relative, source in files_below(path.parent).items() if source_like(relative)}
 
 
 def source_like(relative: str) -> bool:
@@ -61,8 +62,13 @@ def source_like(relative: str) -> bool:
 
 def _own(path: Path) -> bool:
     resolved = path.resolve()
-    installed = {Path(place).resolve() for place in (*site.getsitepackages(), site.getusersitepackages(), *sysconfig.get_paths().values())}
-    return not any(place in resolved.parents for place in installed) and "site-packages" not in resolved.parts
+    return not _installed().intersection(resolved.parents) and not {"site-packages", "dist-packages"}.intersection(resolved.parts)
+
+
+@cache
+def _installed() -> frozenset[Path]:
+    places = (*site.getsitepackages(), site.getusersitepackages(), *sysconfig.get_paths().values())
+    return frozenset(Path(place).resolve() for place in places)
 
 
 def _read(content: bytes | Path) -> bytes:

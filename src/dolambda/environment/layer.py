@@ -1,12 +1,16 @@
-"""Requirements to a layer. On entry: pinned requirements and a platform; on leaving: a `Layer`, one zip named by content.
+"""Requirements to layers, and to a bundle for what layers cannot hold.
 
-uv resolves and downloads wheels for the Lambda platform in seconds and needs no Docker. What no program runs is stripped:
-tests, caches, stubs. Shared objects are left as they are: stripping them breaks some.
+On entry: requirements and a platform. On leaving: `Contents`, zips named by content. Two ways lead there: uv resolves and
+downloads wheels for the Lambda platform in seconds, with no Docker; or, for an emulated AWS on this very machine, what is
+installed here is taken as it is. What no program runs is left out (tests, caches, stubs); shared objects stay as they are:
+stripping them breaks some.
+
+A large package has a layer to itself, the small ones share one: upgrading one uploads one. What exceeds the 250 MB that Lambda
+allows travels as a bundle in the bucket, which a cold worker unpacks into /tmp.
 """
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,28 +21,63 @@ from typing import TYPE_CHECKING
 import uv
 
 from dolambda.environment.archive import digest_of, files_below, make_zip
+from dolambda.environment.requirements import installed_here, normalised, pinned, pins
 from dolambda.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from importlib.metadata import Distribution
 
-UNZIPPED_LIMIT = 250 << 20
+MB = 1 << 20
+UNZIPPED_LIMIT = 250 * MB
 """Bytes that Lambda allows for code and layers together, unzipped."""
+
+MOST_LAYERS = 5
+_ROOM = 245 * MB  # the rest is for the function's own code
+_LARGE = 15 * MB
+_STORAGE_LIMIT = 10_240 * MB
+_PATIENCE = 600
+_ON_AMAZON_LINUX_2 = "3.11"
 
 _DIRECTORIES = frozenset({"tests", "test", "__pycache__", "include"})
 _SUFFIXES = (".pyi", ".pyx", ".pxd", ".c", ".h", ".hpp", ".pyc", ".a")
-# Packages whose public API lives in a directory named like tests.
-_KEEP = ("numpy/testing", "numpy/_core/tests/_natype.py", "sklearn/utils/_test_common")
-_PATIENCE = 600
+_KEEP = ("numpy/testing/", "numpy/_core/tests/_natype.py")  # public API that lives in a directory named like tests
 
 
 @dataclass(frozen=True)
-class Layer:
-    """A zip for /opt. Sizes are in bytes, unzipped, before and after stripping."""
+class Platform:
+    """What wheels must fit: Python minor version, and uv's name of the platform (None: this very machine)."""
 
-    requires: tuple[str, ...]
-    content: bytes = field(repr=False)
+    python: str
+    name: str | None
+
+    def __str__(self) -> str:
+        """For a person."""
+        return f"Python {self.python} on {self.name or 'this machine'}"
+
+
+@dataclass(frozen=True)
+class Package:
+    """One installed package: its files by the name they have on the import path. Sizes in bytes, before and after stripping."""
+
+    name: str
+    files: dict[str, Path] = field(repr=False)
     unstripped: int
+    size: int
+
+    @classmethod
+    def from_files(cls, name: str, files: dict[str, Path]) -> Package:
+        """Strip what no program runs."""
+        kept = {place: path for place, path in files.items() if _is_run(place)}
+        return cls(name, kept, _total(files.values()), _total(kept.values()))
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Packages in one zip, a layer or the bundle. ``size`` is in bytes, unzipped."""
+
+    packages: tuple[str, ...]
+    content: bytes = field(repr=False)
     size: int
 
     @property
@@ -46,30 +85,98 @@ class Layer:
         """Name of the content."""
         return digest_of(self.content)
 
+    def __str__(self) -> str:
+        """For a person."""
+        names = ", ".join(self.packages[:4]) + (f" and {len(self.packages) - 4} more" if len(self.packages) > 4 else "")  # noqa: PLR2004 - what fits a line
+        return f"{names}: {len(self.content) / MB:.0f} MiB zipped, {self.size / MB:.0f} MiB unzipped"
+
 
 @dataclass(frozen=True)
-class Platform:
-    """What wheels must fit: Python minor version, and uv's name of the platform (None: this machine)."""
+class Contents:
+    """All that workers shall have installed. ``requires`` are the pins, for comparing with what a client has."""
 
-    python: str
-    name: str | None
+    requires: tuple[str, ...] = ()
+    packages: tuple[Package, ...] = ()
+    layers: tuple[Archive, ...] = ()
+    bundle: Archive | None = None
+
+    @property
+    def storage(self) -> int:
+        """MB of /tmp that the bundle needs: itself and what it unpacks to. 0 without one."""
+        return -(-(len(self.bundle.content) + self.bundle.size) // MB) + 64 if self.bundle else 0
 
 
-def build_layer(requires: Sequence[str], platform: Platform, *, compress: bool = True) -> Layer | None:
-    """Resolve, download, strip and zip; None when nothing is required. Raises `ConfigurationError`."""
-    if not requires:
-        return None
+def build(requires: Sequence[str] | None, platform: Platform, *, exclude: Iterable[str] = (), compress: bool = True) -> Contents:
+    """Collect, strip, arrange and zip. ``requires`` None means: what is installed here. Raises `ConfigurationError`."""
+    if requires is None and platform.name is None:
+        found = installed_here(exclude)
+        names = tuple(f"{name}=={distribution.version}" for name, distribution in found.items())
+        return _arranged(names, [_from_installed(*item) for item in found.items()], compress=compress)
+    wanted = pins(installed_here(exclude)) if requires is None else pinned(requires)
+    if not wanted:
+        return Contents()
     with tempfile.TemporaryDirectory(prefix="dolambda-layer-") as scratch:
-        target = Path(scratch, "python")
-        _install(requires, platform, target)
-        unstripped = _size(files_below(target))
-        _strip(target)
-        kept = files_below(target)
-        size = _size(kept)
-        if size > UNZIPPED_LIMIT:
-            raise _too_large(kept, size)
-        content = make_zip({f"python/{name}": path for name, path in kept.items()}, compress=compress)
-        return Layer(tuple(requires), content, unstripped, size)
+        _install(wanted, platform, Path(scratch))
+        return _arranged(wanted, _from_directory(Path(scratch)), compress=compress)
+
+
+def table(contents: Contents, most: int = 8) -> list[str]:
+    """The largest packages and what stripping saved, as lines for a person."""
+    packages = sorted(contents.packages, key=lambda package: -package.size)
+    lines = [
+        f"{package.name:<24}{package.size / MB:8.1f} MiB{(package.unstripped - package.size) / MB:8.1f} stripped"
+        for package in packages[:most]
+    ]
+    rest = packages[most:]
+    if rest:
+        lines.append(f"{f'{len(rest)} more':<24}{sum(package.size for package in rest) / MB:8.1f} MiB")
+    total, saved = sum(package.size for package in packages), sum(package.unstripped - package.size for package in packages)
+    return [*lines, f"{'together':<24}{total / MB:8.1f} MiB{saved / MB:8.1f} stripped; layers hold {UNZIPPED_LIMIT / MB:.0f}"]
+
+
+def _arranged(requires: tuple[str, ...], packages: Sequence[Package], *, compress: bool) -> Contents:
+    """Largest first into the bundle until the rest fits into layers; each large one of the rest into a layer of its own."""
+    rest = sorted((package for package in packages if package.files), key=lambda package: package.size)
+    over: list[Package] = []
+    while sum(package.size for package in rest) > _ROOM:
+        over.append(rest.pop())
+    large = rest[-(MOST_LAYERS - 1) :] if rest else []
+    alone = [package for package in large if package.size > _LARGE]
+    groups = [[package] for package in alone] + [[package for package in rest if package not in alone]]
+    layers = tuple(_zipped(group, "python/", compress=compress) for group in groups if group)
+    bundle = _zipped(over, "", compress=compress) if over else None
+    contents = Contents(requires, tuple(packages), layers, bundle)
+    if contents.storage * MB > _STORAGE_LIMIT:
+        lines = "\n    ".join(table(contents))
+        msg = f"what workers shall have is {sum(package.size for package in packages) / MB:,.0f} MiB, more than layers and /tmp hold"
+        raise ConfigurationError(msg, mend=f"Require less, or exclude= what tasks do not need:\n    {lines}")
+    return contents
+
+
+def _zipped(packages: Sequence[Package], below: str, *, compress: bool) -> Archive:
+    entries: dict[str, bytes | Path] = {f"{below}{place}": path for package in packages for place, path in package.files.items()}
+    names = tuple(sorted(package.name for package in packages))
+    return Archive(names, make_zip(entries, compress=compress), sum(package.size for package in packages))
+
+
+def _from_installed(name: str, found: Distribution) -> Package:
+    files = {
+        file.as_posix(): Path(str(file.locate()))
+        for file in found.files or []
+        if not file.as_posix().startswith(("..", "/")) and Path(str(file.locate())).is_file()
+    }
+    return Package.from_files(name, files)
+
+
+def _from_directory(target: Path) -> list[Package]:
+    """Packages of a directory that uv installed into, told apart by the records of their files."""
+    left = {place: path for place, path in files_below(target).items() if isinstance(path, Path)}
+    packages = []
+    for record in sorted(target.glob("*.dist-info/RECORD")):
+        places = [line.rsplit(",", 2)[0].strip('"') for line in record.read_text(encoding="utf-8").splitlines()]
+        files = {place: left.pop(place) for place in places if place in left and not place.startswith("bin/")}
+        packages.append(Package.from_files(normalised(record.parent.name.split("-")[0]), files))
+    return packages
 
 
 def _install(requires: Sequence[str], platform: Platform, target: Path) -> None:
@@ -83,33 +190,27 @@ def _install(requires: Sequence[str], platform: Platform, target: Path) -> None:
         msg = f"downloading {', '.join(requires)} took more than {_PATIENCE} s"
         raise ConfigurationError(msg, mend="Is the package registry reachable?") from error
     if done.returncode:
-        msg = f"requires {', '.join(requires)} could not be resolved for Python {platform.python} on {platform.name or 'this machine'}"
-        raise ConfigurationError(msg, mend=f"uv says:\n{done.stderr.strip()}")
+        raise _unresolved(requires, platform, done.stderr.strip())
 
 
-def _strip(target: Path) -> None:
-    shutil.rmtree(target / "bin", ignore_errors=True)
-    for path in sorted(target.rglob("*"), reverse=True):
-        name = path.relative_to(target).as_posix()
-        if name.startswith(_KEEP):
-            continue
-        if path.is_dir() and path.name in _DIRECTORIES and not any(keep.startswith(name + "/") for keep in _KEEP):
-            shutil.rmtree(path)
-        elif path.is_file() and name.endswith(_SUFFIXES):
-            path.unlink()
+def _unresolved(requires: Sequence[str], platform: Platform, said: str) -> ConfigurationError:
+    if "wheel" in said:
+        msg = f"something required has no wheel for {platform}, and is not built here"
+        mend = "Take a version that has one, another architecture, or leave it out (exclude=). "
+        if platform.python == _ON_AMAZON_LINUX_2:
+            mend += "Lambda runs Python 3.11 on Amazon Linux 2 (glibc 2.26); Python 3.12 and later take newer wheels. "
+    else:
+        msg = f"requires {', '.join(requires)} could not be resolved for {platform}"
+        mend = ""
+    return ConfigurationError(msg, mend=f"{mend}uv says:\n{said}")
 
 
-def _size(entries: dict[str, bytes | Path]) -> int:
-    return sum(path.stat().st_size for path in entries.values() if isinstance(path, Path))
+def _is_run(place: str) -> bool:
+    if place.startswith(_KEEP):
+        return True
+    *directories, name = place.split("/")
+    return not _DIRECTORIES.intersection(directories) and not name.endswith(_SUFFIXES)
 
 
-def _too_large(kept: dict[str, bytes | Path], size: int) -> ConfigurationError:
-    packages: dict[str, int] = {}
-    for name, path in kept.items():
-        if isinstance(path, Path):
-            package = name.split("/")[0]
-            packages[package] = packages.get(package, 0) + path.stat().st_size
-    largest = sorted(packages.items(), key=lambda item: -item[1])[:8]
-    table = "\n".join(f"    {name:<30} {nbytes / 2**20:8.1f} MiB" for name, nbytes in largest)
-    msg = f"the layer would be {size / 2**20:.0f} MiB unzipped; Lambda allows {UNZIPPED_LIMIT >> 20} MiB"
-    return ConfigurationError(msg, mend=f"Require less. The largest packages are:\n{table}")
+def _total(paths: Iterable[Path]) -> int:
+    return sum(path.stat().st_size for path in paths)

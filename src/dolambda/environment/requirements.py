@@ -1,10 +1,13 @@
-"""What a layer shall hold. On entry: requirements as pip writes them; on leaving: the same, pinned to what is installed here.
+"""What a worker shall have installed.
 
-Client and worker should run the same versions: a model pickled by one is un-pickled by the other, and results are compared.
+On entry: requirements as pip writes them, or nothing; on leaving: the same pinned to what is installed here, or all that is
+installed here and not only of use to a client. Client and worker should run the same versions: a model pickled by one is
+un-pickled by the other, and results are compared.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from importlib import metadata
 from typing import TYPE_CHECKING
@@ -12,14 +15,77 @@ from typing import TYPE_CHECKING
 from dolambda.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _BARE_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*\Z")
+_FIRST_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+_US = "dolambda"
+
+# What people install to work with, not to compute with; what these alone need is left out with them.
+_TOOLS = frozenset(
+    """
+    pip setuptools wheel uv pipx poetry hatch hatchling build twine pre-commit tox nox virtualenv pytest hypothesis coverage moto mypy
+    pyright ruff black isort flake8 pylint import-linter bandit ipython ipykernel jupyter jupyterlab notebook nbconvert debugpy sphinx
+    mkdocs lithops
+    """.split()  # noqa: SIM905 - one word a tool
+)
+_TOOL_SHAPES = re.compile(r"(pytest|types|flake8|sphinx|mkdocs|jupyter)-.*|.*-stubs\Z")
+
+
+def normalised(name: str) -> str:
+    """A package's name as the registry compares it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def pinned(requires: Iterable[str]) -> tuple[str, ...]:
     """Pin each bare name to the version installed here; leave what is already constrained. Sorted."""
     return tuple(sorted(_pin(requirement) for requirement in requires if requirement.strip()))
+
+
+def installed_here(exclude: Iterable[str] = ()) -> dict[str, metadata.Distribution]:
+    """All distributions installed here but tools, what only dolambda's client needs, and ``exclude``; by normalised name.
+
+    One that is installed in editable mode is left out too: it is the user's own code and travels as such. One installed from a
+    path or a link is refused with `ConfigurationError`: no registry has it.
+    """
+    everything = {normalised(found.metadata["Name"]): found for found in metadata.distributions() if found.metadata["Name"]}
+    needs = {name: _needs(found) & everything.keys() for name, found in everything.items()}
+    needed = {need for name, others in needs.items() if name != _US for need in others}
+    left_out = {_US, *map(normalised, exclude)}
+    roots = {name for name in everything if name not in needed and name not in needs.get(_US, ()) and not _is_tool(name)} - left_out
+    kept: set[str] = set()
+    waiting = sorted(roots)
+    while waiting:
+        name = waiting.pop()
+        if name not in kept and name not in left_out:
+            kept.add(name)
+            waiting += needs[name]
+    return {name: everything[name] for name in sorted(kept) if not _is_editable(everything[name])}
+
+
+def pins(distributions: Mapping[str, metadata.Distribution]) -> tuple[str, ...]:
+    """Requirements that name exactly these. Raises `ConfigurationError` for one that no registry has."""
+    for name, found in distributions.items():
+        where = _direct_url(found).get("url")
+        if where:
+            msg = f"{name} was installed from {where}, which the deployed layer cannot be built from"
+            raise ConfigurationError(
+                msg, mend=f"Install it in editable mode (pip install -e), so that it travels as your own code, or exclude={name!r}."
+            )
+    return tuple(f"{name}=={found.version}" for name, found in distributions.items())
+
+
+def differing(requires: Iterable[str]) -> list[str]:
+    """Of exact pins, those that are installed here in another version, told as sentences."""
+    told = []
+    for name, version in (requirement.split("==") for requirement in requires if requirement.count("==") == 1):
+        try:
+            here = metadata.version(name.split("[")[0])
+        except metadata.PackageNotFoundError:
+            continue
+        if here != version:
+            told.append(f"{name} is {here} here and {version} there")
+    return told
 
 
 def _pin(requirement: str) -> str:
@@ -33,3 +99,24 @@ def _pin(requirement: str) -> str:
         return f"{requirement.strip()}=={metadata.version(bare[1])}"
     except metadata.PackageNotFoundError:
         return requirement.strip()
+
+
+def _is_tool(name: str) -> bool:
+    return name in _TOOLS or _TOOL_SHAPES.fullmatch(name) is not None
+
+
+def _needs(found: metadata.Distribution) -> set[str]:
+    """Names of what a distribution requires, without what only an extra brings."""
+    required = [line for line in found.requires or [] if "extra ==" not in line]
+    return {normalised(match[1]) for line in required if (match := _FIRST_NAME.match(line))}
+
+
+def _direct_url(found: metadata.Distribution) -> dict[str, object]:
+    text = found.read_text("direct_url.json")
+    content: dict[str, object] = json.loads(text) if text else {}
+    return content
+
+
+def _is_editable(found: metadata.Distribution) -> bool:
+    info = _direct_url(found).get("dir_info")
+    return isinstance(info, dict) and bool(info.get("editable"))

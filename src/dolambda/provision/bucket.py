@@ -8,7 +8,7 @@ from dolambda.aws.account import error_code, translated
 from dolambda.errors import ProvisionError
 from dolambda.provision.names import TAG
 from dolambda.provision.plan import Change
-from dolambda.wire.keys import BLOBS, JOBS, LAYERS, OUTS
+from dolambda.wire.keys import BLOBS, BUNDLES, JOBS, LAYERS, OUTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dolambda.provision.names import Names
 
 _DAYS = {JOBS: 1, OUTS: 7, LAYERS: 1, BLOBS: 30}
+_OURS = (*_DAYS, BUNDLES)
 _BLOCK = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
 _NO_REGION_NAMED = "us-east-1"  # the one Region whose name S3 rejects as a location constraint
 
@@ -54,7 +55,7 @@ class Bucket:
         title = f"bucket {self._names.bucket}"
         if self._names.bucket_is_ours or self._tagged():
             return [Change("remove", title, "with the objects that dolambda put there", self._remove)]
-        if self._expires() or any(self._holds(prefix) for prefix in _DAYS):
+        if self._expires() or any(self._holds(prefix) for prefix in _OURS):
             return [Change("remove", f"what dolambda put into {title}", "the bucket itself is yours and stays", self._withdraw)]
         return []
 
@@ -135,7 +136,7 @@ class Bucket:
 
     def _withdraw(self) -> None:
         """Remove our objects and our rules."""
-        for prefix in _DAYS:
+        for prefix in _OURS:
             self._empty(prefix)
         others = self._others_rules()
         with translated():
@@ -146,7 +147,7 @@ class Bucket:
 
     def _remove(self) -> None:
         """Remove our objects, and the bucket if nothing of anyone else's is left in it."""
-        for prefix in _DAYS:
+        for prefix in _OURS:
             self._empty(prefix)
         left = self._holds("")
         if left:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING
 
-from dolambda.environment.layer import Platform, build_layer
-from dolambda.environment.requirements import pinned
+from dolambda.environment.layer import Platform, build
 from dolambda.provision.bucket import Bucket
+from dolambda.provision.bundle import Bundle, StaleBundles
 from dolambda.provision.function import Function
-from dolambda.provision.layer import LayerVersion
+from dolambda.provision.layer import Layers, StaleLayers
 from dolambda.provision.log_group import LogGroup
 from dolambda.provision.names import Names
 from dolambda.provision.role import Role
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dolambda.aws.account import Account
+    from dolambda.environment.layer import Contents
     from dolambda.provision.plan import Change, Resource
     from dolambda.settings import Settings
 
@@ -47,9 +48,9 @@ def resources(account: Account, settings: Settings, *, here: bool) -> list[Resou
     """All that a stack is made of, in order. ``here``: it will run on this very machine, emulated."""
     names, architecture = names_of(account, settings), settings.architecture or this_architecture()
     runtime = f"python{PYTHON}"
-    wheels = None if here else f"{architecture.replace('arm64', 'aarch64')}-{_AMAZON_LINUX.get(PYTHON, _AMAZON_LINUX_2023)}"
-    built = build_layer(pinned(settings.requires), Platform(PYTHON, wheels), compress=not here)
-    layer = LayerVersion(account, names, built, runtime)
+    contents = contents_of(settings, here=here)
+    layers = Layers(account, names, contents.layers, runtime)
+    bundle = Bundle(account, names, contents.bundle)
     function = Function(
         account,
         names,
@@ -57,16 +58,27 @@ def resources(account: Account, settings: Settings, *, here: bool) -> list[Resou
         runtime=runtime,
         architecture=architecture,
         workers=min(settings.workers or settings.concurrency or _WORKERS, settings.concurrency or _MOST_WORKERS),
-        layer_arn=layer.arn,
+        contents=contents,
+        layer_arns=layers.arns,
     )
     return [
         Bucket(account, names),  # first made and last removed: it may hold what is not ours, and then stays
         LogGroup(account, names, days=settings.log_days),
         Role(account, names),
-        layer,
+        layers,
+        bundle,
         function,
         Trigger(account, names),
+        StaleLayers(layers),
+        StaleBundles(bundle),
     ]
+
+
+def contents_of(settings: Settings, *, here: bool) -> Contents:
+    """What the workers shall have installed; ``here``: on this very machine."""
+    architecture = (settings.architecture or this_architecture()).replace("arm64", "aarch64")
+    wheels = None if here else f"{architecture}-{_AMAZON_LINUX.get(PYTHON, _AMAZON_LINUX_2023)}"
+    return build(settings.requires, Platform(PYTHON, wheels), exclude=settings.exclude, compress=not here)
 
 
 def deploy(parts: list[Resource], tell: Callable[[Change], None] = lambda _: None) -> int:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from dolambda.aws.account import error_code, translated
 from dolambda.environment.worker_zip import worker_zip
 from dolambda.provision.plan import Change, wait_until
+from dolambda.stack import packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dolambda.aws.account import Account
+    from dolambda.environment.layer import Contents
     from dolambda.provision.names import Names
     from dolambda.settings import Settings
 
@@ -38,16 +40,18 @@ class Function:
         runtime: str,
         architecture: str,
         workers: int,
-        layer_arn: Callable[[], str | None],
+        contents: Contents,
+        layer_arns: Callable[[], list[str]],
     ) -> None:
-        """``layer_arn`` is asked when the layer is there."""
+        """``layer_arns`` is asked when the layers are there."""
         self._lambda = account.client("lambda")
         self._names = names
         self._settings = settings
         self._runtime = runtime
         self._architecture = architecture
         self._workers = workers
-        self._layer_arn = layer_arn
+        self._contents = contents
+        self._layer_arns = layer_arns
         self._code = worker_zip()
 
     def changes(self) -> list[Change]:
@@ -88,20 +92,21 @@ class Function:
         """Arguments of create and update alike; the signing key is made once and then kept."""
         kept = ((found or {}).get("Environment") or {}).get("Variables", {}).get("DOLAMBDA_KEY")
         threads = str(max(1, -(-self._settings.memory // _MB_PER_VCPU)))
-        layer = self._layer_arn()
         return {
             "Runtime": self._runtime,
             "Handler": _HANDLER,
             "Role": self._names.role_arn,
             "MemorySize": self._settings.memory,
             "Timeout": self._settings.timeout,
-            "EphemeralStorage": {"Size": self._settings.storage},
-            "Layers": [layer] if layer else [],
+            "EphemeralStorage": {"Size": max(self._settings.storage, self._contents.storage)},
+            "Layers": self._layer_arns(),
             "Environment": {
                 "Variables": {
                     "DOLAMBDA_KEY": kept or secrets.token_hex(32),
                     "DOLAMBDA_BUCKET": self._names.bucket,
                     "DOLAMBDA_WORKERS": str(self._workers),
+                    "DOLAMBDA_REQUIRES": packed(self._contents.requires),
+                    **({"DOLAMBDA_BUNDLE": self._contents.bundle.digest} if self._contents.bundle else {}),
                     "JOBLIB_MULTIPROCESSING": "0",  # no /dev/shm on Lambda: nested joblib calls run sequentially
                     **dict.fromkeys(_THREADS, threads),
                 }

@@ -1,78 +1,105 @@
-"""The layer that holds what the user's code requires. Its description is its content's digest: unchanged is not uploaded."""
+"""The layers that hold what the user's code requires. A version's description is its content's digest: unchanged is not uploaded."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from dolambda.aws.account import translated
+from dolambda.environment.layer import MOST_LAYERS
 from dolambda.provision.plan import Change
 from dolambda.wire.keys import LAYERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from dolambda.aws.account import Account
-    from dolambda.environment.layer import Layer
+    from dolambda.environment.layer import Archive
     from dolambda.provision.names import Names
 
 _DIRECT = 50 << 20  # zips up to this many bytes go with the request, larger ones through the bucket
 
 
-class LayerVersion:
+class Layers:
     """See `Resource`."""
 
-    def __init__(self, account: Account, names: Names, layer: Layer | None, runtime: str) -> None:
-        """``layer`` is None when nothing is required."""
+    def __init__(self, account: Account, names: Names, wanted: Sequence[Archive], runtime: str) -> None:
+        """Nothing is sent yet."""
         self._lambda = account.client("lambda")
         self._s3 = account.client("s3")
         self._names = names
-        self._layer = layer
+        self._wanted = wanted
         self._runtime = runtime
-        self._published: str | None = None
+        self._published: dict[str, str] = {}
 
     def changes(self) -> list[Change]:
         """See `Resource.changes`."""
-        if self._layer is None or self.arn():
-            return []
-        size = f"{len(self._layer.content) / 2**20:.0f} MiB zipped, {self._layer.size / 2**20:.0f} MiB unzipped"
-        return [Change("create", f"layer {self._names.layer}", f"{', '.join(self._layer.requires)}: {size}", self._publish)]
+        found = self.found()
+        return [
+            Change("create", f"layer {self._names.layer(slot)}", str(layer), lambda layer=layer, slot=slot: self._publish(layer, slot))  # type: ignore[misc] # mypy cannot infer a lambda's defaults
+            for slot, layer in enumerate(self._wanted, 1)
+            if layer.digest not in found
+        ]
 
     def removal(self) -> list[Change]:
         """See `Resource.removal`."""
-        versions = [version["Version"] for version in self._versions()]
-        return [Change("remove", f"layer {self._names.layer}", f"{len(versions)} version(s)", self._remove)] if versions else []
+        return [self._removed(name, versions) for name, versions in self._versions() if versions]
 
-    def arn(self) -> str | None:
-        """The published version with the wanted content, None while there is none."""
-        if self._layer is None or self._published:
-            return self._published
-        wanted = self._layer.digest
-        return next((version["LayerVersionArn"] for version in self._versions() if version.get("Description") == wanted), None)
+    def arns(self) -> list[str]:
+        """The published versions with the wanted content, in order; those not yet published are left out."""
+        found = self.found() | self._published
+        return [found[layer.digest] for layer in self._wanted if layer.digest in found]
 
-    def _versions(self) -> Iterator[dict[str, str]]:
-        with translated():
-            for page in self._lambda.get_paginator("list_layer_versions").paginate(LayerName=self._names.layer):
-                yield from page["LayerVersions"]
+    def found(self) -> dict[str, str]:
+        """ARNs of all versions that stand, by digest."""
+        return {version["Description"]: version["LayerVersionArn"] for _, versions in self._versions() for version in versions}
 
-    def _publish(self) -> None:
-        layer = self._layer
-        if layer is None:
-            return
+    def stale(self) -> list[Change]:
+        """Removal of the versions that are not wanted any more."""
+        wanted = {layer.digest for layer in self._wanted}
+        stale = [(name, [version for version in versions if version["Description"] not in wanted]) for name, versions in self._versions()]
+        return [self._removed(name, versions) for name, versions in stale if versions]
+
+    def _versions(self) -> Iterator[tuple[str, list[dict[str, str]]]]:
+        for slot in range(1, MOST_LAYERS + 1):
+            name = self._names.layer(slot)
+            with translated():
+                pages = self._lambda.get_paginator("list_layer_versions").paginate(LayerName=name)
+                yield name, [{"Description": "", **version} for page in pages for version in page["LayerVersions"]]
+
+    def _publish(self, layer: Archive, slot: int) -> None:
         key = f"{LAYERS}{layer.digest}.zip"
         with translated():
-            if len(layer.content) <= _DIRECT:
-                content: dict[str, str | bytes] = {"ZipFile": layer.content}
-            else:
+            content: dict[str, str | bytes] = {"ZipFile": layer.content}
+            if len(layer.content) > _DIRECT:
                 self._s3.put_object(Bucket=self._names.bucket, Key=key, Body=layer.content)
                 content = {"S3Bucket": self._names.bucket, "S3Key": key}
             published = self._lambda.publish_layer_version(
-                LayerName=self._names.layer, Description=layer.digest, Content=content, CompatibleRuntimes=[self._runtime]
+                LayerName=self._names.layer(slot), Description=layer.digest, Content=content, CompatibleRuntimes=[self._runtime]
             )
-            self._published = published["LayerVersionArn"]
+            self._published[layer.digest] = published["LayerVersionArn"]
             if "S3Key" in content:
                 self._s3.delete_object(Bucket=self._names.bucket, Key=key)
 
-    def _remove(self) -> None:
-        for version in list(self._versions()):
+    def _removed(self, name: str, versions: list[dict[str, str]]) -> Change:
+        def apply() -> None:
             with translated():
-                self._lambda.delete_layer_version(LayerName=self._names.layer, VersionNumber=version["Version"])
+                for version in versions:
+                    self._lambda.delete_layer_version(LayerName=name, VersionNumber=version["Version"])
+
+        return Change("remove", f"layer {name}", f"{len(versions)} version(s)", apply)
+
+
+class StaleLayers:
+    """See `Resource`: once the function uses the new layers, the old ones go."""
+
+    def __init__(self, layers: Layers) -> None:
+        """Of which layers."""
+        self._layers = layers
+
+    def changes(self) -> list[Change]:
+        """See `Resource.changes`."""
+        return self._layers.stale()
+
+    def removal(self) -> list[Change]:
+        """See `Resource.removal`: `Layers` removes all."""
+        return []

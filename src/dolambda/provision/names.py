@@ -59,7 +59,6 @@ class Names:
         """Its ARN, streams included."""
         return f"arn:aws:logs:{self.region}:{self.account}:log-group:{self.log_group}:*"
 
-    @property
-    def layer(self) -> str:
-        """The layer of what the user's code requires."""
-        return f"{self.stack}-requires"
+    def layer(self, slot: int | str) -> str:
+        """The ``slot``-th layer of what the user's code requires."""
+        return f"{self.stack}-requires-{slot}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dolambda.wire.keys import BLOBS, JOBS, LAYERS, OUTS
+from dolambda.wire.keys import BLOBS, BUNDLES, JOBS, LAYERS, OUTS
 
 if TYPE_CHECKING:
     from dolambda.provision.names import Names
@@ -23,9 +23,9 @@ ASSUMED_BY_LAMBDA: Policy = {
 
 
 def worker(names: Names) -> Policy:
-    """Read jobs and blobs, write replies and the log."""
+    """Read jobs, blobs and bundles, write replies and the log."""
     return _policy(
-        _allow(["s3:GetObject"], f"{names.bucket_arn}/{JOBS}*", f"{names.bucket_arn}/{BLOBS}*"),
+        _allow(["s3:GetObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, BLOBS, BUNDLES))),
         _allow(["s3:PutObject"], f"{names.bucket_arn}/{OUTS}*"),
         _allow(["logs:CreateLogStream", "logs:PutLogEvents"], names.log_group_arn),
     )
@@ -46,7 +46,7 @@ def submitter(names: Names) -> Policy:
 
 def deployer(names: Names) -> Policy:
     """Make, change, read and remove exactly this stack's role, bucket, layer, function, trigger and log group."""
-    layer = f"arn:aws:lambda:{names.region}:{names.account}:layer:{names.layer}"
+    layer = f"arn:aws:lambda:{names.region}:{names.account}:layer:{names.layer('*')}"
     group = names.log_group_arn.removesuffix(":*")
     passing = _allow(["iam:PassRole"], names.role_arn)
     passing["Condition"] = {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
@@ -84,8 +84,8 @@ def deployer(names: Names) -> Policy:
             ],
             names.bucket_arn,
         ),
-        _allow(["s3:PutObject", "s3:GetObject"], f"{names.bucket_arn}/{LAYERS}*"),
-        _allow(["s3:DeleteObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, OUTS, BLOBS, LAYERS))),
+        _allow(["s3:PutObject", "s3:GetObject"], f"{names.bucket_arn}/{LAYERS}*", f"{names.bucket_arn}/{BUNDLES}*"),
+        _allow(["s3:DeleteObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, OUTS, BLOBS, LAYERS, BUNDLES))),
         _allow(
             [
                 "lambda:GetFunctionConfiguration",

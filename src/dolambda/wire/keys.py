@@ -4,6 +4,7 @@
     outs/<run>/<number>    the reply to it, put by the worker, once
     blobs/<digest>         bytes that many tasks share, named by content
     layers/<digest>.zip    a layer too large for a direct upload, while it is being published
+bundles/<digest>.zip   packages that layers have no room for, unpacked by cold workers
 
 A run's name is ``<client>/<sequence>``: all live runs of one client share the prefix ``outs/<client>/``, so that one
 LIST finds the replies to all of them (a prefix must end at a slash: obstore matches whole path segments). Numbers are
@@ -19,6 +20,7 @@ JOBS = "jobs/"
 OUTS = "outs/"
 BLOBS = "blobs/"
 LAYERS = "layers/"
+BUNDLES = "bundles/"
 
 _JOB_KEY = re.compile(r"jobs/([A-Za-z0-9_.-]{1,64}(?:/\d{6})?)/(\d{9})\Z")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -52,6 +54,11 @@ def replies_prefix(client: str) -> str:
 def blob_key(digest: str) -> str:
     """Where the blob with that content digest is put."""
     return BLOBS + digest
+
+
+def bundle_key(digest: str) -> str:
+    """Where the packages are that layers have no room for."""
+    return f"{BUNDLES}{digest}.zip"
 
 
 def parse_job_key(key: str) -> tuple[str, int] | None:

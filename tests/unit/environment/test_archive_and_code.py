@@ -64,6 +64,17 @@ def test_own_packages_travel_whole_without_hidden_files(tmp_path: Path) -> None:
     assert names(bytes(blob.data)) == ["mine/__init__.py", "mine/data.csv"]
 
 
+def test_modules_of_a_namespace_package_travel_one_by_one(tmp_path: Path) -> None:
+    file = tmp_path / "space" / "mod.py"
+    file.parent.mkdir()
+    file.write_text("B = 2\n")
+    module = ModuleType("space.mod")
+    module.__file__ = str(file)
+    blob = code.bundle({"space.mod": module, "space": ModuleType("space")})
+    assert blob is not None
+    assert names(bytes(blob.data)) == ["space/mod.py"]
+
+
 def test_nothing_of_ones_own_is_nothing_to_send() -> None:
     assert code.bundle({"json": sys.modules["json"], "joblib": joblib}) is None
 
