@@ -60,11 +60,20 @@ def test_a_stacks_life_from_the_command_line(cli: Any, admin: Account) -> None:
     assert cli("plan", "--memory", "512").stdout == "Nothing to change.\n"
     shown = json.loads(cli("status", "--json").stdout)
     assert (shown["stack"], shown["memory_mb"], shown["bucket"]) == ("typed", 512, "typed-000000000000-us-east-1")
+    assert (shown["jobs_queued"], shown["replies_waiting"]) == (0, 0)
+    health = cli("doctor")
+    assert health.returncode == 0, health.stdout + health.stderr
+    for what in ("credentials", "stack", "permissions", "quota", "versions", "round trip"):
+        assert f"ok  {what}" in health.stdout, health.stdout
+    assert cli("logs").stdout == "nothing in the last 60 minutes\n"
+    assert "REPORT RequestId" in cli("logs", "--all").stdout
     refused = cli("destroy", input="n\n")
     assert refused.returncode == 1
     assert "remove function typed" in refused.stdout
     assert cli("destroy", "--yes").stdout.endswith("The stack typed is gone.\n")
     assert cli("destroy", "--yes").stdout == "Nothing of a stack typed stands in us-east-1.\n"
+    ill = json.loads(cli("doctor", "--json").stdout)
+    assert {finding["what"]: finding["fine"] for finding in ill}["stack"] is False
     absent = cli("status")
     assert (absent.returncode, absent.stdout) == (1, "")
     assert absent.stderr.startswith("dolambda: there is no stack 'typed' in us-east-1")

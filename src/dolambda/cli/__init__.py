@@ -12,7 +12,9 @@ import sys
 import typer
 
 from dolambda.cli.demo import demo
+from dolambda.cli.doctor import doctor
 from dolambda.cli.local import local
+from dolambda.cli.logs import logs
 from dolambda.cli.stack import deploy, destroy, plan, policy, status
 from dolambda.errors import DolambdaError
 from dolambda.version import VERSION
@@ -25,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(local, name="local")
-for command in (deploy, plan, status, destroy, policy, demo):
+for command in (deploy, plan, status, doctor, logs, destroy, policy, demo):
     app.command()(command)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from dolambda.aws.account import Account
+from dolambda.aws.account import Account, translated
 from dolambda.provision import policies
 from dolambda.provision.commands import commands as as_commands
 from dolambda.provision.deploy import deploy as apply_all
@@ -20,6 +20,7 @@ from dolambda.provision.deploy import destroy as remove_all
 from dolambda.provision.deploy import names_of, resources
 from dolambda.settings import Settings
 from dolambda.stack import Stack
+from dolambda.wire.keys import JOBS, OUTS
 
 if TYPE_CHECKING:
     from dolambda.provision.plan import Change
@@ -163,7 +164,9 @@ def status(
 ) -> None:
     """Tell what stands."""
     settings = Settings.resolve(stack=stack, region=region, profile=profile, endpoint_url=endpoint_url)
-    found = Stack.from_account(Account.from_settings(settings), settings)
+    account = Account.from_settings(settings)
+    found = Stack.from_account(account, settings)
+    queued, answered = _queue(account, found.bucket)
     facts = {
         "stack": found.name,
         "region": found.region,
@@ -173,13 +176,24 @@ def status(
         "memory_mb": found.memory,
         "timeout_s": found.timeout,
         "workers": found.workers,
+        "requires": len(found.requires),
+        "jobs_queued": queued,
+        "replies_waiting": answered,
     }
     if as_json:
         console.print_json(json.dumps(facts))
         return
     for name, value in facts.items():
-        console.print(f"{name:<14}{value}")
+        console.print(f"{name:<17}{value}")
     console.print("Idle it costs nothing but the storage of what is in its bucket.")
+
+
+def _queue(account: Account, bucket: str) -> tuple[int, int]:
+    """How many jobs and replies are in the bucket: those of live runs, and of killed clients until they expire."""
+    with translated():
+        pages = account.client("s3").get_paginator("list_objects_v2")
+        counts = [sum(page["KeyCount"] for page in pages.paginate(Bucket=bucket, Prefix=prefix)) for prefix in (JOBS, OUTS)]
+    return counts[0], counts[1]
 
 
 def destroy(

@@ -1,0 +1,165 @@
+"""``dolambda doctor``: is everything as it must be? Each check says what it found and, where it is wrong, what to do."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+
+from dolambda.aws.account import Account, translated
+from dolambda.cli.stack import AsJson, Endpoint, Name, Profile, Region
+from dolambda.environment.layer import table
+from dolambda.errors import DolambdaError
+from dolambda.executor import LambdaExecutor
+from dolambda.provision import policies
+from dolambda.provision.deploy import contents_of, names_of, this_architecture
+from dolambda.session import Session, refuse_mismatch
+from dolambda.settings import Settings
+from dolambda.stack import Stack
+from dolambda.wire.task import PYTHON
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+console = Console(highlight=False, soft_wrap=True)
+_UNRESERVED = 100  # Lambda keeps that much of an account's concurrency unreserved
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check. ``fine`` None: not checked, and why."""
+
+    what: str
+    fine: bool | None
+    found: str
+
+
+def doctor(
+    stack: Name = None,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+    sizes: bool = typer.Option(False, "--sizes", help="Also resolve the packages workers shall have, and show the largest."),
+    as_json: AsJson = False,
+) -> None:
+    """Check credentials, stack, quotas, versions, and a round trip of one task."""
+    settings = Settings.resolve(stack=stack, region=region, profile=profile, endpoint_url=endpoint_url)
+    account = Account.from_settings(settings)
+    findings = [_checked("credentials", lambda: _who(account))]
+    findings.append(_checked("stack", lambda: _stack(account, settings)))
+    findings.append(_checked("permissions", lambda: _permissions(account, settings)))
+    findings.append(_checked("quota", lambda: _quota(account, settings)))
+    if findings[1].fine:
+        found = Stack.from_account(account, settings)
+        findings.append(_checked("versions", lambda: _versions(found)))
+        findings.append(_checked("round trip", lambda: _round_trip(settings)))
+    if sizes:
+        findings.append(_checked("sizes", lambda: "\n".join(table(contents_of(settings, here=False)))))
+    if as_json:
+        console.print_json(json.dumps([vars(finding) for finding in findings]))
+    else:
+        for finding in findings:
+            mark = {True: "[green]ok  [/green]", False: "[red]bad [/red]", None: "[yellow]?   [/yellow]"}[finding.fine]
+            console.print(f"{mark}{finding.what:<14}" + finding.found.replace("\n", "\n" + " " * 18))
+    if any(finding.fine is False for finding in findings):
+        raise typer.Exit(1)
+
+
+def _checked(what: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, True, check())
+    except _NotCheckedError as why:
+        return Finding(what, None, str(why))
+    except DolambdaError as error:
+        return Finding(what, False, str(error))
+
+
+class _NotCheckedError(Exception):
+    pass
+
+
+def _who(account: Account) -> str:
+    with translated():
+        arn = account.client("sts").get_caller_identity()["Arn"]
+    return f"{arn} in {account.region}"
+
+
+def _stack(account: Account, settings: Settings) -> str:
+    found = Stack.from_account(account, settings)
+    return f"{found.name}: Python {found.python}, {found.architecture}, {found.memory} MB, {found.timeout} s, bucket {found.bucket}"
+
+
+def _permissions(account: Account, settings: Settings) -> str:
+    """Ask IAM to simulate what the policies hold; who may not ask is told so."""
+    names = names_of(account, settings)
+    with translated():
+        arn = account.client("sts").get_caller_identity()["Arn"]
+    if arn.endswith(":root"):
+        return "the account's root user may do everything (which is more than running tasks needs: `dolambda policy submitter`)"
+    told = []
+    for role, policy in (("submitting", policies.submitter(names)), ("deploying", policies.deployer(names))):
+        try:
+            missing = sorted({action for statement in policy["Statement"] for action in _denied(account, arn, statement)})
+        except DolambdaError as error:
+            msg = f"these credentials may not ask IAM what they may do ({str(error).splitlines()[0][:120]}); the round trip tells"
+            raise _NotCheckedError(msg) from error
+        told.append(f"{role}: {'all that is needed' if not missing else 'lacks ' + ', '.join(missing)}")
+        if missing and role == "submitting":
+            raise DolambdaError(told[0], mend="Attach what `dolambda policy submitter` prints.")
+    return "; ".join(told)
+
+
+def _denied(account: Account, arn: str, statement: dict[str, Any]) -> list[str]:
+    context = [
+        {"ContextKeyName": key, "ContextKeyValues": [values] if isinstance(values, str) else [values[0]], "ContextKeyType": "string"}
+        for tests in statement.get("Condition", {}).values()
+        for key, values in tests.items()
+    ]
+    with translated():
+        found = account.client("iam").simulate_principal_policy(
+            PolicySourceArn=arn, ActionNames=statement["Action"], ResourceArns=statement["Resource"], ContextEntries=context
+        )
+    return [result["EvalActionName"] for result in found["EvaluationResults"] if result["EvalDecision"] != "allowed"]
+
+
+def _quota(account: Account, settings: Settings) -> str:
+    try:
+        with translated():
+            limits = account.client("lambda").get_account_settings()["AccountLimit"]
+    except DolambdaError as error:
+        msg = f"not known: {str(error).splitlines()[0]}"
+        raise _NotCheckedError(msg) from error
+    total, free = limits["ConcurrentExecutions"], limits["UnreservedConcurrentExecutions"]
+    wanted = settings.workers or 0
+    if wanted > free:
+        msg = f"{wanted} workers are wanted, and the account allows {free} more at a time (of {total})"
+        raise DolambdaError(msg, mend="Ask for more under Service Quotas, Lambda, Concurrent executions; or want fewer.")
+    return f"{free} of {total} concurrent executions are unreserved"
+
+
+def _versions(found: Stack) -> str:
+    refuse_mismatch(found)
+    note = "" if found.architecture == this_architecture() else f"; workers are {found.architecture}, this machine is {this_architecture()}"
+    return f"Python {PYTHON}, dolambda and {len(found.requires)} required packages are the same here and there{note}"
+
+
+def _round_trip(settings: Settings) -> str:
+    session = Session.open(settings)
+    try:
+        times = []
+        for _ in range(2):
+            begun = time.perf_counter()
+            with LambdaExecutor(1, session=session) as executor:
+                executor.submit(abs, -1).result(timeout=120)
+            times.append(time.perf_counter() - begun)
+        cold = session.report().cold
+    except TimeoutError as error:
+        msg = "one task had no answer within 120 s"
+        raise DolambdaError(msg, mend="`dolambda logs` shows what the workers say.") from error
+    finally:
+        session.close()
+    return f"one task in {times[0]:.2f} s, another in {times[1]:.2f} s ({cold} cold start{'s' if cold != 1 else ''})"
