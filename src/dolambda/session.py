@@ -68,6 +68,10 @@ class Session:
     _finished: Report = field(default_factory=Report, repr=False)
     _pid: int = field(default_factory=os.getpid, repr=False)
 
+    def __post_init__(self) -> None:
+        """Nothing is sent."""
+        self._code = OwnModules(self.settings)
+
     @classmethod
     def open(cls, settings: Settings, credentials: Credentials | None = None, *, local: bool = False) -> Session:
         """Connect: to AWS, to AWS emulated here, or to nothing but this process. Raises what is wrong, before any task."""
@@ -127,7 +131,7 @@ class Session:
             self.key,
             limits,
             same_buffers=same_buffers,
-            code=own_modules if self.stack else lambda: None,
+            code=self._code if self.stack else lambda: None,
             relay=relay_to_stdout if self.settings.logs else None,
             progress=self.bar() if self.bar else lambda _: None,
         )
@@ -186,18 +190,21 @@ def refuse_mismatch(stack: Stack) -> None:
         raise ConfigurationError(msg, mend="Run `dolambda deploy` from this environment, or install here what is there.")
 
 
-class _Bundles:
+class OwnModules:
     """The bundle of the user's own modules, made anew only when something was imported since."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        """What to include and exclude besides."""
+        self._settings = settings
         self._lock = threading.Lock()
         self._seen = -1
         self._bundle: Blob | None = None
 
     def __call__(self) -> Blob | None:
+        """Give the bundle, None when there is nothing of the user's own."""
         with self._lock:
             if len(sys.modules) != self._seen:
-                self._bundle = bundle()
+                self._bundle = bundle(include=self._settings.include_code, exclude=self._settings.exclude_code)
                 self._seen = len(sys.modules)
             return self._bundle
 
@@ -212,7 +219,6 @@ def default_session(settings: Settings | None = None) -> Session:
     return Session.open(settings, local=True)
 
 
-own_modules = _Bundles()
 _lock = threading.RLock()
 _current: Session | None = None
 

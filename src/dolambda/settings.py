@@ -57,8 +57,18 @@ class Settings:
     """Time limit of one invocation."""
     storage: int = 512
     """Size of a worker's /tmp."""
+    include_code: tuple[str, ...] = ()
+    """Modules that travel though they are installed; by name, their packages whole."""
+    exclude_code: tuple[str, ...] = ()
+    """Own modules, or files in their packages as patterns ("mine/data/*"), that do not travel."""
     architecture: str | None = None
     """"x86_64" or "arm64"; None for this machine's."""
+    runtime: str | None = None
+    """None for Lambda's own runtime of this Python; "provided.al2023" to bring the interpreter in a layer."""
+    interpreter: str = "/opt/bin/python3"
+    """Where a layer puts the interpreter; only for ``runtime="provided.al2023"``."""
+    layers: tuple[str, ...] = ()
+    """ARNs of layers of your own that workers shall have besides, such as one with an interpreter."""
     concurrency: int | None = None
     """A fuse: most invocations that Lambda itself lets run at a time (reserved concurrency); None for the account's limit."""
     log_days: int = 14
@@ -141,6 +151,8 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "max_wait": (_between(1, 21_600), "a number of seconds from 1 to 21,600, Lambda's longest event age"),
     "attempts": (_between(1, 100), "a whole number from 1 to 100"),
     "storage": (_between(512, 10_240), "a whole number of MB from 512 to 10,240, Lambda's limits"),
+    "runtime": (lambda name: name == "provided.al2023", '"provided.al2023", or left out for the managed runtime'),
+    "layers": (lambda arns: len(arns) < 5 and all(arn.startswith("arn:") for arn in arns), "at most 4 ARNs of layer versions"),  # noqa: PLR2004 - Lambda's limit, one left for ours
     "architecture": (lambda name: name in ("x86_64", "arm64"), '"x86_64" or "arm64"'),
     "concurrency": (_between(1, 100_000), "a whole number from 1 to 100,000"),
     "log_days": (lambda days: days in _LOG_DAYS, "one of the numbers of days that CloudWatch takes: 1, 3, 5, 7, 14, 30, 60, 90, ..."),

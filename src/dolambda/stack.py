@@ -58,7 +58,7 @@ class Stack:
             region=account.region,
             bucket=environment["DOLAMBDA_BUCKET"],
             key=bytes.fromhex(environment["DOLAMBDA_KEY"]),
-            python=found.get("Runtime", "").removeprefix("python"),
+            python=environment.get("DOLAMBDA_PYTHON_VERSION", ""),
             architecture=found.get("Architectures", ["x86_64"])[0],
             memory=found["MemorySize"],
             timeout=found["Timeout"],

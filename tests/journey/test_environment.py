@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -83,3 +84,59 @@ def test_an_upgrade_replaces_the_layer_and_removes_the_old_one(instance: Instanc
     versions = account.client("lambda").list_layer_versions(LayerName="upgraded-requires-1")["LayerVersions"]
     assert len(versions) == 1
     destroy(resources(account, replace(before, requires=()), here=True))
+
+
+def test_a_runtime_brought_along_runs_the_same_tasks(instance: Instance) -> None:
+    """As far as the emulator goes: it mounts no /opt, so the interpreter is this one instead of a layer's."""
+    settings = Settings(stack="brought", requires=(), runtime="provided.al2023", interpreter=sys.executable)
+    there, credentials = deploy_into(instance, settings)
+    _, account = root(instance, settings)
+    assert account.client("lambda").get_function_configuration(FunctionName="brought")["Runtime"] == "provided.al2023"
+    file, _ = use(there, credentials)
+    assert "site-packages" in file  # this interpreter's own
+    with pytest.raises(ZeroDivisionError):
+        fail(there, credentials)
+    assert deploy(resources(account, there, here=True)) == 0
+    destroy(resources(account, there, here=True))
+
+
+def fail(settings: Settings, credentials: Credentials) -> None:
+    register(
+        stack=settings.stack, region=settings.region, endpoint_url=settings.endpoint_url, key=credentials.key, secret=credentials.secret
+    )
+    try:
+        with LambdaExecutor() as executor:
+            executor.submit(lambda: 1 / 0).result(30)
+    finally:
+        unregister()
+
+
+def test_three_hundred_megabytes_reach_the_worker(instance: Instance) -> None:
+    """pyarrow beside scikit-learn: more than layers hold, so it comes unpacked from the bundle."""
+
+    def compute() -> tuple[int, float, str]:
+        import pandas as pd  # type: ignore[import-not-found, import-untyped, unused-ignore]  # noqa: PLC0415 - on the worker
+        import pyarrow as pa  # type: ignore[import-not-found, import-untyped, unused-ignore]  # noqa: PLC0415 - as above
+        from sklearn.linear_model import LinearRegression  # noqa: PLC0415 - as above
+
+        table = pa.table({"x": [1.0, 2.0, 3.0]})
+        frame = pd.DataFrame(table.to_pydict())
+        slope = LinearRegression().fit(frame[["x"]], 2 * frame["x"]).coef_[0]
+        return table.num_rows, round(float(slope), 6), pa.__file__
+
+    settings = Settings(stack="large", requires=("numpy", "scikit-learn", "pandas>=2", "pyarrow>=18"))
+    there, credentials = deploy_into(instance, settings)
+    register(
+        stack="large", region=there.region, endpoint_url=there.endpoint_url, key=credentials.key, secret=credentials.secret, progress=False
+    )
+    try:
+        with LambdaExecutor() as executor:
+            rows, slope, file = executor.submit(compute).result(60)
+    finally:
+        unregister()
+    assert (rows, slope) == (3, 2.0)
+    assert "dolambda-bundle-" in file
+    _, account = root(instance, settings)
+    found = account.client("lambda").get_function_configuration(FunctionName="large")
+    assert found["EphemeralStorage"]["Size"] > 200
+    destroy(resources(account, replace(there, requires=()), here=True))

@@ -50,6 +50,8 @@ Architecture = Annotated[str | None, typer.Option(help="x86_64 or arm64; by defa
 Concurrency = Annotated[
     int | None, typer.Option(help="A fuse: most invocations that Lambda itself lets run at a time.", show_default=False)
 ]
+Runtime = Annotated[str | None, typer.Option(help="provided.al2023, to bring the interpreter in a layer.", show_default=False)]
+LayerArns = Annotated[list[str] | None, typer.Option("--layer", help="ARN of a layer of your own, once for each.", show_default=False)]
 LogDays = Annotated[int | None, typer.Option(help="How long the workers' log is kept, in days.", show_default=False)]
 Commands = Annotated[bool, typer.Option("--commands", help="Print the same as commands of the AWS CLI; change nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")]
@@ -84,6 +86,8 @@ def plan(
     timeout: Timeout = None,
     storage: Storage = None,
     architecture: Architecture = None,
+    runtime: Runtime = None,
+    layers: LayerArns = None,
     workers: Workers = None,
     concurrency: Concurrency = None,
     log_days: LogDays = None,
@@ -101,6 +105,8 @@ def plan(
         timeout=timeout,
         storage=storage,
         architecture=architecture,
+        runtime=runtime,
+        layers=tuple(layers) if layers else None,
         workers=workers,
         concurrency=concurrency,
         log_days=log_days,
@@ -124,6 +130,8 @@ def deploy(
     timeout: Timeout = None,
     storage: Storage = None,
     architecture: Architecture = None,
+    runtime: Runtime = None,
+    layers: LayerArns = None,
     workers: Workers = None,
     concurrency: Concurrency = None,
     log_days: LogDays = None,
@@ -142,6 +150,8 @@ def deploy(
         timeout=timeout,
         storage=storage,
         architecture=architecture,
+        runtime=runtime,
+        layers=tuple(layers) if layers else None,
         workers=workers,
         concurrency=concurrency,
         log_days=log_days,

@@ -24,7 +24,8 @@ def make_zip(entries: Mapping[str, bytes | Path], *, compress: bool = True) -> b
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED, compresslevel=6) as archive:
             for name in sorted(entries):
                 content = entries[name]
-                executable = isinstance(content, Path) and content.stat().st_mode & 0o100
+                script = isinstance(content, bytes) and content.startswith(b"#!")
+                executable = script or (isinstance(content, Path) and content.stat().st_mode & 0o100)
                 info = zipfile.ZipInfo(name, _WHEN)
                 info.create_system = 3  # Unix, whatever this is
                 info.external_attr = (0o100755 if executable else 0o100644) << 16

@@ -9,7 +9,9 @@ from __future__ import annotations
 import site
 import sys
 import sysconfig
+from fnmatch import fnmatch
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,7 @@ from dolambda.errors import ConfigurationError
 from dolambda.wire.blob import Blob
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from types import ModuleType
 
 LIMIT = 20 << 20
@@ -27,12 +29,18 @@ LIMIT = 20 << 20
 _OURS = "dolambda"
 
 
-def bundle(modules: Mapping[str, ModuleType] | None = None) -> Blob | None:
-    """Zip the user's own modules, None when there are none. Raises `ConfigurationError` when they are too large."""
+def bundle(modules: Mapping[str, ModuleType] | None = None, *, include: Iterable[str] = (), exclude: Sequence[str] = ()) -> Blob | None:
+    """Zip the user's own modules, None when there are none. Raises `ConfigurationError` when they are too large.
+
+    ``include`` names modules that travel though they are installed; ``exclude`` names ones that do not, or files as patterns.
+    """
+    for name in include:
+        import_module(name)
     entries: dict[str, bytes | Path] = {}
     for name, module in sorted((modules or sys.modules).items()):
         if name.split(".")[0] not in (_OURS, "__main__", "__mp_main__"):
-            entries |= _sources(name, module)
+            entries |= _sources(name, module, wanted=name in set(include))
+    entries = {place: source for place, source in entries.items() if not _left_out(place, exclude)}
     if not entries:
         return None
     content = make_zip(entries)
@@ -41,13 +49,20 @@ def bundle(modules: Mapping[str, ModuleType] | None = None) -> Blob | None:
         msg = (
             f"your own modules are {len(content) / 2**20:.0f} MiB zipped, more than the {LIMIT >> 20} MiB that travel; largest is {largest}"
         )
-        raise ConfigurationError(msg, mend="Move data out of the package, or install the package and put it in a layer.")
+        raise ConfigurationError(
+            msg, mend="Leave it out (exclude_code=), move data out of the package, or install the package so that it goes into a layer."
+        )
     return Blob.from_bytes(content)
 
 
-def _sources(name: str, module: ModuleType) -> dict[str, bytes | Path]:
+def _left_out(place: str, exclude: Sequence[str]) -> bool:
+    module = place.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    return any(module == name or module.startswith(f"{name}.") or place.startswith(f"{name}/") or fnmatch(place, name) for name in exclude)
+
+
+def _sources(name: str, module: ModuleType, *, wanted: bool) -> dict[str, bytes | Path]:
     file = getattr(module, "__file__", None)
-    if file is None or not file.endswith(".py") or not _own(Path(file)):
+    if file is None or not file.endswith(".py") or not (wanted or _own(Path(file))):
         return {}
     path, place = Path(file), name.replace(".", "/")
     if path.name != "__init__.py":

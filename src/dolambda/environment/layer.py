@@ -106,18 +106,25 @@ class Contents:
         return -(-(len(self.bundle.content) + self.bundle.size) // MB) + 64 if self.bundle else 0
 
 
-def build(requires: Sequence[str] | None, platform: Platform, *, exclude: Iterable[str] = (), compress: bool = True) -> Contents:
+def build(
+    requires: Sequence[str] | None,
+    platform: Platform,
+    *,
+    exclude: Iterable[str] = (),
+    most_layers: int = MOST_LAYERS,
+    compress: bool = True,
+) -> Contents:
     """Collect, strip, arrange and zip. ``requires`` None means: what is installed here. Raises `ConfigurationError`."""
     if requires is None and platform.name is None:
         found = installed_here(exclude)
         names = tuple(f"{name}=={distribution.version}" for name, distribution in found.items())
-        return _arranged(names, [_from_installed(*item) for item in found.items()], compress=compress)
+        return _arranged(names, [_from_installed(*item) for item in found.items()], most_layers, compress=compress)
     wanted = pins(installed_here(exclude)) if requires is None else pinned(requires)
     if not wanted:
         return Contents()
     with tempfile.TemporaryDirectory(prefix="dolambda-layer-") as scratch:
         _install(wanted, platform, Path(scratch))
-        return _arranged(wanted, _from_directory(Path(scratch)), compress=compress)
+        return _arranged(wanted, _from_directory(Path(scratch)), most_layers, compress=compress)
 
 
 def table(contents: Contents, most: int = 8) -> list[str]:
@@ -134,13 +141,13 @@ def table(contents: Contents, most: int = 8) -> list[str]:
     return [*lines, f"{'together':<24}{total / MB:8.1f} MiB{saved / MB:8.1f} stripped; layers hold {UNZIPPED_LIMIT / MB:.0f}"]
 
 
-def _arranged(requires: tuple[str, ...], packages: Sequence[Package], *, compress: bool) -> Contents:
+def _arranged(requires: tuple[str, ...], packages: Sequence[Package], most_layers: int = MOST_LAYERS, *, compress: bool) -> Contents:
     """Largest first into the bundle until the rest fits into layers; each large one of the rest into a layer of its own."""
     rest = sorted((package for package in packages if package.files), key=lambda package: package.size)
     over: list[Package] = []
     while sum(package.size for package in rest) > _ROOM:
         over.append(rest.pop())
-    large = rest[-(MOST_LAYERS - 1) :] if rest else []
+    large = rest[max(0, len(rest) - most_layers + 1) :] if most_layers > 1 else []
     alone = [package for package in large if package.size > _LARGE]
     groups = [[package] for package in alone] + [[package for package in rest if package not in alone]]
     layers = tuple(_zipped(group, "python/", compress=compress) for group in groups if group)

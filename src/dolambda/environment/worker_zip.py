@@ -7,11 +7,13 @@ from pathlib import Path
 import cloudpickle
 
 from dolambda import errors
+from dolambda.bootstrap import SCRIPT
 from dolambda.environment.archive import files_below, make_zip
 
 _OURS = (
     "__init__.py",
     "errors.py",
+    "bootstrap.py",
     "handler.py",
     "aws/__init__.py",
     "aws/calls.py",
@@ -27,6 +29,7 @@ def worker_zip() -> bytes:
     """Zip what handler.py imports, and no more."""
     source, pickler = Path(errors.__file__).parent, Path(cloudpickle.__file__).parent
     entries: dict[str, bytes | Path] = {f"dolambda/{name}": source / name for name in _OURS}
+    entries["bootstrap"] = SCRIPT
     for package in _OUR_PACKAGES:
         entries |= {f"dolambda/{package}/{name}": path for name, path in files_below(source / package, ".py").items()}
     entries |= {f"cloudpickle/{name}": path for name, path in files_below(pickler, ".py").items()}

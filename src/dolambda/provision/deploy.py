@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING
 
-from dolambda.environment.layer import Platform, build
+from dolambda.environment.layer import MOST_LAYERS, Platform, build
 from dolambda.provision.bucket import Bucket
 from dolambda.provision.bundle import Bundle, StaleBundles
 from dolambda.provision.function import Function
@@ -47,7 +47,7 @@ def names_of(account: Account, settings: Settings) -> Names:
 def resources(account: Account, settings: Settings, *, here: bool) -> list[Resource]:
     """All that a stack is made of, in order. ``here``: it will run on this very machine, emulated."""
     names, architecture = names_of(account, settings), settings.architecture or this_architecture()
-    runtime = f"python{PYTHON}"
+    runtime = settings.runtime or f"python{PYTHON}"
     contents = contents_of(settings, here=here)
     layers = Layers(account, names, contents.layers, runtime)
     bundle = Bundle(account, names, contents.bundle)
@@ -78,7 +78,8 @@ def contents_of(settings: Settings, *, here: bool) -> Contents:
     """What the workers shall have installed; ``here``: on this very machine."""
     architecture = (settings.architecture or this_architecture()).replace("arm64", "aarch64")
     wheels = None if here else f"{architecture}-{_AMAZON_LINUX.get(PYTHON, _AMAZON_LINUX_2023)}"
-    return build(settings.requires, Platform(PYTHON, wheels), exclude=settings.exclude, compress=not here)
+    most = MOST_LAYERS - len(settings.layers)
+    return build(settings.requires, Platform(PYTHON, wheels), exclude=settings.exclude, most_layers=most, compress=not here)
 
 
 def deploy(parts: list[Resource], tell: Callable[[Change], None] = lambda _: None) -> int:

@@ -11,6 +11,7 @@ from dolambda.aws.account import error_code, translated
 from dolambda.environment.worker_zip import worker_zip
 from dolambda.provision.plan import Change, wait_until
 from dolambda.stack import packed
+from dolambda.wire.task import PYTHON
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,12 +100,14 @@ class Function:
             "MemorySize": self._settings.memory,
             "Timeout": self._settings.timeout,
             "EphemeralStorage": {"Size": max(self._settings.storage, self._contents.storage)},
-            "Layers": self._layer_arns(),
+            "Layers": [*self._settings.layers, *self._layer_arns()],
             "Environment": {
                 "Variables": {
                     "DOLAMBDA_KEY": kept or secrets.token_hex(32),
                     "DOLAMBDA_BUCKET": self._names.bucket,
                     "DOLAMBDA_WORKERS": str(self._workers),
+                    "DOLAMBDA_PYTHON_VERSION": PYTHON,
+                    **({"DOLAMBDA_PYTHON": self._settings.interpreter} if self._settings.runtime else {}),
                     "DOLAMBDA_REQUIRES": packed(self._contents.requires),
                     **({"DOLAMBDA_BUNDLE": self._contents.bundle.digest} if self._contents.bundle else {}),
                     "JOBLIB_MULTIPROCESSING": "0",  # no /dev/shm on Lambda: nested joblib calls run sequentially

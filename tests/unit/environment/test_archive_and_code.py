@@ -64,6 +64,16 @@ def test_own_packages_travel_whole_without_hidden_files(tmp_path: Path) -> None:
     assert names(bytes(blob.data)) == ["mine/__init__.py", "mine/data.csv"]
 
 
+def test_more_can_be_included_and_some_excluded(tmp_path: Path) -> None:
+    modules = {"mine": own_module(tmp_path), "theirs": own_module(tmp_path, "theirs"), "joblib": joblib}
+    blob = code.bundle(modules, include=["joblib"], exclude=["theirs", "mine/*.csv", "joblib/test/*", "joblib/externals"])
+    assert blob is not None
+    found = names(bytes(blob.data))
+    assert "joblib/parallel.py" in found
+    assert not [name for name in found if name.startswith(("theirs", "joblib/test/", "joblib/externals"))]
+    assert [name for name in found if name.startswith("mine")] == ["mine/__init__.py"]
+
+
 def test_modules_of_a_namespace_package_travel_one_by_one(tmp_path: Path) -> None:
     file = tmp_path / "space" / "mod.py"
     file.parent.mkdir()

@@ -1,0 +1,56 @@
+"""From an environment to layers, on both architectures, and a large one to layers and a bundle: sizes, and how long it takes.
+
+Run it with: python bench/layers.py [--write]. It downloads some hundreds of MB of wheels the first time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dolambda.environment.layer import MB, Platform, build, table
+from dolambda.version import VERSION
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+CASES = {
+    "numpy + pandas + scikit-learn": ["numpy>=2", "pandas>=2", "scikit-learn>=1.5"],
+    "the same + pyarrow": ["numpy>=2", "pandas>=2", "scikit-learn>=1.5", "pyarrow>=18"],
+}
+
+
+def measure() -> list[str]:
+    lines = [
+        "| what | architecture | unzipped | stripped | layers, zipped | bundle, zipped | /tmp | s |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    details: list[str] = []
+    for what, requires in CASES.items():
+        for architecture in ("x86_64", "aarch64"):
+            begun = time.perf_counter()
+            contents = build(requires, Platform("3.13", f"{architecture}-manylinux_2_34"))
+            seconds = time.perf_counter() - begun
+            before, after = (sum(sizes) / MB for sizes in zip(*((p.unstripped, p.size) for p in contents.packages), strict=True))
+            zipped = " + ".join(f"{len(layer.content) / MB:.0f}" for layer in contents.layers)
+            bundle = f"{len(contents.bundle.content) / MB:.0f}" if contents.bundle else "-"
+            lines.append(
+                f"| {what} | {architecture} | {before:.0f} | {after:.0f} | {zipped} | {bundle} | {contents.storage} | {seconds:.1f} |"
+            )
+            details += ["", f"{what}, {architecture}:", "", *(f"    {line}" for line in table(contents))]
+    return ["Sizes in MiB, Python 3.13.", "", *lines, *details]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--write", action="store_true", help="keep the figures in bench/RESULTS.md")
+    write = parser.parse_args().write
+    lines = [f"## Layers, {datetime.now(UTC):%Y-%m-%d}, dolambda {VERSION}", "", "`python bench/layers.py`", "", *measure(), ""]
+    print("\n".join(lines))
+    if write:
+        with RESULTS.open("a", encoding="utf-8") as file:
+            file.write("\n" + "\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
