@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """Counts since the beginning. ``seconds`` is the time workers ran, as Lambda bills it; ``calls`` AWS requests by action."""
+    """Counts since the beginning. ``seconds`` is the time workers ran, as Lambda bills it; ``calls`` AWS requests by action.
+
+    ``over``: nothing more will come, whether all is done or the rest was cancelled.
+    """
 
     tasks: int = 0
     done: int = 0
@@ -26,6 +29,7 @@ class Report:
     cold: int = 0
     workers: frozenset[str] = frozenset()
     calls: Mapping[str, int] = field(default_factory=dict)
+    over: bool = False
 
     def after(self, usage: Usage) -> Report:
         """With one more reply counted."""

@@ -209,7 +209,7 @@ class Run:
             if over or full:
                 self._clean(landed)
             if over:
-                self._progress(self.report())
+                self._progress(replace(self.report(), over=True))
                 self._ended.set()
                 return
             for late in overdue:
@@ -272,6 +272,7 @@ class Run:
         number = flight.job.number
         sealed = SealedJob(self.name, number, flight.job.to_bytes(self._key), blobs)
         future = self._transport.send(sealed)
+        self._progress(self.report())
         if flight.job.attempt == 1:  # sent again, the transport gives the same future again
             future.add_done_callback(lambda done: self._land(number, done))
 
