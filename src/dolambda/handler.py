@@ -67,9 +67,9 @@ def _key() -> bytes:
 
 @cache
 def _worker() -> Worker:
-    digest = os.environ.get("DOLAMBDA_BUNDLE")
-    if digest:  # here and not at import: it may take longer than Lambda's 10 s for that
-        sys.path.append(str(unpack(digest, lambda path: _s3().get_to_file(keys.bundle_key(digest), path))))
+    name, _, digest = os.environ.get("DOLAMBDA_BUNDLE", "").partition(":")
+    if name:  # here and not at import: it may take longer than Lambda's 10 s for that
+        sys.path.append(str(unpack(digest, lambda path: _s3().get_to_file(keys.bundle_key(name), path))))
     return Worker(BucketBlobs, _key())
 
 

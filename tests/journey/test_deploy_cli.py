@@ -50,7 +50,7 @@ def cli(instance: Instance, tmp_path: Path) -> Callable[..., subprocess.Complete
 
 def test_a_stacks_life_from_the_command_line(cli: Any, admin: Account) -> None:
     planned = cli("plan", "--memory", "512")
-    assert "7 changes" not in planned.stdout
+    assert json.loads(cli("plan", "--memory", "512", "--json").stdout)[0]["action"] == "create"
     assert "6 changes to the stack typed in us-east-1." in planned.stdout
     assert "create function typed: python3." in planned.stdout
     assert "typed" not in {function["FunctionName"] for function in admin.client("lambda").list_functions()["Functions"]}

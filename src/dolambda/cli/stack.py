@@ -13,16 +13,18 @@ import typer
 from rich.console import Console
 
 from dolambda.aws.account import Account, translated
+from dolambda.environment.layer import table
 from dolambda.provision import policies
 from dolambda.provision.commands import commands as as_commands
+from dolambda.provision.deploy import contents_of, names_of, resources
 from dolambda.provision.deploy import deploy as apply_all
 from dolambda.provision.deploy import destroy as remove_all
-from dolambda.provision.deploy import names_of, resources
 from dolambda.settings import Settings
 from dolambda.stack import Stack
 from dolambda.wire.keys import JOBS, OUTS
 
 if TYPE_CHECKING:
+    from dolambda.environment.layer import Contents
     from dolambda.provision.plan import Change
 
 Name = Annotated[str | None, typer.Option("--stack", help="Name of the stack; dolambda by default.", show_default=False)]
@@ -91,6 +93,7 @@ def plan(
     workers: Workers = None,
     concurrency: Concurrency = None,
     log_days: LogDays = None,
+    as_json: AsJson = False,
 ) -> None:
     """Say what deploy would change, and why. Only reads."""
     settings = Settings.resolve(
@@ -112,9 +115,14 @@ def plan(
         log_days=log_days,
     )
     account = Account.from_settings(settings)
-    changes = [change for part in resources(account, settings, here=False) for change in part.changes()]
+    contents = contents_of(settings, here=False)
+    changes = [change for part in resources(account, settings, here=False, contents=contents) for change in part.changes()]
+    if as_json:
+        console.print_json(json.dumps([{"action": change.action, "what": change.what, "why": change.why} for change in changes]))
+        return
     for change in changes:
         _told(change)
+    _show_sizes(contents, changes)
     console.print(f"{len(changes)} changes to the stack {settings.stack} in {account.region}." if changes else "Nothing to change.")
 
 
@@ -157,7 +165,9 @@ def deploy(
         log_days=log_days,
     )
     account = Account.from_settings(settings)
-    parts = resources(account, settings, here=False)
+    contents = contents_of(settings, here=False)
+    parts = resources(account, settings, here=False, contents=contents)
+    _show_sizes(contents, [change for part in parts for change in part.changes()])
     if commands:
         directory = Path(tempfile.mkdtemp(prefix="dolambda-zips-"))
         console.print("\n".join(as_commands(account, parts, directory)), markup=False)
@@ -196,6 +206,14 @@ def status(
     for name, value in facts.items():
         console.print(f"{name:<17}{value}")
     console.print("Idle it costs nothing but the storage of what is in its bucket.")
+
+
+def _show_sizes(contents: Contents, changes: list[Change]) -> None:
+    """What is about to be uploaded, before it is."""
+    if any(change.what.startswith(("layer", "bundle")) and change.action == "create" for change in changes):
+        console.print("What workers shall have, unzipped:")
+        for line in table(contents):
+            console.print(f"    {line}")
 
 
 def _queue(account: Account, bucket: str) -> tuple[int, int]:

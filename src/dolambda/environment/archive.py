@@ -43,6 +43,17 @@ def files_below(directory: Path, suffix: str = "") -> dict[str, bytes | Path]:
     }
 
 
+def digest_of_files(entries: Mapping[str, bytes | Path]) -> str:
+    """A name for what a zip would hold, without making it: SHA-256 over names and contents, in order."""
+    digest = hashlib.sha256()
+    for name in sorted(entries):
+        source = entries[name]
+        content = source.read_bytes() if isinstance(source, Path) else source
+        digest.update(f"{len(name)} {len(content)} {name}".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
 def digest_of(content: bytes) -> str:
     """The name that content goes by: SHA-256 in hexadecimal."""
     return hashlib.sha256(content).hexdigest()

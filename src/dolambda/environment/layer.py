@@ -11,21 +11,24 @@ allows travels as a bundle in the bucket, which a cold worker unpacks into /tmp.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
+import weakref
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uv
 
-from dolambda.environment.archive import digest_of, files_below, make_zip
+from dolambda.environment.archive import digest_of_files, files_below, make_zip
 from dolambda.environment.requirements import installed_here, normalised, pinned, pins
 from dolambda.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from importlib.metadata import Distribution
 
 MB = 1 << 20
@@ -35,6 +38,7 @@ UNZIPPED_LIMIT = 250 * MB
 MOST_LAYERS = 5
 _ROOM = 245 * MB  # the rest is for the function's own code
 _LARGE = 15 * MB
+_SPARE = 64  # MB of /tmp beside the bundle
 _STORAGE_LIMIT = 10_240 * MB
 _PATIENCE = 600
 _ON_AMAZON_LINUX_2 = "3.11"
@@ -72,23 +76,30 @@ class Package:
         return cls(name, kept, _total(files.values()), _total(kept.values()))
 
 
-@dataclass(frozen=True)
 class Archive:
-    """Packages in one zip, a layer or the bundle. ``size`` is in bytes, unzipped."""
+    """Packages in one zip, a layer or the bundle. It is named by its files' content, and zipped only if it has to be uploaded."""
 
-    packages: tuple[str, ...]
-    content: bytes = field(repr=False)
-    size: int
+    def __init__(self, packages: Iterable[str], entries: Mapping[str, bytes | Path], size: int, *, compress: bool) -> None:
+        """``size`` is in bytes, unzipped."""
+        self.packages = tuple(sorted(packages))
+        self.size = size
+        self._entries = entries
+        self._compress = compress
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Name of the content."""
-        return digest_of(self.content)
+        return digest_of_files(self._entries)
+
+    @cached_property
+    def content(self) -> bytes:
+        """The zip."""
+        return make_zip(self._entries, compress=self._compress)
 
     def __str__(self) -> str:
         """For a person."""
         names = ", ".join(self.packages[:4]) + (f" and {len(self.packages) - 4} more" if len(self.packages) > 4 else "")  # noqa: PLR2004 - what fits a line
-        return f"{names}: {len(self.content) / MB:.0f} MiB zipped, {self.size / MB:.0f} MiB unzipped"
+        return f"{names}: {self.size / MB:.0f} MiB"
 
 
 @dataclass(frozen=True)
@@ -102,8 +113,8 @@ class Contents:
 
     @property
     def storage(self) -> int:
-        """MB of /tmp that the bundle needs: itself and what it unpacks to. 0 without one."""
-        return -(-(len(self.bundle.content) + self.bundle.size) // MB) + 64 if self.bundle else 0
+        """MB of /tmp that the bundle needs: its zip, at most as large as what it unpacks to, and that. 0 without one."""
+        return -(-2 * self.bundle.size // MB) + _SPARE if self.bundle else 0
 
 
 def build(
@@ -122,9 +133,15 @@ def build(
     wanted = pins(installed_here(exclude)) if requires is None else pinned(requires)
     if not wanted:
         return Contents()
-    with tempfile.TemporaryDirectory(prefix="dolambda-layer-") as scratch:
-        _install(wanted, platform, Path(scratch))
-        return _arranged(wanted, _from_directory(Path(scratch)), most_layers, compress=compress)
+    scratch = Path(tempfile.mkdtemp(prefix="dolambda-layer-"))
+    try:
+        _install(wanted, platform, scratch)
+        contents = _arranged(wanted, _from_directory(scratch), most_layers, compress=compress)
+    except BaseException:
+        shutil.rmtree(scratch)
+        raise
+    weakref.finalize(contents, shutil.rmtree, scratch)  # the zips are made from it when they are needed
+    return contents
 
 
 def table(contents: Contents, most: int = 8) -> list[str]:
@@ -162,8 +179,7 @@ def _arranged(requires: tuple[str, ...], packages: Sequence[Package], most_layer
 
 def _zipped(packages: Sequence[Package], below: str, *, compress: bool) -> Archive:
     entries: dict[str, bytes | Path] = {f"{below}{place}": path for package in packages for place, path in package.files.items()}
-    names = tuple(sorted(package.name for package in packages))
-    return Archive(names, make_zip(entries, compress=compress), sum(package.size for package in packages))
+    return Archive((package.name for package in packages), entries, sum(package.size for package in packages), compress=compress)
 
 
 def _from_installed(name: str, found: Distribution) -> Package:

@@ -44,11 +44,11 @@ def names_of(account: Account, settings: Settings) -> Names:
     return Names.of(settings.stack, account.region, account.number, settings.bucket)
 
 
-def resources(account: Account, settings: Settings, *, here: bool) -> list[Resource]:
-    """All that a stack is made of, in order. ``here``: it will run on this very machine, emulated."""
+def resources(account: Account, settings: Settings, *, here: bool, contents: Contents | None = None) -> list[Resource]:
+    """All that a stack is made of, in order. ``here``: it will run on this very machine, emulated. ``contents``: see `contents_of`."""
     names, architecture = names_of(account, settings), settings.architecture or this_architecture()
     runtime = settings.runtime or f"python{PYTHON}"
-    contents = contents_of(settings, here=here)
+    contents = contents or contents_of(settings, here=here)
     layers = Layers(account, names, contents.layers, runtime)
     bundle = Bundle(account, names, contents.bundle)
     function = Function(
@@ -83,7 +83,9 @@ def contents_of(settings: Settings, *, here: bool) -> Contents:
 
 
 def deploy(parts: list[Resource], tell: Callable[[Change], None] = lambda _: None) -> int:
-    """Make everything as wanted; give the number of changes made."""
+    """Make everything as wanted; give the number of changes made. What cannot be is raised before anything is changed."""
+    for part in parts:
+        part.changes()
     made = 0
     for part in parts:
         for change in part.changes():

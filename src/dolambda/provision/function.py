@@ -8,6 +8,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.account import error_code, translated
+from dolambda.environment.archive import digest_of
 from dolambda.environment.worker_zip import worker_zip
 from dolambda.provision.plan import Change, wait_until
 from dolambda.stack import packed
@@ -91,7 +92,7 @@ class Function:
 
     def _wanted(self, found: dict[str, Any] | None) -> dict[str, Any]:
         """Arguments of create and update alike; the signing key is made once and then kept."""
-        kept = ((found or {}).get("Environment") or {}).get("Variables", {}).get("DOLAMBDA_KEY")
+        variables = ((found or {}).get("Environment") or {}).get("Variables", {})
         threads = str(max(1, -(-self._settings.memory // _MB_PER_VCPU)))
         return {
             "Runtime": self._runtime,
@@ -103,18 +104,26 @@ class Function:
             "Layers": [*self._settings.layers, *self._layer_arns()],
             "Environment": {
                 "Variables": {
-                    "DOLAMBDA_KEY": kept or secrets.token_hex(32),
+                    "DOLAMBDA_KEY": variables.get("DOLAMBDA_KEY") or secrets.token_hex(32),
                     "DOLAMBDA_BUCKET": self._names.bucket,
                     "DOLAMBDA_WORKERS": str(self._workers),
                     "DOLAMBDA_PYTHON_VERSION": PYTHON,
                     **({"DOLAMBDA_PYTHON": self._settings.interpreter} if self._settings.runtime else {}),
                     "DOLAMBDA_REQUIRES": packed(self._contents.requires),
-                    **({"DOLAMBDA_BUNDLE": self._contents.bundle.digest} if self._contents.bundle else {}),
+                    **self._bundle(variables.get("DOLAMBDA_BUNDLE", "")),
                     "JOBLIB_MULTIPROCESSING": "0",  # no /dev/shm on Lambda: nested joblib calls run sequentially
                     **dict.fromkeys(_THREADS, threads),
                 }
             },
         }
+
+    def _bundle(self, found: str) -> dict[str, str]:
+        """Name of the bundle and digest of its zip, which the worker checks. The zip is only made when the name has changed."""
+        bundle = self._contents.bundle
+        if bundle is None:
+            return {}
+        known = found if found.startswith(f"{bundle.digest}:") else f"{bundle.digest}:{digest_of(bundle.content)}"
+        return {"DOLAMBDA_BUNDLE": known}
 
     def _create(self) -> None:
         wanted = self._wanted(None)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+
+from dolambda.aws.account import Credentials, translated
+from dolambda.errors import AccessDeniedError, AwsError, ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "mend"),
+    [
+        ("AccessDenied", AccessDeniedError, "dolambda policy submitter"),
+        ("ExpiredToken", ConfigurationError, "log in again"),
+        ("InvalidClientTokenId", ConfigurationError, "AWS does not know these credentials"),
+        ("SomethingElse", AwsError, "AWS refused the request"),
+    ],
+)
+def test_each_of_awss_errors_says_what_to_do(code: str, error: type[Exception], mend: str) -> None:
+    with pytest.raises(error, match="the reason") as caught, translated():
+        raise ClientError({"Error": {"Code": code, "Message": "the reason"}}, "GetRole")
+    assert mend in str(caught.value)
+
+
+def test_no_credentials_and_no_network_are_told_apart() -> None:
+    with (
+        pytest.raises(ConfigurationError, match=r"no AWS credentials were found\n  Run `aws configure`.*register\('local'\)"),
+        translated(),
+    ):
+        raise NoCredentialsError
+    with pytest.raises(AwsError, match="Is the network up"), translated():
+        raise EndpointConnectionError(endpoint_url="https://nowhere")
+
+
+def test_half_a_pair_of_keys_is_refused_and_none_is_shown() -> None:
+    with pytest.raises(ConfigurationError, match="secret= was given without key="):
+        Credentials(secret="hush")  # noqa: S106 - none
+    assert "hush" not in repr(Credentials("k", "hush", "hush"))
