@@ -158,7 +158,7 @@ deploy(resources(account, settings, here=True))
 """
 
 
-def test_killed_before_any_of_its_requests_deploy_goes_on_where_it_stopped(instance: Instance) -> None:
+def test_killed_before_any_of_its_requests_deploy_goes_on_where_it_stopped(instance: Instance, tmp_path: Path) -> None:
     settings, account = root(instance, Settings(stack="killed", requires=("cloudpickle",)))
     died: list[str] = []
     for after in range(100):
@@ -168,7 +168,9 @@ def test_killed_before_any_of_its_requests_deploy_goes_on_where_it_stopped(insta
             text=True,
             check=False,
             timeout=60,
+            env=dict(os.environ) | {"TMPDIR": str(tmp_path)},
         )
+        assert len(list(tmp_path.glob("dolambda-layer-*"))) <= 1  # what a killed process leaves, the next one removes
         if done.returncode == 0:
             break
         assert done.returncode == -signal.SIGKILL, done.stderr

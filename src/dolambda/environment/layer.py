@@ -11,6 +11,7 @@ allows travels as a bundle in the bucket, which a cold worker unpacks into /tmp.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,7 @@ _LARGE = 15 * MB
 _SPARE = 64  # MB of /tmp beside the bundle
 _STORAGE_LIMIT = 10_240 * MB
 _PATIENCE = 600
+_SCRATCH = "dolambda-layer-"
 _ON_AMAZON_LINUX_2 = "3.11"
 
 _DIRECTORIES = frozenset({"tests", "test", "__pycache__", "include"})
@@ -133,7 +135,8 @@ def build(
     wanted = pins(installed_here(exclude)) if requires is None else pinned(requires)
     if not wanted:
         return Contents()
-    scratch = Path(tempfile.mkdtemp(prefix="dolambda-layer-"))
+    _sweep()
+    scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-"))
     try:
         _install(wanted, platform, scratch)
         contents = _arranged(wanted, _from_directory(scratch), most_layers, compress=compress)
@@ -226,6 +229,18 @@ def _unresolved(requires: Sequence[str], platform: Platform, said: str) -> Confi
         msg = f"requires {', '.join(requires)} could not be resolved for {platform}"
         mend = ""
     return ConfigurationError(msg, mend=f"{mend}uv says:\n{said}")
+
+
+def _sweep() -> None:
+    """Remove what processes that were killed have left behind."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
+        process = left.name.removeprefix(_SCRATCH).split("-")[0]
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+        except (PermissionError, ValueError):
+            continue  # another user's
 
 
 def _is_run(place: str) -> bool:
