@@ -7,13 +7,16 @@ with LambdaExecutor() as executor:
 from __future__ import annotations
 
 import itertools
+import secrets
 import time
 from collections import deque
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from dolambda import session as ending
 from dolambda.errors import ConfigurationError
 from dolambda.session import Session, current, default_session
+from dolambda.worker.initialise import Initialised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -29,15 +32,18 @@ T = TypeVar("T")
 class LambdaExecutor(Executor):
     """Runs calls on the workers of a stack; by default the one registered, or AWS emulated on this machine.
 
-    ``max_workers`` bounds how many run at a time (None: all that the stack allows), ``task_timeout`` is each task's limit in
-    seconds, ``batch`` fixes how many tasks go into one job (None: learnt as they run). A task's exception is raised as
-    itself by ``result()``; one without an answer raises a `LostError`.
+    ``max_workers`` bounds how many run at a time (None: all that the stack allows). ``initializer`` is called with ``initargs`` once
+    in each worker process, before its first task. ``task_timeout`` is each task's limit in seconds. ``batch`` fixes how many tasks go
+    into one job (None: learnt as they run). A task's exception is raised as itself by ``result()``; one without an answer raises a
+    `LostError`.
     """
 
     def __init__(
         self,
         max_workers: int | None = None,
         *,
+        initializer: Any = None,  # noqa: ANN401 - checked to be callable
+        initargs: tuple[Any, ...] = (),
         task_timeout: float | None = None,
         batch: int | None = None,
         session: Session | None = None,
@@ -47,6 +53,12 @@ class LambdaExecutor(Executor):
             if value is not None and value <= 0:
                 msg = f"{name} must be greater than 0"
                 raise ConfigurationError(msg, mend=f"Leave {name}= out for the default.")
+        if not (initializer is None or callable(initializer)):
+            msg = f"initializer={initializer!r} is not a function"
+            raise TypeError(msg)
+        self._initializer = initializer
+        self._initargs = initargs
+        self._token = secrets.token_hex(8)
         self._session = session or current(default_session)
         self._run: Run = self._session.open_run(workers=max_workers, batch=batch, task_timeout=task_timeout)
         self._down = False
@@ -100,7 +112,20 @@ class LambdaExecutor(Executor):
         if self._down:
             msg = "cannot schedule new futures after shutdown"
             raise RuntimeError(msg)
-        return self._run.submit(calls)
+        if ending.interpreter_ends:
+            msg = "cannot schedule new futures after interpreter shutdown"
+            raise RuntimeError(msg)
+        return self._run.submit(self._initialised(calls))
+
+    def _initialised(self, calls: Iterable[Call]) -> Iterator[Call]:
+        wrapped: dict[int, tuple[Callable[..., Any], Callable[..., Any]]] = {}
+        for function, args, kwargs in calls:
+            if self._initializer is None:
+                yield function, args, kwargs
+                continue
+            if id(function) not in wrapped:  # one wrapper a function, which is kept alive while its id is the key
+                wrapped[id(function)] = function, Initialised(self._token, self._initializer, self._initargs, function)
+            yield wrapped[id(function)][1], args, kwargs
 
     def _results(self, ahead: deque[Future[Any]], calls: Iterator[Call], deadline: float | None) -> Iterator[Any]:
         try:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from joblib import parallel
 from joblib._parallel_backends import FallbackToBackend, ParallelBackendBase, SequentialBackend
 
-from dolambda.session import current, default_session
+from dolambda.session import current, default_session, forked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +49,8 @@ class LambdaBackend(ParallelBackendBase):
         if n_jobs == 0:
             msg = "n_jobs == 0 in Parallel has no meaning"
             raise ValueError(msg)
+        if forked():
+            return 1  # nested in a forked worker of another backend: one after the other, in that worker
         session = current(default_session)
         if n_jobs is None or n_jobs < 0:
             return max(1, session.workers + 1 + (-1 if n_jobs is None else n_jobs))

@@ -219,18 +219,36 @@ def default_session(settings: Settings | None = None) -> Session:
     return Session.open(settings, local=True)
 
 
+interpreter_ends = False
+"""Whether threads can no longer be started: nothing is submitted from then on."""
+
 _lock = threading.RLock()
 _current: Session | None = None
 
 
 def current(default: Callable[[], Session]) -> Session:
-    """The session in use, opened by ``default`` if there is none."""
+    """The session in use, opened by ``default`` if there is none.
+
+    Raises `ConfigurationError` in a fork of the process that opened it: its threads, and those of the libraries below, have
+    stayed behind, and starting them anew in a fork crashes.
+    """
     with _lock:
         session = _current
-        if session is None or session.of_another_process:
+        if session is None:
             session = default()
             replace_current(session)
+        elif session.of_another_process:
+            msg = "this process is a fork of one that uses dolambda, whose connection does not survive the fork"
+            raise ConfigurationError(
+                msg,
+                mend='Start processes by "spawn" or "forkserver" (multiprocessing.set_start_method), or use dolambda in one of them only.',
+            )
         return session
+
+
+def forked() -> bool:
+    """Whether this process is a fork of the one that opened the session in use."""
+    return _current is not None and _current.of_another_process
 
 
 def replace_current(session: Session | None) -> None:
@@ -257,6 +275,8 @@ def peek() -> Session | None:
 
 def _finish() -> None:
     """Let what was submitted come to its end, unless the program ended by an exception, Ctrl-C among them: then cancel it."""
+    global interpreter_ends  # noqa: PLW0603 - there is one interpreter
+    interpreter_ends = True
     if _current is not None and (hasattr(sys, "ps1") or getattr(sys, "last_value", None) is None):
         _current.finish()
 

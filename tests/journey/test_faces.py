@@ -193,3 +193,28 @@ def test_mistakes_are_named_before_anything_is_sent(session: Session, mistake: A
         mistake()
     assert says in str(caught.value)
     assert session.report().tasks == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")  # which is what is tried here
+@pytest.mark.usefixtures("session")
+def test_after_a_fork_joblib_runs_on_and_an_executor_says_why_not() -> None:
+    reads, writes = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            values = joblib.Parallel()(joblib.delayed(pow)(i, 2) for i in range(3))
+            try:
+                LambdaExecutor()
+            except ConfigurationError as error:
+                os.write(writes, f"{values} {error}".encode())
+        finally:
+            os._exit(0)
+    os.close(writes)
+    with os.fdopen(reads) as told:
+        text = told.read()
+    os.waitpid(child, 0)
+    assert text.startswith("[0, 1, 4] this process is a fork of one that uses dolambda")
+    assert "spawn" in text
+    with LambdaExecutor() as executor:
+        assert executor.submit(pow, 2, 5).result(30) == 32

@@ -113,6 +113,7 @@ class Run:
         self._changed = threading.Condition()
         self._waiting: deque[Waiting] = deque()
         self._flights: dict[int, Flight] = {}
+        self._ready: deque[Flight] = deque()
         self._landed: list[int] = []
         self._numbers = 0
         self._indexes = 0
@@ -135,6 +136,7 @@ class Run:
             dropped = [waiting.future for waiting in self._waiting]
             self._waiting.clear()
             flights, self._flights = self._flights, {}
+            self._ready.clear()
             self._landed += flights
             self._changed.notify_all()
         for future in dropped:
@@ -177,6 +179,8 @@ class Run:
                 raise ConfigurationError(msg, mend="Open a new executor, or call Parallel or foreach again.")
             self._waiting.extend(waiting for _, waiting in queued if waiting)
             self._report = replace(self._report, tasks=self._report.tasks + len(queued))
+            if not self._numbers and (first := self._take_off()):  # something is under way from here on, as in any executor
+                self._ready.append(first)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name=f"dolambda-{self.name}", daemon=True)
                 self._thread.start()
@@ -197,31 +201,34 @@ class Run:
 
     def _serve(self) -> None:
         """Send what waits and what is overdue, until the run is closed and all is settled."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(self._has_work, self._patience())
-                over = self._closing and not self._waiting and not self._flights
-                overdue = self._take_overdue()
-                flight = self._take_off()
-                landed, full = self._landed, len(self._landed) >= _CLEAN_EVERY
-                if over or full:
-                    self._landed = []
-            if over or full:
-                self._clean(landed)
-            if over:
-                self._progress(replace(self.report(), over=True))
-                self._ended.set()
-                return
-            for late in overdue:
-                self._send_again(late)
-            if flight:
-                self._send(flight)
+        while self._step():
+            pass
+
+    def _step(self) -> bool:
+        """Wait for something to do and do it; tell whether there may be more. What it refers to is let go in between."""
+        with self._changed:
+            self._changed.wait_for(self._has_work, self._patience())
+            over = self._closing and not self._waiting and not self._flights
+            overdue = self._take_overdue()
+            flight = self._ready.popleft() if self._ready else self._take_off()
+            landed: list[int] = []
+            if over or len(self._landed) >= _CLEAN_EVERY:
+                landed, self._landed = self._landed, landed
+        self._clean(landed)
+        if over:
+            self._progress(replace(self.report(), over=True))
+            self._ended.set()
+            return False
+        for late in overdue:
+            self._send_again(late)
+        if flight:
+            self._send(flight)
+        return True
 
     def _has_work(self) -> bool:
-        room = len(self._flights) < self.limits.window
-        return (
-            bool(self._waiting and room) or (self._closing and not self._waiting and not self._flights) or len(self._landed) >= _CLEAN_EVERY
-        )
+        to_send = self._ready or (self._waiting and len(self._flights) < self.limits.window)
+        to_end = self._closing and not self._waiting and not self._flights
+        return bool(to_send or to_end or len(self._landed) >= _CLEAN_EVERY)
 
     def _patience(self) -> float | None:
         if not self._flights:
@@ -353,8 +360,9 @@ class Run:
             self._landed.append(number)
             self._changed.notify_all()
         self._progress(self.report())
-        for future, outcome in settled:
-            _complete(future, outcome)
+        settled.reverse()
+        while settled:  # taken out one by one: no reference to a result may outlive its being handed over
+            _complete(*settled.pop())
 
     def _fail(self, number: int, error: BaseException) -> None:
         """Give up a flight: its futures raise ``error``."""

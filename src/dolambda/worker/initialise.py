@@ -1,0 +1,37 @@
+"""An executor's initializer: run once in each child process, before the first of that executor's tasks there.
+
+On entry: a function wrapped by `Initialised`; on leaving: what the function returns. The wrapper travels in the function's place.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import BrokenExecutor
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_done: set[str] = set()
+
+
+class Initialised:
+    """A function that first sees to it that the initializer named by ``token`` has run in this process."""
+
+    def __init__(self, token: str, initializer: Callable[..., object], initargs: tuple[Any, ...], function: Callable[..., Any]) -> None:
+        """All of it travels."""
+        self._token = token
+        self._initializer = initializer
+        self._initargs = initargs
+        self._function = function
+        self.__qualname__ = getattr(function, "__qualname__", repr(function))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
+        """Call the function. Raises BrokenExecutor when the initializer raises, as the standard library's executors do."""
+        if self._token not in _done:
+            try:
+                self._initializer(*self._initargs)
+            except Exception as error:
+                msg = f"the executor's initializer raised {type(error).__name__}: {error}"
+                raise BrokenExecutor(msg) from error
+            _done.add(self._token)
+        return self._function(*args, **kwargs)
