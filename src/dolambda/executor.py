@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import time
+import weakref
 from collections import deque
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -62,6 +63,7 @@ class LambdaExecutor(Executor):
         self._session = session or current(default_session)
         self._run: Run = self._session.open_run(workers=max_workers, batch=batch, task_timeout=task_timeout)
         self._down = False
+        weakref.finalize(self, self._run.close, wait=False)  # one that is dropped without shutdown ends when its tasks are done
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """See `concurrent.futures.Executor.submit`."""

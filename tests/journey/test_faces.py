@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import operator
 import os
 import threading
@@ -218,3 +219,14 @@ def test_after_a_fork_joblib_runs_on_and_an_executor_says_why_not() -> None:
     assert "spawn" in text
     with LambdaExecutor() as executor:
         assert executor.submit(pow, 2, 5).result(30) == 32
+
+
+def test_a_dropped_executor_finishes_and_cleans_up(session: Session) -> None:
+    future = LambdaExecutor().submit(pow, 2, 3)
+    gc.collect()
+    assert future.result(30) == 8
+    deadline = time.monotonic() + 10
+    while session.bucket and session.bucket.list("outs/") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert session.bucket is not None
+    assert session.bucket.list("outs/") == []

@@ -17,6 +17,7 @@ run removes all objects it has put.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import threading
@@ -119,7 +120,6 @@ class Run:
         self._indexes = 0
         self._report = Report()
         self._closing = False
-        self._cancelled = False
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -132,7 +132,7 @@ class Run:
     def cancel(self) -> None:
         """Drop what waits, withdraw what is in flight; its futures raise CancelledError. Returns when that is done."""
         with self._changed:
-            self._cancelled = self._closing = True
+            self._closing = True
             dropped = [waiting.future for waiting in self._waiting]
             self._waiting.clear()
             flights, self._flights = self._flights, {}
@@ -201,8 +201,13 @@ class Run:
 
     def _serve(self) -> None:
         """Send what waits and what is overdue, until the run is closed and all is settled."""
-        while self._step():
-            pass
+        try:
+            while self._step():
+                pass
+        except BaseException as error:  # noqa: BLE001 - a transport closed underneath, or a defect: nobody may wait for ever
+            self._give_up(error)
+        finally:
+            self._ended.set()
 
     def _step(self) -> bool:
         """Wait for something to do and do it; tell whether there may be more. What it refers to is let go in between."""
@@ -217,7 +222,6 @@ class Run:
         self._clean(landed)
         if over:
             self._progress(replace(self.report(), over=True))
-            self._ended.set()
             return False
         for late in overdue:
             self._send_again(late)
@@ -302,6 +306,12 @@ class Run:
 
     def _land(self, number: int, done: Future[bytes]) -> None:
         """Settle the futures of a job. Called in a thread of the transport's."""
+        try:
+            self._take_in(number, done)
+        except BaseException as error:  # noqa: BLE001 - a defect: those who wait must hear of it, and the thread is not ours
+            self._fail(number, error)
+
+    def _take_in(self, number: int, done: Future[bytes]) -> None:
         if done.cancelled():
             self._fail(number, CancelledError(f"the transport was closed under run {self.name}"))
             return
@@ -342,7 +352,8 @@ class Run:
             packed = outcomes.get(index) or outcomes.get(-1)
             outcome = packed.open() if packed else Lost(NOT_STARTED, f"task {index} is lost: {otherwise}")
             if packed and packed.output and self._relay:
-                self._relay(index, packed.output)
+                with contextlib.suppress(OSError, ValueError):  # standard output may be closed by now
+                    self._relay(index, packed.output)
             waiting.fruitless += fruitless
             if isinstance(outcome, Lost) and outcome.reason in _AGAIN and waiting.fruitless < self.limits.attempts:
                 again.append(waiting)
@@ -359,10 +370,10 @@ class Run:
             self._waiting.extendleft(reversed(again))
             self._landed.append(number)
             self._changed.notify_all()
-        self._progress(self.report())
         settled.reverse()
         while settled:  # taken out one by one: no reference to a result may outlive its being handed over
             _complete(*settled.pop())
+        self._progress(self.report())
 
     def _fail(self, number: int, error: BaseException) -> None:
         """Give up a flight: its futures raise ``error``."""
@@ -377,6 +388,19 @@ class Run:
             waiting.future.set_exception(error)
 
     # In the end.
+
+    def _give_up(self, error: BaseException) -> None:
+        """Let every future raise ``error``."""
+        with self._changed:
+            self._closing = True
+            waiting = [one.future for one in self._waiting]
+            self._waiting.clear()
+            numbers = list(self._flights)
+        for number in numbers:
+            self._fail(number, error)
+        for future in waiting:
+            if future.running() or future.set_running_or_notify_cancel():
+                future.set_exception(error)
 
     def _clean(self, numbers: Sequence[int]) -> None:
         if not numbers:

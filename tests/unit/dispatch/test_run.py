@@ -277,3 +277,33 @@ def test_printed_output_is_relayed_with_its_task() -> None:
     assert [future.result(20) for future in run.submit([(square, (1,), {})])] == [None]
     assert heard == [(0, "hello\nworld\n")]
     run.close()
+
+
+def test_a_transport_that_breaks_underneath_leaves_nobody_waiting() -> None:
+    memory = Memory()
+
+    def broken(_job: SealedJob) -> Future[bytes]:
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+    memory.send = broken  # type: ignore[method-assign, assignment] # the fault
+    run = open_run(memory, window=1, batch=1)
+    futures = run.submit((square, (i,), {}) for i in range(3))
+    for future in futures:
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            future.result(20)
+    run.close()
+
+
+def test_a_closed_standard_output_loses_no_result() -> None:
+    memory = Memory()
+
+    def speak(job: Job, _sent: int) -> bytes:
+        return memory.answer(job, outcomes=tuple(PackedOutcome(task.index, "value", b"\x80\x05N.", output="x") for task in job.tasks))
+
+    def relay(_index: int, _text: str) -> None:
+        raise ValueError("I/O operation on closed file")
+
+    memory.fate = speak
+    run = Run("r", memory, KEY, Limits(4, 4, 0.0), relay=relay)
+    assert [future.result(20) for future in run.submit([(square, (1,), {})])] == [None]
+    run.close()
