@@ -230,3 +230,9 @@ def test_a_dropped_executor_finishes_and_cleans_up(session: Session) -> None:
         time.sleep(0.05)
     assert session.bucket is not None
     assert session.bucket.list("outs/") == []
+
+
+@pytest.mark.usefixtures("session")
+def test_options_reach_the_run_through_joblibs_own_context() -> None:
+    with joblib.parallel_config("dolambda", task_timeout=0.5), pytest.raises(TaskTimedOutError):
+        joblib.Parallel()(joblib.delayed(time.sleep)(20) for _ in range(2))

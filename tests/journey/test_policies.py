@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from dolambda.local.instance import Instance
+    from dolambda.session import Session
 
 # Operations whose IAM action has another name (Service Authorization Reference), and those that check further actions.
 OTHER_NAMES = {
@@ -206,3 +207,35 @@ def test_the_submitter_needs_each_action(
     for prefix in ("jobs/", "outs/"):
         for entry in s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", []):
             s3.delete_object(Bucket=bucket, Key=entry["Key"])
+
+
+def test_the_workers_policy_is_four_actions_on_its_own_prefixes(admin: Account) -> None:
+    policy = policies.worker(names_of(admin, Settings()))
+    held = {
+        (action, place.rsplit(":", 1)[-1].split("/", 1)[-1])
+        for one in policy["Statement"]
+        for action in one["Action"]
+        for place in one["Resource"]
+    }
+    assert {action for action, _ in held} == {"s3:GetObject", "s3:PutObject", "logs:CreateLogStream", "logs:PutLogEvents"}
+    assert {place for action, place in held if action == "s3:PutObject"} == {"outs/*"}
+    assert {place for action, place in held if action == "s3:GetObject"} == {"jobs/*", "blobs/*", "bundles/*"}
+
+
+def test_the_worker_cannot_call_lambda(session: Session) -> None:
+    """A worker that could invoke its own function would be a runaway loop as well."""
+    assert session.stack is not None
+    name = session.stack.name
+
+    def on_the_worker() -> str:
+        import boto3  # noqa: PLC0415 - the Lambda runtime brings it
+
+        client = boto3.client("lambda")
+        try:
+            client.invoke(FunctionName=name, Payload=b"{}")
+        except client.exceptions.ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return "allowed"
+
+    with LambdaExecutor() as executor:
+        assert executor.submit(on_the_worker).result(30) == "AccessDeniedException"
