@@ -81,14 +81,20 @@ class LambdaExecutor(Executor):
 
         ``buffersize`` bounds how many results may be ahead of the one taken, so that inputs can be endless.
         """
-        for name, value in (("chunksize", chunksize), ("buffersize", buffersize)):
-            if value is not None and value < 1:
-                msg = f"{name} must be >= 1."
-                raise ConfigurationError(msg, mend=f"Leave {name}= out for the default.")
-        calls: Iterator[Call] = ((fn, args, {}) for args in zip(*iterables, strict=False))
-        deadline = None if timeout is None else time.monotonic() + timeout
-        ahead = deque(self._submit(itertools.islice(calls, buffersize)))
-        return self._results(ahead, calls, deadline)
+        if chunksize < 1:
+            msg = "chunksize must be >= 1."
+            raise ConfigurationError(msg, mend="Leave chunksize= out for the default.")
+        return self._map(((fn, args, {}) for args in zip(*iterables, strict=False)), timeout, buffersize)
+
+    def starmap(
+        self, fn: Callable[..., T], iterable: Iterable[Iterable[Any]], *, timeout: float | None = None, buffersize: int | None = None
+    ) -> Iterator[T]:
+        """As `map`, with each task's arguments already together: ``fn(*arguments)`` for each of ``iterable``."""
+        return self._map(((fn, tuple(args), {}) for args in iterable), timeout, buffersize)
+
+    def for_each(self, fn: Callable[..., object], *iterables: Iterable[Any], timeout: float | None = None) -> None:
+        """As `map`, for what tasks do rather than give: waits for all of them and keeps no results."""
+        deque(self.map(fn, *iterables, timeout=timeout), maxlen=0)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - the base class's signature
         """See `concurrent.futures.Executor.shutdown`. The run's objects are removed once its last task is done."""
@@ -128,6 +134,14 @@ class LambdaExecutor(Executor):
             if id(function) not in wrapped:  # one wrapper a function, which is kept alive while its id is the key
                 wrapped[id(function)] = function, Initialised(self._token, self._initializer, self._initargs, function)
             yield wrapped[id(function)][1], args, kwargs
+
+    def _map(self, calls: Iterator[Call], timeout: float | None, buffersize: int | None) -> Iterator[Any]:
+        if buffersize is not None and buffersize < 1:
+            msg = "buffersize must be >= 1."
+            raise ConfigurationError(msg, mend="Leave buffersize= out for the default.")
+        deadline = None if timeout is None else time.monotonic() + timeout
+        ahead = deque(self._submit(itertools.islice(calls, buffersize)))
+        return self._results(ahead, calls, deadline)
 
     def _results(self, ahead: deque[Future[Any]], calls: Iterator[Call], deadline: float | None) -> Iterator[Any]:
         try:

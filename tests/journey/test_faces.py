@@ -115,6 +115,8 @@ def test_executor_does_what_an_executor_does() -> None:
         assert {future.result(30) for future in as_completed(futures, 30)} == {i * i for i in range(20)}
         assert wait(futures).not_done == set()
         assert list(executor.map(pow, range(5), range(5), timeout=30)) == [1, 1, 4, 27, 256]
+        assert list(executor.starmap(pow, [(2, 3), (3, 2)])) == [8, 9]
+        executor.for_each(print, ["for its effect"])
         endless = executor.map(own_code.times_factor, iter(int, 1), buffersize=4)
         assert [next(endless) for _ in range(8)] == [0] * 8
     with pytest.raises(RuntimeError, match="after shutdown"):
@@ -187,6 +189,8 @@ def test_two_runs_at_once_and_many_threads() -> None:
         (lambda: foreach(i=[1]) % 3, "only % do and % dopar"),
         (lambda: foreach(i=[1]) % do % 3, "which is not a function"),
         (lambda: LambdaExecutor(0), "max_workers must be greater than 0"),
+        (lambda: LambdaExecutor().map(len, ["a"], buffersize=0), "buffersize must be >= 1"),
+        (lambda: LambdaExecutor().map(len, ["a"], chunksize=0), "chunksize must be >= 1"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_sent(session: Session, mistake: Any, says: str) -> None:

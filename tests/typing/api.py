@@ -21,6 +21,8 @@ with LambdaExecutor(4, task_timeout=10, batch=3) as executor:
     assert_type(executor.submit(f, 1), Future[str])
     assert_type(executor.submit(f, 1, scale=2.0), Future[str])
     assert_type(executor.map(f, [1, 2], timeout=3, buffersize=10), Iterator[str])
+    assert_type(executor.starmap(f, [(1, 2.0)]), Iterator[str])
+    executor.for_each(f, [1, 2])
     executor.submit(f, "1")  # type: ignore[arg-type]
     executor.submit(f)  # type: ignore[call-arg]
 

@@ -37,9 +37,10 @@ class SignedS3:
         """``environ`` holds region, credentials and, off AWS, the endpoint. Nothing is sent."""
         self._region = environ["AWS_REGION"]
         endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
-        base = urlsplit(endpoint or f"https://{bucket}.s3.{self._region}.amazonaws.com")
+        in_path = bool(endpoint) or "." in bucket  # a dot in the name would not match S3's certificate for *.s3...
+        base = urlsplit(endpoint or f"https://{'' if in_path else f'{bucket}.'}s3.{self._region}.amazonaws.com")
         self._host = base.netloc
-        self._root = f"/{bucket}/" if endpoint else "/"
+        self._root = f"/{bucket}/" if in_path else "/"
         self._plain = base.scheme == "http"
         self._environ = environ
         self._calls = calls
