@@ -180,11 +180,17 @@ class Session:
             self.instance = None
 
 
-def refuse_mismatch(stack: Stack) -> None:
-    """Compare the stack with what is here, before the first task; Python's version `Stack` has compared already."""
+def mismatches(stack: Stack) -> list[str]:
+    """In what the stack differs from what is here, told as sentences; Python's version `Stack` has compared already."""
     told = differing(stack.requires)
     if stack.code_sha256 != base64.b64encode(hashlib.sha256(worker_zip()).digest()).decode():
         told.append(f"its worker code is of another dolambda (or cloudpickle) than {VERSION}, which is here")
+    return told
+
+
+def refuse_mismatch(stack: Stack) -> None:
+    """Raise `ConfigurationError` for a stack that differs from what is here, before the first task."""
+    told = mismatches(stack)
     if told:
         msg = f"the stack {stack.name!r} differs from this environment: {'; '.join(told)}"
         raise ConfigurationError(msg, mend="Run `dolambda deploy` from this environment, or install here what is there.")

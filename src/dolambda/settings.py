@@ -49,6 +49,8 @@ class Settings:
     """Show here what tasks print and log there."""
     requires: tuple[str, ...] | None = None
     """What workers shall have, as pip writes it; an unpinned name gets the version installed here. None: all installed here."""
+    requirements: str | None = None
+    """A requirements file instead of ``requires``."""
     exclude: tuple[str, ...] = ()
     """Packages installed here that workers shall not have."""
     memory: int = 1769
@@ -76,6 +78,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check what can be checked without asking AWS."""
+        if self.requires is not None and self.requirements is not None:
+            msg = "both requires= and requirements= were given"
+            raise ConfigurationError(msg, mend="Put all into one of them.")
         for name, (holds, says) in _CHECKS.items():
             value = getattr(self, name)
             if value is not None and not holds(value):

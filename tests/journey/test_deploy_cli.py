@@ -60,7 +60,7 @@ def test_a_stacks_life_from_the_command_line(cli: Any, admin: Account) -> None:
     assert cli("plan", "--memory", "512").stdout == "Nothing to change.\n"
     shown = json.loads(cli("status", "--json").stdout)
     assert (shown["stack"], shown["memory_mb"], shown["bucket"]) == ("typed", 512, "typed-000000000000-us-east-1")
-    assert (shown["jobs_queued"], shown["replies_waiting"]) == (0, 0)
+    assert (shown["live_runs"], shown["jobs_queued"], shown["replies_waiting"], shown["differs_from_here"]) == (0, 0, 0, [])
     health = cli("doctor")
     assert health.returncode == 0, health.stdout + health.stderr
     for what in ("credentials", "stack", "permissions", "quota", "versions", "round trip"):

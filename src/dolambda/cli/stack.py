@@ -19,9 +19,10 @@ from dolambda.provision.commands import commands as as_commands
 from dolambda.provision.deploy import contents_of, names_of, resources
 from dolambda.provision.deploy import deploy as apply_all
 from dolambda.provision.deploy import destroy as remove_all
+from dolambda.session import mismatches
 from dolambda.settings import Settings
 from dolambda.stack import Stack
-from dolambda.wire.keys import JOBS, OUTS
+from dolambda.wire.keys import JOBS, OUTS, parse_job_key
 
 if TYPE_CHECKING:
     from dolambda.environment.layer import Contents
@@ -40,6 +41,7 @@ Requires = Annotated[
         help="A package that tasks need, once for each, in the version installed here; by default all installed here.", show_default=False
     ),
 ]
+Requirements = Annotated[str | None, typer.Option(help="A requirements file with what tasks need.", show_default=False)]
 Exclude = Annotated[
     list[str] | None, typer.Option(help="A package installed here that tasks do not need, once for each.", show_default=False)
 ]
@@ -83,6 +85,7 @@ def plan(
     endpoint_url: Endpoint = None,
     bucket: BucketName = None,
     requires: Requires = None,
+    requirements: Requirements = None,
     exclude: Exclude = None,
     memory: Memory = None,
     timeout: Timeout = None,
@@ -103,6 +106,7 @@ def plan(
         endpoint_url=endpoint_url,
         bucket=bucket,
         requires=tuple(requires) if requires else None,
+        requirements=requirements,
         exclude=tuple(exclude) if exclude else None,
         memory=memory,
         timeout=timeout,
@@ -133,6 +137,7 @@ def deploy(
     endpoint_url: Endpoint = None,
     bucket: BucketName = None,
     requires: Requires = None,
+    requirements: Requirements = None,
     exclude: Exclude = None,
     memory: Memory = None,
     timeout: Timeout = None,
@@ -153,6 +158,7 @@ def deploy(
         endpoint_url=endpoint_url,
         bucket=bucket,
         requires=tuple(requires) if requires else None,
+        requirements=requirements,
         exclude=tuple(exclude) if exclude else None,
         memory=memory,
         timeout=timeout,
@@ -186,7 +192,8 @@ def status(
     settings = Settings.resolve(stack=stack, region=region, profile=profile, endpoint_url=endpoint_url)
     account = Account.from_settings(settings)
     found = Stack.from_account(account, settings)
-    queued, answered = _queue(account, found.bucket)
+    runs, queued, answered = _queue(account, found.bucket)
+    differences = mismatches(found)
     facts = {
         "stack": found.name,
         "region": found.region,
@@ -196,7 +203,9 @@ def status(
         "memory_mb": found.memory,
         "timeout_s": found.timeout,
         "workers": found.workers,
-        "requires": len(found.requires),
+        "packages": len(found.requires),
+        "differs_from_here": differences,
+        "live_runs": runs,
         "jobs_queued": queued,
         "replies_waiting": answered,
     }
@@ -204,7 +213,7 @@ def status(
         console.print_json(json.dumps(facts))
         return
     for name, value in facts.items():
-        console.print(f"{name:<17}{value}")
+        console.print(f"{name:<19}{value if value != [] else 'no'}")
     console.print("Idle it costs nothing but the storage of what is in its bucket.")
 
 
@@ -216,12 +225,16 @@ def _show_sizes(contents: Contents, changes: list[Change]) -> None:
             console.print(f"    {line}")
 
 
-def _queue(account: Account, bucket: str) -> tuple[int, int]:
-    """How many jobs and replies are in the bucket: those of live runs, and of killed clients until they expire."""
+def _queue(account: Account, bucket: str) -> tuple[int, int, int]:
+    """How many runs, jobs and replies are in the bucket: those of live runs, and of killed clients until they expire."""
     with translated():
         pages = account.client("s3").get_paginator("list_objects_v2")
-        counts = [sum(page["KeyCount"] for page in pages.paginate(Bucket=bucket, Prefix=prefix)) for prefix in (JOBS, OUTS)]
-    return counts[0], counts[1]
+        found = [
+            [entry["Key"] for page in pages.paginate(Bucket=bucket, Prefix=prefix) for entry in page.get("Contents", [])]
+            for prefix in (JOBS, OUTS)
+        ]
+    runs = {place[0] for key in found[0] if (place := parse_job_key(key))}
+    return len(runs), len(found[0]), len(found[1])
 
 
 def destroy(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dolambda.errors import ConfigurationError
@@ -40,6 +41,17 @@ def normalised(name: str) -> str:
 def pinned(requires: Iterable[str]) -> tuple[str, ...]:
     """Pin each bare name to the version installed here; leave what is already constrained. Sorted."""
     return tuple(sorted(_pin(requirement) for requirement in requires if requirement.strip()))
+
+
+def from_file(path: str) -> tuple[str, ...]:
+    """Requirements of a file as pip writes and reads it, without options. Raises `ConfigurationError`."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    except OSError as error:
+        msg = f"requirements={path!r} cannot be read: {error.strerror}"
+        raise ConfigurationError(msg, mend="Give the path of a requirements file.") from error
+    bare = (re.sub(r"(^|\s)#.*", "", line).split(" --hash", maxsplit=1)[0].strip() for line in lines)
+    return tuple(line for line in bare if line)
 
 
 def installed_here(exclude: Iterable[str] = ()) -> dict[str, metadata.Distribution]:

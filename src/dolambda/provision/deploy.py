@@ -10,6 +10,7 @@ import platform
 from typing import TYPE_CHECKING
 
 from dolambda.environment.layer import MOST_LAYERS, Platform, build
+from dolambda.environment.requirements import from_file
 from dolambda.provision.bucket import Bucket
 from dolambda.provision.bundle import Bundle, StaleBundles
 from dolambda.provision.function import Function
@@ -79,7 +80,8 @@ def contents_of(settings: Settings, *, here: bool) -> Contents:
     architecture = (settings.architecture or this_architecture()).replace("arm64", "aarch64")
     wheels = None if here else f"{architecture}-{_AMAZON_LINUX.get(PYTHON, _AMAZON_LINUX_2023)}"
     most = MOST_LAYERS - len(settings.layers)
-    return build(settings.requires, Platform(PYTHON, wheels), exclude=settings.exclude, most_layers=most, compress=not here)
+    requires = from_file(settings.requirements) if settings.requirements else settings.requires
+    return build(requires, Platform(PYTHON, wheels), exclude=settings.exclude, most_layers=most, compress=not here)
 
 
 def deploy(parts: list[Resource], tell: Callable[[Change], None] = lambda _: None) -> int:

@@ -9,8 +9,9 @@ import pytest
 
 from dolambda.environment import layer
 from dolambda.environment.layer import MB, Package, Platform, build, table
-from dolambda.environment.requirements import differing, installed_here, pins
+from dolambda.environment.requirements import differing, from_file, installed_here, pins
 from dolambda.errors import ConfigurationError
+from dolambda.settings import Settings
 from dolambda.stack import packed, unpacked
 
 if TYPE_CHECKING:
@@ -119,3 +120,13 @@ def test_pins_fit_into_the_functions_environment() -> None:
     assert unpacked(packed(some)) == some
     assert packed(()) == ""
     assert unpacked("") == ()
+
+
+def test_a_requirements_file_is_read_as_pip_reads_it(tmp_path: Path) -> None:
+    file = tmp_path / "requirements.txt"
+    file.write_text("# what tasks need\nnumpy==2.0  # exactly\n\npandas>=2 \\\n    --hash=sha256:ab\nscikit-learn\n")
+    assert from_file(str(file)) == ("numpy==2.0", "pandas>=2", "scikit-learn")
+    with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
+        from_file(str(tmp_path / "none.txt"))
+    with pytest.raises(ConfigurationError, match="both requires= and requirements="):
+        Settings(requires=("numpy",), requirements=str(file))
