@@ -21,7 +21,7 @@ CASES = {
 
 
 def measure() -> list[str]:
-    columns = ["what", "architecture", "unzipped", "stripped", "layers, zipped", "bundle, zipped", "/tmp", "s to a name", "s to zips"]
+    columns = ["what", "architecture", "unzipped", "stripped", "layers, zipped", "bundle, zipped", "storage", "s to a name", "s to zips"]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     details: list[str] = []
     for what, requires in CASES.items():
@@ -36,9 +36,18 @@ def measure() -> list[str]:
             before, after = (sum(sizes) / MB for sizes in zip(*((p.unstripped, p.size) for p in contents.packages), strict=True))
             zipped = " + ".join(f"{len(layer.content) / MB:.0f}" for layer in contents.layers)
             bundle = f"{len(contents.bundle.content) / MB:.0f}" if contents.bundle else "-"
-            lines.append(
-                f"| {what} | {architecture} | {before:.0f} | {after:.0f} | {zipped} | {bundle} | {contents.storage} | {unchanged:.1f} | {seconds:.1f} |"
-            )
+            row = [
+                what,
+                architecture,
+                f"{before:.0f}",
+                f"{after:.0f}",
+                zipped,
+                bundle,
+                str(contents.storage),
+                f"{unchanged:.1f}",
+                f"{seconds:.1f}",
+            ]
+            lines.append(f"| {' | '.join(row)} |")
             details += ["", f"{what}, {architecture}:", "", *(f"    {line}" for line in table(contents))]
     return ["Sizes in MiB, Python 3.13.", "", *lines, *details]
 
