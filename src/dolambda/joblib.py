@@ -98,11 +98,12 @@ class LambdaBackend(ParallelBackendBase):
     def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: FBT001, FBT002 - joblib's signature
         """Cancel what is left after an error."""
         if self._run and self._session:
+            width = self._run.limits.workers
             self._run.cancel()
             self._session.retire(self._run)
             self._run = None
             if ensure_ready:
-                self._run = self._session.open_run(workers=self.effective_n_jobs(None), same_buffers=True, **self._options)
+                self._run = self._session.open_run(workers=width, same_buffers=True, **self._options)
 
     def terminate(self) -> None:
         """End the run; its objects are removed."""
@@ -126,12 +127,10 @@ class Gather:
         self._left = len(futures)
         self._over = False
         self._lock = threading.Lock()
-        for future in futures:
-            if future.done():  # only what could not be pickled is done already
-                complete_elsewhere(batch, future.exception())
-                return
+        self._submitting: int | None = threading.get_ident()
         for future in futures:
             future.add_done_callback(self._one_done)
+        self._submitting = None
 
     def _one_done(self, future: Future[Any]) -> None:
         error = CancelledError() if future.cancelled() else future.exception()
@@ -140,13 +139,19 @@ class Gather:
             if self._over or not (error or self._left == 0):
                 return
             self._over = True
+        if self._submitting == threading.get_ident():  # done before it could be watched: joblib must not see that within `submit`
+            threading.Thread(target=self._complete, args=(error,), name="dolambda-gather", daemon=True).start()
+        else:
+            self._complete(error)
+
+    def _complete(self, error: BaseException | None) -> None:
         if error:
             self._batch.set_exception(error)
         else:
             self._batch.set_result([done.result() for done in self._futures])
 
 
-def complete_elsewhere(batch: Future[list[Any]], error: BaseException | None) -> None:
+def complete_elsewhere(batch: Future[list[Any]], error: BaseException) -> None:
     """Fail a future from another thread: joblib must not see it completed within `submit`."""
     threading.Thread(target=batch.set_exception, args=(error,), name="dolambda-refuse", daemon=True).start()
 

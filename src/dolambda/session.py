@@ -115,6 +115,7 @@ class Session:
         self, *, workers: int | None = None, same_buffers: bool = False, batch: int | None = None, task_timeout: float | None = None
     ) -> Run:
         """Open a run of at most that many workers at a time; see `Limits` and `Run`."""
+        self._code.look_again()
         wide = min(workers or self.workers, self.workers)
         limits = Limits(
             workers=wide,
@@ -197,7 +198,7 @@ def refuse_mismatch(stack: Stack) -> None:
 
 
 class OwnModules:
-    """The bundle of the user's own modules, made anew only when something was imported since."""
+    """The bundle of the user's own modules, made anew for each run and when something was imported since."""
 
     def __init__(self, settings: Settings) -> None:
         """What to include and exclude besides."""
@@ -205,6 +206,11 @@ class OwnModules:
         self._lock = threading.Lock()
         self._seen = -1
         self._bundle: Blob | None = None
+
+    def look_again(self) -> None:
+        """A run begins: modules may have been edited and reloaded."""
+        with self._lock:
+            self._seen = -1
 
     def __call__(self) -> Blob | None:
         """Give the bundle, None when there is nothing of the user's own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -95,3 +96,28 @@ def test_closing_ends_the_waiting(line: Line) -> None:
         line.transport.withdraw(line.run, [0])
         time.sleep(2)  # the worker may have begun before that, and then writes its answer
         line.transport.withdraw(line.run, [0])
+
+
+def test_a_job_withdrawn_while_it_is_being_put_is_not_left_behind(session: Session) -> None:
+    """The PUT is held until the withdrawal has begun: the job's object must be gone all the same."""
+    assert session.bucket is not None
+    put, begun, go_on = session.bucket.put, threading.Event(), threading.Event()
+
+    def slowly(key: str, data: bytes | memoryview) -> None:
+        begun.set()
+        go_on.wait(10)
+        put(key, data)
+
+    session.bucket.put = slowly  # type: ignore[method-assign] # the slow network
+    client = keys.new_client_id()
+    line = Line(S3Queue(session.bucket, client, throttle=0.5), session.key, client)
+    line.transport.send(line.seal(0, (len, ("abc",))))
+    assert begun.wait(10)
+    withdrawal = threading.Thread(target=line.transport.withdraw, args=(line.run, [0]))
+    withdrawal.start()
+    go_on.set()
+    withdrawal.join(20)
+    assert session.bucket.list("jobs/") == []
+    line.transport.close()
+    time.sleep(1)  # the event may have come before: what that worker answers is not this test's matter
+    session.bucket.delete([keys.reply_key(line.run, 0)])

@@ -62,7 +62,7 @@ def _left_out(place: str, exclude: Sequence[str]) -> bool:
 
 def _sources(name: str, module: ModuleType, *, wanted: bool) -> dict[str, bytes | Path]:
     file = getattr(module, "__file__", None)
-    if file is None or not file.endswith(".py") or not (wanted or _own(Path(file))):
+    if file is None or not file.endswith(".py") or not (wanted or _own(file)):
         return {}
     path, place = Path(file), name.replace(".", "/")
     if path.name != "__init__.py":
@@ -75,8 +75,9 @@ def source_like(relative: str) -> bool:
     return not any(part.startswith(".") for part in relative.split("/"))
 
 
-def _own(path: Path) -> bool:
-    resolved = path.resolve()
+@cache
+def _own(file: str) -> bool:
+    resolved = Path(file).resolve()
     return not _installed().intersection(resolved.parents) and not {"site-packages", "dist-packages"}.intersection(resolved.parts)
 
 

@@ -21,13 +21,14 @@ The event may come twice (the second reply is not written), late (after its dead
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
-from dolambda.errors import EnvelopeError
+from dolambda.errors import AwsError, EnvelopeError
 from dolambda.wire import keys
 from dolambda.worker.worker import WATCH, refuse
 
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from dolambda.transport.base import SealedJob
     from dolambda.wire.blob import Blob
     from dolambda.worker.worker import Worker
+
+log = logging.getLogger("dolambda")
 
 _THREADS = 16
 _SOONEST = 0.02
@@ -59,6 +62,7 @@ class S3Queue:
         self._lock = threading.Lock()
         self._waiting: dict[str, Future[bytes]] = {}
         self._fetching: set[str] = set()
+        self._puts: dict[Future[None], str] = {}
         self._uploads: dict[str, Future[None]] = {}
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -72,15 +76,21 @@ class S3Queue:
             if self._poller is None:
                 self._poller = threading.Thread(target=self._poll, name="dolambda-poller", daemon=True)
                 self._poller.start()
-        self._pool.submit(self._put, job, key)
+        put = self._pool.submit(self._put, job, key)
+        with self._lock:
+            self._puts[put] = key
+        put.add_done_callback(self._put_done)
         return future
 
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:
-        """See `Transport.withdraw`."""
+        """See `Transport.withdraw`. A job whose PUT is under way is removed after it: else it would be there when we have gone."""
         replies = [keys.reply_key(run, number) for number in numbers]
         with self._lock:
             for key in replies:
                 self._waiting.pop(key, None)
+            gone = set(replies)
+            under_way = [put for put, key in self._puts.items() if key in gone]
+        wait([put for put in under_way if not put.cancel()])  # each ends with its request
         self._bucket.delete([keys.job_key(run, number) for number in numbers] + replies)
 
     def close(self) -> None:
@@ -94,11 +104,27 @@ class S3Queue:
         self._pool.shutdown(cancel_futures=True)
         for future in waiting.values():
             future.cancel()
+        if self._poller:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove answers that came after their jobs were withdrawn; what comes later still expires by itself."""
+        try:
+            self._bucket.delete(self._bucket.list(self._prefix))
+        except AwsError as error:
+            log.warning("late answers were not looked for, they expire by themselves: %s", error)
+
+    def _put_done(self, put: Future[None]) -> None:
+        with self._lock:
+            self._puts.pop(put, None)
 
     def _put(self, job: SealedJob, reply_key: str) -> None:
         try:
             for blob in job.blobs:
                 self._upload_once(blob)
+            with self._lock:
+                if reply_key not in self._waiting:
+                    return  # withdrawn meanwhile
             self._bucket.put(keys.job_key(job.run, job.number), job.data)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the one who waits must hear of it
             self._settle(reply_key, error)

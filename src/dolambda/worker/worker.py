@@ -97,8 +97,7 @@ class Worker:
 
     def _run_until_culprit(self, job: Job, sealed: bytes, limit: float, watch: Watch) -> list[PackedOutcome]:
         """Run tasks until all are done, one ends the child or is stopped, which is the last outcome then, or time is over."""
-        child = self._ready_child(job)
-        child.send(sealed)
+        child = self._sent(job, sealed)
         done: list[PackedOutcome] = []
         begun = now()
         while len(done) < len(job.tasks):
@@ -120,6 +119,17 @@ class Worker:
                 child.stop_before_next()
         self._fetched.update(child.take_calls())
         return done
+
+    def _sent(self, job: Job, sealed: bytes) -> Child:
+        """Give the job to a child; to a new one if the one kept has died since its last job, which no task of this one is to blame for."""
+        child = self._ready_child(job)
+        try:
+            child.send(sealed)
+        except BrokenPipeError:
+            child.end(kill=False)
+            child = self._ready_child(job)
+            child.send(sealed)
+        return child
 
     def _end(self, child: Child, *, kill: bool) -> tuple[str, str]:
         self._fetched.update(child.take_calls())

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -215,3 +216,12 @@ def test_usage_tells_cold_from_warm_and_names_the_worker(worker: Worker) -> None
     cold, warm = (run(worker, replace(job((len, ("a",))), number=n)).usage for n in range(2))
     assert (cold.cold, warm.cold) == (True, False)
     assert cold.worker == warm.worker
+
+
+def test_a_child_that_died_between_jobs_is_replaced_and_nobody_blamed(worker: Worker) -> None:
+    def die_later() -> None:
+        threading.Timer(0.1, os._exit, [1]).start()
+
+    assert outcomes(worker, (die_later, ())) == [Value(None)]
+    time.sleep(0.5)
+    assert outcomes(worker, (len, ("abc",)), (len, ("ab",))) == [Value(3), Value(2)]
