@@ -13,6 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dolambda.dispatch.report import Report as Report
+    from dolambda.dispatch.retries import Retries as Retries
     from dolambda.executor import LambdaExecutor as LambdaExecutor
     from dolambda.loops import Foreach as Foreach
     from dolambda.loops import do as do
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 _WHERE = {
     "Foreach": "loops",
     "LambdaExecutor": "executor",
+    "Report": "dispatch.report",
+    "Retries": "dispatch.retries",
     "Session": "session",
     "Settings": "settings",
     "do": "loops",
@@ -37,7 +41,20 @@ _WHERE = {
     "unregister": "registration",
 }
 
-__all__ = ["Foreach", "LambdaExecutor", "Session", "Settings", "do", "dopar", "foreach", "get_backend", "register", "unregister"]
+__all__ = [
+    "Foreach",
+    "LambdaExecutor",
+    "Report",
+    "Retries",
+    "Session",
+    "Settings",
+    "do",
+    "dopar",
+    "foreach",
+    "get_backend",
+    "register",
+    "unregister",
+]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for

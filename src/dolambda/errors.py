@@ -2,10 +2,13 @@
 
     DolambdaError
      |-- ConfigurationError (ValueError)   an argument or setting is wrong; nothing was sent
+     |    `-- PythonMismatchError          ... the stack runs another Python than this one; also raised for tasks refused there
      |-- NotPicklableError (TypeError)     a task's function, argument or result cannot travel
+     |-- TooLargeError (ValueError)        a task's arguments, its result or the code with it are larger than can be
      |-- NotDeployedError                  there is no such stack
      |-- AwsError                          AWS answered with an error
-     |    `-- AccessDeniedError            ... because the credentials lack a permission
+     |    |-- AccessDeniedError            ... because the credentials lack a permission
+     |    `-- ThrottledError               ... because too much was asked too fast, even after waiting
      |-- ProvisionError                    deploy or destroy could not go on
      |-- LocalAwsError                     the emulated AWS could not be started or has gone
      |-- EnvelopeError                     bytes that are no job or reply of ours; never unpickled
@@ -15,7 +18,8 @@
      |-- TaskError                         foreach, errors="stop": the first failing task, by index
      |-- CombineError                      foreach: the combine function raised
      `-- LostError                         a task was sent and has no answer
-          |-- WorkerCrashedError           its process ended: exit code, or signal (out of memory, segfault)
+          |-- WorkerCrashedError           its process ended: exit code, or signal
+          |    `-- OutOfMemoryError (MemoryError)   ... because it used more memory than the worker has
           |-- TaskTimedOutError (TimeoutError)   it ran past its time limit
           |-- JobRefusedError              the worker would not run it: signature, format, Python version
           `-- NoReplyError                 no reply came by the deadline, after every resend
@@ -39,8 +43,16 @@ class ConfigurationError(DolambdaError, ValueError):
     """An argument, environment variable or pyproject setting is wrong."""
 
 
+class PythonMismatchError(ConfigurationError):
+    """Functions do not pickle from one minor version of Python to another, and the stack runs another one."""
+
+
 class NotPicklableError(DolambdaError, TypeError):
     """Something that has to travel cannot be pickled."""
+
+
+class TooLargeError(DolambdaError, ValueError):
+    """Something is larger than what has to hold it: a worker's memory, its disk, or what one object on S3 may be."""
 
 
 class NotDeployedError(DolambdaError):
@@ -53,6 +65,10 @@ class AwsError(DolambdaError):
 
 class AccessDeniedError(AwsError):
     """The credentials in use lack a permission."""
+
+
+class ThrottledError(AwsError):
+    """AWS asked to slow down, and went on asking after the request had waited and been repeated."""
 
 
 class ProvisionError(DolambdaError):
@@ -95,6 +111,10 @@ class LostError(DolambdaError):
 
 class WorkerCrashedError(LostError):
     """The process that ran the task ended."""
+
+
+class OutOfMemoryError(WorkerCrashedError, MemoryError):
+    """The task used more memory than the worker has; the message says how much of each."""
 
 
 class TaskTimedOutError(LostError, TimeoutError):

@@ -6,15 +6,18 @@ with LambdaExecutor() as executor:
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import queue
 import secrets
 import time
 import weakref
 from collections import deque
-from concurrent.futures import Executor, Future
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from concurrent.futures import CancelledError, Executor, Future
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
 from dolambda import session as ending
+from dolambda.dispatch.retries import Retries
 from dolambda.errors import ConfigurationError
 from dolambda.session import Session, current, default_session
 from dolambda.worker.initialise import Initialised
@@ -34,8 +37,9 @@ class LambdaExecutor(Executor):
     """Runs calls on the workers of a stack; by default the one registered, or AWS emulated on this machine.
 
     ``max_workers`` bounds how many run at a time (None: all that the stack allows). ``initializer`` is called with ``initargs`` once
-    in each worker process, before its first task. ``task_timeout`` is each task's limit in seconds. ``batch`` fixes how many tasks go
-    into one job (None: learnt as they run). A task's exception is raised as itself by ``result()``; one without an answer raises a
+    in each worker process, before its first task. ``task_timeout`` is each task's limit in seconds. ``retries`` runs a failed task
+    again: that often, or as a `Retries` says. ``batch`` fixes how many tasks go into one job (None: learnt as they run).
+    ``progress`` is what it is in `register`. A task's exception is raised as itself by ``result()``; one without an answer raises a
     `LostError`.
     """
 
@@ -46,7 +50,9 @@ class LambdaExecutor(Executor):
         initializer: Any = None,  # noqa: ANN401 - checked to be callable
         initargs: tuple[Any, ...] = (),
         task_timeout: float | None = None,
+        retries: int | Retries | None = None,
         batch: int | None = None,
+        progress: bool | Callable[[Report], None] | None = None,
         session: Session | None = None,
     ) -> None:
         """Raises `ConfigurationError` (a ValueError) for a number that makes no sense. Nothing is sent yet."""
@@ -60,14 +66,41 @@ class LambdaExecutor(Executor):
         self._initializer = initializer
         self._initargs = initargs
         self._token = secrets.token_hex(8)
+        policy = Retries.of(retries)
         self._session = session or current(default_session)
-        self._run: Run = self._session.open_run(workers=max_workers, batch=batch, task_timeout=task_timeout)
+        self._run: Run = self._session.open_run(
+            workers=max_workers, batch=batch, task_timeout=task_timeout, retries=policy, progress=progress
+        )
         self._down = False
         weakref.finalize(self, self._run.close, wait=False)  # one that is dropped without shutdown ends when its tasks are done
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """See `concurrent.futures.Executor.submit`."""
         return self._submit([(fn, args, kwargs)])[0]
+
+    @overload
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = ...,
+        chunksize: int = ...,
+        buffersize: int | None = ...,
+        return_exceptions: Literal[False] = ...,
+        order_outputs: bool = ...,
+    ) -> Iterator[T]: ...
+
+    @overload
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = ...,
+        chunksize: int = ...,
+        buffersize: int | None = ...,
+        return_exceptions: Literal[True],
+        order_outputs: bool = ...,
+    ) -> Iterator[T | Exception]: ...
 
     def map(
         self,
@@ -76,25 +109,37 @@ class LambdaExecutor(Executor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
-    ) -> Iterator[T]:
+        return_exceptions: bool = False,
+        order_outputs: bool = True,
+    ) -> Iterator[T | Exception]:
         """See `concurrent.futures.Executor.map`. Jobs hold as many tasks as pays, so ``chunksize`` is only checked.
 
         ``buffersize`` bounds how many results may be ahead of the one taken, so that inputs can be endless.
+        ``return_exceptions`` gives a failed task's exception in the place of its result. Without ``order_outputs`` results come
+        as tasks are done.
         """
         if chunksize < 1:
             msg = "chunksize must be >= 1."
             raise ConfigurationError(msg, mend="Leave chunksize= out for the default.")
-        return self._map(((fn, args, {}) for args in zip(*iterables, strict=False)), timeout, buffersize)
+        calls: Iterator[Call] = ((fn, args, {}) for args in zip(*iterables, strict=False))
+        return self._map(calls, timeout, buffersize, return_exceptions=return_exceptions, order_outputs=order_outputs)
 
     def starmap(
-        self, fn: Callable[..., T], iterable: Iterable[Iterable[Any]], *, timeout: float | None = None, buffersize: int | None = None
+        self,
+        fn: Callable[..., T],
+        iterable: Iterable[Iterable[Any]],
+        *,
+        timeout: float | None = None,
+        buffersize: int | None = None,
+        order_outputs: bool = True,
     ) -> Iterator[T]:
         """As `map`, with each task's arguments already together: ``fn(*arguments)`` for each of ``iterable``."""
-        return self._map(((fn, tuple(args), {}) for args in iterable), timeout, buffersize)
+        calls: Iterator[Call] = ((fn, tuple(args), {}) for args in iterable)
+        return self._map(calls, timeout, buffersize, return_exceptions=False, order_outputs=order_outputs)
 
     def for_each(self, fn: Callable[..., object], *iterables: Iterable[Any], timeout: float | None = None) -> None:
         """As `map`, for what tasks do rather than give: waits for all of them and keeps no results."""
-        deque(self.map(fn, *iterables, timeout=timeout), maxlen=0)
+        deque(self.map(fn, *iterables, timeout=timeout, order_outputs=False), maxlen=0)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - the base class's signature
         """See `concurrent.futures.Executor.shutdown`. The run's objects are removed once its last task is done."""
@@ -135,21 +180,96 @@ class LambdaExecutor(Executor):
                 wrapped[id(function)] = function, Initialised(self._token, self._initializer, self._initargs, function)
             yield wrapped[id(function)][1], args, kwargs
 
-    def _map(self, calls: Iterator[Call], timeout: float | None, buffersize: int | None) -> Iterator[Any]:
+    def _map(
+        self, calls: Iterator[Call], timeout: float | None, buffersize: int | None, *, return_exceptions: bool, order_outputs: bool
+    ) -> Iterator[Any]:
         if buffersize is not None and buffersize < 1:
             msg = "buffersize must be >= 1."
             raise ConfigurationError(msg, mend="Leave buffersize= out for the default.")
         deadline = None if timeout is None else time.monotonic() + timeout
-        ahead = deque(self._submit(itertools.islice(calls, buffersize)))
-        return self._results(ahead, calls, deadline)
+        ahead: InOrder | AsDone = InOrder(deadline) if order_outputs else AsDone(deadline)
+        ahead.add(self._submit(itertools.islice(calls, buffersize)))
+        return self._results(ahead, calls, return_exceptions=return_exceptions)
 
-    def _results(self, ahead: deque[Future[Any]], calls: Iterator[Call], deadline: float | None) -> Iterator[Any]:
+    def _results(self, ahead: InOrder | AsDone, calls: Iterator[Call], *, return_exceptions: bool) -> Iterator[Any]:
         try:
             while ahead:
                 # No name is bound to future or result: neither may outlive its being taken.
-                yield ahead.popleft().result(None if deadline is None else deadline - time.monotonic())
+                yield _result_or_exception(ahead.next()) if return_exceptions else ahead.next().result()
                 if more := list(itertools.islice(calls, 1)):
-                    ahead.extend(self._submit(more))
+                    ahead.add(self._submit(more))
         finally:
-            for future in ahead:
-                future.cancel()
+            ahead.cancel()
+
+
+class InOrder:
+    """Futures, given back done in the order in which they were added."""
+
+    def __init__(self, deadline: float | None) -> None:
+        """``deadline`` is on the monotonic clock."""
+        self._deadline = deadline
+        self._futures: deque[Future[Any]] = deque()
+
+    def __len__(self) -> int:
+        """How many are yet to be given."""
+        return len(self._futures)
+
+    def add(self, futures: Iterable[Future[Any]]) -> None:
+        """Take in more."""
+        self._futures.extend(futures)
+
+    def next(self) -> Future[Any]:
+        """Wait for the next one. Raises TimeoutError."""
+        with contextlib.suppress(Exception, CancelledError):  # whoever takes the future sees it
+            self._futures[0].exception(_left(self._deadline))
+        if not self._futures[0].done():
+            raise TimeoutError
+        return self._futures.popleft()
+
+    def cancel(self) -> None:
+        """Cancel what has not been given."""
+        for future in self._futures:
+            future.cancel()
+
+
+class AsDone:
+    """Futures, given back as they are done."""
+
+    def __init__(self, deadline: float | None) -> None:
+        """``deadline`` is on the monotonic clock."""
+        self._deadline = deadline
+        self._pending: set[Future[Any]] = set()
+        self._done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+
+    def __len__(self) -> int:
+        """How many are yet to be given."""
+        return len(self._pending)
+
+    def add(self, futures: Iterable[Future[Any]]) -> None:
+        """Take in more."""
+        for future in futures:
+            self._pending.add(future)
+            future.add_done_callback(self._done.put)
+
+    def next(self) -> Future[Any]:
+        """Wait for one. Raises TimeoutError."""
+        try:
+            future = self._done.get(timeout=_left(self._deadline))
+        except queue.Empty:
+            raise TimeoutError from None
+        self._pending.discard(future)
+        return future
+
+    def cancel(self) -> None:
+        """Cancel what has not been given."""
+        for future in list(self._pending):
+            future.cancel()
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def _result_or_exception(future: Future[Any]) -> Any:  # noqa: ANN401 - what the task gave
+    error = future.exception()
+    return error if isinstance(error, Exception) else future.result()

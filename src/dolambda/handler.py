@@ -70,7 +70,7 @@ def _worker() -> Worker:
     name, _, digest = os.environ.get("DOLAMBDA_BUNDLE", "").partition(":")
     if name:  # here and not at import: it may take longer than Lambda's 10 s for that
         sys.path.append(str(unpack(digest, lambda path: _s3().get_to_file(keys.bundle_key(name), path))))
-    return Worker(BucketBlobs, _key())
+    return Worker(BucketBlobs, _key(), memory=int(os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]))
 
 
 @cache

@@ -33,7 +33,7 @@ class LambdaBackend(ParallelBackendBase):
 
     default_n_jobs = -1
     supports_retrieve_callback = True
-    supports_inner_max_num_threads = False
+    supports_inner_max_num_threads = True
     uses_threads = False
     supports_sharedmem = False
 
@@ -62,9 +62,13 @@ class LambdaBackend(ParallelBackendBase):
         if width == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
         self.parallel = parallel
-        self._session = current(default_session)
-        self._run = self._session.open_run(workers=width, same_buffers=True, **self._options)
+        self._open(width)
         return width
+
+    def _open(self, width: int) -> None:
+        session = self._session = current(default_session)
+        nesting = self.get_nested_backend()[0].nesting_level
+        self._run = session.open_run(workers=width, same_buffers=True, nesting=nesting, threads=self.inner_max_num_threads, **self._options)
 
     def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Future[list[Any]]:  # noqa: ANN401 - BatchedCalls, or what behaves as one
         """Queue a batch; give the future of its list of results."""
@@ -103,7 +107,7 @@ class LambdaBackend(ParallelBackendBase):
             self._session.retire(self._run)
             self._run = None
             if ensure_ready:
-                self._run = self._session.open_run(workers=width, same_buffers=True, **self._options)
+                self._open(width)
 
     def terminate(self) -> None:
         """End the run; its objects are removed."""

@@ -1,21 +1,83 @@
-"""One bar for a run. On entry: reports; on leaving: a line on the terminal's standard error, gone when nothing is left to do."""
+"""One bar for a run. On entry: reports; on leaving: a line on the terminal's standard error, gone when nothing is left to do.
+
+In a notebook, which is no terminal, the line is plain text that is written over and stays when all is done, as tqdm's does.
+"""
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TextIO
+
     from rich.progress import Progress, TaskID
 
     from dolambda.dispatch.report import Report
 
+_CELLS = 20
 _AFTER = 0.3  # seconds: what is over before needs no bar
 _on_screen = threading.Lock()  # a terminal shows one live display at a time
 
 
+def display(wanted: bool | None) -> Callable[[Report], None] | None:  # noqa: FBT001 - the setting progress=
+    """What shows a run's reports; None for nothing. ``wanted`` is None for: on a terminal or in a notebook."""
+    if wanted is False:
+        return None
+    if in_notebook():
+        return Line()
+    return Bar() if wanted or sys.stderr.isatty() else None
+
+
+def in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this: its shell is not a terminal's."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+def details(report: Report) -> str:
+    """What a bar says beside its counts."""
+    parts = [f"{len(report.workers)} workers" if report.workers else "starting workers"]
+    parts += [f"{report.rate:,.{1 if report.rate < 10 else 0}f} tasks/s"] if report.rate else []  # noqa: PLR2004 - two digits are enough
+    parts += [f"{report.failed} failed"] if report.failed else []
+    parts += [f"{report.retried} retried"] if report.retried else []
+    parts += [f"{report.resent} resent"] if report.resent else []
+    parts += [f"${report.cost:.4f}"] if report.cost else []
+    return ", ".join(parts)
+
+
+class Line:
+    """Reports as one line of text, written over. For any thread."""
+
+    def __init__(self, description: str = "lambda", file: TextIO | None = None, every: float = 0.2) -> None:
+        """``file`` is standard error by default; at least ``every`` seconds between two writings."""
+        self._description = description
+        self._file = file
+        self._every = every
+        self._lock = threading.Lock()
+        self._next = 0.0
+        self._width = 0
+
+    def __call__(self, report: Report) -> None:
+        """Show a report, if it is time to, or the last."""
+        ended = report.done + report.failed
+        with self._lock:
+            last = report.over or (ended >= report.tasks and not report.running)
+            if report.tasks == 0 or not (last or time.monotonic() >= self._next) or (last and not self._width):
+                return
+            self._next = time.monotonic() + self._every
+            filled = _CELLS * ended // report.tasks
+            line = f"{self._description}: {ended / report.tasks:4.0%}|{'█' * filled}{' ' * (_CELLS - filled)}| "
+            line += f"{ended}/{report.tasks} [{report.elapsed:.1f} s, {details(report)}]"
+            print("\r" + line.ljust(self._width), end="\n" if last else "", file=self._file or sys.stderr, flush=True)
+            self._width = 0 if last else len(line)
+
+
 class Bar:
-    """Shows the reports of one run: done of all, failed, resent, workers, rate."""
+    """Shows the reports of one run: done of all, and the `details`."""
 
     def __init__(self, description: str = "lambda", after: float = _AFTER) -> None:
         """Nothing is shown before the run has lasted ``after`` seconds."""
@@ -52,10 +114,7 @@ class Bar:
     def _draw(self, report: Report) -> None:
         if self._progress is None or self._task is None:
             return
-        details = [f"{len(report.workers)} workers" if report.workers else "starting workers"]
-        details += [f"{report.failed} failed"] if report.failed else []
-        details += [f"{report.resent} resent"] if report.resent else []
-        self._progress.update(self._task, total=report.tasks, completed=report.done + report.failed, details=", ".join(details))
+        self._progress.update(self._task, total=report.tasks, completed=report.done + report.failed, details=details(report))
 
     def _hide(self) -> None:
         self._last = None

@@ -5,20 +5,20 @@ On entry: where the workers are. On leaving: a `Session`, current for this proce
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from dolambda import joblib
 from dolambda.aws.account import Credentials
 from dolambda.errors import ConfigurationError
 from dolambda.loops.backends import OnLambda, register_backend
-from dolambda.progress import Bar
 from dolambda.session import Session, default_session, peek, replace_current
 from dolambda.settings import Settings
 from dolambda.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from dolambda.dispatch.report import Report
 
 LOCAL = "local"
 
@@ -40,6 +40,7 @@ def register(
     stack: str | None = None,
     workers: int | None = None,
     requires: Iterable[str] | None = None,
+    progress: bool | Callable[[Report], None] | None = None,
     **settings: Any,  # noqa: ANN401 - checked against Settings
 ) -> Session:
     """Make Lambda the backend of joblib, executors and foreach; give the session, which is also a context manager.
@@ -49,8 +50,9 @@ def register(
 
     ``bucket``, ``key``, ``secret``, ``region`` and ``throttle`` are registerDoLambda's: the queue, credentials, and the longest
     pause in seconds between two looks for replies. ``session`` is a boto3 session; ``token`` goes with temporary keys.
-    ``requires`` lists what the local stack's layer holds ("scikit-learn"); on AWS that is `dolambda deploy`'s. ``settings``
-    are any others of `Settings`.
+    ``requires`` lists what the local stack's layer holds ("scikit-learn"); on AWS that is `dolambda deploy`'s. ``progress`` is
+    True or False to show a bar or not, None for one on a terminal or in a notebook, or a function to call with each `Report`
+    instead. ``settings`` are any others of `Settings`.
 
     Raises `ConfigurationError` for what cannot work, `NotDeployedError` when there is no such stack.
     """
@@ -69,14 +71,14 @@ def register(
         stack=stack,
         workers=workers,
         requires=tuple(requires) if requires is not None else None,
+        progress=None if callable(progress) else progress,
         **settings,
     )
     credentials = Credentials(key, secret, token, session)
     anything = (where, stack, bucket, key, region, profile, session, endpoint_url)
     opened = Session.open(resolved, credentials, local=local) if any(anything) else default_session(resolved)
     replace_current(opened)
-    if resolved.progress or (resolved.progress is None and sys.stderr.isatty()):
-        opened.bar = Bar
+    opened.progress = progress if callable(progress) else resolved.progress
     global _restore_joblib  # noqa: PLW0603 - there is one default joblib backend
     _restore_joblib = _restore_joblib or joblib.make_default()
     register_backend(OnLambda(VERSION))

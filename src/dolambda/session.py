@@ -16,25 +16,30 @@ import secrets
 import sys
 import threading
 import weakref
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from dolambda.aws.account import Account, Credentials, has_credentials, translated
 from dolambda.aws.objects import Bucket
 from dolambda.dispatch.report import Report
-from dolambda.dispatch.run import Limits, Run, relay_to_stdout
+from dolambda.dispatch.retries import Retries
+from dolambda.dispatch.run import Limits, Run, relay_failed_to_stdout, relay_to_stdout
 from dolambda.environment.code import bundle
 from dolambda.environment.requirements import differing
 from dolambda.environment.worker_zip import worker_zip
 from dolambda.errors import ConfigurationError
 from dolambda.local.instance import Instance, default_workers
 from dolambda.local.stack import deploy_into
+from dolambda.money.bill import Bill
+from dolambda.progress import display
 from dolambda.settings import Settings
 from dolambda.stack import Stack
 from dolambda.transport.in_process import InProcess
 from dolambda.transport.s3_queue import S3Queue
 from dolambda.version import VERSION
 from dolambda.wire import keys
+from dolambda.wire.task import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +50,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dolambda")
 
+_RELAYS = {"relay": relay_to_stdout, "errors": relay_failed_to_stdout, False: None}
 _LOCAL_AHEAD = 2  # jobs in flight for each local worker: the emulator queues them in order, as Lambda need not
 
 
@@ -61,7 +67,7 @@ class Session:
     stack: Stack | None = None
     bucket: Bucket | None = None
     instance: Instance | None = None
-    bar: Callable[[], Callable[[Report], None]] | None = None
+    progress: bool | Callable[[Report], None] | None = None
     _client: str = field(default_factory=keys.new_client_id)
     _sequence: itertools.count[int] = field(default_factory=itertools.count, repr=False)
     _runs: weakref.WeakSet[Run] = field(default_factory=weakref.WeakSet, repr=False)
@@ -112,9 +118,21 @@ class Session:
         return cls(settings, transport, stack.key, workers, window, float(stack.timeout), stack, bucket, _client=client)
 
     def open_run(
-        self, *, workers: int | None = None, same_buffers: bool = False, batch: int | None = None, task_timeout: float | None = None
+        self,
+        *,
+        workers: int | None = None,
+        same_buffers: bool = False,
+        batch: int | None = None,
+        task_timeout: float | None = None,
+        retries: int | Retries | None = None,
+        progress: bool | Callable[[Report], None] | None = None,
+        nesting: int | None = None,
+        threads: int | None = None,
     ) -> Run:
-        """Open a run of at most that many workers at a time; see `Limits` and `Run`."""
+        """Open a run of at most that many workers at a time; see `Limits`, `Run` and `Surroundings`.
+
+        ``progress`` is for this run what it is in `register` for all.
+        """
         self._code.look_again()
         wide = min(workers or self.workers, self.workers)
         limits = Limits(
@@ -125,6 +143,8 @@ class Session:
             attempts=self.settings.attempts,
             task_timeout=task_timeout or self.settings.task_timeout,
             batch=batch,
+            retries=Retries.of(retries),
+            room=self.stack.memory << 20 if self.stack else None,
         )
         run = Run(
             keys.run_name(self._client, next(self._sequence)),
@@ -132,12 +152,36 @@ class Session:
             self.key,
             limits,
             same_buffers=same_buffers,
+            surroundings=Surroundings(nesting, threads, logging.root.getEffectiveLevel()),
             code=self._code if self.stack else lambda: None,
-            relay=relay_to_stdout if self.settings.logs else None,
-            progress=self.bar() if self.bar else lambda _: None,
+            relay=_RELAYS[self.settings.logs],
+            progress=self._shown(self.progress if progress is None else progress),
         )
         self._runs.add(run)
         return run
+
+    def _shown(self, progress: bool | Callable[[Report], None] | None) -> Callable[[Report], None]:  # noqa: FBT001 - the setting
+        """What a run calls with its reports: the display, with the cost so far, whose errors are no harm to the run."""
+        show = progress if callable(progress) else display(progress)
+        if show is None:
+            return lambda _: None
+        before = Counter(self.transport.calls.totals())
+
+        def call(report: Report) -> None:
+            try:
+                show(self._priced(report, before))
+            except Exception:
+                log.exception("progress=%r raised; the run goes on", show)
+
+        return call
+
+    def _priced(self, report: Report, before: Counter[str]) -> Report:
+        if self.stack is None:
+            return report
+        ours = Counter(self.transport.calls.totals()) - before
+        whole = replace(report, calls=Counter(report.calls) + ours)
+        bill = Bill.from_report(whole, memory=self.stack.memory, architecture=self.stack.architecture)
+        return replace(report, cost=bill.total)
 
     def retire(self, run: Run) -> None:
         """Keep the counts of a run that has ended."""
@@ -148,7 +192,8 @@ class Session:
     def report(self) -> Report:
         """What all runs of this session have done and taken so far, this side's requests included."""
         total = sum((run.report() for run in list(self._runs)), self._finished)
-        return total + Report(calls=self.transport.calls.totals())
+        calls = self.transport.calls
+        return self._priced(total + Report(calls=calls.totals(), sent=calls.sent, received=calls.received), Counter(calls.totals()))
 
     @property
     def of_another_process(self) -> bool:

@@ -11,7 +11,7 @@ import re
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dolambda.errors import ConfigurationError
 
@@ -45,8 +45,8 @@ class Settings:
     """How often a job is sent before its tasks are given up as lost."""
     progress: bool | None = None
     """Show a progress bar; None for: when standard error is a terminal."""
-    logs: bool = True
-    """Show here what tasks print and log there."""
+    logs: Literal["relay", "errors", False] = "relay"
+    """Show here what tasks print, log and warn there: "relay" all of it, "errors" that of tasks that failed, False nothing."""
     requires: tuple[str, ...] | None = None
     """What workers shall have, as pip writes it; an unpinned name gets the version installed here. None: all installed here."""
     requirements: str | None = None
@@ -127,6 +127,9 @@ def _converted(value: object, kind: str, source: str) -> object:
     """Convert to the annotated type: text from the environment, lists from TOML."""
     kind = kind.removesuffix(" | None")
     try:
+        if kind.startswith("Literal"):
+            kind = '"relay", "errors" or False'
+            return _LOGS[str(value).lower()]
         if kind == "tuple[str, ...]":
             return tuple(filter(None, value.split(",")) if isinstance(value, str) else value)  # type: ignore[arg-type] # TypeError is caught
         if kind == "bool" and isinstance(value, str):
@@ -134,9 +137,10 @@ def _converted(value: object, kind: str, source: str) -> object:
         return {"str": str, "int": int, "float": float, "bool": bool}[kind](value)
     except (KeyError, TypeError, ValueError) as error:
         msg = f"{source}={value!r} is no {kind}"
-        raise ConfigurationError(msg, mend=f"Give a value of type {kind}.") from error
+        raise ConfigurationError(msg, mend=f"Give a value of type {kind}." if " " not in kind else f"Give {kind}.") from error
 
 
+_LOGS = {"relay": "relay", "errors": "errors", "false": False, "0": False, "no": False, "true": "relay", "1": "relay", "yes": "relay"}
 _LOG_DAYS = frozenset({1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653})
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dolambda.aws.account import error_code, translated
-from dolambda.errors import ConfigurationError, NotDeployedError
+from dolambda.errors import ConfigurationError, NotDeployedError, PythonMismatchError
 from dolambda.wire.task import PYTHON
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Stack:
         """Refuse what cannot work, before the first task is sent."""
         if self.python != PYTHON:
             msg = f"the stack {self.name!r} runs Python {self.python}, this is Python {PYTHON}: functions do not pickle across"
-            raise ConfigurationError(msg, mend=f"Run `dolambda deploy` from this Python, or the client under Python {self.python}.")
+            raise PythonMismatchError(msg, mend=f"Run `dolambda deploy` from this Python, or the client under Python {self.python}.")
         if settings.bucket not in (None, self.bucket):
             msg = f"the stack {self.name!r} uses the bucket {self.bucket!r}, not {settings.bucket!r}"
             raise ConfigurationError(msg, mend="Leave bucket= out: it is known from the stack.")

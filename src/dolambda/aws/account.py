@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from dolambda.errors import AccessDeniedError, AwsError, ConfigurationError
+from dolambda.errors import AccessDeniedError, AwsError, ConfigurationError, ThrottledError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,7 @@ Interceptor = Callable[[str, str, dict[str, Any]], dict[str, Any] | None]
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 _UNKNOWN = {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken"}
+_THROTTLED = {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"}
 
 
 @dataclass(frozen=True)
@@ -160,4 +161,6 @@ def _ours(error: Any) -> AwsError | ConfigurationError:  # noqa: ANN401 - boto3 
         return ConfigurationError(text, mend="The credentials have expired: log in again (`aws sso login`) or get a new token.")
     if code in _UNKNOWN:
         return ConfigurationError(text, mend="AWS does not know these credentials: check key=, secret= and token=, or the profile.")
+    if code in _THROTTLED:
+        return ThrottledError(text, mend="It was repeated with pauses. Wait a minute, or ask AWS for a higher quota if it comes back.")
     return AwsError(text, mend="AWS refused the request for that reason.")

@@ -11,17 +11,20 @@ if TYPE_CHECKING:
 
 
 class Calls:
-    """Totals by action, in IAM's spelling ("s3:PutObject")."""
+    """Totals by action, in IAM's spelling ("s3:PutObject"); bytes ``sent`` and ``received``."""
 
     def __init__(self) -> None:
         """Start at nought."""
         self._lock = threading.Lock()
         self._totals: Counter[str] = Counter()
+        self.sent = self.received = 0
 
-    def add(self, action: str, times: int = 1) -> None:
-        """Count a request."""
+    def add(self, action: str, times: int = 1, *, sent: int = 0, received: int = 0) -> None:
+        """Count a request, and the bytes of objects that went with it."""
         with self._lock:
             self._totals[action] += times
+            self.sent += sent
+            self.received += received
 
     def merge(self, totals: Mapping[str, int]) -> None:
         """Count what another place has counted."""

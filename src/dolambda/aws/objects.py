@@ -20,7 +20,7 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 from dolambda.aws.calls import Calls
-from dolambda.errors import AccessDeniedError, AwsError
+from dolambda.errors import AccessDeniedError, AwsError, ThrottledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from dolambda.aws.account import Account
 
 _AT_ONCE = 1000  # keys that one LIST gives and one DeleteObjects takes
+
+_THROTTLED = ("503 Service Unavailable", "SlowDown", "429 Too Many Requests")
 
 
 class Bucket:
@@ -65,19 +67,21 @@ class Bucket:
 
     def put(self, key: str, data: bytes | memoryview) -> None:
         """Write an object, over one that may be there."""
-        self._ask("s3:PutObject", key, lambda: obstore.put(self._store, key, data, use_multipart=False))
+        self._ask("s3:PutObject", key, lambda: obstore.put(self._store, key, data, use_multipart=False), sent=len(data))
 
     def put_new(self, key: str, data: bytes | memoryview) -> bool:
         """Write an object unless there is one; tell whether it was written."""
         try:
-            self._ask("s3:PutObject", key, lambda: obstore.put(self._store, key, data, mode="create", use_multipart=False))
+            self._ask("s3:PutObject", key, lambda: obstore.put(self._store, key, data, mode="create", use_multipart=False), sent=len(data))
         except AlreadyExistsError:
             return False
         return True
 
     def get(self, key: str) -> bytes:
         """Read an object. Raises FileNotFoundError."""
-        return bytes(self._ask("s3:GetObject", key, lambda: obstore.get(self._store, key).bytes()))
+        data = bytes(self._ask("s3:GetObject", key, lambda: obstore.get(self._store, key).bytes()))
+        self.calls.add("s3:GetObject", 0, received=len(data))
+        return data
 
     def exists(self, key: str) -> bool:
         """Tell whether there is an object."""
@@ -100,8 +104,8 @@ class Bucket:
             some = list(keys[at : at + _AT_ONCE])
             self._ask("s3:DeleteObjects", some[0], lambda some=some: obstore.delete(self._store, some))  # type: ignore[misc]
 
-    def _ask(self, action: str, key: str, request: Callable[[], Any]) -> Any:  # noqa: ANN401 - what the request gives
-        self.calls.add(action)
+    def _ask(self, action: str, key: str, request: Callable[[], Any], *, sent: int = 0) -> Any:  # noqa: ANN401 - what the request gives
+        self.calls.add(action, sent=sent)
         try:
             return request()
         except (AlreadyExistsError, FileNotFoundError):
@@ -110,6 +114,10 @@ class Bucket:
             text = str(error)
             if not isinstance(error, (PermissionDeniedError, UnauthenticatedError)) and "403 Forbidden" not in text:  # LIST's is generic
                 msg = f"{action} on s3://{self.name}/{key} failed: {text.splitlines()[0][:300]}"
+                if any(sign in text for sign in _THROTTLED):
+                    raise ThrottledError(
+                        msg, mend="It was repeated for up to 3 minutes. Use fewer workers at a time, or larger tasks, and run it again."
+                    ) from error
                 raise AwsError(msg, mend="It was retried for up to 3 minutes. Is the network up, and the bucket still there?") from error
             msg = f"{action} on s3://{self.name}/{key} was denied"
             raise AccessDeniedError(

@@ -17,7 +17,6 @@ from dolambda.errors import ConfigurationError
 from dolambda.local.instance import instances
 from dolambda.money.bill import Bill
 from dolambda.money.prices import AS_OF
-from dolambda.progress import Bar
 from dolambda.registration import register, unregister
 from dolambda.wire.keys import JOBS, OUTS
 
@@ -37,7 +36,6 @@ def demo(
     console.print(f"that holds {' and '.join(REQUIRES)} ...", style="dim", highlight=False)
     begun = time.perf_counter()
     session = register("local", requires=REQUIRES, progress=False)
-    session.bar = Bar  # shown whenever there is a terminal to show it on
     try:
         console.print(f"ready after {time.perf_counter() - begun:.1f} s\n", style="dim", highlight=False)
         right = _foreach(console)

@@ -14,14 +14,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """Counts since the beginning. ``seconds`` is the time workers ran, as Lambda bills it; ``calls`` AWS requests by action.
+    """Counts since the beginning.
 
-    ``over``: nothing more will come, whether all is done or the rest was cancelled.
+    ``tasks`` were submitted; of these ``done`` gave a value, ``failed`` for good, ``retried`` failed and are run again as
+    `Retries` has it; ``resent`` were lost under way. ``jobs`` were sent, ``running`` of them are under way, on ``workers``.
+    ``seconds`` is the time workers ran, as Lambda bills it, ``cold`` the number of first jobs of a worker; ``calls`` AWS requests
+    by action; ``sent`` and ``received`` this side's bytes on the wire. ``elapsed`` is seconds since the first task; ``cost``
+    dollars by list price, where known. ``over``: nothing more will come, whether all is done or the rest was cancelled.
     """
 
     tasks: int = 0
     done: int = 0
     failed: int = 0
+    retried: int = 0
     resent: int = 0
     jobs: int = 0
     running: int = 0
@@ -29,7 +34,16 @@ class Report:
     cold: int = 0
     workers: frozenset[str] = frozenset()
     calls: Mapping[str, int] = field(default_factory=dict)
+    sent: int = 0
+    received: int = 0
+    elapsed: float = 0.0
+    cost: float = 0.0
     over: bool = False
+
+    @property
+    def rate(self) -> float:
+        """Tasks a second that came to an end."""
+        return (self.done + self.failed) / self.elapsed if self.elapsed else 0.0
 
     def after(self, usage: Usage) -> Report:
         """With one more reply counted."""
@@ -43,15 +57,9 @@ class Report:
 
     def __add__(self, other: Report) -> Report:
         """Two runs together."""
-        return Report(
-            self.tasks + other.tasks,
-            self.done + other.done,
-            self.failed + other.failed,
-            self.resent + other.resent,
-            self.jobs + other.jobs,
-            self.running + other.running,
-            self.seconds + other.seconds,
-            self.cold + other.cold,
-            self.workers | other.workers,
-            dict(Counter(self.calls) + Counter(other.calls)),
-        )
+        added = {name: getattr(self, name) + getattr(other, name) for name in _ADDED}
+        calls = dict(Counter(self.calls) + Counter(other.calls))
+        return Report(**added, workers=self.workers | other.workers, calls=calls, elapsed=max(self.elapsed, other.elapsed))
+
+
+_ADDED = ("tasks", "done", "failed", "retried", "resent", "jobs", "running", "seconds", "cold", "sent", "received", "cost")

@@ -8,6 +8,7 @@ Each state of a call has its own class:
         | _send          one thread cuts jobs, as many in flight as the window holds
     Flight               a job on its way or at work, with a deadline
         | _land          the transport's threads: checked, unpickled, then the futures are settled, outside every lock
+    Resting              failed, and waiting for the time at which the user's `Retries` let it run again
     a settled future     a value, the task's own exception, or a LostError
 
 A flight that is overdue is sent again under its number (the first reply wins). Tasks whose job ended before they began go
@@ -18,21 +19,23 @@ run removes all objects it has put.
 from __future__ import annotations
 
 import contextlib
+import heapq
 import logging
 import sys
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dolambda.dispatch.batching import BYTES, Batcher
 from dolambda.dispatch.report import Report
-from dolambda.errors import ConfigurationError, DolambdaError, EnvelopeError, NoReplyError, NotPicklableError
+from dolambda.dispatch.retries import Retries
+from dolambda.errors import ConfigurationError, DolambdaError, EnvelopeError, NoReplyError, NotPicklableError, TooLargeError
 from dolambda.transport.base import SealedJob
-from dolambda.wire.outcome import CANCELLED, NOT_STARTED, Failure, Lost, Reply, Value
-from dolambda.wire.task import INLINE, Job, PackedTask, Packer, Task
+from dolambda.wire.outcome import CANCELLED, NOT_STARTED, Lost, Reply, Value
+from dolambda.wire.task import INLINE, INLINE_ONCE, Job, PackedTask, Packer, Surroundings, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -47,12 +50,17 @@ Call = tuple["Callable[..., Any]", "tuple[Any, ...]", "dict[str, Any]"]
 
 _AGAIN = (NOT_STARTED, CANCELLED)
 _CLEAN_EVERY = 1000  # replies, so that a long run does not fill the bucket
+_REMEMBERED = 10_000  # digests of small blobs that have been sent inside a job
 _GRACE = 10.0  # seconds a reply may take to be found after its job's last moment
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run keeps to. Times in seconds; ``window``: most jobs in flight; ``runtime``: longest that a job can run."""
+    """What a run keeps to.
+
+    Times in seconds. ``window``: most jobs in flight; ``runtime``: longest that a job can run; ``room``: bytes that a task's
+    arguments may take, the worker's memory.
+    """
 
     workers: int
     window: int
@@ -61,15 +69,31 @@ class Limits:
     attempts: int = 3
     task_timeout: float | None = None
     batch: int | None = None
+    retries: Retries = field(default_factory=lambda: Retries(times=0))
+    room: int | None = None
 
 
 @dataclass(slots=True)
 class Waiting:
-    """A task in the queue, and how often a job came back without an outcome for any of its tasks, this one among them."""
+    """A task in the queue.
+
+    ``fruitless``: how often a job came back without an outcome for any of its tasks, this one among them; ``retried``: how
+    often it has failed and was to be run again.
+    """
 
     task: PackedTask
     future: Future[Any]
     fruitless: int = 0
+    retried: int = 0
+
+
+@dataclass(order=True, slots=True)
+class Resting:
+    """A failed task until it may run again, at ``due`` on the monotonic clock."""
+
+    due: float
+    index: int
+    waiting: Waiting = field(compare=False)
 
 
 @dataclass(slots=True)
@@ -93,19 +117,21 @@ class Run:
         limits: Limits,
         *,
         same_buffers: bool = False,
+        surroundings: Surroundings | None = None,
         code: Callable[[], Blob | None] = lambda: None,
-        relay: Callable[[int, str], None] | None = None,
+        relay: Callable[[int, str, bool], None] | None = None,
         progress: Callable[[Report], None] = lambda _: None,
     ) -> None:
-        """``code`` gives the bundle of the user's own modules; ``relay`` gets what a task printed; ``progress`` a report.
+        """``code`` gives the bundle of the user's own modules; ``progress`` gets reports.
 
-        ``same_buffers``: see `Packer`.
+        ``relay`` gets a task's number, what it printed, and whether it failed. ``same_buffers``: see `Packer`.
         """
         self.name = name
         self.limits = limits
         self.batcher = Batcher(limits.batch)
         self._transport = transport
         self._key = key
+        self._surroundings = surroundings or Surroundings()
         self._code = code
         self._relay = relay
         self._progress = progress
@@ -114,11 +140,14 @@ class Run:
         self._changed = threading.Condition()
         self._waiting: deque[Waiting] = deque()
         self._flights: dict[int, Flight] = {}
+        self._resting: list[Resting] = []
+        self._sent_inside: OrderedDict[str, None] = OrderedDict()
         self._ready: deque[Flight] = deque()
         self._landed: list[int] = []
         self._numbers = 0
         self._indexes = 0
         self._report = Report()
+        self._begun = 0.0
         self._closing = False
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -133,24 +162,24 @@ class Run:
         """Drop what waits, withdraw what is in flight; its futures raise CancelledError. Returns when that is done."""
         with self._changed:
             self._closing = True
-            dropped = [waiting.future for waiting in self._waiting]
-            self._waiting.clear()
             flights, self._flights = self._flights, {}
+            left = [*self._waiting, *(one.waiting for one in self._resting)]
+            left += [waiting for flight in flights.values() for waiting in flight.cargo.values()]
+            self._waiting.clear()
+            self._resting.clear()
             self._ready.clear()
             self._landed += flights
             self._changed.notify_all()
-        for future in dropped:
-            future.cancel()
-        for flight in flights.values():
-            for waiting in flight.cargo.values():
+        for waiting in left:
+            if not waiting.future.cancel():
                 waiting.future.set_exception(CancelledError(f"run {self.name} was cancelled while task {waiting.task.index} ran"))
         self._ensure_ended()
 
     def cancel_waiting(self) -> None:
-        """Cancel the futures of what has not been sent."""
+        """Cancel the futures of what has not been sent. What was sent once, and waits to be sent again, goes on."""
         with self._changed:
-            dropped = list(self._waiting)
-            self._waiting.clear()
+            dropped = [waiting for waiting in self._waiting if not waiting.future.running()]
+            self._waiting = deque(waiting for waiting in self._waiting if waiting.future.running())
             self._changed.notify_all()
         for waiting in dropped:
             waiting.future.cancel()
@@ -166,7 +195,8 @@ class Run:
     def report(self) -> Report:
         """What has been done so far."""
         with self._changed:
-            return replace(self._report, running=len(self._flights))
+            elapsed = time.monotonic() - self._begun if self._begun else 0.0
+            return replace(self._report, running=len(self._flights), elapsed=elapsed)
 
     # On the way out.
 
@@ -182,6 +212,7 @@ class Run:
             if not self._numbers and (first := self._take_off()):  # something is under way from here on, as in any executor
                 self._ready.append(first)
             if self._thread is None:
+                self._begun = time.monotonic()
                 self._thread = threading.Thread(target=self._serve, name=f"dolambda-{self.name}", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
@@ -194,10 +225,20 @@ class Run:
 
     def _queued(self, packed: PackedTask | NotPicklableError) -> tuple[Future[Any], Waiting | None]:
         future: Future[Any] = Future()
-        if isinstance(packed, PackedTask):
+        error = packed if isinstance(packed, NotPicklableError) else self._too_large(packed)
+        if isinstance(packed, PackedTask) and not error:
             return future, Waiting(packed, future)
-        future.set_exception(packed)
+        future.set_exception(error)
         return future, None
+
+    def _too_large(self, task: PackedTask) -> TooLargeError | None:
+        nbytes = task.nbytes + sum(len(blob.data) for blob in task.blobs)
+        if self.limits.room is None or nbytes < self.limits.room:
+            return None
+        return TooLargeError(
+            f"the arguments of task {task.index} are of {nbytes >> 20:,} MB, a worker has {self.limits.room >> 20:,} MB of memory",
+            mend="Pass a part of them, or a path to read from there; or deploy the stack with more memory.",
+        )
 
     def _serve(self) -> None:
         """Send what waits and what is overdue, until the run is closed and all is settled."""
@@ -213,7 +254,8 @@ class Run:
         """Wait for something to do and do it; tell whether there may be more. What it refers to is let go in between."""
         with self._changed:
             self._changed.wait_for(self._has_work, self._patience())
-            over = self._closing and not self._waiting and not self._flights
+            over = self._is_over()
+            self._wake_rested()
             overdue = self._take_overdue()
             flight = self._ready.popleft() if self._ready else self._take_off()
             landed: list[int] = []
@@ -231,13 +273,19 @@ class Run:
 
     def _has_work(self) -> bool:
         to_send = self._ready or (self._waiting and len(self._flights) < self.limits.window)
-        to_end = self._closing and not self._waiting and not self._flights
-        return bool(to_send or to_end or len(self._landed) >= _CLEAN_EVERY)
+        return bool(to_send or self._is_over() or len(self._landed) >= _CLEAN_EVERY)
+
+    def _is_over(self) -> bool:
+        return self._closing and not (self._waiting or self._flights or self._resting)
 
     def _patience(self) -> float | None:
-        if not self._flights:
-            return None
-        return max(0.0, min(flight.overdue for flight in self._flights.values()) - time.monotonic())
+        """Seconds until a flight is overdue or a failed task may run again."""
+        moments = [flight.overdue for flight in self._flights.values()] + [one.due for one in self._resting[:1]]
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
+
+    def _wake_rested(self) -> None:
+        while self._resting and self._resting[0].due <= time.monotonic():
+            self._waiting.appendleft(heapq.heappop(self._resting).waiting)
 
     def _take_off(self) -> Flight | None:
         """Cut the next job from the queue. Called under the lock."""
@@ -245,14 +293,24 @@ class Run:
             return None
         size, room = self.batcher.size(len(self._waiting), self.limits.workers), BYTES
         cargo: dict[int, Waiting] = {}
-        while self._waiting and len(cargo) < size and (not cargo or room >= self._waiting[0].task.nbytes):
+        inside: dict[str, bytes | memoryview] = {}
+        apart: dict[str, Blob] = {}
+        while self._waiting and len(cargo) < size and (not cargo or room > 0):
             waiting = self._waiting.popleft()
-            if waiting.future.running() or waiting.future.set_running_or_notify_cancel():
-                cargo[waiting.task.index] = waiting
-                room -= waiting.task.nbytes
+            if not (waiting.future.running() or waiting.future.set_running_or_notify_cancel()):
+                continue
+            cargo[waiting.task.index] = waiting
+            room -= waiting.task.nbytes
+            for blob in waiting.task.blobs:
+                if blob.digest in inside or blob.digest in apart:
+                    continue
+                if self._goes_inside(blob):
+                    inside[blob.digest] = blob.data
+                    room -= len(blob.data)
+                else:
+                    apart[blob.digest] = blob
         if not cargo:
             return None
-        blobs = {blob.digest: blob for waiting in cargo.values() for blob in waiting.task.blobs}
         number, self._numbers = self._numbers, self._numbers + 1
         job = Job(
             run=self.name,
@@ -260,13 +318,25 @@ class Run:
             attempt=0,
             deadline=0.0,
             tasks=tuple(waiting.task for waiting in cargo.values()),
-            inline={digest: blob.data for digest, blob in blobs.items() if len(blob.data) <= INLINE},
+            inline=inside,
             task_timeout=self.limits.task_timeout,
+            surroundings=self._surroundings,
         )
-        flight = Flight(job, tuple(blob for blob in blobs.values() if len(blob.data) > INLINE), cargo)
+        flight = Flight(job, tuple(apart.values()), cargo)
         self._flights[number] = flight
         self._report = replace(self._report, jobs=self._report.jobs + 1)
         return flight
+
+    def _goes_inside(self, blob: Blob) -> bool:
+        """Whether a blob travels in the job: if small, always; if not large, until it turns out that others share it."""
+        if len(blob.data) <= INLINE:
+            return True
+        if len(blob.data) > INLINE_ONCE or blob.digest in self._sent_inside:
+            return False
+        self._sent_inside[blob.digest] = None
+        if len(self._sent_inside) > _REMEMBERED:
+            self._sent_inside.popitem(last=False)
+        return True
 
     def _send(self, flight: Flight) -> None:
         try:
@@ -347,27 +417,40 @@ class Run:
         # A job whose culprit is known settles at least that one: its neighbours go back as often as it takes, blameless.
         fruitless = all(outcome.kind == "lost" and outcome.note["reason"] in _AGAIN for outcome in outcomes.values())
         again: list[Waiting] = []
-        settled: list[tuple[Future[Any], Value | Failure | Lost]] = []
+        resting: list[Resting] = []
+        settled: list[tuple[Future[Any], Value | BaseException]] = []
         for index, waiting in flight.cargo.items():
             packed = outcomes.get(index) or outcomes.get(-1)
             outcome = packed.open() if packed else Lost(NOT_STARTED, f"task {index} is lost: {otherwise}")
             if packed and packed.output and self._relay:
                 with contextlib.suppress(OSError, ValueError):  # standard output may be closed by now
-                    self._relay(index, packed.output)
+                    self._relay(index, packed.output, packed.kind != "value")
             waiting.fruitless += fruitless
             if isinstance(outcome, Lost) and outcome.reason in _AGAIN and waiting.fruitless < self.limits.attempts:
                 again.append(waiting)
+                continue
+            result = outcome if isinstance(outcome, Value) else outcome.to_error()
+            pause = None if isinstance(result, Value) else self.limits.retries.pause(result, waiting.retried)
+            if pause is None:
+                settled.append((waiting.future, result))
             else:
-                settled.append((waiting.future, outcome))
+                waiting.retried += 1
+                resting.append(Resting(time.monotonic() + pause, index, waiting))
         with self._changed:
             if self._flights.pop(number, None) is None:
                 return
-            failed = sum(not isinstance(outcome, Value) for _, outcome in settled)
+            failed = sum(not isinstance(result, Value) for _, result in settled)
             report = self._report
             self._report = replace(
-                report, done=report.done + len(settled) - failed, failed=report.failed + failed, resent=report.resent + len(again)
+                report,
+                done=report.done + len(settled) - failed,
+                failed=report.failed + failed,
+                retried=report.retried + len(resting),
+                resent=report.resent + len(again),
             )
             self._waiting.extendleft(reversed(again))
+            for one in resting:
+                heapq.heappush(self._resting, one)
             self._landed.append(number)
             self._changed.notify_all()
         settled.reverse()
@@ -393,8 +476,9 @@ class Run:
         """Let every future raise ``error``."""
         with self._changed:
             self._closing = True
-            waiting = [one.future for one in self._waiting]
+            waiting = [one.future for one in [*self._waiting, *(rested.waiting for rested in self._resting)]]
             self._waiting.clear()
+            self._resting.clear()
             numbers = list(self._flights)
         for number in numbers:
             self._fail(number, error)
@@ -417,13 +501,19 @@ class Run:
             self._ended.wait()
 
 
-def _complete(future: Future[Any], outcome: Value | Failure | Lost) -> None:
-    if isinstance(outcome, Value):
-        future.set_result(outcome.value)
+def _complete(future: Future[Any], result: Value | BaseException) -> None:
+    if isinstance(result, Value):
+        future.set_result(result.value)
     else:
-        future.set_exception(outcome.exception if isinstance(outcome, Failure) else outcome.to_error())
+        future.set_exception(result)
 
 
-def relay_to_stdout(index: int, output: str) -> None:
+def relay_to_stdout(index: int, output: str, failed: bool) -> None:  # noqa: ARG001, FBT001 - a relay's signature
     """Show what a task printed and logged, each line tagged with the task's number."""
     sys.stdout.write("".join(f"[task {index}] {line}\n" for line in output.splitlines()))
+
+
+def relay_failed_to_stdout(index: int, output: str, failed: bool) -> None:  # noqa: FBT001 - as above
+    """As `relay_to_stdout`, for tasks that failed."""
+    if failed:
+        relay_to_stdout(index, output, failed)

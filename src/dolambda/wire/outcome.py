@@ -19,9 +19,12 @@ from dolambda.errors import (
     JobRefusedError,
     LostError,
     NotPicklableError,
+    OutOfMemoryError,
+    PythonMismatchError,
     RemoteError,
     RemoteTraceback,
     TaskTimedOutError,
+    TooLargeError,
     WorkerCrashedError,
 )
 from dolambda.wire import envelope, pickling
@@ -32,14 +35,19 @@ if TYPE_CHECKING:
 
 Kind = Literal["value", "failure", "lost"]
 
-CRASHED, TIMED_OUT, REFUSED, NOT_STARTED, CANCELLED = "crashed", "timed_out", "refused", "not_started", "cancelled"
+CRASHED, OUT_OF_MEMORY, TIMED_OUT = "crashed", "out_of_memory", "timed_out"
+REFUSED, OTHER_PYTHON, NOT_STARTED, CANCELLED = "refused", "other_python", "not_started", "cancelled"
 """Why a task is lost. The tasks that a job had not begun when it ended are NOT_STARTED: they are sent again, blameless."""
 
-_LOST_ERRORS: dict[str, type[LostError]] = {
+_LOST_ERRORS: dict[str, type[LostError | PythonMismatchError]] = {
     CRASHED: WorkerCrashedError,
+    OUT_OF_MEMORY: OutOfMemoryError,
     TIMED_OUT: TaskTimedOutError,
     REFUSED: JobRefusedError,
+    OTHER_PYTHON: PythonMismatchError,
 }
+
+_MOST = 5 << 30  # bytes of one object on S3, written by one request
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,10 @@ class Failure:
 
     exception: BaseException
 
+    def to_error(self) -> BaseException:
+        """As the exception that a user sees."""
+        return self.exception
+
 
 @dataclass(frozen=True, slots=True)
 class Lost:
@@ -64,7 +76,7 @@ class Lost:
     detail: str
     mend: str = ""
 
-    def to_error(self) -> LostError:
+    def to_error(self) -> LostError | PythonMismatchError:
         """As the exception that a user sees."""
         return _LOST_ERRORS.get(self.reason, LostError)(self.detail, mend=self.mend)
 
@@ -88,6 +100,10 @@ class PackedOutcome:
             payload, apart = pickling.dump(value, f"the result of task {index}")
         except NotPicklableError as error:
             return cls.from_exception(index, error, seconds)
+        nbytes = len(payload) + sum(part.nbytes for part in apart)
+        if nbytes > _MOST:
+            msg = f"the result of task {index} is of {nbytes / 1e9:.1f} GB, one object on S3 holds {_MOST / 1e9:.1f} GB"
+            return cls.from_exception(index, TooLargeError(msg, mend="Give it in parts, or write it where it is wanted."), seconds)
         return cls(index, "value", payload, apart, seconds)
 
     @classmethod

@@ -1,8 +1,8 @@
 """Objects to bytes and back, large buffers apart.
 
 On entry: any object. On leaving: a pickle, and beside it the contents of its large buffers (arrays, mostly), which the
-caller stores or sends as it sees fit. A buffer below `APART` bytes stays in the pickle: an object of its own would cost
-more than it saves.
+caller stores or sends as it sees fit. A buffer below `APART` bytes stays in the pickle: naming it would cost more than
+sharing it could save.
 
 cloudpickle throughout: what it takes by value (lambdas, closures, all that ``__main__`` defines) would with plain pickle
 travel as a name that means nothing on the worker.
@@ -21,11 +21,13 @@ from dolambda.errors import NotPicklableError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-APART = 64 * 1024
+APART = 4 * 1024
 """Bytes from which a buffer leaves the pickle."""
 
 # What plain pickle treats exactly as cloudpickle would; most loops' arguments are nothing else.
 _PLAIN = frozenset({int, float, complex, bool, type(None), str, bytes})
+
+_SHORT = 64 * 1024  # bytes of text that are no reason to take the long way
 
 
 def dump(value: object, what: str) -> tuple[bytes, list[memoryview]]:
@@ -55,7 +57,7 @@ def dump(value: object, what: str) -> tuple[bytes, list[memoryview]]:
 
 def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, list[memoryview]]:
     """Pickle a task's arguments, by the short way when all of them are plain values."""
-    if not kwargs and all(type(arg) in _PLAIN for arg in args) and sum(map(_size, args)) < APART:
+    if not kwargs and all(type(arg) in _PLAIN for arg in args) and sum(map(_size, args)) < _SHORT:
         return pickle.dumps((args, kwargs), protocol=5), []
     return dump((args, kwargs), "the arguments of a task")
 

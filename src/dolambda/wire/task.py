@@ -12,7 +12,8 @@ Each state of a task has its own class:
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from collections import OrderedDict
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dolambda.errors import NotPicklableError
@@ -27,6 +28,11 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 INLINE = 8 * 1024
 """Blobs up to this many bytes (small functions, mostly) travel inside the job: one request less before it can start."""
+
+INLINE_ONCE = 64 * 1024
+"""... and up to this many, until another job needs them too: what tasks share is worth an object, what one has is not."""
+
+_KNOWN, _KNOWN_BYTES = 1024, 1 << 30  # arrays remembered, and so kept alive, for a run
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,8 @@ class Packer:
     def __init__(self, *, same_buffers: bool) -> None:
         """``same_buffers``: arrays do not change while this packer lives."""
         self._same_buffers = same_buffers
-        self._known: dict[tuple[int, int], tuple[memoryview, Blob]] = {}
+        self._known: OrderedDict[tuple[int, int], tuple[memoryview, Blob]] = OrderedDict()
+        self._known_bytes = 0
 
     def pack(self, tasks: Iterable[Task]) -> Iterator[PackedTask | NotPicklableError]:
         """Pickle each task, and each function once; an error in the place of what cannot be pickled."""
@@ -97,8 +104,13 @@ class Packer:
         if not place:
             return Blob.from_bytes(view)
         at = (place[0], view.nbytes)
-        if at not in self._known:
+        if at in self._known:
+            self._known.move_to_end(at)
+        else:
             self._known[at] = (view, Blob.from_bytes(view))  # the view keeps the address from being used again
+            self._known_bytes += view.nbytes
+            while len(self._known) > 1 and (self._known_bytes > _KNOWN_BYTES or len(self._known) > _KNOWN):
+                self._known_bytes -= self._known.popitem(last=False)[1][0].nbytes
         return self._known[at][1]
 
 
@@ -107,6 +119,19 @@ def split_function(blob: memoryview) -> tuple[list[str], memoryview]:
     count, size = int.from_bytes(blob[:4], "big"), 32
     ends = [4 + size * place for place in range(count + 1)]
     return [bytes(blob[end : end + size]).hex() for end in ends[:-1]], blob[ends[-1] :]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What tasks find around them on the worker.
+
+    ``nesting``: joblib's nesting level, for Parallel calls within tasks; None outside joblib. ``threads``: of BLAS, OpenMP and the
+    like; None for as many as the worker has processors. ``log_level``: of the root logger, as it is here.
+    """
+
+    nesting: int | None = None
+    threads: int | None = None
+    log_level: int = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +151,7 @@ class Job:
     inline: Mapping[str, bytes | memoryview] = field(default_factory=dict, repr=False)
     task_timeout: float | None = None
     code: str | None = None
+    surroundings: Surroundings = field(default_factory=Surroundings)
     python: str = PYTHON
 
     def to_bytes(self, key: bytes) -> bytes:
@@ -140,6 +166,7 @@ class Job:
             "deadline": self.deadline,
             "task_timeout": self.task_timeout,
             "code": self.code,
+            "surroundings": asdict(self.surroundings),
             "blobs": digests,
             "inline": [[digest, len(data)] for digest, data in self.inline.items()],
             "tasks": [
@@ -168,6 +195,7 @@ class Job:
             inline=inline,
             task_timeout=header["task_timeout"],
             code=header["code"],
+            surroundings=Surroundings(**header["surroundings"]),
             python=header["python"],
         )
 

@@ -13,6 +13,7 @@ Linux is told by the kernel. On entry: sealed jobs, already checked. On leaving:
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import select
 import signal
@@ -20,6 +21,8 @@ import struct
 import sys
 import time
 from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dolambda.wire.outcome import Reply, Usage
@@ -37,10 +40,23 @@ if TYPE_CHECKING:
 
 _LENGTH = struct.Struct(">Q")
 _PR_SET_PDEATHSIG = 1
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_MB = 1 << 20
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "BLIS_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class End:
+    """How a child ended, for a person; the most memory it had in MB; what it printed last."""
+
+    how: str
+    peak: float
+    output: str
+    by_kill: bool = False
 
 
 class Child:
-    """A running child, seen from its parent. `alive` until it has been seen to end or was killed."""
+    """A running child, seen from its parent. `alive` until it has been seen to end or was killed; `used` once it has run a task."""
 
     def __init__(self, pid: int, to_child: int, from_child: int, capture: Capture, key: bytes) -> None:
         """Use `Child.from_fork`."""
@@ -50,11 +66,12 @@ class Child:
         self._capture = capture
         self._key = key
         self.alive = True
+        self.used = False
         self._calls: Counter[str] = Counter()
 
     @classmethod
-    def from_fork(cls, source: Callable[[], BlobSource], key: bytes, room: int) -> Child:
-        """Fork. ``source`` is called in the child, so that no connection is shared."""
+    def from_fork(cls, source: Callable[[], BlobSource], key: bytes, room: int, threads: int | None) -> Child:
+        """Fork. ``source`` is called in the child, so that no connection is shared; for ``threads`` see `Surroundings`."""
         capture = Capture()
         child_reads, to_child = os.pipe()
         from_child, child_writes = os.pipe()
@@ -65,6 +82,8 @@ class Child:
             try:
                 os.close(to_child)
                 os.close(from_child)
+                if threads:
+                    os.environ.update(dict.fromkeys(_THREADS, str(threads)))  # read when numpy and the like are first imported
                 _serve(child_reads, child_writes, Shelf(source(), room), capture, key)
             finally:
                 os._exit(70)  # only reached by a defect of ours: an exit code of its own, never back into the parent's code
@@ -84,6 +103,7 @@ class Child:
         if frame is None:
             return None
         reply = Reply.from_bytes(frame, self._key)
+        self.used = True
         self._calls.update(reply.usage.calls)
         return list(reply.outcomes)
 
@@ -96,20 +116,27 @@ class Child:
         """Ask it to leave out the tasks it has not begun."""
         os.kill(self._pid, signal.SIGUSR1)
 
-    def end(self, *, kill: bool) -> tuple[str, str]:
-        """Collect the ended child, or kill it first; give how it ended, for a person, and what it printed last."""
+    def memory(self) -> float:
+        """MB that it has in memory now; 0 where the system does not tell."""
+        try:
+            return int(Path(f"/proc/{self._pid}/statm").read_bytes().split()[1]) * _PAGE / _MB
+        except (OSError, IndexError):  # not Linux, or it has just ended
+            return 0.0
+
+    def end(self, *, kill: bool) -> End:
+        """Collect the ended child, or kill it first."""
         if kill:
             os.kill(self._pid, signal.SIGKILL)
         os.close(self._to_child)
-        code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        _, status, usage = os.wait4(self._pid, 0)
+        code = os.waitstatus_to_exitcode(status)
         output = self._capture.take()
         self._capture.close()
         os.close(self._from_child)
         self.alive = False
-        if code >= 0:
-            return f"exit code {code}", output
-        name = signal.Signals(-code).name
-        return (f"signal {name}, as the kernel sends when memory runs out" if name == "SIGKILL" else f"signal {name}"), output
+        peak = usage.ru_maxrss / (_MB if sys.platform == "darwin" else 1024)  # getrusage(2): bytes there, KB here
+        how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+        return End(how, peak, output, by_kill=code == -signal.SIGKILL)
 
 
 def _serve(reads: int, writes: int, shelf: Shelf, capture: Capture, key: bytes) -> None:
@@ -117,11 +144,16 @@ def _serve(reads: int, writes: int, shelf: Shelf, capture: Capture, key: bytes) 
     _die_with_parent()
     capture.take_over()
     os.environ.pop("DOLAMBDA_KEY", None)  # tasks have no use for it, and might print their environment
+    logging.basicConfig(format="%(levelname)s:%(name)s:%(message)s", force=True)  # Lambda's client has put a handler of its own
+    level = logging.root.level
     stop = Stop()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     while (sealed := _read(reads)) is not None:
         job = Job.from_bytes(sealed, key)
         stop.asked = False
+        if level != job.surroundings.log_level:  # set once only: a task may have chosen another since
+            level = job.surroundings.log_level
+            logging.root.setLevel(level)
         for outcome in run_job(job, shelf, stopped=stop, output=capture.take):
             usage = Usage(calls=shelf.calls())
             _write(writes, Reply(job.run, job.number, job.attempt, (outcome,), usage).to_bytes(key))

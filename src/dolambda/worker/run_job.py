@@ -6,15 +6,18 @@ done, whatever the task did short of ending the process.
 
 from __future__ import annotations
 
+import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dolambda.wire import pickling
 from dolambda.wire.outcome import CANCELLED, Lost, PackedOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from dolambda.wire.task import Job, PackedTask
     from dolambda.worker.shelf import Shelf
@@ -31,7 +34,7 @@ def run_job(job: Job, shelf: Shelf, *, stopped: Callable[[], bool], output: Call
         try:
             if job.code:
                 shelf.add_code(job.code)
-            value = _call(task, shelf)
+            value = _call(task, shelf, job.surroundings.nesting)
             outcome = PackedOutcome.from_value(task.index, value, time.perf_counter() - begun)
         except BaseException as error:  # noqa: BLE001 - a task may raise anything, SystemExit and KeyboardInterrupt too
             _explain(error)
@@ -39,10 +42,19 @@ def run_job(job: Job, shelf: Shelf, *, stopped: Callable[[], bool], output: Call
         yield replace(outcome, output=output())
 
 
-def _call(task: PackedTask, shelf: Shelf) -> object:
+def _call(task: PackedTask, shelf: Shelf, nesting: int | None) -> object:
     function = shelf.function(task.function)
     args, kwargs = pickling.load(task.payload, [shelf.buffer(digest) for digest in task.buffers])
-    return function(*args, **kwargs)
+    with _nested_in_joblib(nesting):
+        return function(*args, **kwargs)
+
+
+def _nested_in_joblib(level: int | None) -> AbstractContextManager[object]:
+    """What joblib puts around its own batches. A task that has joblib has imported it by now; the others need none."""
+    joblib: Any = sys.modules.get("joblib.parallel")
+    if level is None or joblib is None:
+        return nullcontext()
+    return joblib.parallel_config(joblib.SequentialBackend(nesting_level=level), n_jobs=None)  # type: ignore[no-any-return] # no types
 
 
 def _explain(error: BaseException) -> None:

@@ -2,7 +2,8 @@
 
 On entry: a job's bytes, from whichever transport. On leaving: the reply's bytes. What never happens is silence: a job that
 must not run is refused, a task that ends its process is named as the culprit and its neighbours go on in a new one, a task at
-its time limit is stopped; what is left when time runs out is handed back to be sent again, before Lambda's own axe falls.
+its time limit or out of memory is stopped; what is left when time runs out is handed back to be sent again, before Lambda's own
+axe falls.
 """
 
 from __future__ import annotations
@@ -13,9 +14,20 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dolambda.wire.outcome import CRASHED, NOT_STARTED, REFUSED, TIMED_OUT, Lost, PackedOutcome, Reply, Usage
+from dolambda.wire.outcome import (
+    CRASHED,
+    NOT_STARTED,
+    OTHER_PYTHON,
+    OUT_OF_MEMORY,
+    REFUSED,
+    TIMED_OUT,
+    Lost,
+    PackedOutcome,
+    Reply,
+    Usage,
+)
 from dolambda.wire.task import PYTHON, Job
-from dolambda.worker.child import Child, now
+from dolambda.worker.child import Child, End, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,6 +40,12 @@ MARGIN = 1.0
 
 WATCH = 2.0
 """Seconds between two looks whether anyone still waits for the job."""
+
+LOOK = 0.02
+"""Seconds between two looks at the memory that a task uses: what is touched meanwhile, at 1 GB a second, is within `SPARE`."""
+
+SPARE = 24.0
+"""MB of the worker's memory that are not the task's: at the last of it Lambda ends the whole environment, without a reply."""
 
 _NOT_STARTED = Lost(NOT_STARTED, "the time of its job was over before it was done")
 
@@ -51,13 +69,15 @@ class Watch:
 class Worker:
     """One execution environment. It runs one job at a time, as Lambda guarantees."""
 
-    def __init__(self, source: Callable[[], BlobSource], key: bytes, *, room: int = 256 << 20) -> None:
-        """``source`` makes the place to fetch blobs from; ``room`` bytes of them are kept while warm."""
+    def __init__(self, source: Callable[[], BlobSource], key: bytes, *, room: int = 256 << 20, memory: int | None = None) -> None:
+        """``source`` makes the place to fetch blobs from; ``room`` bytes of them are kept while warm; ``memory`` MB are there."""
+        self._memory = memory
         self._source = source
         self._key = key
         self._room = room
         self._child: Child | None = None
         self._code: str | None = None
+        self._threads: int | None = None
         self._fetched: Counter[str] = Counter()
         self._name = ""
 
@@ -102,19 +122,24 @@ class Worker:
         begun = now()
         while len(done) < len(job.tasks):
             until = min(limit, begun + job.task_timeout) if job.task_timeout else limit
-            news = child.wait(min(until, watch.next) - now())
+            news = child.wait(min(until, watch.next, now() + LOOK) - now())
             task = job.tasks[len(done)]
             if news is None:
-                how, output = self._end(child, kill=False)
-                return [*done, PackedOutcome.from_lost(task.index, _crashed(task.index, how), output)]
+                end = self._end(child, kill=False)
+                return [*done, PackedOutcome.from_lost(task.index, self._crashed(task.index, end), end.output)]
             if news:
                 done += news
                 begun = now()
+            elif self._memory and child.memory() > self._memory - SPARE:
+                end = self._end(child, kill=True)
+                if child.used:  # some of it may be what earlier tasks have left: let it have a child of its own
+                    return done
+                return [*done, PackedOutcome.from_lost(task.index, self._crashed(task.index, end), end.output)]
             elif now() >= until:
-                _, output = self._end(child, kill=True)
+                end = self._end(child, kill=True)
                 if until == limit and done:  # it had only what its neighbours left of the time: let it have a job's whole time
                     return done
-                return [*done, PackedOutcome.from_lost(task.index, _timed_out(task.index, now() - begun), output)]
+                return [*done, PackedOutcome.from_lost(task.index, _timed_out(task.index, now() - begun), end.output)]
             if not watch.still_wanted():
                 child.stop_before_next()
         self._fetched.update(child.take_calls())
@@ -131,16 +156,31 @@ class Worker:
             child.send(sealed)
         return child
 
-    def _end(self, child: Child, *, kill: bool) -> tuple[str, str]:
+    def _end(self, child: Child, *, kill: bool) -> End:
         self._fetched.update(child.take_calls())
         return child.end(kill=kill)
 
+    def _crashed(self, index: int, end: End) -> Lost:
+        """Why a child ended under a task: memory, when it was killed (by us or by the kernel) with next to none left."""
+        if self._memory and end.by_kill and end.peak > self._memory - 2 * SPARE:
+            return Lost(
+                OUT_OF_MEMORY,
+                f"task {index} ran out of memory: it used {end.peak:,.0f} MB, the worker has {self._memory:,} MB",
+                "Deploy the stack with more (`dolambda deploy --memory`, at most 10,240), or cut the task into smaller ones.",
+            )
+        return Lost(
+            CRASHED,
+            f"task {index} ended its worker process: {end.how} (it had used up to {end.peak:,.0f} MB)",
+            "Does it call os._exit, or crash in compiled code? What it printed last is shown above, if anything.",
+        )
+
     def _ready_child(self, job: Job) -> Child:
-        if self._child and self._child.alive and self._code not in (None, job.code):
-            self.close()  # modules already imported from another bundle would hide the new ones
+        threads = job.surroundings.threads
+        if self._child and self._child.alive and (self._code not in (None, job.code) or self._threads != threads):
+            self.close()  # modules already imported from another bundle would hide the new ones, and threads are set at import
         if not (self._child and self._child.alive):
-            self._child = Child.from_fork(self._source, self._key, self._room)
-        self._code = job.code
+            self._child = Child.from_fork(self._source, self._key, self._room, threads)
+        self._code, self._threads = job.code, threads
         return self._child
 
 
@@ -153,21 +193,13 @@ def refuse(run: str, number: int, error: EnvelopeError, key: bytes) -> bytes:
 def _refusal(job: Job) -> Lost | None:
     if job.python != PYTHON:
         return Lost(
-            REFUSED,
+            OTHER_PYTHON,
             f"the job comes from Python {job.python}, the worker runs Python {PYTHON}",
             f"Deploy the stack for this Python (`dolambda deploy` from it), or run the client under {PYTHON}.",
         )
     if time.time() > job.deadline:
         return Lost(NOT_STARTED, "the event that delivered the job came after its deadline")
     return None
-
-
-def _crashed(index: int, how: str) -> Lost:
-    return Lost(
-        CRASHED,
-        f"task {index} ended its worker process: {how}",
-        "Does it call os._exit, use too much memory or crash in compiled code? What it printed last is shown above, if anything.",
-    )
 
 
 def _timed_out(index: int, seconds: float) -> Lost:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import pickle
+import sys
 import threading
 import time
 from concurrent.futures import CancelledError, Future
@@ -12,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dolambda.aws.calls import Calls
+from dolambda.dispatch.retries import Retries
 from dolambda.dispatch.run import Limits, Run
-from dolambda.errors import ConfigurationError, NoReplyError, NotPicklableError, WorkerCrashedError
+from dolambda.errors import ConfigurationError, NoReplyError, NotPicklableError, TooLargeError, WorkerCrashedError
+from dolambda.wire.blob import Blob
 from dolambda.wire.outcome import Lost, PackedOutcome, Reply, Usage
 from dolambda.wire.task import Job
 from dolambda.worker.run_job import run_job
@@ -272,10 +276,10 @@ def test_printed_output_is_relayed_with_its_task() -> None:
         return memory.answer(job, outcomes=outcomes)
 
     memory.fate = speak
-    heard: list[tuple[int, str]] = []
-    run = Run("r", memory, KEY, Limits(4, 4, 0.0), relay=lambda index, text: heard.append((index, text)))
+    heard: list[tuple[int, str, bool]] = []
+    run = Run("r", memory, KEY, Limits(4, 4, 0.0), relay=lambda *said: heard.append(said))
     assert [future.result(20) for future in run.submit([(square, (1,), {})])] == [None]
-    assert heard == [(0, "hello\nworld\n")]
+    assert heard == [(0, "hello\nworld\n", False)]
     run.close()
 
 
@@ -300,10 +304,127 @@ def test_a_closed_standard_output_loses_no_result() -> None:
     def speak(job: Job, _sent: int) -> bytes:
         return memory.answer(job, outcomes=tuple(PackedOutcome(task.index, "value", b"\x80\x05N.", output="x") for task in job.tasks))
 
-    def relay(_index: int, _text: str) -> None:
+    def relay(_index: int, _text: str, _failed: bool) -> None:  # noqa: FBT001 - a relay's signature
         raise ValueError("I/O operation on closed file")
 
     memory.fate = speak
     run = Run("r", memory, KEY, Limits(4, 4, 0.0), relay=relay)
     assert [future.result(20) for future in run.submit([(square, (1,), {})])] == [None]
     run.close()
+
+
+def failing(times: int, error: BaseException) -> Callable[[int], int]:
+    """A task that fails that often; its calls are counted here, in the process that the test shares with it."""
+    left = [times]
+    LEFT[id(left)] = left
+    place = id(left)
+
+    def task(i: int) -> int:
+        counted = next(module for name, module in sys.modules.items() if name.endswith("test_run")).LEFT[place]
+        if counted[0]:
+            counted[0] -= 1
+            raise error
+        return i
+
+    return task
+
+
+LEFT: dict[int, list[int]] = {}
+
+
+def test_a_failed_task_is_run_again_as_often_as_asked() -> None:
+    memory = Memory()
+    run = open_run(memory, retries=Retries(2, wait=0.01))
+    twice, thrice = run.submit([(failing(2, OSError("no")), (7,), {}), (failing(3, OSError("no")), (8,), {})])
+    assert twice.result(20) == 7
+    with pytest.raises(OSError, match="no"):
+        thrice.result(20)
+    run.close()
+    report = run.report()
+    assert (report.done, report.failed, report.retried, report.tasks) == (1, 1, 4, 2)
+
+
+def test_only_after_the_errors_named() -> None:
+    run = open_run(Memory(), retries=Retries(5, on=(OSError, KeyError), wait=0.0))
+    retried, not_retried = run.submit([(failing(1, KeyError("x")), (1,), {}), (failing(1, ValueError("x")), (2,), {})])
+    assert retried.result(20) == 1
+    with pytest.raises(ValueError, match="x"):
+        not_retried.result(20)
+    run.close()
+
+
+def test_a_resting_task_ends_with_its_run() -> None:
+    run = open_run(Memory(), retries=Retries(1, wait=60.0))
+    (future,) = run.submit([(failing(1, OSError()), (1,), {})])
+    deadline = time.monotonic() + 20
+    while run.report().retried == 0 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    run.cancel()
+    with pytest.raises(CancelledError):
+        future.result(20)
+
+
+def test_cancelled_tasks_that_wait_to_be_sent_again_do_not_hang() -> None:
+    memory = Memory()
+
+    def not_begun(job: Job, _sent: int) -> bytes | None:
+        if job.number:
+            return None
+        return memory.answer(job, outcomes=tuple(PackedOutcome.from_lost(task.index, Lost("not_started", "")) for task in job.tasks))
+
+    memory.fate = not_begun
+    run = open_run(memory, window=1, batch=2)
+    futures = run.submit((square, (i,), {}) for i in range(6))
+    deadline = time.monotonic() + 20
+    while run.report().resent == 0 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    run.cancel_waiting()
+    run.cancel()
+    for future in futures:
+        with pytest.raises(CancelledError):
+            future.result(20)
+
+
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [({"times": -1}, "times=-1"), ({"times": True}, "times=True"), ({"on": 3}, "on=3"), ({"factor": 0.5}, "factor=0.5")],
+)
+def test_a_policy_that_makes_no_sense_is_refused(policy: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        Retries(**policy)
+
+
+def test_pauses_grow_up_to_the_longest() -> None:
+    policy = Retries(10, wait=1.0, factor=3.0, longest=5.0)
+    pauses = [policy.pause(OSError(), before) for before in range(11)]
+    for pause, whole in zip(pauses, [1, 3, 5, 5, 5, 5, 5, 5, 5, 5], strict=False):
+        assert pause is not None
+        assert whole / 2 <= pause <= whole
+    assert pauses[10] is None
+    assert policy.pause(KeyboardInterrupt(), 0) is None
+
+
+def test_what_several_tasks_share_is_sent_inside_a_job_once_and_apart_from_then_on() -> None:
+    memory = Memory()
+    run = open_run(memory, batch=1, window=1)
+    shared = bytearray(b"s" * 20_000)
+    futures = run.submit((bytes.__len__, (bytes(20_000),), {}) for _ in range(2))
+    futures += run.submit((bytearray.__len__, (pickle.PickleBuffer(shared),), {}) for _ in range(3))
+    assert [future.result(20) for future in futures[:2]] == [20_000] * 2
+    for future in futures[2:]:
+        future.exception(20)
+    run.close()
+    digest = Blob.from_bytes(bytes(shared)).digest
+    assert [digest in job.inline for job in memory.sent] == [False, False, True, False, False]
+    assert memory.held[digest] == shared
+
+
+def test_arguments_larger_than_a_workers_memory_are_refused_and_nothing_is_sent() -> None:
+    memory = Memory()
+    run = open_run(memory, room=1 << 20)
+    small, large = run.submit([(len, (b"x",), {}), (len, (b"x" * (3 << 20),), {})])
+    assert small.result(20) == 1
+    with pytest.raises(TooLargeError, match="arguments of task 1 are of 3 MB, a worker has 1 MB"):
+        large.result(20)
+    run.close()
+    assert sum(len(job.tasks) for job in memory.sent) == 1

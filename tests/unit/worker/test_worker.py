@@ -7,18 +7,18 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dolambda.errors import EnvelopeError
+from dolambda.errors import EnvelopeError, PythonMismatchError
 from dolambda.wire.outcome import Failure, Lost, Reply, Value
 from dolambda.wire.task import Job, PackedTask, Packer, Task
 from dolambda.worker.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 # The test process has threads, so newer Pythons warn of fork; Lambda's own process has none when a worker forks.
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
@@ -92,16 +92,57 @@ def test_a_task_that_ends_its_process_is_named_and_its_neighbours_go_on(worker: 
     done, culprit, neighbour = (outcome.open() for outcome in reply.outcomes)
     assert done == Value(1)
     assert isinstance(culprit, Lost)
-    assert (culprit.reason, culprit.detail) == ("crashed", "task 1 ended its worker process: exit code 3")
+    assert culprit.reason == "crashed"
+    assert culprit.detail.startswith("task 1 ended its worker process: exit code 3 (it had used up to ")
     assert neighbour == Value(3)
     assert reply.outcomes[1].output == "last words\n"
     assert outcomes(worker, (len, ("after",))) == [Value(5)]
 
 
-def test_a_killed_process_says_memory(worker: Worker) -> None:
+def test_a_killed_process_says_its_signal(worker: Worker) -> None:
     (outcome,) = outcomes(worker, (lambda: os.kill(os.getpid(), signal.SIGKILL), ()))
     assert isinstance(outcome, Lost)
-    assert "SIGKILL, as the kernel sends when memory runs out" in outcome.detail
+    assert outcome.reason == "crashed"
+    assert "signal SIGKILL" in outcome.detail
+
+
+def used_here() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 >> 20
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells how much memory another process uses")
+def test_a_task_that_takes_more_memory_than_there_is_is_stopped_and_its_neighbours_go_on() -> None:
+    memory = used_here() + 150
+    small = Worker(Source(), KEY, memory=memory)
+
+    def hoard(megabytes: int) -> int:
+        held = bytearray(megabytes << 20)
+        held[:: 1 << 12] = b"x" * len(held[:: 1 << 12])
+        time.sleep(0.5)
+        return len(held) >> 20
+
+    calls = [(hoard, (10,)), (hoard, (400,)), (hoard, (20,))]
+    first, second, third = outcomes(small, *calls)
+    small.close()
+    assert (first, third) == (Value(10), Value(20))
+    assert isinstance(second, Lost)
+    assert second.reason == "out_of_memory"
+    assert isinstance(second.to_error(), MemoryError)
+    assert f"the worker has {memory:,} MB" in second.detail
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="as above")
+def test_what_earlier_tasks_left_in_memory_is_no_later_tasks_fault() -> None:
+    small = Worker(Source(), KEY, memory=used_here() + 150)
+
+    def leak(megabytes: int) -> int:
+        kept = os.__dict__.setdefault("kept", [])
+        kept.append(b"x" * (megabytes << 20))
+        time.sleep(0.1)
+        return len(kept)
+
+    assert outcomes(small, *[(leak, (60,))] * 4) == [Value(1), Value(2), Value(1), Value(2)]
+    small.close()
 
 
 def test_a_task_at_its_own_time_limit_is_stopped(worker: Worker) -> None:
@@ -153,7 +194,7 @@ def test_output_is_capped(worker: Worker) -> None:
 def test_another_python_is_refused(worker: Worker) -> None:
     (outcome,) = outcomes(worker, (len, ("a",)), python="2.7")
     assert isinstance(outcome, Lost)
-    assert outcome.reason == "refused"
+    assert isinstance(outcome.to_error(), PythonMismatchError)
     assert "comes from Python 2.7" in outcome.detail
 
 

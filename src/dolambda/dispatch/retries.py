@@ -1,0 +1,52 @@
+"""When a task is run again. On entry: the error that a task ended with; on leaving: a pause in seconds, or None for not again.
+
+Only what the user asks for: a task may have had its effect before it failed. A job that AWS lost is another matter (run.py).
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+from dataclasses import dataclass
+
+from dolambda.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Retries:
+    """Run a failed task up to ``times`` more, if its error is one of ``on``; wait in between.
+
+    The pause is drawn from half of it to all of it: ``wait`` seconds before the first repetition, ``factor`` times as long before
+    each further one, ``longest`` at most. A task that crashed its worker, ran out of memory or overran its time has failed too:
+    with ``on=dolambda.errors.LostError`` only those are repeated.
+    """
+
+    times: int = 3
+    on: type[BaseException] | tuple[type[BaseException], ...] = Exception
+    wait: float = 0.5
+    factor: float = 2.0
+    longest: float = 60.0
+
+    def __post_init__(self) -> None:
+        """Check. Raises `ConfigurationError`."""
+        kinds: tuple[object, ...] = self.on if isinstance(self.on, tuple) else (self.on,)
+        if type(self.times) is not int or self.times < 0:
+            msg = f"retries: times={self.times!r} is not a whole number from 0"
+            raise ConfigurationError(msg, mend="Give how often a failed task is run again, such as retries=3.")
+        if not all(inspect.isclass(kind) and issubclass(kind, BaseException) for kind in kinds):
+            msg = f"retries: on={self.on!r} is no exception class, nor a tuple of them"
+            raise ConfigurationError(msg, mend="Give the classes after which to run a task again: Retries(on=(OSError,)).")
+        if self.wait < 0 or self.factor < 1 or self.longest < 0:
+            msg = f"retries: wait={self.wait!r}, factor={self.factor!r}, longest={self.longest!r} make no back-off"
+            raise ConfigurationError(msg, mend="Times are seconds from 0, the factor is 1 or more.")
+
+    @classmethod
+    def of(cls, given: int | Retries | None) -> Retries:
+        """Take a number for a policy; None for none."""
+        return given if isinstance(given, Retries) else cls(times=0 if given is None else given)
+
+    def pause(self, error: BaseException, before: int) -> float | None:
+        """Seconds to wait before running a task again that was repeated ``before`` times already; None for not at all."""
+        if before >= self.times or not isinstance(error, self.on):
+            return None
+        return min(self.longest, self.wait * self.factor**before) * random.uniform(0.5, 1)  # noqa: S311 - spreads load, hides nothing
