@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dolambda.joblib_name import announce
+
 if TYPE_CHECKING:
     from dolambda.dispatch.report import Report as Report
     from dolambda.dispatch.retries import Retries as Retries
@@ -55,6 +57,8 @@ __all__ = [
     "register",
     "unregister",
 ]
+
+announce()
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import queue
-import secrets
 import time
 import weakref
 from collections import deque
@@ -20,7 +19,7 @@ from dolambda import session as ending
 from dolambda.dispatch.retries import Retries
 from dolambda.errors import ConfigurationError
 from dolambda.session import Session, current, default_session
-from dolambda.worker.initialise import Initialised
+from dolambda.worker.initialise import with_initializer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -63,9 +62,7 @@ class LambdaExecutor(Executor):
         if not (initializer is None or callable(initializer)):
             msg = f"initializer={initializer!r} is not a function"
             raise TypeError(msg)
-        self._initializer = initializer
-        self._initargs = initargs
-        self._token = secrets.token_hex(8)
+        self._wrap = with_initializer(initializer, initargs)
         policy = Retries.of(retries)
         self._session = session or current(default_session)
         self._run: Run = self._session.open_run(
@@ -168,17 +165,7 @@ class LambdaExecutor(Executor):
         if ending.interpreter_ends:
             msg = "cannot schedule new futures after interpreter shutdown"
             raise RuntimeError(msg)
-        return self._run.submit(self._initialised(calls))
-
-    def _initialised(self, calls: Iterable[Call]) -> Iterator[Call]:
-        wrapped: dict[int, tuple[Callable[..., Any], Callable[..., Any]]] = {}
-        for function, args, kwargs in calls:
-            if self._initializer is None:
-                yield function, args, kwargs
-                continue
-            if id(function) not in wrapped:  # one wrapper a function, which is kept alive while its id is the key
-                wrapped[id(function)] = function, Initialised(self._token, self._initializer, self._initargs, function)
-            yield wrapped[id(function)][1], args, kwargs
+        return self._run.submit((self._wrap(function), args, kwargs) for function, args, kwargs in calls)
 
     def _map(
         self, calls: Iterator[Call], timeout: float | None, buffersize: int | None, *, return_exceptions: bool, order_outputs: bool

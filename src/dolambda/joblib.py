@@ -18,6 +18,7 @@ from joblib import parallel
 from joblib._parallel_backends import FallbackToBackend, ParallelBackendBase, SequentialBackend
 
 from dolambda.session import current, default_session, forked
+from dolambda.worker.initialise import with_initializer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,12 +38,21 @@ class LambdaBackend(ParallelBackendBase):
     uses_threads = False
     supports_sharedmem = False
 
-    def __init__(self, nesting_level: int | None = None, inner_max_num_threads: int | None = None, **options: Any) -> None:  # noqa: ANN401 - joblib's signature
+    def __init__(
+        self,
+        nesting_level: int | None = None,
+        inner_max_num_threads: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        **options: Any,  # noqa: ANN401 - joblib's signature
+    ) -> None:
         """Light: no credentials are needed before the first call. ``options`` are those of `Session.open_run`."""
         super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
         self._options = options
+        self._initializer, self._initargs = initializer, initargs
+        self._wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function
         self._session: Session | None = None
-        self._run: Run | None = None
+        self._workers: Run | None = None  # by this name joblib's other backends hold theirs
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """How many workers ``n_jobs`` stands for."""
@@ -56,19 +66,29 @@ class LambdaBackend(ParallelBackendBase):
             return max(1, session.workers + 1 + (-1 if n_jobs is None else n_jobs))
         return n_jobs
 
-    def configure(self, n_jobs: int | None = 1, parallel: Any = None, **_options: Any) -> int:  # noqa: ANN401 - joblib's signature
+    def configure(
+        self,
+        n_jobs: int | None = 1,
+        parallel: Any = None,  # noqa: ANN401 - joblib's signature
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        **_options: Any,  # noqa: ANN401 - joblib's signature; what loky is told of its memmaps, mostly
+    ) -> int:
         """Open the run of one Parallel call."""
         width = self.effective_n_jobs(n_jobs)
         if width == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
         self.parallel = parallel
+        self._wrap = with_initializer(initializer, initargs) if initializer else with_initializer(self._initializer, self._initargs)
         self._open(width)
         return width
 
     def _open(self, width: int) -> None:
         session = self._session = current(default_session)
         nesting = self.get_nested_backend()[0].nesting_level
-        self._run = session.open_run(workers=width, same_buffers=True, nesting=nesting, threads=self.inner_max_num_threads, **self._options)
+        self._workers = session.open_run(
+            workers=width, same_buffers=True, nesting=nesting, threads=self.inner_max_num_threads, **self._options
+        )
 
     def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Future[list[Any]]:  # noqa: ANN401 - BatchedCalls, or what behaves as one
         """Queue a batch; give the future of its list of results."""
@@ -76,7 +96,7 @@ class LambdaBackend(ParallelBackendBase):
         if callback:
             batch.add_done_callback(callback)
         try:
-            futures = self._open_run().submit([(function, args, kwargs) for function, args, kwargs in func.items])
+            futures = self._open_run().submit([(self._wrap(function), args, kwargs) for function, args, kwargs in func.items])
         except BaseException as error:  # noqa: BLE001 - raised here it would hang joblib for ever
             complete_elsewhere(batch, error)
             return batch
@@ -86,10 +106,10 @@ class LambdaBackend(ParallelBackendBase):
     apply_async = submit
 
     def _open_run(self) -> Run:
-        if self._run is None:
+        if self._workers is None:
             msg = "the backend was terminated"
             raise RuntimeError(msg)
-        return self._run
+        return self._workers
 
     def retrieve_result_callback(self, out: Future[list[Any]]) -> list[Any]:
         """Give a batch's results, or raise what one of its tasks raised."""
@@ -97,24 +117,24 @@ class LambdaBackend(ParallelBackendBase):
 
     def compute_batch_size(self) -> int:
         """As many tasks as pay for a job, learnt from durations that workers measured."""
-        return self._run.batcher.size(1 << 30, 1) if self._run else 1
+        return self._workers.batcher.size(1 << 30, 1) if self._workers else 1
 
     def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: FBT001, FBT002 - joblib's signature
         """Cancel what is left after an error."""
-        if self._run and self._session:
-            width = self._run.limits.workers
-            self._run.cancel()
-            self._session.retire(self._run)
-            self._run = None
+        if self._workers and self._session:
+            width = self._workers.limits.workers
+            self._workers.cancel()
+            self._session.retire(self._workers)
+            self._workers = None
             if ensure_ready:
                 self._open(width)
 
     def terminate(self) -> None:
         """End the run; its objects are removed."""
-        if self._run and self._session:
-            self._run.close()
-            self._session.retire(self._run)
-            self._run = None
+        if self._workers and self._session:
+            self._workers.close()
+            self._session.retire(self._workers)
+            self._workers = None
 
     def get_nested_backend(self) -> tuple[Any, int | None]:
         """Nested calls run one after the other in the worker."""

@@ -33,15 +33,23 @@ class Batcher:
         self._fixed = fixed
         self._lock = threading.Lock()
         self._seconds: float | None = None
+        self._only_cold = True
 
-    def learn(self, seconds: Sequence[float]) -> None:
-        """Take in the durations of a finished job's tasks."""
+    def learn(self, seconds: Sequence[float], *, cold: bool = False) -> None:
+        """Take in the durations of a finished job's tasks.
+
+        Those of a worker's first job (``cold``) count until there are others: imports are in them.
+        """
         if not seconds:
             return
         mean = max(sum(seconds) / len(seconds), _SHORTEST)
         with self._lock:
-            keep = _FORGET ** len(seconds)
-            self._seconds = mean if self._seconds is None else keep * self._seconds + (1 - keep) * mean
+            if cold and not self._only_cold:
+                return
+            anew = self._seconds is None or (self._only_cold and not cold)
+            self._only_cold = cold
+            keep = 0.0 if anew else _FORGET ** len(seconds)
+            self._seconds = keep * (self._seconds or 0.0) + (1 - keep) * mean
 
     def size(self, waiting: int, workers: int) -> int:
         """How many of the ``waiting`` tasks the next job takes, with that many workers; 1 at least."""

@@ -135,6 +135,7 @@ class Run:
         self._code = code
         self._relay = relay
         self._progress = progress
+        self._same_buffers = same_buffers
         self._packer = Packer(same_buffers=same_buffers)
         self._packing = threading.Lock()
         self._changed = threading.Condition()
@@ -304,7 +305,7 @@ class Run:
             for blob in waiting.task.blobs:
                 if blob.digest in inside or blob.digest in apart:
                     continue
-                if self._goes_inside(blob):
+                if self._goes_inside(blob, waiting.task.function):
                     inside[blob.digest] = blob.data
                     room -= len(blob.data)
                 else:
@@ -327,11 +328,15 @@ class Run:
         self._report = replace(self._report, jobs=self._report.jobs + 1)
         return flight
 
-    def _goes_inside(self, blob: Blob) -> bool:
-        """Whether a blob travels in the job: if small, always; if not large, until it turns out that others share it."""
-        if len(blob.data) <= INLINE:
+    def _goes_inside(self, blob: Blob, function: str) -> bool:
+        """Whether a blob travels in the job: a small function always; an array until it turns out that others share it.
+
+        Where tasks are known to share what they are given, only a small array does.
+        """
+        if blob.digest == function and len(blob.data) <= INLINE:
             return True
-        if len(blob.data) > INLINE_ONCE or blob.digest in self._sent_inside:
+        most = INLINE if self._same_buffers else INLINE_ONCE
+        if len(blob.data) > most or blob.digest in self._sent_inside:
             return False
         self._sent_inside[blob.digest] = None
         if len(self._sent_inside) > _REMEMBERED:
@@ -398,7 +403,7 @@ class Run:
         with self._changed:
             self._report = self._report.after(reply.usage)
         outcomes = {outcome.index: outcome for outcome in reply.outcomes}
-        self.batcher.learn([outcome.seconds for outcome in reply.outcomes if outcome.kind != "lost"])
+        self.batcher.learn([outcome.seconds for outcome in reply.outcomes if outcome.kind != "lost"], cold=reply.usage.cold)
         self._settle(number, outcomes, "its job was answered without it")
 
     def _opened(self, sealed: bytes, number: int) -> Reply:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import uv
 
 from dolambda.environment.archive import digest_of_files, files_below, make_zip
-from dolambda.environment.requirements import installed_here, normalised, pinned, pins
+from dolambda.environment.requirements import installed_here, normalised, pinned, pins, versions_here
 from dolambda.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -138,7 +138,12 @@ def build(
     _sweep()
     scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-"))
     try:
-        _install(wanted, platform, scratch)
+        try:
+            _install(wanted, platform, scratch, versions_here())
+        except ConfigurationError as error:  # of what the requirements need in turn another version may have to do
+            if isinstance(error.__cause__, subprocess.TimeoutExpired):
+                raise
+            _install(wanted, platform, scratch)
         contents = _arranged(wanted, _from_directory(scratch), most_layers, compress=compress)
     except BaseException:
         shutil.rmtree(scratch)
@@ -205,16 +210,22 @@ def _from_directory(target: Path) -> list[Package]:
     return packages
 
 
-def _install(requires: Sequence[str], platform: Platform, target: Path) -> None:
+def _install(requires: Sequence[str], platform: Platform, target: Path, constraints: Sequence[str] = ()) -> None:
     command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--target", str(target), "--only-binary", ":all:"]
     command += ["--python", sys.executable, "--python-version", platform.python]
     if platform.name:
         command += ["--python-platform", platform.name]
+    if constraints:
+        listed = target.with_suffix(".constraints")
+        listed.write_text("\n".join(constraints), encoding="utf-8")
+        command += ["--constraints", str(listed)]
     try:
         done = subprocess.run([*command, *requires], capture_output=True, text=True, timeout=_PATIENCE, check=False)  # noqa: S603 - our own command
     except subprocess.TimeoutExpired as error:
         msg = f"downloading {', '.join(requires)} took more than {_PATIENCE} s"
         raise ConfigurationError(msg, mend="Is the package registry reachable?") from error
+    finally:
+        target.with_suffix(".constraints").unlink(missing_ok=True)
     if done.returncode:
         raise _unresolved(requires, platform, done.stderr.strip())
 

@@ -87,6 +87,12 @@ def pins(distributions: Mapping[str, metadata.Distribution]) -> tuple[str, ...]:
     return tuple(f"{name}=={found.version}" for name, found in distributions.items())
 
 
+def versions_here() -> tuple[str, ...]:
+    """What is installed here, as constraints: what a requirement needs in turn shall be of the same version too."""
+    everything = (found for found in metadata.distributions() if found.metadata["Name"] and "+" not in found.version)
+    return tuple(sorted(f"{normalised(found.metadata['Name'])}=={found.version}" for found in everything))
+
+
 def differing(requires: Iterable[str]) -> list[str]:
     """Of exact pins, those that are installed here in another version, told as sentences."""
     told = []

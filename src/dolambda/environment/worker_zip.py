@@ -13,6 +13,7 @@ from dolambda.environment.archive import files_below, make_zip
 _OURS = (
     "__init__.py",
     "errors.py",
+    "joblib_name.py",
     "bootstrap.py",
     "handler.py",
     "aws/__init__.py",

@@ -92,9 +92,10 @@ def install() -> None:
         python = is_python(function.get("config") or function)
         return (service._execute_function_provided_warm if python else warm)(function, event, request)
 
-    def clean_environment(*args: Any) -> dict[str, str]:
-        found: dict[str, str] = environment(*args)
-        return {name: value for name, value in found.items() if name not in os.environ or name in _FOR_FUNCTIONS or name.startswith("AWS_")}
+    def clean_environment(config: dict[str, Any], *args: Any) -> dict[str, str]:
+        found: dict[str, str] = environment(config, *args)
+        own = {*service._runtime_env_vars(config), *_FOR_FUNCTIONS}
+        return {name: value for name, value in found.items() if name not in os.environ or name in own or name.startswith("AWS_")}
 
     def invoke_marked(function: dict[str, Any], event: Any) -> None:
         token = is_async.set(True)

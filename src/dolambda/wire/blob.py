@@ -14,7 +14,7 @@ from dolambda.errors import EnvelopeError
 # SHA-256 rather than BLAKE2: 1.8 against 1.3 GB/s where the CPU has SHA instructions, as Lambda's and most laptops' do.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Blob:
     """Content and its digest."""
 

@@ -8,6 +8,8 @@ JSON. It is checked before the header is even parsed, and nothing here unpickles
 become code execution on a worker or on a user's machine. The header names its kind ("job", "reply"), so that neither
 can be passed off as the other.
 
+A body of some kilobytes is deflated if a sample of it promises much: the arguments of a job's tasks are often nearly the same.
+
 On entry: a header of plain values and the body's parts. On leaving: bytes; and back, the body as a view into them.
 """
 
@@ -17,12 +19,13 @@ import hashlib
 import hmac
 import json
 import struct
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from dolambda.errors import EnvelopeError, FormatError, SignatureError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 FORMAT = 1
 _MAGIC = b"dlb1"
@@ -30,13 +33,22 @@ _LENGTH = struct.Struct(">I")
 _SIGNATURE_END = len(_MAGIC) + hashlib.sha256().digest_size
 _PREFIX_END = _SIGNATURE_END + _LENGTH.size
 
+_DEFLATED = range(2 * 1024, 4 * 1024 * 1024)  # bytes of a body: less gains nothing, more takes longer than to send it
+_SAMPLES, _SAMPLE = 16, 1024
+_PROMISING = 0.7
+
 Header = dict[str, Any]
 
 
 def seal(kind: str, header: Header, body: Iterable[bytes | memoryview], key: bytes) -> bytes:
     """Sign and join a header and the parts of a body."""
-    head = json.dumps({**header, "kind": kind, "format": FORMAT}, separators=(",", ":")).encode()
-    parts = [_LENGTH.pack(len(head)), head, *body]
+    plain = list(body)
+    nbytes = sum(map(len, plain))
+    sent = _deflated(plain) if nbytes in _DEFLATED and _promising(plain) else plain
+    head = json.dumps(
+        {**header, "kind": kind, "format": FORMAT, **({"deflated": nbytes} if sent is not plain else {})}, separators=(",", ":")
+    ).encode()
+    parts = [_LENGTH.pack(len(head)), head, *sent]
     signature = hmac.new(key, digestmod=hashlib.sha256)
     for part in parts:
         signature.update(part)
@@ -68,4 +80,17 @@ def unseal(kind: str, data: bytes | memoryview, key: bytes) -> tuple[Header, mem
     if header["kind"] != kind:
         msg = f"a {header['kind']} where a {kind} belongs"
         raise SignatureError(msg, mend="A signed object was copied to another place. It was not unpickled.")
-    return header, view[_PREFIX_END + length :]
+    body = view[_PREFIX_END + length :]
+    nbytes = header.pop("deflated", None)
+    return header, body if nbytes is None else memoryview(zlib.decompress(body, bufsize=nbytes))
+
+
+def _deflated(parts: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:
+    packer = zlib.compressobj(1)
+    return [*map(packer.compress, parts), packer.flush()]
+
+
+def _promising(parts: Sequence[bytes | memoryview]) -> bool:
+    """Whether the beginnings of some of the parts become much smaller."""
+    some = b"".join(bytes(part[:_SAMPLE]) for part in parts[:: max(1, len(parts) // _SAMPLES)])
+    return len(zlib.compress(some, 1)) < _PROMISING * len(some)

@@ -15,6 +15,7 @@ import sys
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from dolambda.errors import NotPicklableError
 from dolambda.wire import envelope, pickling
@@ -27,10 +28,14 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 """This interpreter's minor version: pickles of code only load where they were made."""
 
 INLINE = 8 * 1024
-"""Blobs up to this many bytes (small functions, mostly) travel inside the job: one request less before it can start."""
+"""Functions up to this many bytes travel inside every job: one request less before it can start."""
 
 INLINE_ONCE = 64 * 1024
-"""... and up to this many, until another job needs them too: what tasks share is worth an object, what one has is not."""
+"""Arrays up to this many travel inside a job until another needs them too: what tasks share is worth an object, what one has is not."""
+
+SHARED = 1 << 20
+"""Arrays of more bytes are shared by the tasks of a worker, read-only; of joblib's tasks also taken to be unchanged while a Parallel
+lives. joblib's own ``max_nbytes``, from which on it maps arrays into its processes' memory."""
 
 _KNOWN, _KNOWN_BYTES = 1024, 1 << 30  # arrays remembered, and so kept alive, for a run
 
@@ -64,16 +69,17 @@ class PackedTask:
 class Packer:
     """Pickles tasks and gathers the blobs they share.
 
-    With ``same_buffers`` an array met again at the same address is taken to be unchanged: it is neither hashed nor copied
-    again. That is what joblib assumes of a Parallel call, and what an executor may not: there every array is copied, so that
-    what is sent is what it held when the task was submitted.
+    With ``same_buffers`` a large array (`SHARED`) met again at the same address is taken to be unchanged: it is neither hashed nor
+    copied again. That is what joblib assumes of a Parallel call, and what an executor may not: there every array is copied, so
+    that what is sent is what it held when the task was submitted.
     """
 
     def __init__(self, *, same_buffers: bool) -> None:
-        """``same_buffers``: arrays do not change while this packer lives."""
+        """``same_buffers``: large arrays do not change while this packer lives."""
         self._same_buffers = same_buffers
         self._known: OrderedDict[tuple[int, int], tuple[memoryview, Blob]] = OrderedDict()
         self._known_bytes = 0
+        self._copies: WeakValueDictionary[str, Blob] = WeakValueDictionary()
 
     def pack(self, tasks: Iterable[Task]) -> Iterator[PackedTask | NotPicklableError]:
         """Pickle each task, and each function once; an error in the place of what cannot be pickled."""
@@ -98,11 +104,9 @@ class Packer:
         return Blob.from_bytes(b"".join([len(digests).to_bytes(4, "big"), *digests, payload])), *buffers
 
     def _pack_buffer(self, view: memoryview) -> Blob:
-        if not self._same_buffers:
-            return Blob.from_bytes(bytes(view))
         place = getattr(view.obj, "__array_interface__", {}).get("data")
-        if not place:
-            return Blob.from_bytes(view)
+        if not (self._same_buffers and place and view.nbytes > SHARED):
+            return self._copied(view)
         at = (place[0], view.nbytes)
         if at in self._known:
             self._known.move_to_end(at)
@@ -112,6 +116,11 @@ class Packer:
             while len(self._known) > 1 and (self._known_bytes > _KNOWN_BYTES or len(self._known) > _KNOWN):
                 self._known_bytes -= self._known.popitem(last=False)[1][0].nbytes
         return self._known[at][1]
+
+    def _copied(self, view: memoryview) -> Blob:
+        """A copy, or the one there is of the same content among the tasks that wait."""
+        named = Blob.from_bytes(view)
+        return self._copies.get(named.digest) or self._copies.setdefault(named.digest, Blob(named.digest, bytes(view)))
 
 
 def split_function(blob: memoryview) -> tuple[list[str], memoryview]:

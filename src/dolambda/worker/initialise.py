@@ -5,6 +5,7 @@ On entry: a function wrapped by `Initialised`; on leaving: what the function ret
 
 from __future__ import annotations
 
+import secrets
 from concurrent.futures import BrokenExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -35,3 +36,20 @@ class Initialised:
                 raise BrokenExecutor(msg) from error
             _done.add(self._token)
         return self._function(*args, **kwargs)
+
+
+def with_initializer(
+    initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give what wraps functions so that ``initializer(*initargs)`` runs first; None wraps nothing. Sending side."""
+    if initializer is None:
+        return lambda function: function
+    token = secrets.token_hex(8)
+    wrapped: dict[int, tuple[Callable[..., Any], Initialised]] = {}
+
+    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+        if id(function) not in wrapped:  # one wrapper a function, which is kept alive while its id is the key
+            wrapped[id(function)] = function, Initialised(token, initializer, initargs, function)
+        return wrapped[id(function)][1]
+
+    return wrap

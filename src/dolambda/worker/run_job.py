@@ -44,7 +44,7 @@ def run_job(job: Job, shelf: Shelf, *, stopped: Callable[[], bool], output: Call
 
 def _call(task: PackedTask, shelf: Shelf, nesting: int | None) -> object:
     function = shelf.function(task.function)
-    args, kwargs = pickling.load(task.payload, [shelf.buffer(digest) for digest in task.buffers])
+    args, kwargs = pickling.load(task.payload, [shelf.argument(digest) for digest in task.buffers])
     with _nested_in_joblib(nesting):
         return function(*args, **kwargs)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dolambda.wire import pickling
 from dolambda.wire.blob import Blob
-from dolambda.wire.task import split_function
+from dolambda.wire.task import SHARED, split_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,7 +47,8 @@ class Shelf:
     def buffer(self, digest: str) -> memoryview:
         """Give a blob's content, read-only: tasks share it, as joblib's memmaps are shared."""
         if digest in self._inline:
-            return memoryview(Blob.from_store(digest, self._inline[digest]).data).toreadonly()
+            # Copied: numpy takes other paths for data that begins anywhere, and so may give other last bits.
+            return memoryview(bytes(Blob.from_store(digest, self._inline[digest]).data))
         if digest in self._blobs:
             self._blobs.move_to_end(digest)
             return self._blobs[digest]
@@ -56,6 +57,11 @@ class Shelf:
         while len(self._blobs) > 1 and sum(kept.nbytes for kept in self._blobs.values()) > self._room:
             self._blobs.popitem(last=False)
         return view
+
+    def argument(self, digest: str) -> memoryview | bytearray:
+        """Give the content of a buffer among a task's arguments: its own to write into, unless it is as large as what joblib maps."""
+        view = self.buffer(digest)
+        return view if view.nbytes > SHARED else bytearray(view)
 
     def function(self, digest: str) -> Callable[..., Any]:
         """Give a function, unpickled once."""

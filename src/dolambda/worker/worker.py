@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dolambda.wire.outcome import (
+    CANCELLED,
     CRASHED,
     NOT_STARTED,
     OTHER_PYTHON,
@@ -47,6 +48,7 @@ LOOK = 0.02
 SPARE = 24.0
 """MB of the worker's memory that are not the task's: at the last of it Lambda ends the whole environment, without a reply."""
 
+_CANCELLED = Lost(CANCELLED, "nobody waits for it any more: it was stopped")
 _NOT_STARTED = Lost(NOT_STARTED, "the time of its job was over before it was done")
 
 
@@ -120,28 +122,30 @@ class Worker:
         child = self._sent(job, sealed)
         done: list[PackedOutcome] = []
         begun = now()
+        stopping = False
         while len(done) < len(job.tasks):
             until = min(limit, begun + job.task_timeout) if job.task_timeout else limit
             news = child.wait(min(until, watch.next, now() + LOOK) - now())
             task = job.tasks[len(done)]
-            if news is None:
-                end = self._end(child, kill=False)
+            if news is None or self._hoards(child):
+                end = self._end(child, kill=news is not None)
+                if news is not None and child.used:  # some of it may be what earlier tasks have left: let it have a child of its own
+                    return done
                 return [*done, PackedOutcome.from_lost(task.index, self._crashed(task.index, end), end.output)]
             if news:
                 done += news
                 begun = now()
-            elif self._memory and child.memory() > self._memory - SPARE:
-                end = self._end(child, kill=True)
-                if child.used:  # some of it may be what earlier tasks have left: let it have a child of its own
-                    return done
-                return [*done, PackedOutcome.from_lost(task.index, self._crashed(task.index, end), end.output)]
             elif now() >= until:
                 end = self._end(child, kill=True)
                 if until == limit and done:  # it had only what its neighbours left of the time: let it have a job's whole time
                     return done
                 return [*done, PackedOutcome.from_lost(task.index, _timed_out(task.index, now() - begun), end.output)]
             if not watch.still_wanted():
+                if stopping:  # it was given the time between two looks to come to its end
+                    self._end(child, kill=True)
+                    return done + [PackedOutcome.from_lost(task.index, _CANCELLED) for task in job.tasks[len(done) :]]
                 child.stop_before_next()
+                stopping = True
         self._fetched.update(child.take_calls())
         return done
 
@@ -159,6 +163,9 @@ class Worker:
     def _end(self, child: Child, *, kill: bool) -> End:
         self._fetched.update(child.take_calls())
         return child.end(kill=kill)
+
+    def _hoards(self, child: Child) -> bool:
+        return bool(self._memory) and child.memory() > (self._memory or 0) - SPARE
 
     def _crashed(self, index: int, end: End) -> Lost:
         """Why a child ended under a task: memory, when it was killed (by us or by the kernel) with next to none left."""

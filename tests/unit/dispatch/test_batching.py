@@ -37,6 +37,15 @@ def test_at_least_one_and_more_than_a_share_only_when_that_is_too_short(seconds:
     assert size == 1 or size <= waiting / (2 * workers) + 1 or size * max(seconds, 20e-6) <= LEAST
 
 
+def test_what_a_cold_start_took_counts_only_until_something_else_is_known() -> None:
+    batcher = Batcher()
+    batcher.learn([2.0], cold=True)
+    assert batcher.size(1000, 2) == 1
+    batcher.learn([0.01])
+    batcher.learn([2.0], cold=True)
+    assert batcher.size(1000, 2) == TARGET / 0.01
+
+
 def test_a_fixed_size_is_kept() -> None:
     batcher = Batcher(7)
     batcher.learn([100.0])

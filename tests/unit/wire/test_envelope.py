@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from hypothesis import given
@@ -58,3 +59,19 @@ def test_header_is_json_and_needs_no_pickle() -> None:
     begin = 4 + 32 + 4
     length = int.from_bytes(sealed[begin - 4 : begin], "big")
     assert json.loads(sealed[begin : begin + length]) == {"run": "r", "kind": "job", "format": 1}
+
+
+def test_bodies_that_repeat_themselves_travel_deflated_and_come_out_whole() -> None:
+    parts = [b"the same arguments again, nearly: %d" % i for i in range(1000)]
+    sealed = envelope.seal("job", {}, parts, KEY)
+    assert len(sealed) < sum(map(len, parts)) / 4
+    header, body = envelope.unseal("job", sealed, KEY)
+    assert bytes(body) == b"".join(parts)
+    assert header == {"kind": "job", "format": 1}
+
+
+@pytest.mark.parametrize("body", [b"", b"short" * 10, os.urandom(100_000), bytes(5 << 20)], ids=["empty", "short", "random", "huge"])
+def test_bodies_for_which_it_would_not_pay_travel_as_they_are(body: bytes) -> None:
+    sealed = envelope.seal("job", {}, [body], KEY)
+    assert sealed.endswith(body)
+    assert bytes(envelope.unseal("job", sealed, KEY)[1]) == body

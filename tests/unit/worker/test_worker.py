@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from dolambda.errors import EnvelopeError, PythonMismatchError
@@ -266,3 +267,14 @@ def test_a_child_that_died_between_jobs_is_replaced_and_nobody_blamed(worker: Wo
     assert outcomes(worker, (die_later, ())) == [Value(None)]
     time.sleep(0.5)
     assert outcomes(worker, (len, ("abc",)), (len, ("ab",))) == [Value(3), Value(2)]
+
+
+def test_an_array_is_a_tasks_own_and_aligned_and_a_large_one_is_shared_and_read_only(worker: Worker) -> None:
+    def look(array: Any) -> tuple[bool, bool, float]:
+        if array.flags.writeable:
+            array += 1
+        return bool(array.flags.aligned), bool(array.flags.writeable), float(array.sum())
+
+    small, large = np.ones(1000), np.ones(200_000)
+    found = outcomes(worker, (look, (small,)), (look, (small,)), (look, (large,)), (look, (large,)))
+    assert found == [Value((True, True, 2000.0))] * 2 + [Value((True, False, 200_000.0))] * 2

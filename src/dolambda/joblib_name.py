@@ -1,0 +1,73 @@
+"""Make joblib know the name "dolambda", on both ends, without importing joblib.
+
+On entry: ``import dolambda``. On leaving: joblib's table of backends has a maker of ours, at once if joblib is imported already,
+else when it will be. joblib has no entry points, and importing it here would make `import dolambda` ten times as slow.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from importlib.abc import Loader, MetaPathFinder
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+_TABLE = "joblib.parallel"
+
+
+def announce() -> None:
+    """Let joblib know, now or when it is imported."""
+    if _TABLE in sys.modules:
+        _enter(sys.modules[_TABLE])
+    else:
+        sys.meta_path.insert(0, Watch())
+
+
+class Watch(MetaPathFinder):
+    """Waits for joblib to be imported; finds nothing itself."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:  # noqa: ARG002 - the base class's signature
+        """Have joblib's own loader followed by our entry."""
+        if fullname != _TABLE:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec and spec.loader:
+            spec.loader = Followed(spec.loader)
+        return spec
+
+
+class Followed(Loader):
+    """joblib's own loader, and then our entry."""
+
+    def __init__(self, own: Loader) -> None:
+        """``own`` is joblib's."""
+        self._own = own
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """See `importlib.abc.Loader`."""
+        return self._own.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """See `importlib.abc.Loader`. Leaves the module as if we had not been there."""
+        if module.__spec__:
+            module.__spec__.loader = self._own
+        module.__loader__ = self._own
+        self._own.exec_module(module)
+        _enter(module)
+
+
+def _enter(parallel: Any) -> None:  # noqa: ANN401 - joblib has no types
+    parallel.BACKENDS.setdefault("dolambda", _backend)
+
+
+def _backend(**options: Any) -> Any:  # noqa: ANN401 - as above
+    """What joblib calls for a backend: ours; on a worker, where a task that names us has arrived, one that runs here."""
+    if importlib.util.find_spec("dolambda.joblib"):
+        return importlib.import_module("dolambda.joblib").LambdaBackend(**options)
+    return sys.modules[_TABLE].SequentialBackend(nesting_level=options.get("nesting_level"))
