@@ -34,8 +34,8 @@ def instance() -> Iterator[Instance]:
 
 @pytest.fixture(scope="session")
 def deployed(instance: Instance) -> tuple[Settings, Credentials]:
-    """A stack whose layer holds numpy, and its submitter."""
-    return deploy_into(instance, Settings(requires=("numpy",), timeout=30))
+    """A stack whose layer holds numpy and joblib, and its submitter."""
+    return deploy_into(instance, Settings(requires=("joblib", "numpy"), timeout=30))
 
 
 @pytest.fixture(scope="session")

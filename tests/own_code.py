@@ -1,7 +1,26 @@
 """A module of the user's own: neither installed nor in the standard library, so it has to travel."""
 
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+
 FACTOR = 12
 
 
 def times_factor(i: int) -> int:
     return i * FACTOR
+
+
+def nap(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def say_much(fail: bool) -> None:  # noqa: FBT001 - its one argument
+    print("printed")
+    logging.getLogger("mine").info("logged")
+    warnings.warn("warned", stacklevel=1)
+    if fail:
+        raise KeyError("failed")

@@ -207,10 +207,8 @@ class InOrder:
 
     def next(self) -> Future[Any]:
         """Wait for the next one. Raises TimeoutError."""
-        with contextlib.suppress(Exception, CancelledError):  # whoever takes the future sees it
+        with contextlib.suppress(CancelledError):  # whoever takes the future sees it
             self._futures[0].exception(_left(self._deadline))
-        if not self._futures[0].done():
-            raise TimeoutError
         return self._futures.popleft()
 
     def cancel(self) -> None:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import logging
+import math
 import sys
 import threading
 import time
@@ -254,7 +255,9 @@ class Run:
     def _step(self) -> bool:
         """Wait for something to do and do it; tell whether there may be more. What it refers to is let go in between."""
         with self._changed:
-            self._changed.wait_for(self._has_work, self._patience())
+            patience = self._patience()
+            until = math.inf if patience is None else time.monotonic() + patience
+            self._changed.wait_for(lambda: self._has_work() or self._wakes_before(until), patience)
             over = self._is_over()
             self._wake_rested()
             overdue = self._take_overdue()
@@ -283,6 +286,9 @@ class Run:
         """Seconds until a flight is overdue or a failed task may run again."""
         moments = [flight.overdue for flight in self._flights.values()] + [one.due for one in self._resting[:1]]
         return max(0.0, min(moments) - time.monotonic()) if moments else None
+
+    def _wakes_before(self, until: float) -> bool:
+        return bool(self._resting) and self._resting[0].due < until
 
     def _wake_rested(self) -> None:
         while self._resting and self._resting[0].due <= time.monotonic():

@@ -12,11 +12,11 @@ import sysconfig
 from fnmatch import fnmatch
 from functools import cache
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from dolambda.environment.archive import files_below, make_zip
-from dolambda.errors import ConfigurationError
+from dolambda.errors import TooLargeError
 from dolambda.wire.blob import Blob
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _OURS = "dolambda"
 
 
 def bundle(modules: Mapping[str, ModuleType] | None = None, *, include: Iterable[str] = (), exclude: Sequence[str] = ()) -> Blob | None:
-    """Zip the user's own modules, None when there are none. Raises `ConfigurationError` when they are too large.
+    """Zip the user's own modules, None when there are none. Raises `TooLargeError`.
 
     ``include`` names modules that travel though they are installed; ``exclude`` names ones that do not, or files as patterns.
     """
@@ -43,16 +43,27 @@ def bundle(modules: Mapping[str, ModuleType] | None = None, *, include: Iterable
     entries = {place: source for place, source in entries.items() if not _left_out(place, exclude)}
     if not entries:
         return None
+    entries |= dict.fromkeys(_folders(entries), b"")
     content = make_zip(entries)
     if len(content) > LIMIT:
         largest = max(entries, key=lambda entry: len(_read(entries[entry])))
         msg = (
             f"your own modules are {len(content) / 2**20:.0f} MiB zipped, more than the {LIMIT >> 20} MiB that travel; largest is {largest}"
         )
-        raise ConfigurationError(
+        raise TooLargeError(
             msg, mend="Leave it out (exclude_code=), move data out of the package, or install the package so that it goes into a layer."
         )
     return Blob.from_bytes(content)
+
+
+def _folders(places: Mapping[str, object]) -> set[str]:
+    """Names that a zip has to hold for its directories without an __init__.py to be packages (PEP 420), as zipimport has it."""
+    return {
+        f"{folder}/"
+        for place in places
+        for folder in map(str, PurePosixPath(place).parents)
+        if folder != "." and f"{folder}/__init__.py" not in places
+    }
 
 
 def _left_out(place: str, exclude: Sequence[str]) -> bool:
@@ -62,7 +73,7 @@ def _left_out(place: str, exclude: Sequence[str]) -> bool:
 
 def _sources(name: str, module: ModuleType, *, wanted: bool) -> dict[str, bytes | Path]:
     file = getattr(module, "__file__", None)
-    if file is None or not file.endswith(".py") or not (wanted or _own(file)):
+    if file is None or not file.endswith(".py") or not (wanted or _own(file)) or not Path(file).is_file():  # it may be in a zip
         return {}
     path, place = Path(file), name.replace(".", "/")
     if path.name != "__init__.py":

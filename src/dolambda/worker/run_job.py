@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from dolambda.worker.shelf import Shelf
 
 
+class Never(Warning):
+    """A warning that nobody gives."""
+
+
 def run_job(job: Job, shelf: Shelf, *, stopped: Callable[[], bool], output: Callable[[], str]) -> Iterator[PackedOutcome]:
     """Run until done or ``stopped()``, asked between tasks; ``output()`` gives what was printed since it was last asked."""
     shelf.hold(job.inline)
@@ -30,6 +35,7 @@ def run_job(job: Job, shelf: Shelf, *, stopped: Callable[[], bool], output: Call
         if stopped():
             yield PackedOutcome.from_lost(task.index, Lost(CANCELLED, f"task {task.index} was cancelled before it began"))
             continue
+        warnings.simplefilter("ignore", Never, append=True)  # any change makes Python forget what it has warned of: each task warns
         begun = time.perf_counter()
         try:
             if job.code:

@@ -344,6 +344,24 @@ def test_a_failed_task_is_run_again_as_often_as_asked() -> None:
     assert (report.done, report.failed, report.retried, report.tasks) == (1, 1, 4, 2)
 
 
+def test_a_failed_task_is_run_again_while_others_are_under_way() -> None:
+    memory = Memory()
+    held = threading.Event()
+
+    def hold_the_second(job: Job, _sent: int) -> bytes:
+        if job.number == 1:
+            held.wait(20)
+        return memory.answer(job)
+
+    memory.fate = hold_the_second
+    run = open_run(memory, retries=Retries(1, wait=0.01), batch=1)
+    first, second = run.submit([(failing(1, OSError("no")), (7,), {}), (square, (3,), {})])
+    assert first.result(10) == 7
+    held.set()
+    assert second.result(10) == 9
+    run.close()
+
+
 def test_only_after_the_errors_named() -> None:
     run = open_run(Memory(), retries=Retries(5, on=(OSError, KeyError), wait=0.0))
     retried, not_retried = run.submit([(failing(1, KeyError("x")), (1,), {}), (failing(1, ValueError("x")), (2,), {})])

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import importlib
 import io
 import sys
+import types
 import zipfile
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -13,7 +15,7 @@ from dolambda.environment import code
 from dolambda.environment.archive import digest_of, make_zip
 from dolambda.environment.requirements import pinned
 from dolambda.environment.worker_zip import worker_zip
-from dolambda.errors import ConfigurationError
+from dolambda.errors import ConfigurationError, TooLargeError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +60,24 @@ def own_module(tmp_path: Path, name: str = "mine") -> ModuleType:
     return module
 
 
+def test_packages_without_an_init_can_be_imported_from_the_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = tmp_path / "spaced" / "inner" / "deep.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("answer = 42")
+    imported = types.ModuleType("spaced.inner.deep")
+    imported.__file__ = str(module)
+    blob = code.bundle({"spaced.inner.deep": imported})
+    assert blob is not None
+    (tmp_path / "bundle.zip").write_bytes(blob.data)
+    monkeypatch.syspath_prepend(str(tmp_path / "bundle.zip"))
+    try:
+        assert importlib.import_module("spaced.inner.deep").answer == 42
+        assert code.bundle({"spaced.inner.deep": sys.modules["spaced.inner.deep"]}) is None  # what is in a zip stays where it is
+    finally:
+        for name in ("spaced", "spaced.inner", "spaced.inner.deep"):
+            sys.modules.pop(name, None)
+
+
 def test_own_packages_travel_whole_without_hidden_files(tmp_path: Path) -> None:
     blob = code.bundle({"mine": own_module(tmp_path), "json": sys.modules["json"], "joblib": joblib, "__main__": sys.modules["__main__"]})
     assert blob is not None
@@ -82,7 +102,7 @@ def test_modules_of_a_namespace_package_travel_one_by_one(tmp_path: Path) -> Non
     module.__file__ = str(file)
     blob = code.bundle({"space.mod": module, "space": ModuleType("space")})
     assert blob is not None
-    assert names(bytes(blob.data)) == ["space/mod.py"]
+    assert names(bytes(blob.data)) == ["space/", "space/mod.py"]
 
 
 def test_nothing_of_ones_own_is_nothing_to_send() -> None:
@@ -91,7 +111,7 @@ def test_nothing_of_ones_own_is_nothing_to_send() -> None:
 
 def test_too_much_names_the_largest_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(code, "LIMIT", 10)
-    with pytest.raises(ConfigurationError, match="largest is mine/"):
+    with pytest.raises(TooLargeError, match="largest is mine/"):
         code.bundle({"mine": own_module(tmp_path)})
 
 
