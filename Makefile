@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 UV     := $(or $(shell command -v uv),.tools/bin/uv)
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check bench soak clean
+.PHONY: demo test check conformance bench soak clean
 
 demo: $(READY)
 	$(BIN)/dolambda demo
@@ -18,7 +18,11 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/basedpyright
 	$(BIN)/lint-imports
+
+conformance: $(READY)
+	$(BIN)/python tests/conformance/count.py
 
 bench: $(READY)
 	$(BIN)/python bench/journey.py

@@ -141,6 +141,8 @@ class LambdaExecutor(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - the base class's signature
         """See `concurrent.futures.Executor.shutdown`. The run's objects are removed once its last task is done."""
         self._down = True
+        if self._session.of_another_process:  # the tasks are the parent's, and so are the threads that would end them
+            return
         if cancel_futures:
             self._run.cancel_waiting()
         self._run.close(wait=wait)
@@ -149,7 +151,7 @@ class LambdaExecutor(Executor):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool | None:
         """Wait for all tasks; after Ctrl-C cancel them instead."""
-        if kind is not None and issubclass(kind, KeyboardInterrupt):
+        if kind is not None and issubclass(kind, KeyboardInterrupt) and not self._session.of_another_process:
             self._run.cancel()
         return super().__exit__(kind, error, trace)
 
@@ -165,6 +167,7 @@ class LambdaExecutor(Executor):
         if ending.interpreter_ends:
             msg = "cannot schedule new futures after interpreter shutdown"
             raise RuntimeError(msg)
+        self._session.refuse_fork()
         return self._run.submit((self._wrap(function), args, kwargs) for function, args, kwargs in calls)
 
     def _map(

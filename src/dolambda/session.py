@@ -200,6 +200,15 @@ class Session:
         """Whether this is a fork of the process that opened it."""
         return self._pid != os.getpid()
 
+    def refuse_fork(self) -> None:
+        """Raise `ConfigurationError` in a fork of the process that opened it."""
+        if self.of_another_process:
+            msg = "this process is a fork of one that uses dolambda, whose connection does not survive the fork"
+            raise ConfigurationError(
+                msg,
+                mend='Start processes by "spawn" or "forkserver" (multiprocessing.set_start_method), or use dolambda in one of them only.',
+            )
+
     def __enter__(self) -> Self:
         """Use it in a with statement."""
         return self
@@ -210,6 +219,8 @@ class Session:
 
     def finish(self) -> None:
         """Let runs that still have tasks come to their end."""
+        if self.of_another_process:
+            return
         for run in list(self._runs):
             run.close()
 
@@ -294,12 +305,8 @@ def current(default: Callable[[], Session]) -> Session:
         if session is None:
             session = default()
             replace_current(session)
-        elif session.of_another_process:
-            msg = "this process is a fork of one that uses dolambda, whose connection does not survive the fork"
-            raise ConfigurationError(
-                msg,
-                mend='Start processes by "spawn" or "forkserver" (multiprocessing.set_start_method), or use dolambda in one of them only.',
-            )
+        else:
+            session.refuse_fork()
         return session
 
 

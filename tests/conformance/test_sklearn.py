@@ -63,6 +63,7 @@ from sklearn.metrics.pairwise import pairwise_kernels
 from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
+    KFold,
     RandomizedSearchCV,
     TunedThresholdClassifierCV,
     cross_val_predict,
@@ -383,6 +384,19 @@ def test_what_demands_threads_has_them_and_gives_what_it_gives_under_loky(sessio
     there = on_dolambda(case)
     assert session.report().tasks == before.tasks
     assert differing(on_loky(case), there) == []
+
+
+def test_a_grid_search_ships_each_array_once(session: Session) -> None:
+    """scikit-learn hands the same X to each of a hundred tasks, and the same five pairs of folds."""
+    x, y = make_regression(n_samples=5000, n_features=50, random_state=0)
+    folds = list(KFold(5).split(x))
+    unique = x.nbytes + y.nbytes + sum(train.nbytes + test.nbytes for train, test in folds)
+    before = session.report()
+    with joblib.parallel_config("dolambda", n_jobs=N_JOBS):
+        GridSearchCV(Ridge(), {"alpha": np.logspace(-3, 3, 20)}, cv=folds, refit=False).fit(x, y)
+    after = session.report()
+    assert after.done - before.done == 100
+    assert unique < after.sent - before.sent < 1.1 * unique
 
 
 def test_a_nested_n_jobs_counts_as_one_on_lambda(session: Session) -> None:

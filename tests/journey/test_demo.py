@@ -38,4 +38,8 @@ def test_the_examples_run(tmp_path: Path) -> None:
         found[example.name] = done.stdout
     assert found["loop.py"] == "[36, 72, 108, 144, 180, 216, 252, 288, 324, 360]\n1980\n"
     assert found["executor.py"].startswith("3.14")
+    there = found["backends.py"].split("loky\n")[1].split("dask\n")
+    on_loky, (on_dask, on_lambda) = there[0], there[1].split("dolambda\n")
+    assert on_loky == on_dask == on_lambda
+    assert on_loky.count("\n") == 5
     assert list(tmp_path.glob("dolambda-*")) == []

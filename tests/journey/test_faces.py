@@ -14,6 +14,7 @@ import joblib
 import numpy as np
 import pytest
 
+import dolambda
 import own_code
 from dolambda import LambdaExecutor, do, dopar, foreach, get_backend
 from dolambda.errors import ConfigurationError, NotPicklableError, TaskError, TaskTimedOutError, WorkerCrashedError
@@ -203,25 +204,31 @@ def test_mistakes_are_named_before_anything_is_sent(session: Session, mistake: A
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
 @pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")  # which is what is tried here
 @pytest.mark.usefixtures("session")
-def test_after_a_fork_joblib_runs_on_and_an_executor_says_why_not() -> None:
+def test_after_a_fork_joblib_runs_on_and_an_executor_says_why_not_and_neither_hangs() -> None:
     reads, writes = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            values = joblib.Parallel()(joblib.delayed(pow)(i, 2) for i in range(3))
-            try:
-                LambdaExecutor()
-            except ConfigurationError as error:
-                os.write(writes, f"{values} {error}".encode())
-        finally:
-            os._exit(0)
-    os.close(writes)
-    with os.fdopen(reads) as told:
-        text = told.read()
-    os.waitpid(child, 0)
-    assert text.startswith("[0, 1, 4] this process is a fork of one that uses dolambda")
-    assert "spawn" in text
     with LambdaExecutor() as executor:
+        assert executor.submit(pow, 2, 2).result(30) == 4
+        child = os.fork()
+        if child == 0:
+            try:
+                told = [str(joblib.Parallel()(joblib.delayed(pow)(i, 2) for i in range(3)))]
+                for use in (LambdaExecutor, lambda: executor.submit(pow, 1, 1), lambda: executor.map(len, ["a"])):
+                    try:
+                        use()
+                    except ConfigurationError as error:
+                        told.append(str(error))
+                executor.shutdown()
+                dolambda.unregister()
+                os.write(writes, "\0".join(told).encode())
+            finally:
+                os._exit(0)
+        os.close(writes)
+        with os.fdopen(reads) as file:
+            values, *errors = file.read().split("\0")
+        os.waitpid(child, 0)
+        assert values == "[0, 1, 4]"
+        assert [error.startswith("this process is a fork of one that uses dolambda") for error in errors] == [True] * 3
+        assert "spawn" in errors[0]
         assert executor.submit(pow, 2, 5).result(30) == 32
 
 
