@@ -24,3 +24,9 @@ def say_much(fail: bool) -> None:  # noqa: FBT001 - its one argument
     warnings.warn("warned", stacklevel=1)
     if fail:
         raise KeyError("failed")
+
+
+def fails_at(i: int, culprit: int = 2) -> int:
+    if i == culprit:
+        raise ValueError("boom")
+    return i

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from dolambda.loops import dopar as dopar
     from dolambda.loops import foreach as foreach
     from dolambda.loops import get_backend as get_backend
+    from dolambda.loops import set_backend as set_backend
+    from dolambda.loops import times as times
+    from dolambda.loops import when as when
     from dolambda.registration import register as register
     from dolambda.registration import unregister as unregister
     from dolambda.session import Session as Session
@@ -40,7 +43,10 @@ _WHERE = {
     "foreach": "loops",
     "get_backend": "loops",
     "register": "registration",
+    "set_backend": "loops",
+    "times": "loops",
     "unregister": "registration",
+    "when": "loops",
 }
 
 __all__ = [
@@ -55,7 +61,10 @@ __all__ = [
     "foreach",
     "get_backend",
     "register",
+    "set_backend",
+    "times",
     "unregister",
+    "when",
 ]
 
 announce()

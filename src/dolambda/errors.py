@@ -19,7 +19,7 @@
      |-- CombineError                      foreach: the combine function raised
      `-- LostError                         a task was sent and has no answer
           |-- WorkerCrashedError           its process ended: exit code, or signal
-          |    `-- OutOfMemoryError (MemoryError)   ... because it used more memory than the worker has
+          |    `-- OutOfMemoryError             ... because it used more memory than the worker has
           |-- TaskTimedOutError (TimeoutError)   it ran past its time limit
           |-- JobRefusedError              the worker would not run it: signature, format, Python version
           `-- NoReplyError                 no reply came by the deadline, after every resend
@@ -113,7 +113,7 @@ class WorkerCrashedError(LostError):
     """The process that ran the task ended."""
 
 
-class OutOfMemoryError(WorkerCrashedError, MemoryError):
+class OutOfMemoryError(WorkerCrashedError):
     """The task used more memory than the worker has; the message says how much of each."""
 
 

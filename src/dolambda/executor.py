@@ -20,9 +20,10 @@ from dolambda.dispatch.retries import Retries
 from dolambda.errors import ConfigurationError
 from dolambda.session import Session, current, default_session
 from dolambda.worker.initialise import with_initializer
+from dolambda.worker.randomness import Drawn, Seed, Seeded, takes_rng
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from types import TracebackType
 
     from dolambda.dispatch.report import Report
@@ -85,6 +86,8 @@ class LambdaExecutor(Executor):
         buffersize: int | None = ...,
         return_exceptions: Literal[False] = ...,
         order_outputs: bool = ...,
+        seed: Any = ...,  # noqa: ANN401 - numbers, or numpy's
+        seed_everywhere: bool = ...,
     ) -> Iterator[T]: ...
 
     @overload
@@ -97,6 +100,8 @@ class LambdaExecutor(Executor):
         buffersize: int | None = ...,
         return_exceptions: Literal[True],
         order_outputs: bool = ...,
+        seed: Any = ...,  # noqa: ANN401 - as above
+        seed_everywhere: bool = ...,
     ) -> Iterator[T | Exception]: ...
 
     def map(
@@ -108,18 +113,29 @@ class LambdaExecutor(Executor):
         buffersize: int | None = None,
         return_exceptions: bool = False,
         order_outputs: bool = True,
+        seed: Any = None,
+        seed_everywhere: bool = False,
     ) -> Iterator[T | Exception]:
         """See `concurrent.futures.Executor.map`. Jobs hold as many tasks as pays, so ``chunksize`` is only checked.
 
         ``buffersize`` bounds how many results may be ahead of the one taken, so that inputs can be endless.
         ``return_exceptions`` gives a failed task's exception in the place of its result. Without ``order_outputs`` results come
         as tasks are done.
+
+        With ``seed`` each task has its own random stream, a numpy Generator passed as ``rng`` to a function that takes it: the same
+        numbers for a seed and a place, whatever the batch size or retry (see `foreach`).
         """
         if chunksize < 1:
             msg = "chunksize must be >= 1."
             raise ConfigurationError(msg, mend="Leave chunksize= out for the default.")
-        calls: Iterator[Call] = ((fn, args, {}) for args in zip(*iterables, strict=False))
-        return self._map(calls, timeout, buffersize, return_exceptions=return_exceptions, order_outputs=order_outputs)
+        every = zip(*iterables, strict=False)
+        drawn = Seed.of(seed, everywhere=seed_everywhere)
+        calls: Iterator[Call] = ((fn, args, {}) for args in every)
+        if drawn:
+            seeded = Seeded(fn, drawn, takes_rng=takes_rng(fn))
+            calls = ((seeded, ((place,), *args), {}) for place, args in enumerate(every))
+        results = self._map(calls, timeout, buffersize, return_exceptions=return_exceptions, order_outputs=order_outputs)
+        return _opened(results) if drawn else results
 
     def starmap(
         self,
@@ -172,7 +188,7 @@ class LambdaExecutor(Executor):
 
     def _map(
         self, calls: Iterator[Call], timeout: float | None, buffersize: int | None, *, return_exceptions: bool, order_outputs: bool
-    ) -> Iterator[Any]:
+    ) -> Generator[Any, None, None]:
         if buffersize is not None and buffersize < 1:
             msg = "buffersize must be >= 1."
             raise ConfigurationError(msg, mend="Leave buffersize= out for the default.")
@@ -181,7 +197,7 @@ class LambdaExecutor(Executor):
         ahead.add(self._submit(itertools.islice(calls, buffersize)))
         return self._results(ahead, calls, return_exceptions=return_exceptions)
 
-    def _results(self, ahead: InOrder | AsDone, calls: Iterator[Call], *, return_exceptions: bool) -> Iterator[Any]:
+    def _results(self, ahead: InOrder | AsDone, calls: Iterator[Call], *, return_exceptions: bool) -> Generator[Any, None, None]:
         try:
             while ahead:
                 # No name is bound to future or result: neither may outlive its being taken.
@@ -252,6 +268,17 @@ class AsDone:
         """Cancel what has not been given."""
         for future in list(self._pending):
             future.cancel()
+
+
+def _opened(results: Generator[Any, None, None]) -> Iterator[Any]:
+    """Take results out of what came with them; warn, once, of a task whose numbers the seed does not decide."""
+    told = False
+    with contextlib.closing(results):
+        for place, result in enumerate(results):
+            if isinstance(result, Drawn) and result.unseeded and not told:
+                told = True
+                result.warn(str(place), stacklevel=2)
+            yield result.value if isinstance(result, Drawn) else result
 
 
 def _left(deadline: float | None) -> float | None:

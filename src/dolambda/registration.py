@@ -13,7 +13,6 @@ from dolambda.errors import ConfigurationError
 from dolambda.loops.backends import OnLambda, register_backend
 from dolambda.session import Session, default_session, peek, replace_current
 from dolambda.settings import Settings
-from dolambda.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -81,7 +80,7 @@ def register(
     opened.progress = progress if callable(progress) else resolved.progress
     global _restore_joblib  # noqa: PLW0603 - there is one default joblib backend
     _restore_joblib = _restore_joblib or joblib.make_default()
-    register_backend(OnLambda(VERSION))
+    register_backend(OnLambda())
     return opened
 
 

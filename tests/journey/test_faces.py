@@ -187,7 +187,7 @@ def test_two_runs_at_once_and_many_threads() -> None:
         (lambda: foreach(i=[1], combine="nope"), "combine='nope' is no way to combine"),
         (lambda: foreach(i=[1], maxcombine=1), "maxcombine=1 is less than 2"),
         (lambda: foreach(i=[1], errors="ignore"), "errors='ignore' is none of"),  # type: ignore[arg-type] # the mistake
-        (lambda: foreach(i=[1]) % 3, "only % do and % dopar"),
+        (lambda: foreach(i=[1]) % 3, "only % do, % dopar, % foreach(...) and % when(...) can follow"),
         (lambda: foreach(i=[1]) % do % 3, "which is not a function"),
         (lambda: LambdaExecutor(0), "max_workers must be greater than 0"),
         (lambda: LambdaExecutor().map(len, ["a"], buffersize=0), "buffersize must be >= 1"),

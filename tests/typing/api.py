@@ -25,7 +25,6 @@ session: Session = dolambda.register("local", workers=2, requires=["numpy"], pro
 settings: Settings = session.settings
 policy: Retries = Retries(3, on=(OSError, LostError), wait=1)
 crash: type[DolambdaError] = OutOfMemoryError
-memory: type[MemoryError] = OutOfMemoryError
 
 with LambdaExecutor(4, task_timeout=10, batch=3, retries=policy, progress=True) as executor:
     standard: Executor = executor

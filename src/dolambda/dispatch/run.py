@@ -118,6 +118,7 @@ class Run:
         limits: Limits,
         *,
         same_buffers: bool = False,
+        same_functions: bool = False,
         surroundings: Surroundings | None = None,
         code: Callable[[], Blob | None] = lambda: None,
         relay: Callable[[int, str, bool], None] | None = None,
@@ -125,7 +126,7 @@ class Run:
     ) -> None:
         """``code`` gives the bundle of the user's own modules; ``progress`` gets reports.
 
-        ``relay`` gets a task's number, what it printed, and whether it failed. ``same_buffers``: see `Packer`.
+        ``relay`` gets a task's number, what it printed, and whether it failed. ``same_buffers`` and ``same_functions``: see `Packer`.
         """
         self.name = name
         self.limits = limits
@@ -137,7 +138,7 @@ class Run:
         self._relay = relay
         self._progress = progress
         self._same_buffers = same_buffers
-        self._packer = Packer(same_buffers=same_buffers)
+        self._packer = Packer(same_buffers=same_buffers, same_functions=same_functions)
         self._packing = threading.Lock()
         self._changed = threading.Condition()
         self._waiting: deque[Waiting] = deque()
@@ -249,6 +250,7 @@ class Run:
                 pass
         except BaseException as error:  # noqa: BLE001 - a transport closed underneath, or a defect: nobody may wait for ever
             self._give_up(error)
+            self._clean(self._landed)
         finally:
             self._ended.set()
 

@@ -1,11 +1,13 @@
 """R's foreach in Python: ``foreach(i=range(10), combine="+") %dopar% f``.
 
-loop.py      the construct: iterables, operators, errors
-combine.py   results, as they arrive, to one value
-backends.py  what ``%dopar%`` runs on
+loop.py       the construct: loops, operators, nesting
+walk.py       nested loops as one stream of tasks, and their results as one value
+combine.py    results to one value
+function.py   what of the loop's variables a function gets, and what it finds around it
+backends.py   what ``%dopar%`` runs on
 """
 
-from dolambda.loops.backends import Backend, get_backend
-from dolambda.loops.loop import Foreach, Operator, do, dopar, foreach
+from dolambda.loops.backends import Backend, get_backend, set_backend
+from dolambda.loops.loop import Foreach, Operator, When, do, dopar, foreach, times, when
 
-__all__ = ["Backend", "Foreach", "Operator", "do", "dopar", "foreach", "get_backend"]
+__all__ = ["Backend", "Foreach", "Operator", "When", "do", "dopar", "foreach", "get_backend", "set_backend", "times", "when"]

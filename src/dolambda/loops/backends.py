@@ -1,37 +1,60 @@
 """What ``%dopar%`` runs on. On entry: calls in order; on leaving: their outcomes as they come.
 
+    Sequential      here, one after the other                                 "seq"
+    OnLambda        the workers of the stack in use                           "dolambda", what `register` makes the backend
+    OnJoblib        any backend of joblib's, by name or instance              "loky", "threading", "dask", ...
+
 As in R: nothing registered means one after the other here, with a warning, once.
 """
 
 from __future__ import annotations
 
+import itertools
+import queue
 import warnings
-from concurrent.futures import as_completed
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dolambda.errors import ConfigurationError
 from dolambda.session import current, default_session
+from dolambda.version import VERSION
 from dolambda.wire.outcome import Failure, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
 
-Call = tuple["Callable[..., Any]", dict[str, Any]]
+    from dolambda.dispatch.run import Run
+    from dolambda.loops.function import Call
+
+Outcomes = Iterator[tuple[int, Value | Failure]]
+Options = Mapping[str, Mapping[str, Any]]
 
 
 class Backend(Protocol):
     """Where loops run. ``workers`` is how many tasks run at a time."""
 
-    name: str
-    version: str
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Of what runs there."""
+        ...
 
     @property
     def workers(self) -> int:
         """How many tasks run at a time."""
         ...
 
-    def run(self, calls: Iterable[Call]) -> Iterator[tuple[int, Value | Failure]]:
-        """Run calls; give each one's place and outcome, in any order. Closed early, it cancels the rest."""
+    def run(self, calls: Iterator[Call | None], *, options: Options) -> Outcomes:
+        """Run calls; give each one's number, counted from 0, and outcome, in any order. A generator: closed early, it cancels the rest.
+
+        ``calls`` is taken from only as far as there is room, and only by whoever iterates over what this gives. None among them
+        means: not before something else is done.
+        """
         ...
 
 
@@ -40,24 +63,32 @@ class Sequential:
     """Here, one after the other."""
 
     name: str = "seq"
-    version: str = "1"
+    version: str = VERSION
     workers: int = 1
 
-    def run(self, calls: Iterable[Call]) -> Iterator[tuple[int, Value | Failure]]:
+    def run(self, calls: Iterator[Call | None], *, options: Options) -> Outcomes:  # noqa: ARG002 - it has none
         """See `Backend.run`."""
-        for place, (function, arguments) in enumerate(calls):
-            try:
-                outcome: Value | Failure = Value(function(**arguments))
-            except Exception as error:  # noqa: BLE001 - what errors= decides about
-                outcome = Failure(error)
-            yield place, outcome
+        for number, call in enumerate(call for call in calls if call is not None):
+            yield number, attempt(*call)
+
+
+def attempt(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value | Failure:  # noqa: ANN401 - whatever it is
+    """Call it; give what it returned or raised."""
+    try:
+        return Value(function(*args, **kwargs))
+    except Exception as error:  # noqa: BLE001 - what errors= decides about
+        return Failure(error)
+
+
+_AT_LEAST = 4
+"""Tasks a worker that are under way at the least; more as jobs come to hold more."""
 
 
 @dataclass
 class OnLambda:
     """On the workers of the stack in use."""
 
-    version: str
+    version: str = VERSION
     name: str = "dolambda"
 
     @property
@@ -65,20 +96,95 @@ class OnLambda:
         """See `Backend`."""
         return current(default_session).workers
 
-    def run(self, calls: Iterable[Call]) -> Iterator[tuple[int, Value | Failure]]:
+    def run(self, calls: Iterator[Call | None], *, options: Options) -> Outcomes:
         """See `Backend.run`."""
         session = current(default_session)
-        run = session.open_run(same_buffers=True)
+        run = session.open_run(same_functions=True, **options.get(self.name, {}))
+        done: queue.SimpleQueue[tuple[int, Future[Any]]] = queue.SimpleQueue()
         try:
-            futures = {future: place for place, future in enumerate(run.submit((function, (), arguments) for function, arguments in calls))}
-            for future in as_completed(futures):
+            sent = taken = 0
+            over = False
+            while True:
+                if not over:
+                    more, over = _some(calls, _room(run) - (sent - taken))
+                    for number, future in enumerate(run.submit(more), sent):
+                        future.add_done_callback(lambda future, number=number: done.put((number, future)))  # type: ignore[misc] # as a Callable
+                    sent += len(more)
+                if sent == taken:
+                    break
+                number, future = done.get()
+                taken += 1
                 error = future.exception()
-                yield futures[future], Value(future.result()) if error is None else Failure(error)
+                yield number, Value(future.result()) if error is None else Failure(error)
             run.close()
         finally:
             run.cancel()
             session.retire(run)
 
+
+def _room(run: Run) -> int:
+    """How many tasks are to be under way: two jobs for each that the window holds, of the size that jobs now have."""
+    return max(_AT_LEAST * run.limits.workers, 2 * run.limits.window * run.batcher.size(1 << 30, 1))
+
+
+def _some(calls: Iterator[Call | None], most: int) -> tuple[list[Call], bool]:
+    """Up to that many calls, as many as come before a None; and whether there are no more."""
+    some: list[Call] = []
+    while len(some) < most:
+        call = next(calls, _OVER)
+        if call is _OVER:
+            return some, True
+        if call is None:
+            return some, False
+        some.append(call)
+    return some, False
+
+
+_OVER: Any = object()
+
+
+@dataclass
+class OnJoblib:
+    """On a backend of joblib's, in slices: between two of them it is idle for a moment, but takes no more than it can chew."""
+
+    backend: Any
+    name: str
+    n_jobs: int = -1
+
+    @property
+    def version(self) -> str:
+        """Joblib's."""
+        import joblib  # noqa: PLC0415 - slow, and not paid by who has no use for it
+
+        return str(joblib.__version__)
+
+    @property
+    def workers(self) -> int:
+        """See `Backend`."""
+        import joblib  # noqa: PLC0415 - as above
+
+        with joblib.parallel_config(self.backend, n_jobs=self.n_jobs):
+            return int(joblib.effective_n_jobs())
+
+    def run(self, calls: Iterator[Call | None], *, options: Options) -> Outcomes:
+        """See `Backend.run`."""
+        import joblib  # noqa: PLC0415 - as above
+
+        given = {"n_jobs": self.n_jobs} | dict(options.get(self.name, {}))
+        size = _AT_LEAST * self.workers
+        number = 0
+        with joblib.parallel_config(self.backend, **given), joblib.Parallel() as pool:
+            over = False
+            while not over:
+                some, over = _some(calls, size)
+                outcomes: Iterable[Value | Failure] = pool(joblib.delayed(attempt)(*call) for call in some)
+                for outcome in outcomes:
+                    yield number, outcome
+                    number += 1
+                size = min(2 * size, _LARGEST_SLICE)
+
+
+_LARGEST_SLICE = 10_000
 
 _registered: Backend | None = None
 _warned = False
@@ -88,6 +194,37 @@ def register_backend(backend: Backend | None) -> None:
     """Make ``%dopar%`` run there; None for nothing registered."""
     global _registered  # noqa: PLW0603 - as in R, there is one
     _registered = backend
+
+
+def set_backend(backend: str | Backend | Any | None, *, workers: int | None = None) -> Backend | None:  # noqa: ANN401 - joblib has no types
+    """Make ``%dopar%`` run on ``backend``; give the one before.
+
+    "seq" is R's registerDoSEQ, "dolambda" the stack in use; any other name, or an instance, is a backend of joblib's, of at most
+    ``workers`` processes or threads; None is nothing. What has a ``run`` of its own (see `Backend`) is R's setDoPar. Raises
+    `ConfigurationError` for a name that joblib does not know.
+    """
+    before = _registered
+    register_backend(_made(backend, -1 if workers is None else workers))
+    return before
+
+
+def _made(backend: Any, workers: int) -> Backend | None:  # noqa: ANN401 - as above
+    if backend is None or hasattr(backend, "run"):
+        return backend  # type: ignore[no-any-return] # it has been looked at
+    if backend == "seq":
+        return Sequential()
+    if backend == OnLambda.name:
+        return OnLambda()
+    import joblib  # noqa: PLC0415 - as above
+
+    try:
+        with joblib.parallel_config(backend, n_jobs=workers):
+            name = backend if isinstance(backend, str) else type(joblib.parallel.get_active_backend()[0]).__name__
+    except (ValueError, TypeError, AttributeError) as error:
+        msg = f"backend={backend!r} is no backend that joblib knows"
+        known = ", ".join(itertools.chain(["seq", "dolambda"], (name for name in joblib.parallel.BACKENDS if name != OnLambda.name)))
+        raise ConfigurationError(msg, mend=f"Give one of {known}, or an instance of a joblib backend.") from error
+    return OnJoblib(backend, name, workers)
 
 
 def get_backend() -> Backend:

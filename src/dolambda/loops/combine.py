@@ -1,7 +1,8 @@
 """Results to one value. On entry: results in the order in which they are to be combined; on leaving: what foreach gives.
 
 The arities are R's: a function is first called with up to ``most`` results (``init`` among them), then with what it has given
-and up to ``most`` - 1 further ones; it is not called for a single result without ``init``.
+and up to ``most`` - 1 further ones; it is not called for a single result without ``init``. So what is held stays small when the
+function reduces. The named ways that collect ("c", "rbind", "cbind", "concat") do so once, at the end.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _FOLDS: dict[str, Callable[[Any, Any], Any]] = {
     "max": max,
     "min": min,
 }
+_COLLECTORS = ("c", "rbind", "cbind", "concat")
 
 
 class Combiner:
@@ -35,39 +37,46 @@ class Combiner:
         """Use `Combiner.of`."""
         self._combine = combine
         self._most = most
-        self._held: list[Any] = [] if init is MISSING else [init]
+        self._held: list[Any] = []
+        self._any = init is not MISSING
+        if self._any:
+            self.add(init)
 
     @classmethod
     def of(cls, combine: str | Callable[..., Any] | None, init: Any, *, multicombine: bool, maxcombine: int | None) -> Combiner:  # noqa: ANN401 - as above
-        """Check and choose; ``combine`` is None (a list), "c", one of `_FOLDS` or a function of results."""
+        """Check and choose; ``combine`` is None (a list), one of the named ways, or a function of results."""
         if maxcombine is not None and maxcombine < 2:  # noqa: PLR2004 - a fold takes two
             msg = f"maxcombine={maxcombine!r} is less than 2"
             raise ConfigurationError(msg, mend="Give a number >= 2, or leave it out.")
         if combine is None and init is not MISSING:
             msg = "init= was given without combine="
             raise ConfigurationError(msg, mend="Give combine= too: without it results are a list, which has no beginning.")
-        known = combine in ("c", *_FOLDS) if isinstance(combine, str) else combine is None or callable(combine)
+        known = combine in (*_COLLECTORS, *_FOLDS) if isinstance(combine, str) else combine is None or callable(combine)
         if not known:
             msg = f"combine={combine!r} is no way to combine"
-            raise ConfigurationError(msg, mend=f"Give a function, or one of c, {', '.join(_FOLDS)}; None for a list.")
-        most = maxcombine or (_MOST if multicombine else 2)
-        if isinstance(combine, str) and combine != "c":
+            raise ConfigurationError(msg, mend=f"Give a function, or one of {', '.join((*_COLLECTORS, *_FOLDS))}; None for a list.")
+        if isinstance(combine, str) and combine in _FOLDS:
             return cls(_FOLDS[combine], init, 2)
-        return cls(combine, init, most)
+        return cls(combine, init, maxcombine or (_MOST if multicombine else 2))
 
     def add(self, result: Any) -> None:  # noqa: ANN401 - as above
-        """Take one result."""
+        """Take one result. Raises `CombineError`."""
+        self._any = True
         if self._combine == "c":
-            self._held += _flattened(result)
-            return
-        self._held.append(result)
+            self._held += flattened(result)
+        elif not isinstance(self._combine, str) or result is not None:
+            self._held.append(result)
         if callable(self._combine) and len(self._held) >= self._most:
             self._held = [self._call(self._combine)]
 
     def result(self) -> Any:  # noqa: ANN401 - as above
-        """Give what all results make; None when there were none and no ``init``, [] for a list."""
-        if not callable(self._combine):
-            return self._held if self._held or self._combine is None else None
+        """Give what all results make; None when there were none and no ``init``, [] for a list. Raises `CombineError`."""
+        if self._combine is None:
+            return self._held
+        if isinstance(self._combine, str):
+            if not self._held:
+                return None
+            return self._held if self._combine == "c" else self._call(functools.partial(_bound, self._combine))
         if len(self._held) > 1:
             self._held = [self._call(self._combine)]
         return self._held[0] if self._held else None
@@ -76,12 +85,31 @@ class Combiner:
         try:
             return functools.reduce(combine, self._held) if combine in _FOLDS.values() else combine(*self._held)
         except Exception as error:
-            msg = f"combine={getattr(combine, '__name__', combine)} raised {type(error).__name__}: {error}"
+            name = self._combine if isinstance(self._combine, str) else getattr(combine, "__name__", combine)
+            msg = f"combine={name} raised {type(error).__name__}: {error}"
             raise CombineError(msg, mend="It was called with results of the loop; its own exception is the cause.") from error
 
 
-def _flattened(result: Any) -> list[Any]:  # noqa: ANN401 - as above
-    """What R's c() makes of an argument: None vanishes, lists open by one level."""
+def flattened(result: Any) -> list[Any]:  # noqa: ANN401 - as above
+    """What R's c() makes of an argument: None vanishes, lists and arrays open (a matrix by columns), a single value stays."""
     if result is None:
         return []
-    return list(result) if isinstance(result, (list, tuple)) else [result]
+    if isinstance(result, (list, tuple, range)):
+        return list(result)
+    if hasattr(result, "ravel") and hasattr(result, "shape"):
+        return list(result.ravel(order="F"))
+    return [result]
+
+
+def _bound(way: str, *parts: Any) -> Any:  # noqa: ANN401 - as above
+    """R's rbind and cbind, over numpy or pandas; always two-dimensional. "concat" is pandas'."""
+    if way == "concat" or any(hasattr(part, "iloc") for part in parts):
+        import pandas as pd  # noqa: PLC0415 - only who combines so needs it
+
+        return pd.concat(parts, axis=1 if way == "cbind" else 0)
+    import numpy as np  # noqa: PLC0415 - as above
+
+    arrays = [np.asarray(part) for part in parts]
+    if way == "rbind":
+        return np.vstack([array if array.ndim > 1 else array.reshape(1, -1) for array in arrays])
+    return np.hstack([array if array.ndim > 1 else array.reshape(-1, 1) for array in arrays])

@@ -1,28 +1,32 @@
 """The construct. On entry: named iterables and a function of some of those names; on leaving: its results, combined.
 
-    foreach(i=range(3)) % dopar % f        R's way; an editor may write it %dopar%
-    foreach(i=range(3)).dopar(f)           Python's way
+    foreach(i=range(3)) % dopar % f                                   R's way; an editor may write it %dopar%
+    foreach(i=range(3)).dopar(f)                                      Python's way
+    foreach(i=range(3)) % foreach(j=lambda i: range(i)) % dopar % f   nested: R's %:%
+    foreach(i=range(3)).nest(j=lambda i: range(i)).dopar(f)           the same
 
-Both are one: ``foreach(...) % dopar`` gives the loop bound to an operator, and ``% f`` runs it.
+All are one: ``foreach(...) % dopar`` gives the loop bound to an operator, and ``% f`` runs it.
 """
 
 from __future__ import annotations
 
-import inspect
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from dolambda.errors import ConfigurationError, TaskError
+from dolambda.errors import ConfigurationError
 from dolambda.loops.backends import Sequential, backend_for_dopar
 from dolambda.loops.combine import MISSING, Combiner
-from dolambda.wire.outcome import Failure, Value
+from dolambda.loops.function import Taker, as_sent, called
+from dolambda.loops.walk import Errors, Level, Walk, check_iterable
+from dolambda.worker.randomness import Seed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from dolambda.loops.backends import Backend
 
-    from dolambda.loops.backends import Backend, Call
-
-Errors = Literal["stop", "remove", "pass"]
+Given = Iterable[Any] | Callable[..., Iterable[Any]]
 
 
 class Operator:
@@ -46,18 +50,41 @@ dopar = Operator("dopar", backend_for_dopar)
 
 
 @dataclass(frozen=True)
-class Foreach:
-    """A loop, not yet run; it can be run any number of times. Made by `foreach`."""
+class When:
+    """A condition on the variables of the loops to its left. Made by `when`."""
 
-    iterables: Mapping[str, Iterable[Any]]
-    unnamed: tuple[Iterable[Any], ...] = ()
+    condition: Callable[..., Any]
+
+
+def when(condition: Callable[..., Any]) -> When:
+    """Only those steps go on for which ``condition``, called with the loop variables that it takes, is true; here, before sending."""
+    if not _is_function(condition):
+        msg = f"when({condition!r}) was not given a function"
+        raise ConfigurationError(msg, mend="Python evaluates an expression before the loop sees it: write when(lambda i: i > 3).")
+    return When(condition)
+
+
+@dataclass(frozen=True)
+class Foreach:
+    """A loop, or several nested, not yet run; it can be run any number of times. Made by `foreach`."""
+
+    iterables: Mapping[str, Given]
+    unnamed: tuple[Given, ...] = ()
     combine: str | Callable[..., Any] | None = None
     init: Any = MISSING
-    final: Any = None
+    final: Callable[[Any], Any] | None = None
     inorder: bool = True
     multicombine: bool = False
     maxcombine: int | None = None
-    errors: str = "stop"
+    errors: Errors | None = None
+    packages: tuple[str, ...] = ()
+    export: Mapping[str, Any] = field(default_factory=dict)
+    noexport: tuple[str, ...] = ()
+    verbose: bool = False
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    drawn: Seed | None = None
+    conditions: tuple[Callable[..., Any], ...] = ()
+    inner: Foreach | None = None
 
     def __post_init__(self) -> None:
         """Check what can be checked before anything runs."""
@@ -65,57 +92,140 @@ class Foreach:
             msg = "foreach() has nothing to iterate over"
             raise ConfigurationError(msg, mend="Give it iterables, named for the function's parameters: foreach(i=range(10)).")
         for name, iterable in [*self.iterables.items(), *enumerate(self.unnamed)]:
-            if isinstance(iterable, (str, bytes)) or not hasattr(iterable, "__iter__"):
-                msg = f"foreach: {name}={iterable!r} is not something to iterate over"
-                raise ConfigurationError(msg, mend=f"For a single value, or a string as one, write {name}=[{iterable!r}].")
-        if self.errors not in ("stop", "remove", "pass"):
+            if not callable(iterable):
+                check_iterable(str(name), iterable)
+        said: object = self.errors
+        if said not in (None, "stop", "remove", "pass"):
             msg = f"errors={self.errors!r} is none of stop, remove, pass"
             raise ConfigurationError(msg, mend='Give errors="stop", "remove" or "pass".')
-        if not (self.final is None or callable(self.final)):
+        if not (self.final is None or _is_function(self.final)):
             msg = f"final={self.final!r} is not a function"
             raise ConfigurationError(msg, mend="It is called with the combined result.")
-        self._combiner()
+        for flag in ("inorder", "multicombine", "verbose"):
+            if not isinstance(getattr(self, flag), bool):
+                msg = f"{flag}={getattr(self, flag)!r} is neither True nor False"
+                raise ConfigurationError(msg, mend=f"Give {flag}=True or False.")
+        for names in ("packages", "noexport"):
+            if not all(isinstance(name, str) for name in getattr(self, names)):
+                msg = f"{names}={getattr(self, names)!r} are not all names"
+                raise ConfigurationError(msg, mend=f'Give {names}=["numpy", ...].')
+        self._combiner({}, only_check=True)
 
-    def __mod__(self, other: object) -> Bound:
-        """``% do`` or ``% dopar``."""
-        if not isinstance(other, Operator):
-            msg = f"foreach(...) % {other!r}: only % do and % dopar can follow"
-            raise ConfigurationError(msg, mend="Write foreach(i=...) % dopar % function.")
-        return Bound(self, other)
+    @property
+    def seed(self) -> int | tuple[int, ...] | None:
+        """The seed that the loop's random streams come from, to give again as ``seed=``; None if it has none."""
+        return self.drawn.entropy if self.drawn else None
+
+    # Putting loops together.
+
+    def __mod__(self, other: object) -> Any:  # noqa: ANN401 - a loop, or a bound one
+        """``% do``, ``% dopar``, ``% foreach(...)`` or ``% when(...)``."""
+        if isinstance(other, Operator):
+            return Bound(self, other)
+        if isinstance(other, Foreach):
+            return self._innermost(lambda last: last.with_inner(other))
+        if isinstance(other, When):
+            return self._innermost(lambda last: last.with_condition(other.condition))
+        msg = f"foreach(...) % {other!r}: only % do, % dopar, % foreach(...) and % when(...) can follow"
+        raise ConfigurationError(msg, mend="Write foreach(i=...) % dopar % function.")
+
+    def nest(self, *unnamed: Any, **more: Any) -> Foreach:  # noqa: ANN401 - foreach's
+        """Put a loop inside, which is given as to `foreach`: ``nest(j=lambda i: range(i), combine="+")``."""
+        nested: Foreach = self % (unnamed[0] if len(unnamed) == 1 and isinstance(unnamed[0], Foreach) else foreach(*unnamed, **more))
+        return nested
+
+    def when(self, condition: Callable[..., Any]) -> Foreach:
+        """Put a condition behind the innermost loop, as the operator with `when` does."""
+        filtered: Foreach = self % when(condition)
+        return filtered
+
+    def with_inner(self, inner: Foreach) -> Foreach:
+        """The same, with a loop inside; packages and exports of both hold for the function, as in R."""
+        return self._with(
+            inner=inner,
+            packages=tuple(dict.fromkeys([*self.packages, *inner.packages])),
+            export={**self.export, **inner.export},
+            noexport=tuple(dict.fromkeys([*self.noexport, *inner.noexport])),
+            options={**self.options, **inner.options},
+            verbose=self.verbose or inner.verbose,
+            drawn=self.drawn or inner.drawn,
+        )
+
+    def with_condition(self, condition: Callable[..., Any]) -> Foreach:
+        """The same, with one more condition."""
+        return self._with(conditions=(*self.conditions, condition))
+
+    def _with(self, **changes: Any) -> Foreach:  # noqa: ANN401 - fields
+        return Foreach(**{name: getattr(self, name) for name in self.__dataclass_fields__} | changes)
+
+    def _innermost(self, change: Callable[[Foreach], Foreach]) -> Foreach:
+        if self.inner is None:
+            return change(self)
+        return self.with_inner(self.inner._innermost(change))  # noqa: SLF001 - its own kind
+
+    # Running.
 
     def do(self, function: Callable[..., Any]) -> Any:  # noqa: ANN401 - whatever the user combines
         """Run here, one after the other."""
-        return Bound(self, do) % function
+        return self.run(function, do.backend())
 
     def dopar(self, function: Callable[..., Any]) -> Any:  # noqa: ANN401 - as above
         """Run on the registered backend."""
-        return Bound(self, dopar) % function
+        return self.run(function, dopar.backend())
 
-    def _combiner(self) -> Combiner:
-        return Combiner.of(self.combine, self.init, multicombine=self.multicombine, maxcombine=self.maxcombine)
+    def stream(self, function: Callable[..., Any], *, ordered: bool = True, backend: Backend | None = None) -> Iterator[Any]:
+        """Give the results of ``function`` one by one on the registered backend, as they come unless ``ordered``.
+
+        Nothing is combined, and iterables are taken from only as results are: they may be endless. Closing the iterator, or an error,
+        cancels what is under way. Nested loops stream what the innermost gives.
+        """
+        for level in self._levels():
+            if level.combine is not None or level.final is not None:
+                msg = "stream() combines nothing, but combine= or final= was given"
+                raise ConfigurationError(msg, mend="Use .dopar(function) for a combined value.")
+        walk = self._walk(function)
+        return walk.stream(partial((backend or dopar.backend()).run, options=self.options), ordered=ordered)
 
     def run(self, function: Callable[..., Any], backend: Backend) -> Any:  # noqa: ANN401 - as above
-        """Run on a backend; ``function`` gets by keyword those loop variables that it takes."""
-        combiner = self._combiner()
-        outcomes = backend.run(self._calls(function))
-        try:
-            for place, outcome in _in_order(outcomes) if self.inorder else outcomes:
-                if isinstance(outcome, Value):
-                    combiner.add(outcome.value)
-                elif self.errors == "stop":
-                    raise _task_error(place, outcome.exception)
-                elif self.errors == "pass":
-                    combiner.add(outcome.exception)
-        finally:
-            outcomes.close()  # type: ignore[attr-defined] # both are generators: closed early they cancel the rest
-        result = combiner.result()
-        return self.final(result) if self.final else result
+        """Run on a backend; ``function`` gets by keyword those loop variables that it takes, and ``rng`` if it takes that."""
+        value = self._walk(function).run(partial(backend.run, options=self.options))
+        if self.drawn and type(value) is list:
+            value = Results(value)
+            value.seed = self.drawn.entropy
+        return value
 
-    def _calls(self, function: Callable[..., Any]) -> Iterator[Call]:
-        takes = _taker(function)
-        names = [*self.iterables, *map(str, range(len(self.unnamed)))]
-        for values in zip(*self.iterables.values(), *self.unnamed, strict=False):
-            yield function, takes(dict(zip(names, values, strict=True)))
+    def _walk(self, function: Callable[..., Any]) -> Walk:
+        if not _is_function(function):
+            msg = f"a loop was given {function!r}, which is not a function"
+            raise ConfigurationError(msg, mend="Python evaluates an expression before the loop sees it: write lambda i: ...")
+        levels = self._levels()
+        taker = Taker.of(function, dict.fromkeys(itertools.chain.from_iterable(level.iterables for level in levels)))
+        seed = self.drawn or (Seed.of(seed=True) if taker.takes_rng else None)
+        sent = as_sent(function, packages=self.packages, export=self.export, noexport=self.noexport)
+        said: list[Errors] = [level.errors for level in levels if level.errors]
+        errors = said[-1] if said else "stop"  # the innermost that says something
+        return Walk(tuple(level.as_level() for level in levels), sent, taker, errors=errors, seed=seed, verbose=self.verbose)
+
+    def _levels(self) -> list[Foreach]:
+        return [self, *(self.inner._levels() if self.inner else [])]  # noqa: SLF001 - as above
+
+    def as_level(self) -> Level:
+        """This loop alone, as `Walk` takes it."""
+        return Level(self.iterables, self.unnamed, self.conditions, self._combiner, self.final, self.inorder)
+
+    def _combiner(self, outer: Mapping[str, Any], *, only_check: bool = False) -> Combiner:
+        init = called(self.init, outer) if callable(self.init) and not only_check else self.init
+        return Combiner.of(self.combine, init, multicombine=self.multicombine, maxcombine=self.maxcombine)
+
+
+def _is_function(given: object) -> bool:
+    return callable(given)
+
+
+class Results(list[Any]):
+    """A list of results that keeps the ``seed`` they came from."""
+
+    seed: int | tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -125,60 +235,79 @@ class Bound:
     loop: Foreach
     operator: Operator = field(default=dopar)
 
-    def __mod__(self, function: object) -> Any:  # noqa: ANN401 - as above
+    def __mod__(self, function: Callable[..., Any]) -> Any:  # noqa: ANN401 - as above
         """Run."""
-        if not callable(function):
-            msg = f"{self.operator!r} was given {function!r}, which is not a function"
-            raise ConfigurationError(msg, mend="Python evaluates an expression before the loop sees it: write lambda i: ...")
         return self.loop.run(function, self.operator.backend())
 
 
 def foreach(
-    *unnamed: Iterable[Any],
+    *unnamed: Given,
     combine: str | Callable[..., Any] | None = None,
     init: Any = MISSING,  # noqa: ANN401 - as above
     final: Callable[[Any], Any] | None = None,
     inorder: bool = True,
     multicombine: bool = False,
     maxcombine: int | None = None,
-    errors: Errors = "stop",
-    **iterables: Iterable[Any],
+    errors: Errors | None = None,
+    packages: Iterable[str] = (),
+    export: Mapping[str, Any] | None = None,
+    noexport: Iterable[str] = (),
+    verbose: bool = False,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    seed: Any = None,  # noqa: ANN401 - numbers, or numpy's
+    seed_everywhere: bool = False,
+    **iterables: Given,
 ) -> Foreach:
     """Loop over iterables, the shortest deciding; ``unnamed`` ones only count.
 
-    ``combine`` is None for a list of results, "c" (flattened), "+", "-", "*", "max", "min", or a function of two results
-    (``multicombine``: of up to ``maxcombine``, 100 by default); ``init`` its first argument; ``final`` is called with what comes
-    out. ``inorder=False`` combines as results arrive. ``errors``: "stop" raises `TaskError` from the first failing task's
-    exception, "remove" leaves failed tasks out, "pass" puts the exception in the result's place.
+    An iterable may be a function: it is called when the loop runs, with what it takes of the variables of outer loops.
+
+    ``combine`` is None for a list of results, "c" (flattened by one level, None left out), "rbind" or "cbind" (rows or columns of an
+    array, or of a data frame), "concat" (pandas), "+", "-", "*", "max", "min", or a function of two results (``multicombine``: of up to
+    ``maxcombine``, 100 by default). ``init`` is its first argument, or a function of outer variables that gives it; ``final`` is
+    called with what comes out. ``inorder=False`` combines as results arrive.
+
+    ``errors``: "stop" (the default) raises `TaskError` from the first exception to arrive and cancels the rest, "remove" leaves failed
+    tasks out, "pass" puts the exception in the result's place. An inner loop that says nothing does as its outer one.
+
+    ``packages`` are imported before the function runs and stand among its globals; ``export`` adds values to these, ``noexport`` takes
+    names away. ``verbose`` logs each task to "dolambda.foreach" as INFO. ``options`` go to the backend of each name:
+    ``{"dolambda": {"retries": 2}, "loky": {"n_jobs": 4}}``.
+
+    With ``seed`` (a whole number, several, a SeedSequence, or True for one drawn now) each task has its own random stream, a numpy
+    Generator passed as ``rng`` to a function that takes it; ``seed_everywhere`` seeds `random` and `numpy.random` for it too. The numbers
+    depend on seed and index alone. The seed stays with the loop and with a list of results, as ``.seed``.
+
+    Raises `ConfigurationError` for what cannot work.
     """
-    return Foreach(iterables, unnamed, combine, init, final, inorder, multicombine, maxcombine, errors)
+    return Foreach(
+        iterables,
+        unnamed,
+        combine,
+        init,
+        final,
+        inorder,
+        multicombine,
+        maxcombine,
+        errors,
+        _names("packages", packages),
+        export or {},
+        _names("noexport", noexport),
+        verbose,
+        options or {},
+        Seed.of(seed, everywhere=seed_everywhere),
+    )
 
 
-def _taker(function: Callable[..., Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """What of the loop variables a function takes: those in its signature, or all the named ones for ``**kwargs``."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except ValueError:  # some built-in functions have none
-        return lambda values: values
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return lambda values: {name: value for name, value in values.items() if not name.isdigit()}
-    names = {parameter.name for parameter in parameters}
-    return lambda values: {name: value for name, value in values.items() if name in names}
+def _names(what: str, given: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(given, str):
+        return (given,)
+    if not hasattr(given, "__iter__"):
+        msg = f"{what}={given!r} are no names"
+        raise ConfigurationError(msg, mend=f'Give {what}=["numpy", ...].')
+    return tuple(given)
 
 
-def _in_order(outcomes: Iterator[tuple[int, Value | Failure]]) -> Iterator[tuple[int, Value | Failure]]:
-    early: dict[int, Value | Failure] = {}
-    due = 0
-    for place, outcome in outcomes:
-        early[place] = outcome
-        while due in early:
-            yield due, early.pop(due)
-            due += 1
-
-
-def _task_error(place: int, exception: BaseException) -> TaskError:
-    """R counts tasks from 1 in its message; we count from 0, as Python does, in both message and index."""
-    error = TaskError(f'task {place} failed - "{exception}"', mend="Its own exception is the cause; errors= can pass over failures.")
-    error.index = (place,)
-    error.__cause__ = exception
-    return error
+def times(count: int, **more: Any) -> Foreach:  # noqa: ANN401 - foreach's
+    """R's ``times``: run something ``count`` times and put the results together by "c"."""
+    return foreach(range(count), **({"combine": "c"} | more))

@@ -57,7 +57,8 @@ def dump(value: object, what: str) -> tuple[bytes, list[memoryview]]:
 
 def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, list[memoryview]]:
     """Pickle a task's arguments, by the short way when all of them are plain values."""
-    if not kwargs and all(type(arg) in _PLAIN for arg in args) and sum(map(_size, args)) < _SHORT:
+    values = (*args, *kwargs.values()) if kwargs else args
+    if all(type(value) in _PLAIN for value in values) and sum(map(_size, values)) < _SHORT:
         return pickle.dumps((args, kwargs), protocol=5), []
     return dump((args, kwargs), "the arguments of a task")
 

@@ -71,11 +71,14 @@ class Packer:
 
     With ``same_buffers`` a large array (`SHARED`) met again at the same address is taken to be unchanged: it is neither hashed nor
     copied again. That is what joblib assumes of a Parallel call, and what an executor may not: there every array is copied, so
-    that what is sent is what it held when the task was submitted.
+    that what is sent is what it held when the task was submitted. With ``same_functions`` a function is pickled once, else once
+    for each `pack`: it may refer to what changes in between.
     """
 
-    def __init__(self, *, same_buffers: bool) -> None:
-        """``same_buffers``: large arrays do not change while this packer lives."""
+    def __init__(self, *, same_buffers: bool, same_functions: bool = False) -> None:
+        """What does not change while this packer lives."""
+        self._same_functions = same_functions
+        self._functions: dict[int, tuple[Callable[..., Any], tuple[Blob, ...]]] = {}
         self._same_buffers = same_buffers
         self._known: OrderedDict[tuple[int, int], tuple[memoryview, Blob]] = OrderedDict()
         self._known_bytes = 0
@@ -83,7 +86,7 @@ class Packer:
 
     def pack(self, tasks: Iterable[Task]) -> Iterator[PackedTask | NotPicklableError]:
         """Pickle each task, and each function once; an error in the place of what cannot be pickled."""
-        functions: dict[int, tuple[Callable[..., Any], tuple[Blob, ...]]] = {}
+        functions = self._functions if self._same_functions else {}
         for task in tasks:
             try:
                 _, shared = functions.get(id(task.function)) or functions.setdefault(

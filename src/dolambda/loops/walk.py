@@ -1,0 +1,249 @@
+"""Nested loops as one stream of tasks, and their results as one value.
+
+    levels        foreach(i=...)  %  when(...)  %  foreach(j=lambda i: ...)
+        | Walk.calls      lazily: the outer iterables, for each of their values the inner ones; what `when` refuses is left out
+    (function, args, kwargs), one after the other, or None: not before something else is done
+        | a backend
+    (number, outcome), in any order
+        | Walk.take
+    Group         the results of one run of one level, combined in order, or as they come; when all are there its value is a
+                  result of the group above
+        | the outermost
+    Walk.value
+
+Only what came out of order is held back, and while `_HELD` such results are there nothing more is sent. On entry: levels; on
+leaving: calls, and a value.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from dolambda.errors import ConfigurationError, TaskError
+from dolambda.loops.function import Call, Taker, called
+from dolambda.wire.outcome import Failure, Value
+from dolambda.worker.randomness import Drawn, Seed, Seeded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from dolambda.loops.combine import Combiner
+
+Errors = Literal["stop", "remove", "pass"]
+
+_HELD = 10_000
+log = logging.getLogger("dolambda.foreach")
+
+
+@dataclass(frozen=True)
+class Level:
+    """One foreach of a nest. ``combiner`` and ``final`` are asked anew for each group; ``conditions`` are its `when`s."""
+
+    iterables: Mapping[str, Any]
+    unnamed: tuple[Any, ...]
+    conditions: tuple[Callable[..., Any], ...]
+    combiner: Callable[[Mapping[str, Any]], Combiner]
+    final: Callable[[Any], Any] | None
+    inorder: bool
+
+    def steps(self, outer: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Index and variables of each step that the conditions let pass."""
+        named = [_resolved(name, iterable, outer) for name, iterable in self.iterables.items()]
+        unnamed = [_resolved(str(place), iterable, outer) for place, iterable in enumerate(self.unnamed)]
+        for index, values in enumerate(zip(*named, *unnamed, strict=False)):
+            variables = {**outer, **dict(zip(self.iterables, values, strict=False))}
+            if all(called(condition, variables) for condition in self.conditions):
+                yield index, variables
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Where a task's result belongs."""
+
+    group: Group
+    place: int
+    index: tuple[int, ...]
+
+
+class Group:
+    """One run of one level: takes the results of its steps, combines them, and hands the value up."""
+
+    def __init__(self, level: Level, outer: Mapping[str, Any], hand_up: Callable[[Any], None], walk: Walk) -> None:
+        """``outer`` are the variables of the levels above."""
+        self._level = level
+        self._combiner = level.combiner(outer)
+        self._hand_up = hand_up
+        self._walk = walk
+        self._early: dict[int, Any] = {}
+        self._due = 0
+        self._taken = 0
+        self._steps: int | None = None
+
+    def put(self, place: int, result: Any) -> None:  # noqa: ANN401 - whatever the user combines, or `_LEFT_OUT`
+        """Take the result of a step."""
+        if not self._level.inorder:
+            self._add(result)
+        elif place != self._due:
+            self._early[place] = result
+            self._walk.held += 1
+            return
+        else:
+            self._add(result)
+            self._due += 1
+            while self._due in self._early:
+                self._walk.held -= 1
+                self._add(self._early.pop(self._due))
+                self._due += 1
+        self._finish()
+
+    def close(self, steps: int) -> None:
+        """There will be no more steps than these."""
+        self._steps = steps
+        self._finish()
+
+    def _add(self, result: Any) -> None:  # noqa: ANN401 - as above
+        self._taken += 1
+        if result is not _LEFT_OUT:
+            self._combiner.add(result)
+
+    def _finish(self) -> None:
+        if self._steps is not None and self._taken == self._steps:
+            value = self._combiner.result()
+            self._hand_up(self._level.final(value) if self._level.final else value)
+
+
+class Walk:
+    """One run of a nest of loops."""
+
+    def __init__(
+        self,
+        levels: tuple[Level, ...],
+        function: Callable[..., Any],
+        taker: Taker,
+        *,
+        errors: Errors,
+        seed: Seed | None,
+        verbose: bool,
+    ) -> None:
+        """Nothing is taken from the iterables yet."""
+        self._levels = levels
+        self._taker = taker
+        self._errors = errors
+        self._seed = seed
+        self._level_of_log = logging.INFO if verbose else logging.DEBUG
+        self._function = function if seed is None else Seeded(function, seed, takes_rng=taker.takes_rng)
+        self._tickets: dict[int, Ticket] = {}
+        self._told = False
+        self.held = 0
+        self.value: Any = None
+
+    def run(self, backend: Callable[[Iterator[Call | None]], Iterator[tuple[int, Value | Failure]]]) -> Any:  # noqa: ANN401 - as above
+        """Run on a backend; give the value. Raises `TaskError`, `CombineError`."""
+        outcomes = backend(self.calls())
+        try:
+            for number, outcome in outcomes:
+                ticket = self._tickets.pop(number)
+                ticket.group.put(ticket.place, self.result(ticket.index, outcome))
+        finally:
+            outcomes.close()  # type: ignore[attr-defined] # all are generators: closed early they cancel the rest
+        return self.value
+
+    def stream(self, backend: Callable[[Iterator[Call | None]], Iterator[tuple[int, Value | Failure]]], *, ordered: bool) -> Iterator[Any]:
+        """Run on a backend; give results one by one, combined by nothing."""
+        outcomes = backend(self.calls())
+        early: dict[int, Any] = {}
+        due = 0
+        try:
+            for number, outcome in outcomes:
+                result = self.result(self._tickets.pop(number).index, outcome)
+                if not ordered:
+                    if result is not _LEFT_OUT:
+                        yield result
+                    continue
+                early[number] = result
+                while due in early:
+                    result = early.pop(due)
+                    due += 1
+                    self.held = len(early)
+                    if result is not _LEFT_OUT:
+                        yield result
+                self.held = len(early)
+        finally:
+            outcomes.close()  # type: ignore[attr-defined] # as above
+
+    def calls(self) -> Iterator[Call | None]:
+        """The tasks, one by one; None when more must wait until another is done."""
+
+        def keep(value: Any) -> None:  # noqa: ANN401 - as above
+            self.value = value
+
+        steps = self._steps(0, {}, (), Group(self._levels[0], {}, keep, self))
+        for number, (ticket, variables) in enumerate(steps):
+            while self.held >= _HELD:
+                yield None
+            args, kwargs = self._taker(variables)
+            if self._seed is not None:
+                args = (ticket.index, *args)
+            self._tickets[number] = ticket
+            log.log(self._level_of_log, "task %s: %s", _shown(ticket.index), variables)
+            yield self._function, args, kwargs
+
+    def _steps(self, depth: int, outer: Mapping[str, Any], index: tuple[int, ...], group: Group) -> Iterator[tuple[Ticket, dict[str, Any]]]:
+        place = 0
+        for at, variables in self._levels[depth].steps(outer):
+            here = (*index, at)
+            if depth + 1 == len(self._levels):
+                yield Ticket(group, place, here), variables
+            else:
+                inner = Group(self._levels[depth + 1], variables, lambda value, place=place: group.put(place, value), self)  # type: ignore[misc] # its type is a Callable's
+                yield from self._steps(depth + 1, variables, here, inner)
+            place += 1
+        group.close(place)
+
+    def result(self, index: tuple[int, ...], outcome: Value | Failure) -> Any:  # noqa: ANN401 - as above
+        """What of an outcome is combined. Raises `TaskError` under errors="stop"."""
+        if isinstance(outcome, Failure):
+            log.log(self._level_of_log, "task %s failed: %r", _shown(index), outcome.exception)
+            if self._errors == "stop":
+                raise task_error(index, outcome.exception)
+            return outcome.exception if self._errors == "pass" else _LEFT_OUT
+        log.log(self._level_of_log, "result of task %s: %r", _shown(index), outcome.value)
+        if not isinstance(outcome.value, Drawn):
+            return outcome.value
+        if outcome.value.unseeded and not self._told:
+            self._told = True
+            outcome.value.warn(_shown(index), stacklevel=5)
+        return outcome.value.value
+
+
+_LEFT_OUT: Any = object()
+
+
+def task_error(index: tuple[int, ...], exception: BaseException) -> TaskError:
+    """R counts tasks from 1 in its message; we count from 0, as Python does, in both message and index."""
+    error = TaskError(
+        f'task {_shown(index)} failed - "{exception}"', mend="Its own exception is the cause; errors= can pass over failures."
+    )
+    error.index = index
+    error.__cause__ = exception
+    return error
+
+
+def _shown(index: tuple[int, ...]) -> str:
+    return str(index[0]) if len(index) == 1 else str(index)
+
+
+def _resolved(name: str, iterable: Any, outer: Mapping[str, Any]) -> Iterable[Any]:  # noqa: ANN401 - what the user gave
+    """An iterable as given, or as made from the outer variables."""
+    found = called(iterable, outer) if callable(iterable) and not hasattr(iterable, "__iter__") else iterable
+    check_iterable(name, found)
+    return found  # type: ignore[no-any-return] # it has been checked
+
+
+def check_iterable(name: str, given: object) -> None:
+    """Raise `ConfigurationError` for what cannot, or should not, be iterated over."""
+    if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__"):
+        msg = f"foreach: {name}={given!r} is not something to iterate over"
+        raise ConfigurationError(msg, mend=f"For a single value, or a string as one, write {name}=[{given!r}].")

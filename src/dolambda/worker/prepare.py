@@ -1,0 +1,40 @@
+"""What a loop's function finds done before it: packages imported. Sent in the function's place.
+
+On entry: a function wrapped by `Prepared`; on leaving: what the function returns.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Prepared:
+    """A function that runs once ``packages`` are imported, and finds each among its globals by its first name."""
+
+    def __init__(self, function: Callable[..., Any], packages: tuple[str, ...]) -> None:
+        """Both travel."""
+        self._function = function
+        self._packages = packages
+        self._ready = False
+        self.__qualname__ = getattr(function, "__qualname__", repr(function))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
+        """Call the function. Raises ImportError, naming the package, before it begins."""
+        if not self._ready:
+            for package in self._packages:
+                self._import(package)
+            self._ready = True
+        return self._function(*args, **kwargs)
+
+    def _import(self, package: str) -> None:
+        try:
+            import_module(package)
+        except ImportError as error:
+            msg = f"packages: {package!r} cannot be imported where the task runs: {error}"
+            raise ImportError(msg, name=error.name) from error
+        first = package.partition(".")[0]
+        getattr(self._function, "__globals__", {}).setdefault(first, import_module(first))
