@@ -13,6 +13,7 @@ from dolambda.environment.archive import files_below, make_zip
 _OURS = (
     "__init__.py",
     "errors.py",
+    "iterators.py",
     "joblib_name.py",
     "bootstrap.py",
     "handler.py",
@@ -23,11 +24,11 @@ _OURS = (
     "transport/base.py",
     "transport/s3_queue.py",
 )
-_OUR_PACKAGES = ("wire", "worker")
+_OUR_PACKAGES = ("loops", "wire", "worker")
 
 
 def worker_zip() -> bytes:
-    """Zip what handler.py imports, and no more."""
+    """Zip what handler.py imports, and foreach for loops within tasks; no more."""
     source, pickler = Path(errors.__file__).parent, Path(cloudpickle.__file__).parent
     entries: dict[str, bytes | Path] = {f"dolambda/{name}": source / name for name in _OURS}
     entries["bootstrap"] = SCRIPT

@@ -14,11 +14,11 @@ import queue
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dolambda.errors import ConfigurationError
-from dolambda.session import current, default_session
-from dolambda.version import VERSION
 from dolambda.wire.outcome import Failure, Value
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from dolambda.dispatch.run import Run
     from dolambda.loops.function import Call
+    from dolambda.session import Session
 
 Outcomes = Iterator[tuple[int, Value | Failure]]
 Options = Mapping[str, Mapping[str, Any]]
@@ -58,13 +59,16 @@ class Backend(Protocol):
         ...
 
 
-@dataclass
 class Sequential:
     """Here, one after the other."""
 
-    name: str = "seq"
-    version: str = VERSION
-    workers: int = 1
+    name = "seq"
+    workers = 1
+
+    @property
+    def version(self) -> str:
+        """Dolambda's."""
+        return version()
 
     def run(self, calls: Iterator[Call | None], *, options: Options) -> Outcomes:  # noqa: ARG002 - it has none
         """See `Backend.run`."""
@@ -84,21 +88,24 @@ _AT_LEAST = 4
 """Tasks a worker that are under way at the least; more as jobs come to hold more."""
 
 
-@dataclass
 class OnLambda:
     """On the workers of the stack in use."""
 
-    version: str = VERSION
-    name: str = "dolambda"
+    name = "dolambda"
+
+    @property
+    def version(self) -> str:
+        """Dolambda's."""
+        return version()
 
     @property
     def workers(self) -> int:
         """See `Backend`."""
-        return current(default_session).workers
+        return session_in_use().workers
 
     def run(self, calls: Iterator[Call | None], *, options: Options) -> Outcomes:
         """See `Backend.run`."""
-        session = current(default_session)
+        session = session_in_use()
         run = session.open_run(same_functions=True, **options.get(self.name, {}))
         done: queue.SimpleQueue[tuple[int, Future[Any]]] = queue.SimpleQueue()
         try:
@@ -122,9 +129,23 @@ class OnLambda:
             session.retire(run)
 
 
+def version() -> str:
+    """Dolambda's own, asked only where it is installed: a worker has its files, and no more."""
+    return str(import_module("dolambda.version").VERSION)
+
+
+def session_in_use() -> Session:
+    """The session that tasks go to, opened if there is none."""
+    from dolambda.session import current, default_session  # noqa: PLC0415 - not on a worker, where this file is too
+
+    return current(default_session)
+
+
 def _room(run: Run) -> int:
-    """How many tasks are to be under way: two jobs for each that the window holds, of the size that jobs now have."""
-    return max(_AT_LEAST * run.limits.workers, 2 * run.limits.window * run.batcher.size(1 << 30, 1))
+    """How many tasks are to be under way: two jobs for each that the window holds, of the size that jobs now have, within reason."""
+    return min(
+        max(20_000, 100 * run.limits.workers), max(_AT_LEAST * run.limits.workers, 2 * run.limits.window * run.batcher.size(1 << 30, 1))
+    )
 
 
 def _some(calls: Iterator[Call | None], most: int) -> tuple[list[Call], bool]:
@@ -164,7 +185,7 @@ class OnJoblib:
         import joblib  # noqa: PLC0415 - as above
 
         with joblib.parallel_config(self.backend, n_jobs=self.n_jobs):
-            return int(joblib.effective_n_jobs())
+            return int(joblib.effective_n_jobs(self.n_jobs))
 
     def run(self, calls: Iterator[Call | None], *, options: Options) -> Outcomes:
         """See `Backend.run`."""
@@ -235,7 +256,7 @@ def get_backend() -> Backend:
 def backend_for_dopar() -> Backend:
     """As `get_backend`; warns the first time that nothing is registered."""
     global _warned  # noqa: PLW0603 - once a process
-    if _registered is None and not _warned:
+    if _registered is None and not _warned and find_spec("dolambda.session"):  # within a task there is nothing to register
         _warned = True
         warnings.warn("no backend is registered, so %dopar% runs sequentially: call dolambda.register() first", stacklevel=4)
     return get_backend()

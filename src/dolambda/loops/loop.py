@@ -188,10 +188,11 @@ class Foreach:
 
     def run(self, function: Callable[..., Any], backend: Backend) -> Any:  # noqa: ANN401 - as above
         """Run on a backend; ``function`` gets by keyword those loop variables that it takes, and ``rng`` if it takes that."""
-        value = self._walk(function).run(partial(backend.run, options=self.options))
-        if self.drawn and type(value) is list:
+        walk = self._walk(function)
+        value = walk.run(partial(backend.run, options=self.options))
+        if walk.seed and type(value) is list:
             value = Results(value)
-            value.seed = self.drawn.entropy
+            value.seed = walk.seed.entropy
         return value
 
     def _walk(self, function: Callable[..., Any]) -> Walk:

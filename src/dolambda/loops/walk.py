@@ -131,7 +131,7 @@ class Walk:
         self._levels = levels
         self._taker = taker
         self._errors = errors
-        self._seed = seed
+        self.seed = seed
         self._level_of_log = logging.INFO if verbose else logging.DEBUG
         self._function = function if seed is None else Seeded(function, seed, takes_rng=taker.takes_rng)
         self._tickets: dict[int, Ticket] = {}
@@ -184,7 +184,7 @@ class Walk:
             while self.held >= _HELD:
                 yield None
             args, kwargs = self._taker(variables)
-            if self._seed is not None:
+            if self.seed is not None:
                 args = (ticket.index, *args)
             self._tickets[number] = ticket
             log.log(self._level_of_log, "task %s: %s", _shown(ticket.index), variables)
