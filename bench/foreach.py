@@ -1,6 +1,6 @@
 """A million tasks combined by "+": memory at a tenth of the way and at the end, CPU a task, against a plain loop in the same run.
 
-    python bench/foreach.py [tasks]
+python bench/foreach.py [tasks]
 """
 
 from __future__ import annotations
