@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dolambda.aws.calls import Calls
 from dolambda.aws.signed_s3 import SignedS3
 from dolambda.errors import EnvelopeError
-from dolambda.transport import s3_queue
+from dolambda.transport import direct, s3_queue
 from dolambda.wire import keys
 from dolambda.worker.bundle import unpack
 from dolambda.worker.worker import Worker
@@ -52,9 +52,11 @@ class BucketBlobs:
         return data
 
 
-def handler(event: Mapping[str, Any], context: LambdaContext) -> list[str]:
+def handler(event: Mapping[str, Any], context: LambdaContext) -> list[str] | dict[str, str]:
     """Lambda calls this."""
     seconds = context.get_remaining_time_in_millis() / 1000
+    if direct.recognises(event):
+        return direct.answer(event, _worker(), _s3, BucketBlobs, _key(), seconds)
     if s3_queue.recognises(event):
         return s3_queue.answer(event, _worker(), _s3(), _key(), seconds)
     return ["no event of dolambda's"]

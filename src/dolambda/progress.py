@@ -40,7 +40,8 @@ def in_notebook() -> bool:
 
 def details(report: Report) -> str:
     """What a bar says beside its counts."""
-    parts = [f"{len(report.workers)} workers" if report.workers else "starting workers"]
+    busy = min(report.running, len(report.workers))
+    parts = [f"{busy} of {len(report.workers)} workers busy" if report.workers else "starting workers"]
     parts += [f"{report.rate:,.{1 if report.rate < 10 else 0}f} tasks/s"] if report.rate else []  # noqa: PLR2004 - two digits are enough
     parts += [f"{report.failed} failed"] if report.failed else []
     parts += [f"{report.retried} retried"] if report.retried else []

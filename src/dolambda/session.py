@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from dolambda.aws.account import Account, Credentials, has_credentials, translated
+from dolambda.aws.invoke import Invoker
 from dolambda.aws.objects import Bucket
 from dolambda.dispatch.report import Report
 from dolambda.dispatch.retries import Retries
@@ -35,8 +36,10 @@ from dolambda.money.bill import Bill
 from dolambda.progress import display
 from dolambda.settings import Settings
 from dolambda.stack import Stack
+from dolambda.transport.direct import Direct
 from dolambda.transport.in_process import InProcess
 from dolambda.transport.s3_queue import S3Queue
+from dolambda.transport.uploads import Uploads
 from dolambda.version import VERSION
 from dolambda.wire import keys
 from dolambda.wire.task import Surroundings
@@ -67,6 +70,7 @@ class Session:
     stack: Stack | None = None
     bucket: Bucket | None = None
     instance: Instance | None = None
+    ways: Ways | None = None
     progress: bool | Callable[[Report], None] | None = None
     _client: str = field(default_factory=keys.new_client_id)
     _sequence: itertools.count[int] = field(default_factory=itertools.count, repr=False)
@@ -114,8 +118,19 @@ class Session:
         client = keys.new_client_id()
         with translated():
             bucket = Bucket.from_account(account, stack.bucket)
-        transport = S3Queue(bucket, client, throttle=settings.throttle)
-        return cls(settings, transport, stack.key, workers, window, float(stack.timeout), stack, bucket, _client=client)
+        ways = Ways(account, stack, bucket, client, settings.throttle)
+        return cls(
+            settings,
+            ways.of(settings.transport),
+            stack.key,
+            workers,
+            window,
+            float(stack.timeout),
+            stack,
+            bucket,
+            ways=ways,
+            _client=client,
+        )
 
     def open_run(
         self,
@@ -127,18 +142,20 @@ class Session:
         task_timeout: float | None = None,
         retries: int | Retries | None = None,
         progress: bool | Callable[[Report], None] | None = None,
+        transport: str | None = None,
         nesting: int | None = None,
         threads: int | None = None,
     ) -> Run:
         """Open a run of at most that many workers at a time; see `Limits`, `Run` and `Surroundings`.
 
-        ``progress`` is for this run what it is in `register` for all.
+        ``progress`` and ``transport`` are for this run what they are in `register` for all.
         """
+        way = self.ways.of(transport) if transport and self.ways else self.transport
         self._code.look_again()
         wide = min(workers or self.workers, self.workers)
         limits = Limits(
             workers=wide,
-            window=max(1, self.window * wide // self.workers),
+            window=wide if isinstance(way, Direct) else max(1, self.window * wide // self.workers),
             runtime=self.runtime,
             max_wait=self.settings.max_wait,
             attempts=self.settings.attempts,
@@ -149,7 +166,7 @@ class Session:
         )
         run = Run(
             keys.run_name(self._client, next(self._sequence)),
-            self.transport,
+            way,
             self.key,
             limits,
             same_buffers=same_buffers,
@@ -233,10 +250,46 @@ class Session:
         for run in list(self._runs):
             run.cancel()
             self.retire(run)
-        self.transport.close()
+        for way in self.ways.open if self.ways else [self.transport]:
+            way.close()
         if self.instance:
             self.instance.stop()
             self.instance = None
+
+
+class Ways:
+    """The transports to one stack, each made when it is first asked for. They count their requests together."""
+
+    def __init__(self, account: Account, stack: Stack, bucket: Bucket, client: str, throttle: float) -> None:
+        """None is made yet."""
+        self._account = account
+        self._stack = stack
+        self._bucket = bucket
+        self._client = client
+        self._throttle = throttle
+        self._uploads = Uploads(bucket)
+        self._lock = threading.Lock()
+        self._made: dict[str, Transport] = {}
+
+    @property
+    def open(self) -> list[Transport]:
+        """Those that were made."""
+        return list(self._made.values())
+
+    def of(self, name: str) -> Transport:
+        """Give a transport by the name that settings have for it. Raises `ConfigurationError`."""
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = self._make(name)
+            return self._made[name]
+
+    def _make(self, name: str) -> Transport:
+        if name == "queue":
+            return S3Queue(self._bucket, self._uploads, self._client, throttle=self._throttle)
+        if name == "direct":
+            return Direct(Invoker(self._account, self._stack.name, self._bucket.calls), self._bucket, self._uploads, self._client)
+        msg = f"transport={name!r} is no way to a stack"
+        raise ConfigurationError(msg, mend='Give "queue" or "direct".')
 
 
 def mismatches(stack: Stack) -> list[str]:

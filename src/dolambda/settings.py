@@ -32,7 +32,7 @@ class Settings:
     endpoint_url: str | None = None
     """Where AWS is, when it is not at Amazon's."""
     transport: str = "queue"
-    """How jobs travel: "queue" (through S3) or "in_process" (in this process, for debugging)."""
+    """How jobs travel: "queue" (through S3), "direct" (one Invoke a job) or "in_process" (in this process, for debugging)."""
     workers: int | None = None
     """Most workers at a time; None for all that the stack allows."""
     throttle: float = 1.0
@@ -153,7 +153,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda name: re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name) is not None,
         "a name of at most 31 small letters, digits and hyphens that begins with a letter",
     ),
-    "transport": (lambda name: name in ("queue", "in_process"), '"queue" or "in_process"'),
+    "transport": (lambda name: name in ("queue", "direct", "in_process"), '"queue", "direct" or "in_process"'),
     "workers": (_between(1, 100_000), "a whole number from 1 to 100,000"),
     "throttle": (_between(0.02, 60), "a number of seconds from 0.02 to 60"),
     "task_timeout": (_between(0.01, 900), "a number of seconds from 0.01 to 900, Lambda's limit"),

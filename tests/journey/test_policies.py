@@ -168,6 +168,8 @@ def journey(settings: Settings, credentials: Credentials) -> None:
     try:
         with LambdaExecutor() as executor:
             assert executor.submit(len, memoryview_of(big)).result(20) == len(big)
+        with LambdaExecutor(transport="direct") as executor:
+            assert executor.submit(len, memoryview_of(big)).result(20) == len(big)
     finally:
         unregister()
 
@@ -193,14 +195,17 @@ def must_fail(attempt: Callable[[], None], caplog: pytest.LogCaptureFixture) -> 
     return "were not removed" in caplog.text
 
 
-@pytest.mark.parametrize("action", ["lambda:GetFunctionConfiguration", "s3:PutObject", "s3:GetObject", "s3:ListBucket", "s3:DeleteObject"])
+@pytest.mark.parametrize(
+    "action",
+    ["lambda:GetFunctionConfiguration", "lambda:InvokeFunction", "s3:PutObject", "s3:GetObject", "s3:ListBucket", "s3:DeleteObject"],
+)
 def test_the_submitter_needs_each_action(
     deployed: tuple[Settings, Credentials], admin: Account, user: User, action: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings, _ = deployed
     policy = policies.submitter(names_of(admin, settings))
     assert action in actions(policy)
-    assert len(actions(policy)) == 5
+    assert len(actions(policy)) == 6
     user.may(without(policy, action))
     assert must_fail(lambda: journey(settings, user.credentials), caplog)
     s3, bucket = admin.client("s3"), names_of(admin, settings).bucket

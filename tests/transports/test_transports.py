@@ -13,6 +13,7 @@ import pytest
 from dolambda.transport.base import SealedJob
 from dolambda.transport.in_process import InProcess
 from dolambda.transport.s3_queue import S3Queue
+from dolambda.transport.uploads import Uploads
 from dolambda.wire import keys
 from dolambda.wire.outcome import Failure, Reply, Value
 from dolambda.wire.task import INLINE, Job, PackedTask, Packer, Task
@@ -44,16 +45,20 @@ class Line:
         return [outcome.open() for outcome in Reply.from_bytes(sealed, self.key).outcomes]
 
 
-@pytest.fixture(params=["s3_queue", "in_process"])
+@pytest.fixture(params=["s3_queue", "direct", "in_process"])
 def line(request: pytest.FixtureRequest) -> Iterator[Line]:
     client = keys.new_client_id()
     if request.param == "in_process":
         key = secrets.token_bytes(32)
         made = Line(InProcess(key), key, client)
+    elif request.param == "direct":
+        direct: Session = request.getfixturevalue("session")
+        assert direct.ways is not None
+        made = Line(direct.ways.of("direct"), direct.key, client)
     else:
         session: Session = request.getfixturevalue("session")
         assert session.bucket is not None
-        made = Line(S3Queue(session.bucket, client, throttle=0.5), session.key, client)
+        made = Line(S3Queue(session.bucket, Uploads(session.bucket), client, throttle=0.5), session.key, client)
     yield made
     made.transport.close()
 
@@ -110,7 +115,7 @@ def test_a_job_withdrawn_while_it_is_being_put_is_not_left_behind(session: Sessi
 
     session.bucket.put = slowly  # type: ignore[method-assign] # the slow network
     client = keys.new_client_id()
-    line = Line(S3Queue(session.bucket, client, throttle=0.5), session.key, client)
+    line = Line(S3Queue(session.bucket, Uploads(session.bucket), client, throttle=0.5), session.key, client)
     line.transport.send(line.seal(0, (len, ("abc",))))
     assert begun.wait(10)
     withdrawal = threading.Thread(target=line.transport.withdraw, args=(line.run, [0]))

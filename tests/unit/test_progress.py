@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from dolambda.dispatch.report import Report
-from dolambda.progress import Bar
+from dolambda.progress import Bar, Line, display
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_a_run_shows_what_is_done_failed_and_resent_and_then_leaves_the_screen(s
     bar = Bar(after=0.01)
     bar(Report(tasks=10, done=4, failed=1, resent=2, running=2, workers=frozenset("ab")))
     assert shown(screen, "5/10")
-    assert shown(screen, "2 workers, 1 failed, 2 resent")
+    assert shown(screen, "2 of 2 workers busy, 1 failed, 2 resent")
     bar(Report(tasks=10, done=9, failed=1, running=0))
     assert screen.getvalue().endswith("\x1b[?25h\r\x1b[1A\x1b[2K")  # the cursor is shown again, the line is gone
 
@@ -66,3 +66,21 @@ def test_two_runs_at_once_share_one_screen(screen: io.StringIO) -> None:
     other(Report(tasks=7, done=2, running=1))
     assert shown(screen, "2/7")
     other(Report(tasks=7, done=7))
+
+
+def test_a_line_of_text_is_written_over_and_ends_with_the_last_report() -> None:
+    file = io.StringIO()
+    line = Line(file=file, every=0.0)
+    line(Report(tasks=4, done=1, running=2, workers=frozenset("ab"), elapsed=0.5, cost=0.25))
+    line(Report(tasks=4, done=3, failed=1, retried=2, running=0, workers=frozenset("ab"), elapsed=2.0))
+    first, second = file.getvalue().removeprefix("\r").split("\r")
+    assert first.startswith("lambda:  25%|█████               | 1/4 [0.5 s, 2 of 2 workers busy, 2.0 tasks/s, $0.2500]")
+    assert second.startswith("lambda: 100%|████████████████████| 4/4 [2.0 s, 0 of 2 workers busy, 2.0 tasks/s, 1 failed, 2 retried]")
+    assert second.endswith("\n")
+
+
+def test_nothing_is_shown_where_nobody_looks_unless_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    assert display(None) is None
+    assert display(wanted=False) is None
+    assert isinstance(display(wanted=True), Bar)

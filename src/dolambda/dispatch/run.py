@@ -34,8 +34,8 @@ from dolambda.dispatch.batching import BYTES, Batcher
 from dolambda.dispatch.report import Report
 from dolambda.dispatch.retries import Retries
 from dolambda.errors import ConfigurationError, DolambdaError, EnvelopeError, NoReplyError, NotPicklableError, TooLargeError
-from dolambda.transport.base import SealedJob
-from dolambda.wire.outcome import CANCELLED, NOT_STARTED, Lost, Reply, Value
+from dolambda.transport.base import SealedJob, Unanswered
+from dolambda.wire.outcome import CANCELLED, NO_REPLY, NOT_STARTED, Lost, Reply, Value
 from dolambda.wire.task import INLINE, INLINE_ONCE, Job, PackedTask, Packer, Surroundings, Task
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ class Flight:
     blobs: tuple[Blob, ...]
     cargo: dict[int, Waiting]
     overdue: float = field(default=0.0)
+    future: Future[bytes] | None = None
 
 
 class Run:
@@ -367,7 +368,8 @@ class Run:
         sealed = SealedJob(self.name, number, flight.job.to_bytes(self._key), blobs)
         future = self._transport.send(sealed)
         self._progress(self.report())
-        if flight.job.attempt == 1:  # sent again, the transport gives the same future again
+        if future is not flight.future:  # sent again, a transport gives the same future again if it can
+            flight.future = future
             future.add_done_callback(lambda done: self._land(number, done))
 
     def _take_overdue(self) -> list[Flight]:
@@ -399,6 +401,9 @@ class Run:
             self._fail(number, CancelledError(f"the transport was closed under run {self.name}"))
             return
         error = done.exception()
+        if isinstance(error, Unanswered):
+            self._unanswered(number, error.lost)
+            return
         if error:
             self._fail(number, error)
             return
@@ -413,6 +418,17 @@ class Run:
         outcomes = {outcome.index: outcome for outcome in reply.outcomes}
         self.batcher.learn([outcome.seconds for outcome in reply.outcomes if outcome.kind != "lost"], cold=reply.usage.cold)
         self._settle(number, outcomes, "its job was answered without it")
+
+    def _unanswered(self, number: int, lost: Lost) -> None:
+        """Send a job again that its transport knows to be lost; in the end its tasks are."""
+        with self._changed:
+            flight = self._flights.get(number)
+        if flight is None:
+            return
+        if flight.job.attempt < self.limits.attempts:
+            self._send_again(flight)
+        else:
+            self._fail(number, replace(lost, reason=NO_REPLY if lost.reason == NOT_STARTED else lost.reason).to_error())
 
     def _opened(self, sealed: bytes, number: int) -> Reply:
         reply = Reply.from_bytes(sealed, self._key)

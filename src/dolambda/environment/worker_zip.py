@@ -22,6 +22,7 @@ _OURS = (
     "aws/signed_s3.py",
     "transport/__init__.py",
     "transport/base.py",
+    "transport/direct.py",
     "transport/s3_queue.py",
 )
 _OUR_PACKAGES = ("loops", "wire", "worker")

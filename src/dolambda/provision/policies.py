@@ -32,11 +32,11 @@ def worker(names: Names) -> Policy:
 
 
 def submitter(names: Names) -> Policy:
-    """Find the stack, put jobs and blobs, list and read replies, remove jobs and replies."""
+    """Find the stack, call its function, put jobs and blobs, list and read replies, remove jobs and replies."""
     listing = _allow(["s3:ListBucket"], names.bucket_arn)
     listing["Condition"] = {"StringLike": {"s3:prefix": [f"{OUTS}*", f"{JOBS}*", f"{BLOBS}*"]}}
     return _policy(
-        _allow(["lambda:GetFunctionConfiguration"], names.function_arn),
+        _allow(["lambda:GetFunctionConfiguration", "lambda:InvokeFunction"], names.function_arn),
         _allow(["s3:PutObject"], f"{names.bucket_arn}/{JOBS}*", f"{names.bucket_arn}/{BLOBS}*"),
         _allow(["s3:GetObject"], f"{names.bucket_arn}/{OUTS}*", f"{names.bucket_arn}/{BLOBS}*"),
         _allow(["s3:DeleteObject"], f"{names.bucket_arn}/{JOBS}*", f"{names.bucket_arn}/{OUTS}*"),

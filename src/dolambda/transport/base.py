@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from dolambda.aws.calls import Calls
     from dolambda.wire.blob import Blob
+    from dolambda.wire.outcome import Lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,15 @@ class SealedJob:
     blobs: tuple[Blob, ...] = ()
 
 
+class Unanswered(Exception):  # noqa: N818 - never shown: dispatch sends the job again, or makes `LostError`s of it
+    """A job ended without an answer, and this transport knows it: ``lost`` says why."""
+
+    def __init__(self, lost: Lost) -> None:
+        """``lost`` is what its tasks become once it is not sent again."""
+        super().__init__(lost.detail)
+        self.lost = lost
+
+
 class Transport(Protocol):
     """The way to the workers and back. Methods return at once and may be called from any thread."""
 
@@ -33,7 +43,10 @@ class Transport(Protocol):
     """AWS requests made on this side."""
 
     def send(self, job: SealedJob) -> Future[bytes]:
-        """Send a job. Sent again under its old number it gives the same future again: the first reply wins."""
+        """Send a job. Sent again under its old number it gives the same future again, while that is open: the first reply wins.
+
+        The future may raise `Unanswered`.
+        """
         ...
 
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from dolambda.aws.objects import Bucket
     from dolambda.aws.signed_s3 import SignedS3
     from dolambda.transport.base import SealedJob
-    from dolambda.wire.blob import Blob
+    from dolambda.transport.uploads import Uploads
     from dolambda.worker.worker import Worker
 
 log = logging.getLogger("dolambda")
@@ -47,13 +47,12 @@ log = logging.getLogger("dolambda")
 _THREADS = 16
 _SOONEST = 0.02
 _SLOWER = 1.4
-_ASK_FIRST = 256 * 1024  # from this size on, asking whether a blob is there is cheaper than sending it again
 
 
 class S3Queue:
     """The client's end."""
 
-    def __init__(self, bucket: Bucket, client: str, *, throttle: float) -> None:
+    def __init__(self, bucket: Bucket, uploads: Uploads, client: str, *, throttle: float) -> None:
         """``throttle``: longest pause in seconds between two looks for replies. Nothing is sent yet."""
         self.calls = bucket.calls
         self._bucket = bucket
@@ -64,7 +63,7 @@ class S3Queue:
         self._waiting: dict[str, Future[bytes]] = {}
         self._fetching: set[str] = set()
         self._puts: dict[Future[None], str] = {}
-        self._uploads: dict[str, Future[None]] = {}
+        self._uploads = uploads
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._poller: threading.Thread | None = None
@@ -122,7 +121,7 @@ class S3Queue:
     def _put(self, job: SealedJob, reply_key: str) -> None:
         try:
             for blob in job.blobs:
-                self._upload_once(blob)
+                self._uploads.once(blob)
             with self._lock:
                 if reply_key not in self._waiting:
                     return  # withdrawn meanwhile
@@ -131,26 +130,6 @@ class S3Queue:
             self._settle(reply_key, error)
         else:
             self._wake.set()
-
-    def _upload_once(self, blob: Blob) -> None:
-        with self._lock:
-            upload = self._uploads.get(blob.digest)
-            mine = upload is None
-            if upload is None:
-                upload = self._uploads[blob.digest] = Future()
-        if not mine:
-            upload.result()  # the thread that uploads it is running, so this wait ends with its request
-            return
-        try:
-            key = keys.blob_key(blob.digest)
-            if len(blob.data) < _ASK_FIRST or not self._bucket.exists(key):
-                self._bucket.put_new(key, blob.data)
-        except BaseException as error:
-            with self._lock:
-                del self._uploads[blob.digest]
-            upload.set_exception(error)
-            raise
-        upload.set_result(None)
 
     def _poll(self) -> None:
         """Look for replies: every few hundredths of a second while they flow, ever more rarely while they do not."""

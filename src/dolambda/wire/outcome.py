@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dolambda.errors import (
     JobRefusedError,
     LostError,
+    NoReplyError,
     NotPicklableError,
     OutOfMemoryError,
     PythonMismatchError,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 Kind = Literal["value", "failure", "lost"]
 
 CRASHED, OUT_OF_MEMORY, TIMED_OUT = "crashed", "out_of_memory", "timed_out"
-REFUSED, OTHER_PYTHON, NOT_STARTED, CANCELLED = "refused", "other_python", "not_started", "cancelled"
+REFUSED, OTHER_PYTHON, NO_REPLY, NOT_STARTED, CANCELLED = "refused", "other_python", "no_reply", "not_started", "cancelled"
 """Why a task is lost. The tasks that a job had not begun when it ended are NOT_STARTED: they are sent again, blameless."""
 
 _LOST_ERRORS: dict[str, type[LostError | PythonMismatchError]] = {
@@ -45,6 +46,7 @@ _LOST_ERRORS: dict[str, type[LostError | PythonMismatchError]] = {
     TIMED_OUT: TaskTimedOutError,
     REFUSED: JobRefusedError,
     OTHER_PYTHON: PythonMismatchError,
+    NO_REPLY: NoReplyError,
 }
 
 _MOST = 5 << 30  # bytes of one object on S3, written by one request

@@ -1,0 +1,192 @@
+"""The caller of a function against a server whose answers are chosen: throttled, refused, cut off, ended."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import socket
+import threading
+import time
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+
+from dolambda.aws.account import Account
+from dolambda.aws.calls import Calls
+from dolambda.aws.invoke import FunctionEndedError, Invoker, UnknownOutcomeError
+from dolambda.errors import AccessDeniedError, AwsError, NotDeployedError, ThrottledError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Answer = tuple[int, dict[str, str], bytes] | None  # None: the connection is cut
+
+
+class Server:
+    """Answers each request with the next of ``answers``, the last one for ever; keeps what was sent."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = [(200, {}, b"{}")]
+        self.seen: list[tuple[str, dict[str, str], bytes]] = []
+        self.delay = 0.0
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.seen.append((self.path, dict(self.headers), body))
+                time.sleep(outer.delay)
+                answer = outer.answers.pop(0) if len(outer.answers) > 1 else outer.answers[0]
+                if answer is None:
+                    self.close_connection = True
+                    return
+                status, headers, content = answer
+                self.send_response(status)
+                for name, value in {**headers, "Content-Length": str(len(content))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        class Quiet(http.server.ThreadingHTTPServer):
+            request_queue_size = 200
+            daemon_threads = True
+
+        self.http = Quiet(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def close(self) -> None:
+        self.http.shutdown()
+        self.http.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.close()
+
+
+def account(url: str, token: str | None = None) -> Account:
+    session = boto3.Session(aws_access_key_id="AK", aws_secret_access_key="SK", aws_session_token=token, region_name="us-east-1")  # noqa: S106 - no secrets
+    return Account(session, "us-east-1", url)
+
+
+@pytest.fixture
+def invoker(server: Server) -> Iterator[Invoker]:
+    made = Invoker(account(server.url), "f", Calls())
+    yield made
+    made.close()
+    made.close()  # once more does no harm
+
+
+def called(invoker: Invoker, payload: bytes = b"{}") -> bytes:
+    return sent(invoker, payload).result(20)
+
+
+def sent(invoker: Invoker, payload: bytes = b"{}") -> Future[bytes]:
+    future: Future[bytes] = Future()
+
+    def done(answer: bytes | BaseException) -> None:
+        if isinstance(answer, bytes):
+            future.set_result(answer)
+        else:
+            future.set_exception(answer)
+
+    invoker.send(payload, done)
+    return future
+
+
+def test_a_call_is_signed_and_answered_and_counted(server: Server) -> None:
+    calls = Calls()
+    invoker = Invoker(account(server.url, "TOKEN"), "f", calls)
+    server.answers = [(200, {}, b'{"x": 1}')]
+    assert called(invoker, b'{"a": 1}') == b'{"x": 1}'
+    invoker.close()
+    path, headers, body = server.seen[0]
+    assert path == "/2015-03-31/functions/f/invocations"
+    assert body == b'{"a": 1}'
+    assert "Credential=AK/" in headers["Authorization"]
+    assert "/us-east-1/lambda/aws4_request" in headers["Authorization"]
+    assert headers["X-Amz-Security-Token"] == "TOKEN"
+    assert (calls.totals(), calls.sent, calls.received) == ({"lambda:InvokeFunction": 1}, 8, 8)
+
+
+def test_hundreds_at_once_from_many_threads(server: Server, invoker: Invoker) -> None:
+    server.delay = 0.05
+    futures: list[Future[bytes]] = []
+    threads = [threading.Thread(target=lambda: futures.extend(sent(invoker) for _ in range(20))) for _ in range(10)]
+    begun = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [future.result(30) for future in futures] == [b"{}"] * 200
+    assert time.monotonic() - begun < 200 * 0.05  # not one after the other
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_what_was_throttled_is_repeated_and_the_reason_told(server: Server, status: int) -> None:
+    reasons: list[str] = []
+    invoker = Invoker(account(server.url), "f", Calls(), throttled=reasons.append)
+    body = json.dumps({"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded", "message": "Rate Exceeded."}).encode()
+    server.answers = [(status, {}, body), (status, {}, body), (200, {}, b'"ok"')]
+    assert called(invoker) == b'"ok"'
+    assert reasons == ["ReservedFunctionConcurrentInvocationLimitExceeded"] * 2
+    invoker.close()
+
+
+def test_throttled_for_too_long_it_says_so(server: Server, invoker: Invoker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dolambda.aws.invoke._PATIENCE", 0.3)
+    server.answers = [(429, {}, b'{"Reason": "ConcurrentInvocationLimitExceeded"}')]
+    with pytest.raises(ThrottledError, match="ConcurrentInvocationLimitExceeded\n  It was repeated"):
+        called(invoker)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "says"),
+    [
+        ((403, {"x-amzn-ErrorType": "AccessDeniedException"}, b"{}"), AccessDeniedError, "lambda:InvokeFunction was denied"),
+        ((404, {"x-amzn-ErrorType": "ResourceNotFoundException"}, b"{}"), NotDeployedError, "no such function"),
+        ((413, {"x-amzn-ErrorType": "RequestEntityTooLargeException"}, b"{}"), AwsError, "Lambda answered 413 RequestEntityTooLarge"),
+        ((500, {"x-amzn-ErrorType": "ServiceException"}, b"{}"), UnknownOutcomeError, "Lambda answered 500 ServiceException"),
+        (None, UnknownOutcomeError, "the connection to Lambda ended"),
+    ],
+)
+def test_what_is_refused_or_cut_is_told_and_not_repeated(
+    server: Server, invoker: Invoker, answer: Answer, kind: type[Exception], says: str
+) -> None:
+    server.answers = [answer]
+    with pytest.raises(kind, match=says):
+        called(invoker)
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("kind", ["Sandbox.Timedout", "Runtime.ExitError", "Runtime.OutOfMemory"])
+def test_how_the_environment_ended_is_told(server: Server, invoker: Invoker, kind: str) -> None:
+    server.answers = [(200, {"X-Amz-Function-Error": "Unhandled"}, json.dumps({"errorType": kind, "errorMessage": "so it was"}).encode())]
+    with pytest.raises(FunctionEndedError, match="so it was") as caught:
+        called(invoker)
+    assert caught.value.kind == kind
+
+
+def test_where_nobody_listens_it_is_repeated_and_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setattr("dolambda.aws.invoke._PATIENCE", 0.3)
+    invoker = Invoker(account(f"http://127.0.0.1:{port}"), "f", Calls())
+    with pytest.raises(AwsError, match="Lambda cannot be reached"):
+        called(invoker)
+    invoker.close()
+    with pytest.raises(RuntimeError, match="after close"):
+        called(invoker)
