@@ -26,6 +26,7 @@ conformance: $(READY)
 
 bench: $(READY)
 	$(BIN)/python bench/journey.py
+	$(BIN)/python bench/shipping.py
 	$(BIN)/python bench/foreach.py
 
 soak: $(READY)

@@ -105,6 +105,21 @@ def one_by_one(session: Session) -> tuple[float, dict[str, float], float]:
     return wall, split, cpu
 
 
+def by_direct(session: Session) -> tuple[float, float, float]:
+    """Seconds, and client CPU seconds, for `TASKS` jobs of one task by Invoke; the median of one task alone."""
+    with LambdaExecutor(batch=1, transport="direct", session=session) as executor:
+        list(executor.map(abs, range(8)))
+        begun, cpu = time.perf_counter(), time.process_time()
+        assert list(executor.map(abs, range(TASKS))) == list(range(TASKS))
+        wall, cpu = time.perf_counter() - begun, time.process_time() - cpu
+        latencies = []
+        for _ in range(20):
+            begun = time.perf_counter()
+            executor.submit(abs, 1).result()
+            latencies.append(time.perf_counter() - begun)
+    return wall, cpu, statistics.median(latencies)
+
+
 def boto3_floor(session: Session, count: int) -> float:
     """Seconds a job for the requests alone, by boto3, one after the other: a PUT and a GET of 500 bytes."""
     assert session.stack is not None
@@ -137,6 +152,7 @@ def measure() -> list[str]:
         with LambdaExecutor() as executor:
             list(executor.map(abs, range(TASKS * 10)))
         batched, report = time.perf_counter() - begun, session.report()
+        direct = by_direct(session)
         floor = boto3_floor(session, 50)
     finally:
         unregister()
@@ -148,6 +164,8 @@ def measure() -> list[str]:
         f"  PUT + GET ({floor * 1e3:.1f} ms, in the same run); client CPU {cpu / TASKS * 1e3:.2f} ms a job",
         f"- {TASKS * 10} tasks batched: {batched:.2f} s, {report.jobs - before.jobs} jobs, {sum(calls.values())} AWS calls ({kinds})",
         f"- one task alone, submit to result: {alone * 1e3:.1f} ms (median), {alone / floor:.1f} x PUT + GET",
+        f"- direct, {TASKS} tasks one by one: {direct[0] / TASKS * 1e3:.1f} ms a job, {direct[0] / wall:.2f} x the queue's; client CPU",
+        f"  {direct[1] / TASKS * 1e3:.2f} ms a job; one task alone {direct[2] * 1e3:.1f} ms, {direct[2] / alone:.2f} x the queue's",
         "",
         "| station, one by one | ms a job, mean |",
         "|---|---|",

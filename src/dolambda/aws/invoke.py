@@ -79,17 +79,17 @@ class Request:
 
 
 class Invoker:
-    """Calls one function, any number of times at once, from any thread."""
+    """Calls one function, any number of times at once, from any thread. `throttled` is told Lambda's reason, each time it does."""
 
-    def __init__(self, account: Account, function: str, calls: Calls, *, throttled: Callable[[str], None] = lambda _: None) -> None:
-        """``throttled`` is told Lambda's reason each time. Nothing is sent yet, and no thread runs."""
+    def __init__(self, account: Account, function: str, calls: Calls) -> None:
+        """Nothing is sent yet, and no thread runs."""
+        self.throttled: Callable[[str], None] = lambda _: None
         self._credentials = account.session.get_credentials()
         self._region = account.region
         self._url = (
             f"{account.endpoint_url or f'https://lambda.{account.region}.amazonaws.com'}/2015-03-31/functions/{function}/invocations"
         )
         self._calls = calls
-        self._throttled = throttled
         self._lock = threading.Lock()
         self._new: deque[Request] = deque()
         self._later: list[tuple[float, int, Request]] = []
@@ -231,7 +231,7 @@ class Invoker:
                 self._answer(request, UnknownOutcomeError(f"the connection to Lambda ended: {text}", mend="The job is sent again."))
         elif status in (http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.SERVICE_UNAVAILABLE):
             reason = _reason(body) or f"status {status}"
-            self._throttled(reason)
+            self.throttled(reason)
             self._repeat(request, ThrottledError(f"Lambda refused to run the function: {reason}", mend=_MEND_THROTTLED))
         elif status != http.HTTPStatus.OK:
             self._answer(request, _refused(status, request.headers.get("x-amzn-errortype", ""), body))

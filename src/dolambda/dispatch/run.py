@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import itertools
 import logging
 import math
 import sys
@@ -147,6 +148,7 @@ class Run:
         self._resting: list[Resting] = []
         self._sent_inside: OrderedDict[str, None] = OrderedDict()
         self._ready: deque[Flight] = deque()
+        self._due: deque[tuple[float, Flight]] = deque()  # in order, as all have the same time
         self._landed: list[int] = []
         self._numbers = 0
         self._indexes = 0
@@ -279,7 +281,7 @@ class Run:
         return True
 
     def _has_work(self) -> bool:
-        to_send = self._ready or (self._waiting and len(self._flights) < self.limits.window)
+        to_send = self._ready or (self._waiting and len(self._flights) < self._transport.room(self.limits.window))
         return bool(to_send or self._is_over() or len(self._landed) >= _CLEAN_EVERY)
 
     def _is_over(self) -> bool:
@@ -287,8 +289,14 @@ class Run:
 
     def _patience(self) -> float | None:
         """Seconds until a flight is overdue or a failed task may run again."""
-        moments = [flight.overdue for flight in self._flights.values()] + [one.due for one in self._resting[:1]]
+        while self._due and not self._is_due(*self._due[0]):
+            self._due.popleft()
+        moments = [due for due, _ in itertools.islice(self._due, 1)] + [one.due for one in self._resting[:1]]
         return max(0.0, min(moments) - time.monotonic()) if moments else None
+
+    def _is_due(self, due: float, flight: Flight) -> bool:
+        """Whether that moment still counts: the flight has not landed, nor been sent again since."""
+        return self._flights.get(flight.job.number) is flight and flight.overdue == due
 
     def _wakes_before(self, until: float) -> bool:
         return bool(self._resting) and self._resting[0].due < until
@@ -299,7 +307,7 @@ class Run:
 
     def _take_off(self) -> Flight | None:
         """Cut the next job from the queue. Called under the lock."""
-        if not self._waiting or len(self._flights) >= self.limits.window:
+        if not self._waiting or len(self._flights) >= self._transport.room(self.limits.window):
             return None
         size, room = self.batcher.size(len(self._waiting), self.limits.workers), BYTES
         cargo: dict[int, Waiting] = {}
@@ -366,6 +374,8 @@ class Run:
         blobs = (*flight.blobs, code) if code else flight.blobs
         number = flight.job.number
         sealed = SealedJob(self.name, number, flight.job.to_bytes(self._key), blobs)
+        with self._changed:
+            self._due.append((flight.overdue, flight))
         future = self._transport.send(sealed)
         self._progress(self.report())
         if future is not flight.future:  # sent again, a transport gives the same future again if it can
@@ -373,8 +383,12 @@ class Run:
             future.add_done_callback(lambda done: self._land(number, done))
 
     def _take_overdue(self) -> list[Flight]:
-        now = time.monotonic()
-        return [flight for flight in self._flights.values() if 0 < flight.overdue <= now]
+        late: list[Flight] = []
+        while self._due and self._due[0][0] <= time.monotonic():
+            due, flight = self._due.popleft()
+            if self._is_due(due, flight):
+                late.append(flight)
+        return late
 
     def _send_again(self, flight: Flight) -> None:
         if flight.job.attempt >= self.limits.attempts:
@@ -423,10 +437,15 @@ class Run:
         """Send a job again that its transport knows to be lost; in the end its tasks are."""
         with self._changed:
             flight = self._flights.get(number)
-        if flight is None:
-            return
-        if flight.job.attempt < self.limits.attempts:
-            self._send_again(flight)
+            if flight is None:
+                return
+            again = flight.job.attempt < self.limits.attempts
+            if again:
+                self._report = replace(self._report, resent=self._report.resent + 1)
+                self._ready.append(flight)
+                self._changed.notify_all()
+        if again:
+            log.warning("job %s of run %s is sent again: %s", number, self.name, lost.detail)
         else:
             self._fail(number, replace(lost, reason=NO_REPLY if lost.reason == NOT_STARTED else lost.reason).to_error())
 

@@ -24,6 +24,7 @@ _OURS = (
     "transport/base.py",
     "transport/direct.py",
     "transport/s3_queue.py",
+    "transport/window.py",
 )
 _OUR_PACKAGES = ("loops", "wire", "worker")
 

@@ -49,6 +49,10 @@ class Transport(Protocol):
         """
         ...
 
+    def room(self, most: int) -> int:
+        """How many jobs may be under way now, of the ``most`` that a run would have."""
+        ...
+
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:
         """Nobody waits for these jobs any more: forget them and remove what they left. This one blocks."""
         ...

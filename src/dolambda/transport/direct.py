@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from dolambda.errors import AwsError, EnvelopeError
 from dolambda.transport.base import Unanswered
+from dolambda.transport.window import Window
 from dolambda.wire import keys
 from dolambda.wire.blob import Blob
 from dolambda.wire.outcome import CRASHED, NOT_STARTED, OUT_OF_MEMORY, TIMED_OUT, Lost
@@ -59,10 +60,12 @@ class Direct:
         """``invoker`` and ``bucket`` count into the same `Calls`. Nothing is sent yet."""
         self.calls = bucket.calls
         self._invoker = invoker
+        invoker.throttled = self.throttled
         self._bucket = bucket
         self._uploads = uploads
         self._prefix = keys.replies_prefix(client)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="dolambda-spill")
+        self._window = Window()
         self._lock = threading.Lock()
         self._waiting: dict[tuple[str, int], Future[bytes]] = {}
         self._spilled = False
@@ -78,6 +81,17 @@ class Direct:
         else:
             self._invoke(job, "job", text, place)
         return future
+
+    def room(self, most: int) -> int:
+        """See `Transport.room`: less while Lambda throttles."""
+        return self._window.most(most)
+
+    def throttled(self, reason: str) -> None:
+        """Lambda has refused a call, for that reason of its own; it is repeated by itself."""
+        with self._lock:
+            under_way = len(self._waiting)
+        self._window.throttled(under_way)
+        log.info("Lambda throttles %s calls: %s", under_way, reason)
 
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:
         """See `Transport.withdraw`. What runs goes on: Lambda cannot be told to stop."""
@@ -126,6 +140,7 @@ class Direct:
         if not isinstance(answer, bytes):
             self._settle(place, _as_unanswered(answer))
             return
+        self._window.answered()
         begin = answer.find(b'"reply": "')
         if begin >= 0:  # not parsed: as above
             self._settle(place, base64.b64decode(answer[begin + 10 : answer.rindex(b'"')]))

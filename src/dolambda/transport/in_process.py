@@ -57,6 +57,10 @@ class InProcess:
         self._blobs.held.update((blob.digest, blob.data) for blob in job.blobs)
         return self._thread.submit(self._run, job.data)
 
+    def room(self, most: int) -> int:
+        """See `Transport.room`: jobs wait in the queue."""
+        return most
+
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:
         """See `Transport.withdraw`."""
         self._withdrawn.update((run, number) for number in numbers)

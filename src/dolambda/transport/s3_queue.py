@@ -82,6 +82,10 @@ class S3Queue:
         put.add_done_callback(self._put_done)
         return future
 
+    def room(self, most: int) -> int:
+        """See `Transport.room`: jobs wait in the queue."""
+        return most
+
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:
         """See `Transport.withdraw`. A job whose PUT is under way is removed after it: else it would be there when we have gone."""
         replies = [keys.reply_key(run, number) for number in numbers]

@@ -137,7 +137,8 @@ def test_hundreds_at_once_from_many_threads(server: Server, invoker: Invoker) ->
 @pytest.mark.parametrize("status", [429, 503])
 def test_what_was_throttled_is_repeated_and_the_reason_told(server: Server, status: int) -> None:
     reasons: list[str] = []
-    invoker = Invoker(account(server.url), "f", Calls(), throttled=reasons.append)
+    invoker = Invoker(account(server.url), "f", Calls())
+    invoker.throttled = reasons.append
     body = json.dumps({"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded", "message": "Rate Exceeded."}).encode()
     server.answers = [(status, {}, body), (status, {}, body), (200, {}, b'"ok"')]
     assert called(invoker) == b'"ok"'

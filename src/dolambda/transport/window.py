@@ -1,0 +1,41 @@
+"""How many calls of a function may be under way, learnt from being throttled. On entry: throttles and answers; on leaving: a number.
+
+Additive increase, multiplicative decrease (Chiu and Jain, 1989), as TCP has it: halved when Lambda throttles, at most once in `PAUSE`
+seconds, as the refusals of one moment are one; one more for each time that a whole window has been answered.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+PAUSE = 1.0
+
+
+class Window:
+    """Unlimited until the first throttle. For any thread."""
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self._lock = threading.Lock()
+        self._size: float | None = None
+        self._cut = 0.0
+
+    def throttled(self, under_way: int) -> None:
+        """Lambda refused a call while so many were under way."""
+        now = time.monotonic()
+        with self._lock:
+            if now - self._cut >= PAUSE:
+                self._cut = now
+                self._size = max(1.0, min(self._size or under_way, under_way) / 2)
+
+    def answered(self) -> None:
+        """A call was answered."""
+        with self._lock:
+            if self._size is not None:
+                self._size += 1 / self._size
+
+    def most(self, wanted: int) -> int:
+        """How many there may be, of so many wanted."""
+        with self._lock:
+            return wanted if self._size is None else max(1, min(wanted, int(self._size)))
