@@ -34,7 +34,7 @@ def test_argument_beats_environment_beats_file_beats_default(project: Path) -> N
         ({"throttle": 0}, "throttle=0"),
         ({"memory": 20_000}, "from 128 to 10,240"),
         ({"timeout": 901}, "from 3 to 900"),
-        ({"transport": "pigeon"}, '"queue" or "in_process"'),
+        ({"transport": "pigeon"}, '"queue", "direct" or "in_process"'),
         ({"workers": "many"}, "workers='many' is no int"),
         ({"buckets": "x"}, "unknown argument: buckets"),
     ],
