@@ -58,10 +58,9 @@ class LambdaExecutor(Executor):
         session: Session | None = None,
     ) -> None:
         """Raises `ConfigurationError` (a ValueError) for a number that makes no sense. Nothing is sent yet."""
-        for name, value in (("max_workers", max_workers), ("task_timeout", task_timeout), ("batch", batch)):
-            if value is not None and value <= 0:
-                msg = f"{name} must be greater than 0"
-                raise ConfigurationError(msg, mend=f"Leave {name}= out for the default.")
+        if max_workers is not None and max_workers <= 0:
+            msg = "max_workers must be greater than 0"
+            raise ConfigurationError(msg, mend="Leave max_workers= out for the default.")
         if not (initializer is None or callable(initializer)):
             msg = f"initializer={initializer!r} is not a function"
             raise TypeError(msg)

@@ -160,7 +160,7 @@ class Gather:
         error = CancelledError() if future.cancelled() else future.exception()
         with self._lock:
             self._left -= 1
-            if self._over or not (error or self._left == 0):
+            if self._over or not (error is not None or self._left == 0):
                 return
             self._over = True
         if self._submitting == threading.get_ident():  # done before it could be watched: joblib must not see that within `submit`
@@ -169,7 +169,7 @@ class Gather:
             self._complete(error)
 
     def _complete(self, error: BaseException | None) -> None:
-        if error:
+        if error is not None:
             self._batch.set_exception(error)
         else:
             self._batch.set_result([done.result() for done in self._futures])

@@ -89,10 +89,14 @@ class Bar:
         self._task: TaskID | None = None
         self._timer: threading.Timer | None = None
         self._last: Report | None = None
+        self._over = False
 
     def __call__(self, report: Report) -> None:
         """Show a report; nothing while all that was submitted is done, for now or for good."""
         with self._lock:
+            if self._over:
+                return
+            self._over = report.over
             self._last = report
             if report.over or (report.running == 0 and report.done + report.failed >= report.tasks):
                 self._hide()

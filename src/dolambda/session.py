@@ -53,11 +53,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dolambda")
 
+_open: weakref.WeakSet[Session] = weakref.WeakSet()
+"""All sessions: what was opened and not closed is closed when the interpreter ends."""
+
 _RELAYS = {"relay": relay_to_stdout, "errors": relay_failed_to_stdout, False: None}
 _LOCAL_AHEAD = 2  # jobs in flight for each local worker: the emulator queues them in order, as Lambda need not
 
 
-@dataclass
+@dataclass(eq=False)
 class Session:
     """An open connection to a stack. Close it, or let the interpreter's end do so."""
 
@@ -81,6 +84,7 @@ class Session:
     def __post_init__(self) -> None:
         """Nothing is sent."""
         self._code = OwnModules(self.settings)
+        _open.add(self)
 
     @classmethod
     def open(cls, settings: Settings, credentials: Credentials | None = None, *, local: bool = False) -> Session:
@@ -150,6 +154,10 @@ class Session:
 
         ``progress`` and ``transport`` are for this run what they are in `register` for all.
         """
+        for name, value in (("workers", workers), ("batch", batch), ("task_timeout", task_timeout), ("threads", threads)):
+            if value is not None and value <= 0:
+                msg = f"{name} must be greater than 0"
+                raise ConfigurationError(msg, mend=f"Leave {name}= out for the default.")
         way = self.ways.of(transport) if transport and self.ways else self.transport
         self._code.look_again()
         wide = min(workers or self.workers, self.workers)
@@ -245,6 +253,7 @@ class Session:
 
     def close(self) -> None:
         """Cancel what still runs, remove its objects, and end the emulator if this session started it."""
+        _open.discard(self)
         if self.of_another_process:  # threads and emulator are the parent's
             return
         for run in list(self._runs):
@@ -396,12 +405,15 @@ def _finish() -> None:
     """Let what was submitted come to its end, unless the program ended by an exception, Ctrl-C among them: then cancel it."""
     global interpreter_ends  # noqa: PLW0603 - there is one interpreter
     interpreter_ends = True
-    if _current is not None and (hasattr(sys, "ps1") or getattr(sys, "last_value", None) is None):
-        _current.finish()
+    if hasattr(sys, "ps1") or getattr(sys, "last_value", None) is None:
+        for session in list(_open):
+            session.finish()
 
 
 def _end() -> None:
     replace_current(None)
+    for session in list(_open):
+        session.close()
 
 
 # As concurrent.futures does: what was submitted is finished before threads can no longer be started, and only then all ends.

@@ -322,3 +322,5 @@ def test_joblib_knows_the_name_as_soon_as_dolambda_is_imported() -> None:
 def test_wrong_options_are_named(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="retries"):
         LambdaExecutor(**wrong)
+    with joblib.parallel_config("dolambda", batch=-1), pytest.raises(ConfigurationError, match="batch must be greater than 0"):
+        joblib.Parallel()(joblib.delayed(len)("a") for _ in range(2))

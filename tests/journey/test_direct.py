@@ -88,3 +88,14 @@ def test_an_environment_that_ends_whole_is_tried_again_and_then_told(session: Se
 def test_no_other_way_is_taken() -> None:
     with pytest.raises(ConfigurationError, match="transport='pigeon' is no way to a stack"):
         LambdaExecutor(transport="pigeon")  # type: ignore[arg-type] # the mistake
+
+
+@pytest.mark.usefixtures("session")
+def test_a_callback_may_wait_for_another_task() -> None:
+    told: list[int] = []
+    with LambdaExecutor(transport="direct") as executor:
+        executor.submit(len, "a").add_done_callback(lambda _: told.append(executor.submit(len, "ab").result(20)))
+        deadline = time.monotonic() + 20
+        while not told and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert told == [2]

@@ -12,6 +12,7 @@ import tracemalloc
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -265,7 +266,13 @@ def test_global_generators_are_seeded_on_request_and_warned_of_else() -> None:
         foreach(i=range(3), seed=7).do(lambda rng: rng.random())
 
 
-@pytest.mark.parametrize("seed", [(1, 2), [1, 2], np.random.SeedSequence((1, 2))], ids=["tuple", "list", "SeedSequence"])
+def test_seed_everywhere_alone_draws_a_seed() -> None:
+    loop = foreach(i=range(3), seed_everywhere=True)
+    assert loop.seed is not None
+    assert loop.do(lambda i: random.random() + i) == loop.do(lambda i: random.random() + i)  # noqa: S311 - what is seeded
+
+
+@pytest.mark.parametrize("seed", [(1, 2), [np.int64(1), 2], np.random.SeedSequence((1, 2))], ids=["tuple", "list", "SeedSequence"])
 def test_seeds_of_other_kinds(seed: Any) -> None:
     expected = float(np.random.default_rng(np.random.SeedSequence((1, 2), spawn_key=(0,))).random())
     assert foreach(i=[0], seed=seed).do(lambda rng: float(rng.random())) == [expected]
@@ -293,6 +300,31 @@ def test_endless_iterables_stream_and_are_taken_from_only_as_results_are() -> No
     stream.close()  # type: ignore[attr-defined] # it is a generator
     unordered = foreach(i=range(50)).stream(lambda i: i, ordered=False)
     assert sorted(unordered) == list(range(50))
+
+
+@on_both
+@pytest.mark.usefixtures("way")
+def test_streams_of_nested_loops_skip_those_that_are_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dolambda.loops.walk._HELD", 5)
+    for ordered in (True, False):
+        stream = foreach(i=range(100)).nest(j=lambda i: [i] if i % 20 == 0 else []).stream(lambda i, j: i + j, ordered=ordered)
+        assert sorted(stream) == [0, 40, 80, 120, 160]
+
+
+@pytest.mark.usefixtures("unregistered")
+def test_a_stream_on_joblib_leaves_joblibs_configuration_alone() -> None:
+    set_backend("threading", workers=2)
+    before = type(joblib.parallel.get_active_backend()[0])
+    stream = foreach(i=range(100)).stream(lambda i: i)
+    assert next(stream) == 0
+    assert type(joblib.parallel.get_active_backend()[0]) is before
+
+
+@pytest.mark.usefixtures("session")
+def test_one_map_feeds_another() -> None:
+    with LambdaExecutor() as executor:
+        first = executor.map(operator.neg, range(50), buffersize=4)
+        assert list(executor.map(abs, first, buffersize=4)) == list(range(50))
 
 
 def test_a_slow_first_task_does_not_let_results_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -391,6 +423,7 @@ def test_pythons_face_is_the_same_as_rs() -> None:
         (lambda: foreach(i=[1]) % when(3), "when.3. was not given a function"),  # type: ignore[arg-type] # the mistake
         (lambda: (foreach(i=[1]) % foreach(j=lambda i: i)).do(lambda j: j), "foreach: j=1 is not something to iterate over"),
         (lambda: foreach(i=[1], seed=-1), "seed=-1 is no seed"),
+        (lambda: foreach(i=[1], seed=0.5), "seed=0.5 is no seed"),
         (lambda: foreach(i=[1], combine="+").stream(lambda i: i), "stream.. combines nothing"),
         (lambda: foreach(i=[1], export={"a": 1}).do(len), "has no globals of its own"),
         (lambda: foreach(i=[1], multicombine=1), "multicombine=1 is neither True nor False"),  # type: ignore[arg-type] # the mistake

@@ -99,6 +99,7 @@ class Invoker:
         self._closing = False
         self._count = 0
         self._timer: float | None = None
+        self._wake: int | None = None
 
     def send(self, payload: bytes, done: Callable[[bytes | BaseException], None]) -> None:
         """Call the function; ``done`` gets its answer, or `AwsError`."""
@@ -119,13 +120,14 @@ class Invoker:
         with self._lock:
             self._closing = True
             thread, self._thread = self._thread, None
+        self._nudge()
         if thread:
-            self._nudge()
             thread.join()
 
     def _nudge(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # it has been woken often enough
-            os.write(self._wake, b"x")
+        with self._lock, contextlib.suppress(BlockingIOError):  # it has been woken often enough
+            if self._wake is not None:
+                os.write(self._wake, b"x")
 
     # In the thread.
 
@@ -136,11 +138,14 @@ class Invoker:
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
         self._multi.setopt(pycurl.M_MAXCONNECTS, 20_000)
+        why: BaseException = AwsError("the connection to Lambda was closed", mend="Open a new session: dolambda.register().")
         try:
             while not self._closing:
                 self._step()
-        finally:
-            self._end()
+        except BaseException as error:
+            log.exception("the connection to Lambda broke")
+            why = error
+        self._end(why)
 
     def _step(self) -> None:
         for key, events in self._selector.select(self._patience()):
@@ -178,8 +183,13 @@ class Invoker:
         self._timer = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
 
     def _begin(self, request: Request) -> None:
+        try:
+            frozen = self._credentials.get_frozen_credentials()  # refreshes by itself, if it can
+        except Exception as error:  # noqa: BLE001 - boto3's, of many kinds
+            refused = AccessDeniedError(f"the credentials could not be refreshed: {error}", mend="Log in again (`aws sso login`).")
+            self._answer(request, refused)
+            return
         curl = self._idle.pop() if self._idle else self._handle()
-        frozen = self._credentials.get_frozen_credentials()  # refreshes by itself
         request.tries += 1
         request.body.clear()
         request.headers.clear()
@@ -222,8 +232,10 @@ class Invoker:
         request = self._under_way.pop(curl)
         status = curl.getinfo(pycurl.RESPONSE_CODE)
         self._multi.remove_handle(curl)
-        self._idle.append(curl)
         body = b"".join(request.body)
+        request.body.clear()
+        curl.setopt(pycurl.POSTFIELDS, b"")  # an idle handle holds nothing of the last request
+        self._idle.append(curl)
         if error:
             if error in _NOT_BEGUN:
                 self._repeat(request, AwsError(f"Lambda cannot be reached: {text}", mend="Is the network up, and is region= right?"))
@@ -236,8 +248,7 @@ class Invoker:
         elif status != http.HTTPStatus.OK:
             self._answer(request, _refused(status, request.headers.get("x-amzn-errortype", ""), body))
         elif "x-amz-function-error" in request.headers:
-            said = json.loads(body or b"{}")
-            self._answer(request, FunctionEndedError(str(said.get("errorType", "Unhandled")), str(said.get("errorMessage", ""))))
+            self._answer(request, _ended(body))
         else:
             self._calls.add("lambda:InvokeFunction", 0, received=len(body))
             self._answer(request, body)
@@ -257,7 +268,14 @@ class Invoker:
         except Exception:
             log.exception("an answer could not be handed over")
 
-    def _end(self) -> None:
+    def _end(self, why: BaseException) -> None:
+        with self._lock:
+            self._closing = True
+            wake, self._wake = self._wake, None
+            left = [*self._new, *(request for _, _, request in self._later), *self._under_way.values()]
+            self._new.clear()
+        for request in left:
+            self._answer(request, why)
         for curl in self._under_way:
             self._multi.remove_handle(curl)
             curl.close()
@@ -266,7 +284,8 @@ class Invoker:
         self._multi.close()
         self._selector.close()
         os.close(self._wakes)
-        os.close(self._wake)
+        if wake is not None:
+            os.close(wake)
 
 
 _MEND_THROTTLED = "It was repeated for ten minutes. `dolambda status` shows the limits; ask AWS for more concurrency, or use fewer workers."
@@ -283,6 +302,14 @@ def _reason(body: bytes) -> str:
         return str(json.loads(body).get("Reason", ""))
     except (ValueError, AttributeError):
         return ""
+
+
+def _ended(body: bytes) -> FunctionEndedError:
+    try:
+        said = json.loads(body)
+        return FunctionEndedError(str(said["errorType"]), str(said["errorMessage"]))
+    except (ValueError, TypeError, KeyError):
+        return FunctionEndedError("Unhandled", body[:300].decode(errors="replace"))
 
 
 def _refused(status: int, kind: str, body: bytes) -> AwsError | NotDeployedError:

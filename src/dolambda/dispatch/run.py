@@ -148,13 +148,14 @@ class Run:
         self._resting: list[Resting] = []
         self._sent_inside: OrderedDict[str, None] = OrderedDict()
         self._ready: deque[Flight] = deque()
-        self._due: deque[tuple[float, Flight]] = deque()  # in order, as all have the same time
+        self._due: deque[tuple[float, int]] = deque()  # when, and a flight's number; in order, as all have the same time
         self._landed: list[int] = []
+        self._settling = 0  # flights that have landed, and whose futures are just being completed
         self._numbers = 0
         self._indexes = 0
         self._report = Report()
         self._begun = 0.0
-        self._closing = False
+        self._closing = self._closing_by_error = False
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -177,7 +178,7 @@ class Run:
             self._landed += flights
             self._changed.notify_all()
         for waiting in left:
-            if not waiting.future.cancel():
+            if not _cancelled(waiting.future):
                 waiting.future.set_exception(CancelledError(f"run {self.name} was cancelled while task {waiting.task.index} ran"))
         self._ensure_ended()
 
@@ -188,7 +189,7 @@ class Run:
             self._waiting = deque(waiting for waiting in self._waiting if waiting.future.running())
             self._changed.notify_all()
         for waiting in dropped:
-            waiting.future.cancel()
+            _cancelled(waiting.future)
 
     def close(self, *, wait: bool = True) -> None:
         """Take no more calls; once all are settled, remove the run's objects. ``wait`` until then."""
@@ -207,6 +208,7 @@ class Run:
     # On the way out.
 
     def _submit(self, calls: Iterable[Call]) -> list[tuple[Future[Any], Waiting | None]]:
+        calls = list(calls)  # before the lock: the caller's iterable may itself submit, or wait for what does
         with self._packing:  # indexes in the order of submission, and one packer
             queued = [self._queued(packed) for packed in self._packer.pack(self._numbered(calls))]
         with self._changed:
@@ -255,13 +257,16 @@ class Run:
             self._give_up(error)
             self._clean(self._landed)
         finally:
-            self._ended.set()
+            try:
+                self._progress(replace(self.report(), over=True))
+            finally:
+                self._ended.set()
 
     def _step(self) -> bool:
         """Wait for something to do and do it; tell whether there may be more. What it refers to is let go in between."""
         with self._changed:
-            patience = self._patience()
-            until = math.inf if patience is None else time.monotonic() + patience
+            until = self._next_moment()
+            patience = None if until == math.inf else max(0.0, until - time.monotonic())
             self._changed.wait_for(lambda: self._has_work() or self._wakes_before(until), patience)
             over = self._is_over()
             self._wake_rested()
@@ -272,7 +277,6 @@ class Run:
                 landed, self._landed = self._landed, landed
         self._clean(landed)
         if over:
-            self._progress(replace(self.report(), over=True))
             return False
         for late in overdue:
             self._send_again(late)
@@ -285,18 +289,19 @@ class Run:
         return bool(to_send or self._is_over() or len(self._landed) >= _CLEAN_EVERY)
 
     def _is_over(self) -> bool:
-        return self._closing and not (self._waiting or self._flights or self._resting)
+        return self._closing and not (self._waiting or self._flights or self._resting or self._settling)
 
-    def _patience(self) -> float | None:
-        """Seconds until a flight is overdue or a failed task may run again."""
+    def _next_moment(self) -> float:
+        """When a flight is overdue or a failed task may run again, on the monotonic clock; infinity for never."""
         while self._due and not self._is_due(*self._due[0]):
             self._due.popleft()
         moments = [due for due, _ in itertools.islice(self._due, 1)] + [one.due for one in self._resting[:1]]
-        return max(0.0, min(moments) - time.monotonic()) if moments else None
+        return min(moments, default=math.inf)
 
-    def _is_due(self, due: float, flight: Flight) -> bool:
+    def _is_due(self, due: float, number: int) -> bool:
         """Whether that moment still counts: the flight has not landed, nor been sent again since."""
-        return self._flights.get(flight.job.number) is flight and flight.overdue == due
+        flight = self._flights.get(number)
+        return flight is not None and flight.overdue == due
 
     def _wakes_before(self, until: float) -> bool:
         return bool(self._resting) and self._resting[0].due < until
@@ -375,7 +380,7 @@ class Run:
         number = flight.job.number
         sealed = SealedJob(self.name, number, flight.job.to_bytes(self._key), blobs)
         with self._changed:
-            self._due.append((flight.overdue, flight))
+            self._due.append((flight.overdue, flight.job.number))
         future = self._transport.send(sealed)
         self._progress(self.report())
         if future is not flight.future:  # sent again, a transport gives the same future again if it can
@@ -385,9 +390,9 @@ class Run:
     def _take_overdue(self) -> list[Flight]:
         late: list[Flight] = []
         while self._due and self._due[0][0] <= time.monotonic():
-            due, flight = self._due.popleft()
-            if self._is_due(due, flight):
-                late.append(flight)
+            due, number = self._due.popleft()
+            if self._is_due(due, number):
+                late.append(self._flights[number])
         return late
 
     def _send_again(self, flight: Flight) -> None:
@@ -500,30 +505,53 @@ class Run:
             for one in resting:
                 heapq.heappush(self._resting, one)
             self._landed.append(number)
+            self._settling += 1
             self._changed.notify_all()
         settled.reverse()
-        while settled:  # taken out one by one: no reference to a result may outlive its being handed over
-            _complete(*settled.pop())
-        self._progress(self.report())
+        try:
+            while settled:  # taken out one by one: no reference to a result may outlive its being handed over
+                _complete(*settled.pop())
+            self._progress(self.report())
+        finally:
+            self._settled_one()
 
     def _fail(self, number: int, error: BaseException) -> None:
-        """Give up a flight: its futures raise ``error``."""
+        """Give up a flight: its futures raise ``error``, but for those whose tasks are to be run again after it."""
         with self._changed:
             flight = self._flights.pop(number, None)
             if flight is None:
                 return
-            self._report = replace(self._report, failed=self._report.failed + len(flight.cargo))
+            failed: list[Waiting] = []
+            for index, waiting in flight.cargo.items():
+                pause = None if self._closing_by_error else self.limits.retries.pause(error, waiting.retried)
+                if pause is None:
+                    failed.append(waiting)
+                else:
+                    waiting.retried += 1
+                    heapq.heappush(self._resting, Resting(time.monotonic() + pause, index, waiting))
+            report = self._report
+            again = len(flight.cargo) - len(failed)
+            self._report = replace(report, failed=report.failed + len(failed), retried=report.retried + again)
             self._landed.append(number)
+            self._settling += 1
             self._changed.notify_all()
-        for waiting in flight.cargo.values():
-            waiting.future.set_exception(error)
+        try:
+            for waiting in failed:
+                waiting.future.set_exception(error)
+        finally:
+            self._settled_one()
+
+    def _settled_one(self) -> None:
+        with self._changed:
+            self._settling -= 1
+            self._changed.notify_all()
 
     # In the end.
 
     def _give_up(self, error: BaseException) -> None:
         """Let every future raise ``error``."""
         with self._changed:
-            self._closing = True
+            self._closing = self._closing_by_error = True
             waiting = [one.future for one in [*self._waiting, *(rested.waiting for rested in self._resting)]]
             self._waiting.clear()
             self._resting.clear()
@@ -547,6 +575,11 @@ class Run:
             started = self._thread is not None
         if started and threading.current_thread() is not self._thread:
             self._ended.wait()
+
+
+def _cancelled(future: Future[Any]) -> bool:
+    """Cancel a future that is not running, so that those who wait for it hear of it."""
+    return future.cancel() and not future.set_running_or_notify_cancel()
 
 
 def _complete(future: Future[Any], result: Value | BaseException) -> None:

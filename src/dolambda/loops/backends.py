@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import queue
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -118,6 +118,9 @@ class OnLambda:
                         future.add_done_callback(lambda future, number=number: done.put((number, future)))  # type: ignore[misc] # as a Callable
                     sent += len(more)
                 if sent == taken:
+                    if not over:
+                        msg = "no task is to be sent before another is done, but none is under way"
+                        raise RuntimeError(msg)
                     break
                 number, future = done.get()
                 taken += 1
@@ -194,15 +197,15 @@ class OnJoblib:
         given = {"n_jobs": self.n_jobs} | dict(options.get(self.name, {}))
         size = _AT_LEAST * self.workers
         number = 0
-        with joblib.parallel_config(self.backend, **given), joblib.Parallel() as pool:
-            over = False
-            while not over:
-                some, over = _some(calls, size)
-                outcomes: Iterable[Value | Failure] = pool(joblib.delayed(attempt)(*call) for call in some)
-                for outcome in outcomes:
-                    yield number, outcome
-                    number += 1
-                size = min(2 * size, _LARGEST_SLICE)
+        over = False
+        while not over:
+            some, over = _some(calls, size)
+            with joblib.parallel_config(self.backend, **given):  # around each slice: what the user does in between is not its business
+                outcomes: list[Value | Failure] = joblib.Parallel()(joblib.delayed(attempt)(*call) for call in some)
+            for outcome in outcomes:
+                yield number, outcome
+                number += 1
+            size = min(2 * size, _LARGEST_SLICE)
 
 
 _LARGEST_SLICE = 10_000

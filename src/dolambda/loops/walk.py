@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from dolambda.errors import ConfigurationError, TaskError
@@ -62,7 +63,7 @@ class Level:
 class Ticket:
     """Where a task's result belongs."""
 
-    group: Group
+    group: Group | Nowhere
     place: int
     index: tuple[int, ...]
 
@@ -114,6 +115,16 @@ class Group:
             self._hand_up(self._level.final(value) if self._level.final else value)
 
 
+class Nowhere:
+    """Stands for groups where nothing is combined: in a stream."""
+
+    def put(self, place: int, result: Any) -> None:  # noqa: ANN401 - as above
+        """Nothing is kept."""
+
+    def close(self, steps: int) -> None:
+        """Nothing is finished."""
+
+
 class Walk:
     """One run of a nest of loops."""
 
@@ -138,6 +149,7 @@ class Walk:
         self._told = False
         self.held = 0
         self.value: Any = None
+        self._streams = False
 
     def run(self, backend: Callable[[Iterator[Call | None]], Iterator[tuple[int, Value | Failure]]]) -> Any:  # noqa: ANN401 - as above
         """Run on a backend; give the value. Raises `TaskError`, `CombineError`."""
@@ -152,6 +164,7 @@ class Walk:
 
     def stream(self, backend: Callable[[Iterator[Call | None]], Iterator[tuple[int, Value | Failure]]], *, ordered: bool) -> Iterator[Any]:
         """Run on a backend; give results one by one, combined by nothing."""
+        self._streams = True
         outcomes = backend(self.calls())
         early: dict[int, Any] = {}
         due = 0
@@ -179,7 +192,7 @@ class Walk:
         def keep(value: Any) -> None:  # noqa: ANN401 - as above
             self.value = value
 
-        steps = self._steps(0, {}, (), Group(self._levels[0], {}, keep, self))
+        steps = self._steps(0, {}, (), self._group(0, {}, keep))
         for number, (ticket, variables) in enumerate(steps):
             while self.held >= _HELD:
                 yield None
@@ -190,14 +203,19 @@ class Walk:
             log.log(self._level_of_log, "task %s: %s", _shown(ticket.index), variables)
             yield self._function, args, kwargs
 
-    def _steps(self, depth: int, outer: Mapping[str, Any], index: tuple[int, ...], group: Group) -> Iterator[tuple[Ticket, dict[str, Any]]]:
+    def _group(self, depth: int, outer: Mapping[str, Any], hand_up: Callable[[Any], None]) -> Group | Nowhere:
+        return Nowhere() if self._streams else Group(self._levels[depth], outer, hand_up, self)
+
+    def _steps(
+        self, depth: int, outer: Mapping[str, Any], index: tuple[int, ...], group: Group | Nowhere
+    ) -> Iterator[tuple[Ticket, dict[str, Any]]]:
         place = 0
         for at, variables in self._levels[depth].steps(outer):
             here = (*index, at)
             if depth + 1 == len(self._levels):
                 yield Ticket(group, place, here), variables
             else:
-                inner = Group(self._levels[depth + 1], variables, lambda value, place=place: group.put(place, value), self)  # type: ignore[misc] # its type is a Callable's
+                inner = self._group(depth + 1, variables, partial(group.put, place))
                 yield from self._steps(depth + 1, variables, here, inner)
             place += 1
         group.close(place)

@@ -133,10 +133,16 @@ class Direct:
     def _invoke(self, job: SealedJob, name: str, text: bytes, place: tuple[str, int]) -> None:
         # Put together by hand: json.dumps would take longer over a large job than all the rest.
         payload = b'{"dolambda":{"run":"%s","number":%d,"%s":"%s"}}' % (job.run.encode(), job.number, name.encode(), text)
-        self._invoker.send(payload, lambda answer: self._take(answer, place))
+        self._invoker.send(payload, lambda answer: self._hand_over(answer, place))
+
+    def _hand_over(self, answer: bytes | BaseException, place: tuple[str, int]) -> None:
+        """Called in the invoker's thread, which moves bytes and nothing else: what users' callbacks do must not hold it up."""
+        try:
+            self._pool.submit(self._take, answer, place)
+        except RuntimeError:  # the interpreter ends, or this transport does: nobody else can be asked any more
+            self._take(answer, place)
 
     def _take(self, answer: bytes | BaseException, place: tuple[str, int]) -> None:
-        """Called in the invoker's thread."""
         if not isinstance(answer, bytes):
             self._settle(place, _as_unanswered(answer))
             return
@@ -148,7 +154,7 @@ class Direct:
         with self._lock:
             self._spilled = True
         self.calls.add("s3:PutObject")  # the worker's: its own count was sealed before
-        self._pool.submit(self._fetch, place)
+        self._fetch(place)
 
     def _fetch(self, place: tuple[str, int]) -> None:
         try:

@@ -6,11 +6,14 @@ On entry: a function wrapped by `Initialised`; on leaving: what the function ret
 from __future__ import annotations
 
 import secrets
+from collections import OrderedDict
 from concurrent.futures import BrokenExecutor
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_WRAPPED = 256  # functions whose wrappers are kept, so that what is submitted often is pickled as one
 
 _done: set[str] = set()
 
@@ -45,11 +48,13 @@ def with_initializer(
     if initializer is None:
         return lambda function: function
     token = secrets.token_hex(8)
-    wrapped: dict[int, tuple[Callable[..., Any], Initialised]] = {}
+    wrapped: OrderedDict[int, tuple[Callable[..., Any], Initialised]] = OrderedDict()
 
     def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
         if id(function) not in wrapped:  # one wrapper a function, which is kept alive while its id is the key
             wrapped[id(function)] = function, Initialised(token, initializer, initargs, function)
+            if len(wrapped) > _WRAPPED:
+                wrapped.popitem(last=False)
         return wrapped[id(function)][1]
 
     return wrap

@@ -7,6 +7,7 @@ They depend on nothing but seed and index: not on backend, width, batch size, at
 from __future__ import annotations
 
 import inspect
+import operator
 import random
 import secrets
 import sys
@@ -43,18 +44,29 @@ class Seed:
     def of(cls, seed: object, *, everywhere: bool = False) -> Seed | None:
         """Take what users give for a seed; True stands for one drawn now, None for none. Raises `ConfigurationError`."""
         if seed is None or seed is False:
-            return None
+            return cls.of(seed=True, everywhere=True) if everywhere else None
         if seed is True:
             return cls(secrets.randbits(128), everywhere=everywhere)
-        if isinstance(seed, int) and seed >= 0:
-            return cls(seed, everywhere=everywhere)
-        if isinstance(seed, (list, tuple)) and all(isinstance(part, int) and part >= 0 for part in seed):
-            return cls(tuple(seed), everywhere=everywhere)
+        if (number := _whole(seed)) is not None:
+            return cls(number, everywhere=everywhere)
+        if isinstance(seed, (list, tuple)):
+            parts = [part for part in map(_whole, seed) if part is not None]
+            if len(parts) == len(seed):
+                return cls(tuple(parts), everywhere=everywhere)
         entropy = getattr(seed, "entropy", None)
         if entropy is not None:
             return cls(entropy if isinstance(entropy, int) else tuple(entropy), tuple(getattr(seed, "spawn_key", ())), everywhere)
         msg = f"seed={seed!r} is no seed"
         raise ConfigurationError(msg, mend="Give a whole number from 0, several of them, a numpy SeedSequence, or True for one drawn now.")
+
+
+def _whole(given: object) -> int | None:
+    """A whole number from 0, of Python's or numpy's; None for anything else."""
+    try:
+        number = operator.index(given)  # type: ignore[arg-type] # a TypeError says that it is none
+    except TypeError:
+        return None
+    return number if number >= 0 else None
 
 
 @dataclass(frozen=True)

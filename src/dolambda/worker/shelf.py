@@ -59,7 +59,7 @@ class Shelf:
         return view
 
     def argument(self, digest: str) -> memoryview | bytearray:
-        """Give the content of a buffer among a task's arguments: its own to write into, unless it is as large as what joblib maps."""
+        """Give the content of a task's buffer to write into, unless it is as large as what joblib maps: then shared, and read-only."""
         view = self.buffer(digest)
         return view if view.nbytes > SHARED else bytearray(view)
 
@@ -68,7 +68,7 @@ class Shelf:
         function = self._functions.get(digest)
         if function is None:
             buffers, payload = split_function(self.buffer(digest))
-            function = pickling.load(payload, [self.buffer(buffer) for buffer in buffers])
+            function = pickling.load(payload, [self.argument(buffer) for buffer in buffers])
             self._functions[digest] = function
             if len(self._functions) > _FUNCTIONS:
                 self._functions.popitem(last=False)

@@ -122,19 +122,23 @@ class Worker:
         child = self._sent(job, sealed)
         done: list[PackedOutcome] = []
         begun = now()
-        stopping = False
+        stopping, used = False, child.used
         while len(done) < len(job.tasks):
             until = min(limit, begun + job.task_timeout) if job.task_timeout else limit
             news = child.wait(min(until, watch.next, now() + LOOK) - now())
             task = job.tasks[len(done)]
-            if news is None or self._hoards(child):
-                end = self._end(child, kill=news is not None)
-                if news is not None and child.used:  # some of it may be what earlier tasks have left: let it have a child of its own
-                    return done
-                return [*done, PackedOutcome.from_lost(task.index, self._crashed(task.index, end), end.output)]
             if news:
                 done += news
                 begun = now()
+                if self._hoards(child):  # what it did is done; the next task shall not suffer for what it left
+                    self._end(child, kill=True)
+                    break
+                used = True
+            elif news is None or self._hoards(child):
+                end = self._end(child, kill=news is not None)
+                if news is not None and used:  # some of it may be what earlier tasks have left: let it have a child of its own
+                    return done
+                return [*done, PackedOutcome.from_lost(task.index, self._crashed(task.index, end), end.output)]
             elif now() >= until:
                 end = self._end(child, kill=True)
                 if until == limit and done:  # it had only what its neighbours left of the time: let it have a job's whole time

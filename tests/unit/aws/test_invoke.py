@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.server
 import json
 import socket
@@ -191,3 +192,39 @@ def test_where_nobody_listens_it_is_repeated_and_given_up(monkeypatch: pytest.Mo
     invoker.close()
     with pytest.raises(RuntimeError, match="after close"):
         called(invoker)
+
+
+def test_credentials_that_cannot_be_refreshed_fail_their_calls_and_no_others(server: Server) -> None:
+    class Expired:
+        def __init__(self, good: Any) -> None:
+            self.good = good
+            self.expired = True
+
+        def get_frozen_credentials(self) -> Any:
+            if self.expired:
+                raise RuntimeError("token has expired")
+            return self.good.get_frozen_credentials()
+
+    invoker = Invoker(account(server.url), "f", Calls())
+    credentials = Expired(invoker._credentials)
+    invoker._credentials = credentials
+    with pytest.raises(AccessDeniedError, match="token has expired"):
+        called(invoker)
+    credentials.expired = False
+    assert called(invoker) == b"{}"
+    invoker.close()
+
+
+def test_closing_answers_what_is_under_way(server: Server, invoker: Invoker) -> None:
+    server.delay = 1.0
+    future = sent(invoker)
+    time.sleep(0.2)
+    invoker.close()
+    with pytest.raises(AwsError, match="was closed"):
+        future.result(5)
+
+
+def test_an_idle_connection_holds_nothing_of_the_last_request(invoker: Invoker) -> None:
+    called(invoker, b"x" * 1000)
+    requests = [one for one in gc.get_objects() if type(one).__name__ == "Request"]
+    assert sum(len(part) for request in requests for part in request.body) == 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import pickle
 import sys
 import threading
 import time
-from concurrent.futures import CancelledError, Future
+import weakref
+from concurrent.futures import CancelledError, Future, wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,8 @@ import pytest
 from dolambda.aws.calls import Calls
 from dolambda.dispatch.retries import Retries
 from dolambda.dispatch.run import Limits, Run
-from dolambda.errors import ConfigurationError, NoReplyError, NotPicklableError, TooLargeError, WorkerCrashedError
+from dolambda.errors import ConfigurationError, LostError, NoReplyError, NotPicklableError, TooLargeError, WorkerCrashedError
+from dolambda.transport.base import Unanswered
 from dolambda.wire.blob import Blob
 from dolambda.wire.outcome import Lost, PackedOutcome, Reply, Usage
 from dolambda.wire.task import Job
@@ -24,7 +27,7 @@ from dolambda.worker.run_job import run_job
 from dolambda.worker.shelf import Shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from dolambda.transport.base import SealedJob
 
@@ -449,3 +452,80 @@ def test_arguments_larger_than_a_workers_memory_are_refused_and_nothing_is_sent(
         large.result(20)
     run.close()
     assert sum(len(job.tasks) for job in memory.sent) == 1
+
+
+def test_cancelled_futures_are_done_for_those_who_wait() -> None:
+    run = open_run(Memory(lambda _job, _sent: None), window=1, batch=1)
+    futures = run.submit((square, (i,), {}) for i in range(5))
+    waiter = threading.Thread(target=wait, args=(futures,))
+    waiter.start()
+    run.cancel_waiting()
+    assert len(wait(futures, 0.5).done) == 4
+    run.cancel()
+    assert wait(futures, 10).not_done == set()
+    waiter.join(10)
+    assert not waiter.is_alive()
+
+
+def test_what_is_submitted_may_itself_come_from_submitting() -> None:
+    run = open_run(Memory())
+
+    def calls() -> Iterator[Any]:
+        for future in run.submit((square, (i,), {}) for i in range(3)):
+            yield square, (future.result(10),), {}
+
+    assert [future.result(10) for future in run.submit(calls())] == [0, 1, 16]
+    run.close()
+
+
+def test_closing_waits_until_futures_are_completed() -> None:
+    run = open_run(Memory(), batch=5)
+    futures = run.submit((square, (i,), {}) for i in range(5))
+    futures[0].add_done_callback(lambda _: time.sleep(0.3))
+    run.close()
+    assert all(future.done() for future in futures)
+
+
+def test_a_job_that_its_transport_knows_to_be_lost_is_sent_again_and_then_its_tasks_are_retried() -> None:
+    memory = Memory()
+    memory.fate = lambda job, _sent: Unanswered(Lost("out_of_memory", "gone")) if job.number == 0 else memory.answer(job)
+
+    def send(sealed: SealedJob) -> Future[bytes]:
+        memory.futures.pop(sealed.number, None)  # as direct: a future that has failed is not given again
+        return Memory.send(memory, sealed)
+
+    memory.send = send  # type: ignore[method-assign] # see above
+    run = open_run(memory, attempts=2, retries=Retries(1, on=LostError, wait=0.0), batch=1)
+    (future,) = run.submit([(square, (3,), {})])
+    assert future.result(20) == 9
+    run.close()
+    report = run.report()
+    assert ([job.attempt for job in memory.sent], report.resent, report.retried, report.failed) == ([1, 2, 1], 1, 1, 0)
+
+
+def test_flights_that_have_landed_are_not_kept_by_one_that_has_not() -> None:
+    memory = Memory()
+    held = threading.Event()
+
+    def hold_the_first(job: Job, _sent: int) -> bytes:
+        if job.number == 0:
+            held.wait(20)
+        return memory.answer(job)
+
+    memory.fate = hold_the_first
+    run = open_run(memory, batch=1)
+    first, *others = run.submit((bytearray, (1000,), {}) for _ in range(50))
+    assert [len(future.result(20)) for future in others] == [1000] * 49
+    kept = [weakref.ref(future) for future in others]
+    del others
+    run.submit([(square, (1,), {})])[0].result(20)  # the thread has gone on
+    memory.futures.clear()
+    memory.sent.clear()
+    deadline = time.monotonic() + 10
+    while any(one() for one in kept) and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.05)
+    assert not any(one() for one in kept)
+    held.set()
+    assert first.result(20) == bytearray(1000)
+    run.close()

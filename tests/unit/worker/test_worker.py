@@ -278,3 +278,29 @@ def test_an_array_is_a_tasks_own_and_aligned_and_a_large_one_is_shared_and_read_
     small, large = np.ones(1000), np.ones(200_000)
     found = outcomes(worker, (look, (small,)), (look, (small,)), (look, (large,)), (look, (large,)))
     assert found == [Value((True, True, 2000.0))] * 2 + [Value((True, False, 200_000.0))] * 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells how much memory another process uses")
+def test_what_a_task_has_done_counts_though_it_left_too_much_in_memory(tmp_path: Path) -> None:
+    def leave(megabytes: int, log: str) -> int:
+        with Path(log).open("a") as file:
+            file.write("x")
+        os.__dict__["left"] = b"x" * (megabytes << 20)
+        return megabytes
+
+    small = Worker(Source(), KEY, memory=used_here() + 300)
+    found = outcomes(small, *[(leave, (600, str(tmp_path / "log")))] * 3)
+    small.close()
+    begun = len((tmp_path / "log").read_text())
+    assert begun == 3  # each once, whether it was seen in time or not
+    assert all(isinstance(outcome, (Value, Lost)) for outcome in found)
+
+
+def test_small_arrays_of_a_closure_can_be_written_to(worker: Worker) -> None:
+    array = np.zeros(1000)
+
+    def body(i: int) -> float:
+        array[0] = i
+        return float(array[0])
+
+    assert outcomes(worker, (body, (3,)), (body, (4,))) == [Value(3.0), Value(4.0)]
