@@ -49,6 +49,7 @@ def main(directory: Path) -> None:
         tell(directory, "failed", why=f"{error}{log_tail(directory)}")
         time.sleep(wanted["linger"])  # so that the client can read it
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends already: a second reason must not stop it half-way
         if server:
             end(server)
         shutil.rmtree(directory, ignore_errors=True)
