@@ -21,12 +21,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from dolambda.aws.account import Account, Credentials, has_credentials, translated
-from dolambda.aws.invoke import Invoker
 from dolambda.aws.objects import Bucket
+from dolambda.dispatch.limits import Limits
 from dolambda.dispatch.report import Report
 from dolambda.dispatch.retries import Retries
-from dolambda.dispatch.run import Limits, Run, relay_failed_to_stdout, relay_to_stdout
-from dolambda.environment.code import bundle
+from dolambda.dispatch.run import Run, relay_failed_to_stdout, relay_to_stdout
+from dolambda.environment.own_modules import OwnModules
 from dolambda.environment.requirements import differing
 from dolambda.environment.worker_zip import worker_zip
 from dolambda.errors import ConfigurationError
@@ -38,8 +38,7 @@ from dolambda.settings import Settings
 from dolambda.stack import Stack
 from dolambda.transport.direct import Direct
 from dolambda.transport.in_process import InProcess
-from dolambda.transport.s3_queue import S3Queue
-from dolambda.transport.uploads import Uploads
+from dolambda.transport.ways import Ways
 from dolambda.version import VERSION
 from dolambda.wire import keys
 from dolambda.wire.task import Surroundings
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
     from typing import Self
 
     from dolambda.transport.base import Transport
-    from dolambda.wire.blob import Blob
 
 log = logging.getLogger("dolambda")
 
@@ -266,41 +264,6 @@ class Session:
             self.instance = None
 
 
-class Ways:
-    """The transports to one stack, each made when it is first asked for. They count their requests together."""
-
-    def __init__(self, account: Account, stack: Stack, bucket: Bucket, client: str, throttle: float) -> None:
-        """None is made yet."""
-        self._account = account
-        self._stack = stack
-        self._bucket = bucket
-        self._client = client
-        self._throttle = throttle
-        self._uploads = Uploads(bucket)
-        self._lock = threading.Lock()
-        self._made: dict[str, Transport] = {}
-
-    @property
-    def open(self) -> list[Transport]:
-        """Those that were made."""
-        return list(self._made.values())
-
-    def of(self, name: str) -> Transport:
-        """Give a transport by the name that settings have for it. Raises `ConfigurationError`."""
-        with self._lock:
-            if name not in self._made:
-                self._made[name] = self._make(name)
-            return self._made[name]
-
-    def _make(self, name: str) -> Transport:
-        if name == "queue":
-            return S3Queue(self._bucket, self._uploads, self._client, throttle=self._throttle)
-        if name == "direct":
-            return Direct(Invoker(self._account, self._stack.name, self._bucket.calls), self._bucket, self._uploads, self._client)
-        msg = f"transport={name!r} is no way to a stack"
-        raise ConfigurationError(msg, mend='Give "queue" or "direct".')
-
-
 def mismatches(stack: Stack) -> list[str]:
     """In what the stack differs from what is here, told as sentences; Python's version `Stack` has compared already."""
     told = differing(stack.requires)
@@ -315,30 +278,6 @@ def refuse_mismatch(stack: Stack) -> None:
     if told:
         msg = f"the stack {stack.name!r} differs from this environment: {'; '.join(told)}"
         raise ConfigurationError(msg, mend="Run `dolambda deploy` from this environment, or install here what is there.")
-
-
-class OwnModules:
-    """The bundle of the user's own modules, made anew for each run and when something was imported since."""
-
-    def __init__(self, settings: Settings) -> None:
-        """What to include and exclude besides."""
-        self._settings = settings
-        self._lock = threading.Lock()
-        self._seen = -1
-        self._bundle: Blob | None = None
-
-    def look_again(self) -> None:
-        """A run begins: modules may have been edited and reloaded."""
-        with self._lock:
-            self._seen = -1
-
-    def __call__(self) -> Blob | None:
-        """Give the bundle, None when there is nothing of the user's own."""
-        with self._lock:
-            if len(sys.modules) != self._seen:
-                self._bundle = bundle(include=self._settings.include_code, exclude=self._settings.exclude_code)
-                self._seen = len(sys.modules)
-            return self._bundle
 
 
 def default_session(settings: Settings | None = None) -> Session:

@@ -1,6 +1,9 @@
 """Tasks to jobs to outcomes. Decides what is sent, how often and until when; knows no transport from within.
 
-run.py        one run: cut tasks into jobs, keep a window in flight, resend the lost, settle futures, clean up
+run.py        one run: keep a window in flight, resend the lost, settle futures, clean up
+flight.py     the states of a task between submitted and settled; jobs cut from the queue
 batching.py   how many tasks go into the next job, learnt from what workers measured
+retries.py    when a failed task is run again
+limits.py     what a run keeps to
 report.py     what a run has done so far and what it took
 """

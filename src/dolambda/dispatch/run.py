@@ -26,22 +26,23 @@ import math
 import sys
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dolambda.dispatch.batching import BYTES, Batcher
+from dolambda.dispatch.batching import Batcher
+from dolambda.dispatch.flight import Flight, Loader, Resting, Waiting
 from dolambda.dispatch.report import Report
-from dolambda.dispatch.retries import Retries
 from dolambda.errors import ConfigurationError, DolambdaError, EnvelopeError, NoReplyError, NotPicklableError, TooLargeError
 from dolambda.transport.base import SealedJob, Unanswered
 from dolambda.wire.outcome import CANCELLED, NO_REPLY, NOT_STARTED, Lost, Reply, Value
-from dolambda.wire.task import INLINE, INLINE_ONCE, Job, PackedTask, Packer, Surroundings, Task
+from dolambda.wire.task import PackedTask, Packer, Surroundings, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from dolambda.dispatch.limits import Limits
     from dolambda.transport.base import Transport
     from dolambda.wire.blob import Blob
     from dolambda.wire.outcome import PackedOutcome
@@ -52,61 +53,7 @@ Call = tuple["Callable[..., Any]", "tuple[Any, ...]", "dict[str, Any]"]
 
 _AGAIN = (NOT_STARTED, CANCELLED)
 _CLEAN_EVERY = 1000  # replies, so that a long run does not fill the bucket
-_REMEMBERED = 10_000  # digests of small blobs that have been sent inside a job
 _GRACE = 10.0  # seconds a reply may take to be found after its job's last moment
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a run keeps to.
-
-    Times in seconds. ``window``: most jobs in flight; ``runtime``: longest that a job can run; ``room``: bytes that a task's
-    arguments may take, the worker's memory.
-    """
-
-    workers: int
-    window: int
-    runtime: float
-    max_wait: float = 600.0
-    attempts: int = 3
-    task_timeout: float | None = None
-    batch: int | None = None
-    retries: Retries = field(default_factory=lambda: Retries(times=0))
-    room: int | None = None
-
-
-@dataclass(slots=True)
-class Waiting:
-    """A task in the queue.
-
-    ``fruitless``: how often a job came back without an outcome for any of its tasks, this one among them; ``retried``: how
-    often it has failed and was to be run again.
-    """
-
-    task: PackedTask
-    future: Future[Any]
-    fruitless: int = 0
-    retried: int = 0
-
-
-@dataclass(order=True, slots=True)
-class Resting:
-    """A failed task until it may run again, at ``due`` on the monotonic clock."""
-
-    due: float
-    index: int
-    waiting: Waiting = field(compare=False)
-
-
-@dataclass(slots=True)
-class Flight:
-    """A job on its way. ``overdue`` is when it is sent again, on the monotonic clock."""
-
-    job: Job
-    blobs: tuple[Blob, ...]
-    cargo: dict[int, Waiting]
-    overdue: float = field(default=0.0)
-    future: Future[bytes] | None = None
 
 
 class Run:
@@ -135,18 +82,16 @@ class Run:
         self.batcher = Batcher(limits.batch)
         self._transport = transport
         self._key = key
-        self._surroundings = surroundings or Surroundings()
         self._code = code
         self._relay = relay
         self._progress = progress
-        self._same_buffers = same_buffers
+        self._loader = Loader(name, limits, surroundings or Surroundings(), same_buffers=same_buffers)
         self._packer = Packer(same_buffers=same_buffers, same_functions=same_functions)
         self._packing = threading.Lock()
         self._changed = threading.Condition()
         self._waiting: deque[Waiting] = deque()
         self._flights: dict[int, Flight] = {}
         self._resting: list[Resting] = []
-        self._sent_inside: OrderedDict[str, None] = OrderedDict()
         self._ready: deque[Flight] = deque()
         self._due: deque[tuple[float, int]] = deque()  # when, and a flight's number; in order, as all have the same time
         self._landed: list[int] = []
@@ -314,56 +259,14 @@ class Run:
         """Cut the next job from the queue. Called under the lock."""
         if not self._waiting or len(self._flights) >= self._transport.room(self.limits.window):
             return None
-        size, room = self.batcher.size(len(self._waiting), self.limits.workers), BYTES
-        cargo: dict[int, Waiting] = {}
-        inside: dict[str, bytes | memoryview] = {}
-        apart: dict[str, Blob] = {}
-        while self._waiting and len(cargo) < size and (not cargo or room > 0):
-            waiting = self._waiting.popleft()
-            if not (waiting.future.running() or waiting.future.set_running_or_notify_cancel()):
-                continue
-            cargo[waiting.task.index] = waiting
-            room -= waiting.task.nbytes
-            for blob in waiting.task.blobs:
-                if blob.digest in inside or blob.digest in apart:
-                    continue
-                if self._goes_inside(blob, waiting.task.function):
-                    inside[blob.digest] = blob.data
-                    room -= len(blob.data)
-                else:
-                    apart[blob.digest] = blob
-        if not cargo:
+        size = self.batcher.size(len(self._waiting), self.limits.workers)
+        flight = self._loader.load(self._waiting, size, self._numbers)
+        if flight is None:
             return None
-        number, self._numbers = self._numbers, self._numbers + 1
-        job = Job(
-            run=self.name,
-            number=number,
-            attempt=0,
-            deadline=0.0,
-            tasks=tuple(waiting.task for waiting in cargo.values()),
-            inline=inside,
-            task_timeout=self.limits.task_timeout,
-            surroundings=self._surroundings,
-        )
-        flight = Flight(job, tuple(apart.values()), cargo)
-        self._flights[number] = flight
+        self._numbers += 1
+        self._flights[flight.job.number] = flight
         self._report = replace(self._report, jobs=self._report.jobs + 1)
         return flight
-
-    def _goes_inside(self, blob: Blob, function: str) -> bool:
-        """Whether a blob travels in the job: a small function always; an array until it turns out that others share it.
-
-        Where tasks are known to share what they are given, only a small array does.
-        """
-        if blob.digest == function and len(blob.data) <= INLINE:
-            return True
-        most = INLINE if self._same_buffers else INLINE_ONCE
-        if len(blob.data) > most or blob.digest in self._sent_inside:
-            return False
-        self._sent_inside[blob.digest] = None
-        if len(self._sent_inside) > _REMEMBERED:
-            self._sent_inside.popitem(last=False)
-        return True
 
     def _send(self, flight: Flight) -> None:
         try:

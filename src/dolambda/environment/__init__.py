@@ -5,4 +5,5 @@ worker_zip.py     the function's own code: dolambda's worker side and cloudpickl
 requirements.py   what the layer shall hold, pinned to what is installed here
 layer.py          requirements -> wheels for the Lambda platform (uv; no Docker) -> layers, and a bundle for what they cannot hold
 code.py           the user's own modules -> one zip that travels with the job
+own_modules.py    when that zip is made anew
 """

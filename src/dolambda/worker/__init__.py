@@ -5,4 +5,5 @@ Worker (worker.py)        in the process Lambda talks to: checks the job, watche
         run_job.py        one task after the other
         shelf.py          functions, blobs and code bundles, kept while warm
         capture.py        what tasks print and log
+        initialise.py, prepare.py, randomness.py    what is sent in a function's place: with an initializer, packages, a seed
 """

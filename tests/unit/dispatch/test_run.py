@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dolambda.aws.calls import Calls
+from dolambda.dispatch.limits import Limits
 from dolambda.dispatch.retries import Retries
-from dolambda.dispatch.run import Limits, Run
+from dolambda.dispatch.run import Run
 from dolambda.errors import ConfigurationError, LostError, NoReplyError, NotPicklableError, TooLargeError, WorkerCrashedError
 from dolambda.transport.base import Unanswered
 from dolambda.wire.blob import Blob

@@ -1,0 +1,120 @@
+"""The states of a task between being submitted and being settled, and how jobs are cut from the queue.
+
+    Waiting -- Loader.load --> Flight        a job on its way, and the futures it will settle
+    Resting -- in its time --> Waiting       a failed task that is to be run again
+
+On entry: packed tasks; on leaving: jobs, with the blobs that have to be there before them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dolambda.dispatch.batching import BYTES
+from dolambda.wire.task import INLINE, INLINE_ONCE, Job, PackedTask, Surroundings
+
+if TYPE_CHECKING:
+    from collections import deque
+    from concurrent.futures import Future
+
+    from dolambda.dispatch.limits import Limits
+    from dolambda.wire.blob import Blob
+
+_REMEMBERED = 10_000  # digests of small blobs that have been sent inside a job
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A task in the queue.
+
+    ``fruitless``: how often a job came back without an outcome for any of its tasks, this one among them; ``retried``: how
+    often it has failed and was to be run again.
+    """
+
+    task: PackedTask
+    future: Future[Any]
+    fruitless: int = 0
+    retried: int = 0
+
+
+@dataclass(order=True, slots=True)
+class Resting:
+    """A failed task until it may run again, at ``due`` on the monotonic clock."""
+
+    due: float
+    index: int
+    waiting: Waiting = field(compare=False)
+
+
+@dataclass(slots=True)
+class Flight:
+    """A job on its way. ``overdue`` is when it is sent again, on the monotonic clock."""
+
+    job: Job
+    blobs: tuple[Blob, ...]
+    cargo: dict[int, Waiting]
+    overdue: float = field(default=0.0)
+    future: Future[bytes] | None = None
+
+
+class Loader:
+    """Cuts the jobs of one run. Called under the run's lock."""
+
+    def __init__(self, run: str, limits: Limits, surroundings: Surroundings, *, same_buffers: bool) -> None:
+        """``same_buffers``: see `Packer`."""
+        self._run = run
+        self._limits = limits
+        self._surroundings = surroundings
+        self._same_buffers = same_buffers
+        self._sent_inside: OrderedDict[str, None] = OrderedDict()
+
+    def load(self, queue: deque[Waiting], size: int, number: int) -> Flight | None:
+        """Take up to ``size`` tasks off the queue, as far as their bytes go together, for job ``number``; None if all were cancelled."""
+        cargo: dict[int, Waiting] = {}
+        inside: dict[str, bytes | memoryview] = {}
+        apart: dict[str, Blob] = {}
+        room = BYTES
+        while queue and len(cargo) < size and (not cargo or room > 0):
+            waiting = queue.popleft()
+            if not (waiting.future.running() or waiting.future.set_running_or_notify_cancel()):
+                continue
+            cargo[waiting.task.index] = waiting
+            room -= waiting.task.nbytes
+            for blob in waiting.task.blobs:
+                if blob.digest in inside or blob.digest in apart:
+                    continue
+                if self._goes_inside(blob, waiting.task.function):
+                    inside[blob.digest] = blob.data
+                    room -= len(blob.data)
+                else:
+                    apart[blob.digest] = blob
+        if not cargo:
+            return None
+        job = Job(
+            run=self._run,
+            number=number,
+            attempt=0,
+            deadline=0.0,
+            tasks=tuple(waiting.task for waiting in cargo.values()),
+            inline=inside,
+            task_timeout=self._limits.task_timeout,
+            surroundings=self._surroundings,
+        )
+        return Flight(job, tuple(apart.values()), cargo)
+
+    def _goes_inside(self, blob: Blob, function: str) -> bool:
+        """Whether a blob travels in the job: a small function always; an array until it turns out that others share it.
+
+        Where tasks are known to share what they are given, only a small array does.
+        """
+        if blob.digest == function and len(blob.data) <= INLINE:
+            return True
+        most = INLINE if self._same_buffers else INLINE_ONCE
+        if len(blob.data) > most or blob.digest in self._sent_inside:
+            return False
+        self._sent_inside[blob.digest] = None
+        if len(self._sent_inside) > _REMEMBERED:
+            self._sent_inside.popitem(last=False)
+        return True

@@ -1,0 +1,53 @@
+"""The ways to one stack. On entry: an account and a stack; on leaving: transports, by the names that settings have for them."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from dolambda.aws.invoke import Invoker
+from dolambda.errors import ConfigurationError
+from dolambda.transport.direct import Direct
+from dolambda.transport.s3_queue import S3Queue
+from dolambda.transport.uploads import Uploads
+
+if TYPE_CHECKING:
+    from dolambda.aws.account import Account
+    from dolambda.aws.objects import Bucket
+    from dolambda.stack import Stack
+    from dolambda.transport.base import Transport
+
+
+class Ways:
+    """The transports to one stack, each made when it is first asked for. They count their requests together."""
+
+    def __init__(self, account: Account, stack: Stack, bucket: Bucket, client: str, throttle: float) -> None:
+        """None is made yet."""
+        self._account = account
+        self._stack = stack
+        self._bucket = bucket
+        self._client = client
+        self._throttle = throttle
+        self._uploads = Uploads(bucket)
+        self._lock = threading.Lock()
+        self._made: dict[str, Transport] = {}
+
+    @property
+    def open(self) -> list[Transport]:
+        """Those that were made."""
+        return list(self._made.values())
+
+    def of(self, name: str) -> Transport:
+        """Give a transport by the name that settings have for it. Raises `ConfigurationError`."""
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = self._make(name)
+            return self._made[name]
+
+    def _make(self, name: str) -> Transport:
+        if name == "queue":
+            return S3Queue(self._bucket, self._uploads, self._client, throttle=self._throttle)
+        if name == "direct":
+            return Direct(Invoker(self._account, self._stack.name, self._bucket.calls), self._bucket, self._uploads, self._client)
+        msg = f"transport={name!r} is no way to a stack"
+        raise ConfigurationError(msg, mend='Give "queue" or "direct".')
