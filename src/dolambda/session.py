@@ -185,11 +185,11 @@ class Session:
         self._runs.add(run)
         return run
 
-    def _shown(self, progress: bool | Callable[[Report], None] | None) -> Callable[[Report], None]:  # noqa: FBT001 - the setting
+    def _shown(self, progress: bool | Callable[[Report], None] | None) -> Callable[[Report], None] | None:  # noqa: FBT001 - the setting
         """What a run calls with its reports: the display, with the cost so far, whose errors are no harm to the run."""
         show = progress if callable(progress) else display(progress)
         if show is None:
-            return lambda _: None
+            return None
         before = Counter(self.transport.calls.totals())
 
         def call(report: Report) -> None:
@@ -248,6 +248,13 @@ class Session:
             return
         for run in list(self._runs):
             run.close()
+
+    def abandon(self) -> None:
+        """Cancel what still runs."""
+        if self.of_another_process:
+            return
+        for run in list(self._runs):
+            run.cancel()
 
     def close(self) -> None:
         """Cancel what still runs, remove its objects, and end the emulator if this session started it."""
@@ -344,9 +351,9 @@ def _finish() -> None:
     """Let what was submitted come to its end, unless the program ended by an exception, Ctrl-C among them: then cancel it."""
     global interpreter_ends  # noqa: PLW0603 - there is one interpreter
     interpreter_ends = True
-    if hasattr(sys, "ps1") or getattr(sys, "last_value", None) is None:
-        for session in list(_open):
-            session.finish()
+    failed = getattr(sys, "last_value", None) is not None and not hasattr(sys, "ps1")
+    for session in list(_open):
+        session.abandon() if failed else session.finish()
 
 
 def _end() -> None:

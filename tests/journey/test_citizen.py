@@ -144,7 +144,7 @@ if __name__ == "__main__":
     executor = LambdaExecutor()
     print([point.x for point in executor.map(work, map(Point, range(3)))], flush=True)
     left = [executor.submit(time.sleep, {nap}) for _ in range(2)]   # no shutdown, no with: the interpreter just ends
-    left[-1].add_done_callback(lambda done: print("cancelled" if "Cancelled" in repr(done.exception()) else "done", flush=True))
+    left[-1].add_done_callback(lambda done: print("cancelled" if done.cancelled() or done.exception() else "done", flush=True))
     {end}
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,16 +45,6 @@ class Report:
         """Tasks a second that came to an end."""
         return (self.done + self.failed) / self.elapsed if self.elapsed else 0.0
 
-    def after(self, usage: Usage) -> Report:
-        """With one more reply counted."""
-        return replace(
-            self,
-            seconds=self.seconds + usage.seconds,
-            cold=self.cold + usage.cold,
-            workers=self.workers | {usage.worker},
-            calls=dict(Counter(self.calls) + Counter(usage.calls)),
-        )
-
     def __add__(self, other: Report) -> Report:
         """Two runs together."""
         added = {name: getattr(self, name) + getattr(other, name) for name in _ADDED}
@@ -63,3 +53,38 @@ class Report:
 
 
 _ADDED = ("tasks", "done", "failed", "retried", "resent", "jobs", "running", "seconds", "cold", "sent", "received", "cost")
+
+
+class Tally:
+    """The counts of a run while it goes on: a `Report` that can be written to. Not for several threads at once."""
+
+    def __init__(self) -> None:
+        """Nothing has been done yet."""
+        self.tasks = self.done = self.failed = self.retried = self.resent = self.jobs = self.cold = 0
+        self.seconds = 0.0
+        self._workers: set[str] = set()
+        self._calls: Counter[str] = Counter()
+
+    def take_in(self, usage: Usage) -> None:
+        """Count what a reply says of itself."""
+        self.seconds += usage.seconds
+        self.cold += usage.cold
+        self._workers.add(usage.worker)
+        self._calls.update(usage.calls)
+
+    def report(self, *, running: int, elapsed: float) -> Report:
+        """As it stands, beside what the run itself knows."""
+        return Report(
+            tasks=self.tasks,
+            done=self.done,
+            failed=self.failed,
+            retried=self.retried,
+            resent=self.resent,
+            jobs=self.jobs,
+            running=running,
+            seconds=self.seconds,
+            cold=self.cold,
+            workers=frozenset(self._workers),
+            calls=dict(self._calls),
+            elapsed=elapsed,
+        )

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 from dolambda.dispatch.batching import Batcher
 from dolambda.dispatch.flight import Flight, Loader, Resting, Waiting
-from dolambda.dispatch.report import Report
+from dolambda.dispatch.report import Tally
 from dolambda.errors import ConfigurationError, DolambdaError, EnvelopeError, NoReplyError, NotPicklableError, TooLargeError
 from dolambda.transport.base import SealedJob, Unanswered
 from dolambda.wire.outcome import CANCELLED, NO_REPLY, NOT_STARTED, Lost, Reply, Value
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from dolambda.dispatch.limits import Limits
+    from dolambda.dispatch.report import Report
     from dolambda.transport.base import Transport
     from dolambda.wire.blob import Blob
     from dolambda.wire.outcome import PackedOutcome
@@ -71,7 +72,7 @@ class Run:
         surroundings: Surroundings | None = None,
         code: Callable[[], Blob | None] = lambda: None,
         relay: Callable[[int, str, bool], None] | None = None,
-        progress: Callable[[Report], None] = lambda _: None,
+        progress: Callable[[Report], None] | None = None,
     ) -> None:
         """``code`` gives the bundle of the user's own modules; ``progress`` gets reports.
 
@@ -98,7 +99,7 @@ class Run:
         self._settling = 0  # flights that have landed, and whose futures are just being completed
         self._numbers = 0
         self._indexes = 0
-        self._report = Report()
+        self._tally = Tally()
         self._begun = 0.0
         self._closing = self._closing_by_error = False
         self._ended = threading.Event()
@@ -148,7 +149,7 @@ class Run:
         """What has been done so far."""
         with self._changed:
             elapsed = time.monotonic() - self._begun if self._begun else 0.0
-            return replace(self._report, running=len(self._flights), elapsed=elapsed)
+            return self._tally.report(running=len(self._flights), elapsed=elapsed)
 
     # On the way out.
 
@@ -161,7 +162,7 @@ class Run:
                 msg = "this run takes no more tasks: it was shut down or cancelled"
                 raise ConfigurationError(msg, mend="Open a new executor, or call Parallel or foreach again.")
             self._waiting.extend(waiting for _, waiting in queued if waiting)
-            self._report = replace(self._report, tasks=self._report.tasks + len(queued))
+            self._tally.tasks += len(queued)
             if not self._numbers and (first := self._take_off()):  # something is under way from here on, as in any executor
                 self._ready.append(first)
             if self._thread is None:
@@ -203,7 +204,7 @@ class Run:
             self._clean(self._landed)
         finally:
             try:
-                self._progress(replace(self.report(), over=True))
+                self._tell(over=True)
             finally:
                 self._ended.set()
 
@@ -265,7 +266,7 @@ class Run:
             return None
         self._numbers += 1
         self._flights[flight.job.number] = flight
-        self._report = replace(self._report, jobs=self._report.jobs + 1)
+        self._tally.jobs += 1
         return flight
 
     def _send(self, flight: Flight) -> None:
@@ -285,7 +286,7 @@ class Run:
         with self._changed:
             self._due.append((flight.overdue, flight.job.number))
         future = self._transport.send(sealed)
-        self._progress(self.report())
+        self._tell()
         if future is not flight.future:  # sent again, a transport gives the same future again if it can
             flight.future = future
             future.add_done_callback(lambda done: self._land(number, done))
@@ -306,7 +307,7 @@ class Run:
             return
         log.warning("job %s of run %s has no reply by its deadline; it is sent again", flight.job.number, self.name)
         with self._changed:
-            self._report = replace(self._report, resent=self._report.resent + 1)
+            self._tally.resent += 1
         self._send(flight)
 
     # On the way back.
@@ -336,7 +337,7 @@ class Run:
             self._settle(number, {}, f"its reply was refused: {refused}")
             return
         with self._changed:
-            self._report = self._report.after(reply.usage)
+            self._tally.take_in(reply.usage)
         outcomes = {outcome.index: outcome for outcome in reply.outcomes}
         self.batcher.learn([outcome.seconds for outcome in reply.outcomes if outcome.kind != "lost"], cold=reply.usage.cold)
         self._settle(number, outcomes, "its job was answered without it")
@@ -349,7 +350,7 @@ class Run:
                 return
             again = flight.job.attempt < self.limits.attempts
             if again:
-                self._report = replace(self._report, resent=self._report.resent + 1)
+                self._tally.resent += 1
                 self._ready.append(flight)
                 self._changed.notify_all()
         if again:
@@ -396,14 +397,10 @@ class Run:
             if self._flights.pop(number, None) is None:
                 return
             failed = sum(not isinstance(result, Value) for _, result in settled)
-            report = self._report
-            self._report = replace(
-                report,
-                done=report.done + len(settled) - failed,
-                failed=report.failed + failed,
-                retried=report.retried + len(resting),
-                resent=report.resent + len(again),
-            )
+            self._tally.done += len(settled) - failed
+            self._tally.failed += failed
+            self._tally.retried += len(resting)
+            self._tally.resent += len(again)
             self._waiting.extendleft(reversed(again))
             for one in resting:
                 heapq.heappush(self._resting, one)
@@ -414,7 +411,7 @@ class Run:
         try:
             while settled:  # taken out one by one: no reference to a result may outlive its being handed over
                 _complete(*settled.pop())
-            self._progress(self.report())
+            self._tell()
         finally:
             self._settled_one()
 
@@ -432,9 +429,8 @@ class Run:
                 else:
                     waiting.retried += 1
                     heapq.heappush(self._resting, Resting(time.monotonic() + pause, index, waiting))
-            report = self._report
-            again = len(flight.cargo) - len(failed)
-            self._report = replace(report, failed=report.failed + len(failed), retried=report.retried + again)
+            self._tally.failed += len(failed)
+            self._tally.retried += len(flight.cargo) - len(failed)
             self._landed.append(number)
             self._settling += 1
             self._changed.notify_all()
@@ -443,6 +439,11 @@ class Run:
                 waiting.future.set_exception(error)
         finally:
             self._settled_one()
+
+    def _tell(self, *, over: bool = False) -> None:
+        """Show how far it is, if anyone looks."""
+        if self._progress:
+            self._progress(replace(self.report(), over=over))
 
     def _settled_one(self) -> None:
         with self._changed:

@@ -12,7 +12,7 @@ Reply           the packed outcomes of one job, and what running it took; one ob
 from __future__ import annotations
 
 import traceback
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from dolambda.errors import (
@@ -171,6 +171,10 @@ class Usage:
     seconds: float = 0.0
     calls: Mapping[str, int] = field(default_factory=dict)
 
+    def to_header(self) -> dict[str, object]:
+        """As keyword arguments of its class."""
+        return {"worker": self.worker, "cold": self.cold, "started": self.started, "seconds": self.seconds, "calls": dict(self.calls)}
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -189,7 +193,7 @@ class Reply:
             "run": self.run,
             "job": self.number,
             "attempt": self.attempt,
-            "usage": asdict(self.usage),
+            "usage": self.usage.to_header(),
             "outcomes": [
                 [out.index, out.kind, len(out.payload), [len(part) for part in out.buffers], out.seconds, len(text), dict(out.note)]
                 for out, text in zip(self.outcomes, outputs, strict=True)
