@@ -31,7 +31,7 @@ from urllib.parse import unquote_plus
 
 from dolambda.errors import AwsError, EnvelopeError
 from dolambda.wire import keys
-from dolambda.worker.worker import WATCH, refuse
+from dolambda.worker.worker import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,6 +47,7 @@ log = logging.getLogger("dolambda")
 _THREADS = 16
 _SOONEST = 0.02
 _SLOWER = 1.4
+_LOOK_AGAIN = 0.5  # seconds that a job took from which on a worker asks, before it answers, whether anyone still waits
 
 
 class S3Queue:
@@ -206,7 +207,7 @@ def _answer_one(name: str, worker: Worker, s3: SignedS3, key: bytes, seconds: fl
     except EnvelopeError as error:
         reply = refuse(*place, error, key)
         _report(name, f"refused: {error}")
-    if time.monotonic() - begun > WATCH and not s3.exists(name):
+    if time.monotonic() - begun > _LOOK_AGAIN and not s3.exists(name):
         return _report(name, "gone meanwhile: its answer is not written")
     return "answered" if s3.put_new(keys.reply_key(*place), reply) else _report(name, "answered already, by another invocation")
 
