@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 DOLAMBDA = str(Path(sys.executable).with_name("dolambda"))
 
 USE_UNTIL_KILLED = """
-import time, dolambda
+import signal, time, dolambda
 from dolambda import LambdaExecutor
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and what they start, ignore it
 session = dolambda.register("local")
 executor = LambdaExecutor()
 busy = [executor.submit(time.sleep, 60) for _ in range(4)]
