@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Self
 
 from dolambda.aws.account import Account, Credentials, has_credentials, translated
 from dolambda.aws.objects import Bucket
+from dolambda.dispatch import relay
 from dolambda.dispatch.limits import Limits
 from dolambda.dispatch.report import Report
 from dolambda.dispatch.retries import Retries
-from dolambda.dispatch.run import Run, relay_failed_to_stdout, relay_to_stdout
+from dolambda.dispatch.run import Run
 from dolambda.environment.own_modules import OwnModules
 from dolambda.environment.requirements import differing
 from dolambda.environment.worker_zip import worker_zip
@@ -45,7 +46,6 @@ from dolambda.wire.task import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Self
 
     from dolambda.transport.base import Transport
 
@@ -54,7 +54,7 @@ log = logging.getLogger("dolambda")
 _open: weakref.WeakSet[Session] = weakref.WeakSet()
 """All sessions: what was opened and not closed is closed when the interpreter ends."""
 
-_RELAYS = {"relay": relay_to_stdout, "errors": relay_failed_to_stdout, False: None}
+_RELAYS = {"relay": relay.to_stdout, "errors": relay.failed_to_stdout, False: None}
 _LOCAL_AHEAD = 2  # jobs in flight for each local worker: the emulator queues them in order, as Lambda need not
 
 
@@ -194,19 +194,18 @@ class Session:
 
         def call(report: Report) -> None:
             try:
-                show(self._priced(report, before))
-            except Exception:
+                ours = Counter(self.transport.calls.totals()) - before
+                show(replace(report, cost=self._cost(replace(report, calls=ours + Counter(report.calls)))))
+            except Exception:  # the user's function may raise anything
                 log.exception("progress=%r raised; the run goes on", show)
 
         return call
 
-    def _priced(self, report: Report, before: Counter[str]) -> Report:
+    def _cost(self, report: Report) -> float:
+        """Dollars by list price, of a report that has the requests of both sides; 0 where there is no stack."""
         if self.stack is None:
-            return report
-        ours = Counter(self.transport.calls.totals()) - before
-        whole = replace(report, calls=Counter(report.calls) + ours)
-        bill = Bill.from_report(whole, memory=self.stack.memory, architecture=self.stack.architecture)
-        return replace(report, cost=bill.total)
+            return 0.0
+        return Bill.from_report(report, memory=self.stack.memory, architecture=self.stack.architecture).total
 
     def retire(self, run: Run) -> None:
         """Keep the counts of a run that has ended."""
@@ -216,9 +215,10 @@ class Session:
 
     def report(self) -> Report:
         """What all runs of this session have done and taken so far, this side's requests included."""
-        total = sum((run.report() for run in list(self._runs)), self._finished)
         calls = self.transport.calls
-        return self._priced(total + Report(calls=calls.totals(), sent=calls.sent, received=calls.received), Counter(calls.totals()))
+        runs = sum((run.report() for run in list(self._runs)), self._finished)
+        total = runs + Report(calls=calls.totals(), sent=calls.sent, received=calls.received)
+        return replace(total, cost=self._cost(total))
 
     @property
     def of_another_process(self) -> bool:

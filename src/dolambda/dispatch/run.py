@@ -19,11 +19,8 @@ run removes all objects it has put.
 from __future__ import annotations
 
 import contextlib
-import heapq
-import itertools
 import logging
 import math
-import sys
 import threading
 import time
 from collections import deque
@@ -31,10 +28,11 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from dolambda.dispatch.agenda import Agenda
 from dolambda.dispatch.batching import Batcher
 from dolambda.dispatch.flight import Flight, Loader, Resting, Waiting
 from dolambda.dispatch.report import Tally
-from dolambda.errors import ConfigurationError, DolambdaError, EnvelopeError, NoReplyError, NotPicklableError, TooLargeError
+from dolambda.errors import ConfigurationError, DolambdaError, EnvelopeError, LostError, NoReplyError, NotPicklableError, TooLargeError
 from dolambda.transport.base import SealedJob, Unanswered
 from dolambda.wire.outcome import CANCELLED, NO_REPLY, NOT_STARTED, Lost, Reply, Value
 from dolambda.wire.task import PackedTask, Packer, Surroundings, Task
@@ -92,36 +90,53 @@ class Run:
         self._changed = threading.Condition()
         self._waiting: deque[Waiting] = deque()
         self._flights: dict[int, Flight] = {}
-        self._resting: list[Resting] = []
+        self._agenda = Agenda(self._flights)
         self._ready: deque[Flight] = deque()
-        self._due: deque[tuple[float, int]] = deque()  # when, and a flight's number; in order, as all have the same time
         self._landed: list[int] = []
-        self._settling = 0  # flights that have landed, and whose futures are just being completed
+        self._settling: list[int] = []  # threads that complete the futures of flights that have landed
         self._numbers = 0
         self._indexes = 0
         self._tally = Tally()
         self._begun = 0.0
-        self._closing = self._closing_by_error = False
+        self._closing = False
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
     # What faces call.
 
     def submit(self, calls: Iterable[Call]) -> list[Future[Any]]:
-        """Queue calls; give their futures at once. What cannot be pickled is an exception of its future."""
-        return [future for future, _ in self._submit(calls)]
+        """Queue calls; give their futures at once. What cannot be pickled, or is too large, is an exception of its future."""
+        calls = list(calls)  # before the lock: the caller's iterable may itself submit, or wait for what does
+        with self._packing:  # indexes in the order of submission, and one packer
+            queued = [self._queued(packed) for packed in self._packer.pack(self._numbered(calls))]
+        with self._changed:
+            if self._closing:
+                msg = "this run takes no more tasks: it was shut down or cancelled"
+                raise ConfigurationError(msg, mend="Open a new executor, or call Parallel or foreach again.")
+            good = [waiting for _, waiting in queued if waiting]
+            self._waiting.extend(good)
+            self._tally.tasks += len(queued)
+            self._tally.failed += len(queued) - len(good)
+            if not self._numbers and (first := self._take_off()):  # something is under way from here on, as in any executor
+                self._ready.append(first)
+            if self._thread is None:
+                self._begun = time.monotonic()
+                self._thread = threading.Thread(target=self._serve, name=f"dolambda-{self.name}", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+        return [future for future, _ in queued]
 
     def cancel(self) -> None:
         """Drop what waits, withdraw what is in flight; its futures raise CancelledError. Returns when that is done."""
         with self._changed:
             self._closing = True
-            flights, self._flights = self._flights, {}
-            left = [*self._waiting, *(one.waiting for one in self._resting)]
-            left += [waiting for flight in flights.values() for waiting in flight.cargo.values()]
+            left = [*self._waiting, *self._agenda.resting]
+            left += [waiting for flight in self._flights.values() for waiting in flight.cargo.values()]
+            self._landed += self._flights
             self._waiting.clear()
-            self._resting.clear()
+            self._agenda.forget_resting()
             self._ready.clear()
-            self._landed += flights
+            self._flights.clear()
             self._changed.notify_all()
         for waiting in left:
             if not _cancelled(waiting.future):
@@ -152,25 +167,6 @@ class Run:
             return self._tally.report(running=len(self._flights), elapsed=elapsed)
 
     # On the way out.
-
-    def _submit(self, calls: Iterable[Call]) -> list[tuple[Future[Any], Waiting | None]]:
-        calls = list(calls)  # before the lock: the caller's iterable may itself submit, or wait for what does
-        with self._packing:  # indexes in the order of submission, and one packer
-            queued = [self._queued(packed) for packed in self._packer.pack(self._numbered(calls))]
-        with self._changed:
-            if self._closing:
-                msg = "this run takes no more tasks: it was shut down or cancelled"
-                raise ConfigurationError(msg, mend="Open a new executor, or call Parallel or foreach again.")
-            self._waiting.extend(waiting for _, waiting in queued if waiting)
-            self._tally.tasks += len(queued)
-            if not self._numbers and (first := self._take_off()):  # something is under way from here on, as in any executor
-                self._ready.append(first)
-            if self._thread is None:
-                self._begun = time.monotonic()
-                self._thread = threading.Thread(target=self._serve, name=f"dolambda-{self.name}", daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
-        return queued
 
     def _numbered(self, calls: Iterable[Call]) -> Iterator[Task]:
         for function, args, kwargs in calls:
@@ -211,12 +207,12 @@ class Run:
     def _step(self) -> bool:
         """Wait for something to do and do it; tell whether there may be more. What it refers to is let go in between."""
         with self._changed:
-            until = self._next_moment()
+            until = self._agenda.next()
             patience = None if until == math.inf else max(0.0, until - time.monotonic())
-            self._changed.wait_for(lambda: self._has_work() or self._wakes_before(until), patience)
+            self._changed.wait_for(lambda: self._has_work() or self._agenda.next() < until, patience)
             over = self._is_over()
-            self._wake_rested()
-            overdue = self._take_overdue()
+            self._waiting.extendleft(self._agenda.take_rested())
+            overdue = self._agenda.take_overdue()
             flight = self._ready.popleft() if self._ready else self._take_off()
             landed: list[int] = []
             if over or len(self._landed) >= _CLEAN_EVERY:
@@ -235,26 +231,7 @@ class Run:
         return bool(to_send or self._is_over() or len(self._landed) >= _CLEAN_EVERY)
 
     def _is_over(self) -> bool:
-        return self._closing and not (self._waiting or self._flights or self._resting or self._settling)
-
-    def _next_moment(self) -> float:
-        """When a flight is overdue or a failed task may run again, on the monotonic clock; infinity for never."""
-        while self._due and not self._is_due(*self._due[0]):
-            self._due.popleft()
-        moments = [due for due, _ in itertools.islice(self._due, 1)] + [one.due for one in self._resting[:1]]
-        return min(moments, default=math.inf)
-
-    def _is_due(self, due: float, number: int) -> bool:
-        """Whether that moment still counts: the flight has not landed, nor been sent again since."""
-        flight = self._flights.get(number)
-        return flight is not None and flight.overdue == due
-
-    def _wakes_before(self, until: float) -> bool:
-        return bool(self._resting) and self._resting[0].due < until
-
-    def _wake_rested(self) -> None:
-        while self._resting and self._resting[0].due <= time.monotonic():
-            self._waiting.appendleft(heapq.heappop(self._resting).waiting)
+        return self._closing and not (self._waiting or self._flights or self._agenda.resting or self._settling)
 
     def _take_off(self) -> Flight | None:
         """Cut the next job from the queue. Called under the lock."""
@@ -284,20 +261,12 @@ class Run:
         number = flight.job.number
         sealed = SealedJob(self.name, number, flight.job.to_bytes(self._key), blobs)
         with self._changed:
-            self._due.append((flight.overdue, flight.job.number))
+            self._agenda.expect(flight)
         future = self._transport.send(sealed)
         self._tell()
         if future is not flight.future:  # sent again, a transport gives the same future again if it can
             flight.future = future
             future.add_done_callback(lambda done: self._land(number, done))
-
-    def _take_overdue(self) -> list[Flight]:
-        late: list[Flight] = []
-        while self._due and self._due[0][0] <= time.monotonic():
-            due, number = self._due.popleft()
-            if self._is_due(due, number):
-                late.append(self._flights[number])
-        return late
 
     def _send_again(self, flight: Flight) -> None:
         if flight.job.attempt >= self.limits.attempts:
@@ -307,7 +276,7 @@ class Run:
             return
         log.warning("job %s of run %s has no reply by its deadline; it is sent again", flight.job.number, self.name)
         with self._changed:
-            self._tally.resent += 1
+            self._tally.resent += len(flight.cargo)
         self._send(flight)
 
     # On the way back.
@@ -350,7 +319,7 @@ class Run:
                 return
             again = flight.job.attempt < self.limits.attempts
             if again:
-                self._tally.resent += 1
+                self._tally.resent += len(flight.cargo)
                 self._ready.append(flight)
                 self._changed.notify_all()
         if again:
@@ -379,20 +348,17 @@ class Run:
         for index, waiting in flight.cargo.items():
             packed = outcomes.get(index) or outcomes.get(-1)
             outcome = packed.open() if packed else Lost(NOT_STARTED, f"task {index} is lost: {otherwise}")
-            if packed and packed.output and self._relay:
-                with contextlib.suppress(OSError, ValueError):  # standard output may be closed by now
-                    self._relay(index, packed.output, packed.kind != "value")
+            self._show(index, packed)
             waiting.fruitless += fruitless
             if isinstance(outcome, Lost) and outcome.reason in _AGAIN and waiting.fruitless < self.limits.attempts:
                 again.append(waiting)
                 continue
             result = outcome if isinstance(outcome, Value) else outcome.to_error()
-            pause = None if isinstance(result, Value) else self.limits.retries.pause(result, waiting.retried)
-            if pause is None:
-                settled.append((waiting.future, result))
+            rest = None if isinstance(result, Value) else self._rest(waiting, result)
+            if rest:
+                resting.append(rest)
             else:
-                waiting.retried += 1
-                resting.append(Resting(time.monotonic() + pause, index, waiting))
+                settled.append((waiting.future, result))
         with self._changed:
             if self._flights.pop(number, None) is None:
                 return
@@ -403,9 +369,9 @@ class Run:
             self._tally.resent += len(again)
             self._waiting.extendleft(reversed(again))
             for one in resting:
-                heapq.heappush(self._resting, one)
+                self._agenda.rest(one)
             self._landed.append(number)
-            self._settling += 1
+            self._settling.append(threading.get_ident())
             self._changed.notify_all()
         settled.reverse()
         try:
@@ -416,29 +382,40 @@ class Run:
             self._settled_one()
 
     def _fail(self, number: int, error: BaseException) -> None:
-        """Give up a flight: its futures raise ``error``, but for those whose tasks are to be run again after it."""
+        """Give up a flight: its futures raise ``error``, but for those whose tasks, being lost, are to be run again."""
         with self._changed:
             flight = self._flights.pop(number, None)
             if flight is None:
                 return
             failed: list[Waiting] = []
-            for index, waiting in flight.cargo.items():
-                pause = None if self._closing_by_error else self.limits.retries.pause(error, waiting.retried)
-                if pause is None:
-                    failed.append(waiting)
+            for waiting in flight.cargo.values():
+                if isinstance(error, LostError) and (rest := self._rest(waiting, error)):
+                    self._agenda.rest(rest)
                 else:
-                    waiting.retried += 1
-                    heapq.heappush(self._resting, Resting(time.monotonic() + pause, index, waiting))
+                    failed.append(waiting)
             self._tally.failed += len(failed)
             self._tally.retried += len(flight.cargo) - len(failed)
             self._landed.append(number)
-            self._settling += 1
+            self._settling.append(threading.get_ident())
             self._changed.notify_all()
         try:
             for waiting in failed:
                 waiting.future.set_exception(error)
         finally:
             self._settled_one()
+
+    def _show(self, index: int, packed: PackedOutcome | None) -> None:
+        if packed and packed.output and self._relay:
+            with contextlib.suppress(OSError, ValueError):  # standard output may be closed by now
+                self._relay(index, packed.output, packed.kind != "value")
+
+    def _rest(self, waiting: Waiting, error: BaseException) -> Resting | None:
+        """Until when a failed task rests before it runs again; None if it does not."""
+        pause = self.limits.retries.pause(error, waiting.retried)
+        if pause is None:
+            return None
+        waiting.retried += 1
+        return Resting(time.monotonic() + pause, waiting.task.index, waiting)
 
     def _tell(self, *, over: bool = False) -> None:
         """Show how far it is, if anyone looks."""
@@ -447,7 +424,7 @@ class Run:
 
     def _settled_one(self) -> None:
         with self._changed:
-            self._settling -= 1
+            self._settling.remove(threading.get_ident())
             self._changed.notify_all()
 
     # In the end.
@@ -455,10 +432,10 @@ class Run:
     def _give_up(self, error: BaseException) -> None:
         """Let every future raise ``error``."""
         with self._changed:
-            self._closing = self._closing_by_error = True
-            waiting = [one.future for one in [*self._waiting, *(rested.waiting for rested in self._resting)]]
+            self._closing = True
+            waiting = [one.future for one in [*self._waiting, *self._agenda.resting]]
             self._waiting.clear()
-            self._resting.clear()
+            self._agenda.forget_resting()
             numbers = list(self._flights)
         for number in numbers:
             self._fail(number, error)
@@ -475,9 +452,11 @@ class Run:
             log.warning("objects of run %s were not removed, they expire by themselves: %s", self.name, error)
 
     def _ensure_ended(self) -> None:
+        """Wait for the end, unless it waits for the caller: for a callback of a future that is just being completed."""
         with self._changed:
+            own = threading.current_thread() is self._thread or threading.get_ident() in self._settling
             started = self._thread is not None
-        if started and threading.current_thread() is not self._thread:
+        if started and not own:
             self._ended.wait()
 
 
@@ -491,14 +470,3 @@ def _complete(future: Future[Any], result: Value | BaseException) -> None:
         future.set_result(result.value)
     else:
         future.set_exception(result)
-
-
-def relay_to_stdout(index: int, output: str, failed: bool) -> None:  # noqa: ARG001, FBT001 - a relay's signature
-    """Show what a task printed and logged, each line tagged with the task's number."""
-    sys.stdout.write("".join(f"[task {index}] {line}\n" for line in output.splitlines()))
-
-
-def relay_failed_to_stdout(index: int, output: str, failed: bool) -> None:  # noqa: FBT001 - as above
-    """As `relay_to_stdout`, for tasks that failed."""
-    if failed:
-        relay_to_stdout(index, output, failed)

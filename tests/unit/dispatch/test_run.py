@@ -504,6 +504,32 @@ def test_a_job_that_its_transport_knows_to_be_lost_is_sent_again_and_then_its_ta
     assert ([job.attempt for job in memory.sent], report.resent, report.retried, report.failed) == ([1, 2, 1], 1, 1, 0)
 
 
+def test_a_callback_that_shuts_the_run_down_does_not_wait_for_itself() -> None:
+    run = open_run(Memory(), batch=3)
+    ended = threading.Event()
+
+    def shut_down(_: Future[Any]) -> None:
+        run.close()
+        ended.set()
+
+    futures = run.submit((square, (i,), {}) for i in range(3))
+    futures[0].add_done_callback(shut_down)
+    assert [future.result(10) for future in futures] == [0, 1, 4]
+    assert ended.wait(10)
+    run.close()
+
+
+def test_what_could_not_be_sent_counts_as_failed() -> None:
+    run = open_run(Memory())
+    good, bad = run.submit([(len, ("a",), {}), (len, (threading.Lock(),), {})])
+    assert good.result(10) == 1
+    with pytest.raises(NotPicklableError):
+        bad.result(10)
+    run.close()
+    report = run.report()
+    assert (report.tasks, report.done, report.failed) == (2, 1, 1)
+
+
 def test_flights_that_have_landed_are_not_kept_by_one_that_has_not() -> None:
     memory = Memory()
     held = threading.Event()

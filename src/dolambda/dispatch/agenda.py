@@ -1,0 +1,73 @@
+"""When something is to happen of itself: a flight is overdue, a failed task may run again. Called under the run's lock.
+
+On entry: flights as they are sent, tasks as they fail; on leaving: the next moment, and what is due by then. Times are on the
+monotonic clock.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dolambda.dispatch.flight import Flight, Resting, Waiting
+
+
+class Agenda:
+    """The moments of one run. ``flights`` is the run's own table: a moment of one that has landed counts no more."""
+
+    def __init__(self, flights: Mapping[int, Flight]) -> None:
+        """Nothing is to happen yet."""
+        self._flights = flights
+        self._overdue: deque[tuple[float, int]] = deque()  # in order, as all flights have the same time; no flight is kept by it
+        self._resting: list[Resting] = []
+
+    @property
+    def resting(self) -> list[Waiting]:
+        """The failed tasks that are to run again."""
+        return [one.waiting for one in self._resting]
+
+    def expect(self, flight: Flight) -> None:
+        """A flight is sent: ask for it at its ``overdue``."""
+        self._overdue.append((flight.overdue, flight.job.number))
+
+    def rest(self, one: Resting) -> None:
+        """A failed task may run again at its ``due``."""
+        heapq.heappush(self._resting, one)
+
+    def next(self) -> float:
+        """When something happens; infinity for never."""
+        while self._overdue and not self._counts(*self._overdue[0]):
+            self._overdue.popleft()
+        overdue = self._overdue[0][0] if self._overdue else math.inf
+        return min(overdue, self._resting[0].due) if self._resting else overdue
+
+    def take_overdue(self) -> list[Flight]:
+        """The flights whose time is over."""
+        late: list[Flight] = []
+        while self._overdue and self._overdue[0][0] <= time.monotonic():
+            moment = self._overdue.popleft()
+            if self._counts(*moment):
+                late.append(self._flights[moment[1]])
+        return late
+
+    def take_rested(self) -> list[Waiting]:
+        """The failed tasks that may run again."""
+        rested: list[Waiting] = []
+        while self._resting and self._resting[0].due <= time.monotonic():
+            rested.append(heapq.heappop(self._resting).waiting)
+        return rested
+
+    def forget_resting(self) -> None:
+        """None of them is to run again."""
+        self._resting.clear()
+
+    def _counts(self, due: float, number: int) -> bool:
+        """Whether the flight has neither landed nor been sent again since."""
+        flight = self._flights.get(number)
+        return flight is not None and flight.overdue == due

@@ -1,0 +1,16 @@
+"""What tasks print and log, shown here. On entry: a task's number, its output, whether it failed; on leaving: tagged lines."""
+
+from __future__ import annotations
+
+import sys
+
+
+def to_stdout(index: int, output: str, failed: bool) -> None:  # noqa: ARG001, FBT001 - a relay's signature
+    """Show it, each line tagged with the task's number."""
+    sys.stdout.write("".join(f"[task {index}] {line}\n" for line in output.splitlines()))
+
+
+def failed_to_stdout(index: int, output: str, failed: bool) -> None:  # noqa: FBT001 - as above
+    """As `to_stdout`, for tasks that failed."""
+    if failed:
+        to_stdout(index, output, failed)
