@@ -20,7 +20,7 @@ from dolambda.dispatch.retries import Retries
 from dolambda.errors import ConfigurationError
 from dolambda.session import Session, current, default_session
 from dolambda.worker.initialise import with_initializer
-from dolambda.worker.randomness import Drawn, Seed, Seeded, takes_rng
+from dolambda.worker.randomness import Opener, Seed, Seeded, takes_rng
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -39,9 +39,8 @@ class LambdaExecutor(Executor):
     ``max_workers`` bounds how many run at a time (None: all that the stack allows). ``initializer`` is called with ``initargs`` once
     in each worker process, before its first task. ``task_timeout`` is each task's limit in seconds. ``retries`` runs a failed task
     again: that often, or as a `Retries` says. ``batch`` fixes how many tasks go into one job (None: learnt as they run).
-    ``progress`` and ``transport`` are what they are in `register`. A task's exception is raised as itself by ``result()``; one without an
-    answer raises a
-    `LostError`.
+    ``progress`` and ``transport`` are what they are in `register`. A task's exception is raised as itself by ``result()``; one without
+    an answer raises a `LostError`.
     """
 
     def __init__(
@@ -272,14 +271,11 @@ class AsDone:
 
 
 def _opened(results: Generator[Any, None, None]) -> Iterator[Any]:
-    """Take results out of what came with them; warn, once, of a task whose numbers the seed does not decide."""
-    told = False
+    """The results of seeded calls, as the calls gave them."""
+    opener = Opener()
     with contextlib.closing(results):
-        for place, result in enumerate(results):
-            if isinstance(result, Drawn) and result.unseeded and not told:
-                told = True
-                result.warn(str(place), stacklevel=2)
-            yield result.value if isinstance(result, Drawn) else result
+        for result in results:
+            yield opener.open(result, stacklevel=2)
 
 
 def _left(deadline: float | None) -> float | None:

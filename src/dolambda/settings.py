@@ -127,8 +127,7 @@ def _converted(value: object, kind: str, source: str) -> object:
     """Convert to the annotated type: text from the environment, lists from TOML."""
     kind = kind.removesuffix(" | None")
     try:
-        if kind.startswith("Literal"):
-            kind = '"relay", "errors" or False'
+        if kind.startswith("Literal"):  # there is one
             return _LOGS[str(value).lower()]
         if kind == "tuple[str, ...]":
             return tuple(filter(None, value.split(",")) if isinstance(value, str) else value)  # type: ignore[arg-type] # TypeError is caught
@@ -136,8 +135,11 @@ def _converted(value: object, kind: str, source: str) -> object:
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[value.lower()]
         return {"str": str, "int": int, "float": float, "bool": bool}[kind](value)
     except (KeyError, TypeError, ValueError) as error:
+        if kind.startswith("Literal"):
+            msg = f"{source}={value!r} is no way to show logs"
+            raise ConfigurationError(msg, mend='Give "relay", "errors" or False.') from error
         msg = f"{source}={value!r} is no {kind}"
-        raise ConfigurationError(msg, mend=f"Give a value of type {kind}." if " " not in kind else f"Give {kind}.") from error
+        raise ConfigurationError(msg, mend=f"Give a value of type {kind}.") from error
 
 
 _LOGS = {"relay": "relay", "errors": "errors", "false": False, "0": False, "no": False, "true": "relay", "1": "relay", "yes": "relay"}

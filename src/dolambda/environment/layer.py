@@ -138,12 +138,7 @@ def build(
     _sweep()
     scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-"))
     try:
-        try:
-            _install(wanted, platform, scratch, versions_here())
-        except ConfigurationError as error:  # of what the requirements need in turn another version may have to do
-            if isinstance(error.__cause__, subprocess.TimeoutExpired):
-                raise
-            _install(wanted, platform, scratch)
+        _install_as_here(wanted, platform, scratch)
         contents = _arranged(wanted, _from_directory(scratch), most_layers, compress=compress)
     except BaseException:
         shutil.rmtree(scratch)
@@ -208,6 +203,16 @@ def _from_directory(target: Path) -> list[Package]:
         files = {place: left.pop(place) for place in places if place in left and not place.startswith("bin/")}
         packages.append(Package.from_files(normalised(record.parent.name.split("-")[0]), files))
     return packages
+
+
+def _install_as_here(requires: Sequence[str], platform: Platform, target: Path) -> None:
+    """Install with the versions that are here of what the requirements need in turn; if that cannot be, with others."""
+    try:
+        _install(requires, platform, target, versions_here())
+    except ConfigurationError as error:
+        if isinstance(error.__cause__, subprocess.TimeoutExpired):
+            raise
+        _install(requires, platform, target)
 
 
 def _install(requires: Sequence[str], platform: Platform, target: Path, constraints: Sequence[str] = ()) -> None:

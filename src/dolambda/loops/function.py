@@ -10,10 +10,9 @@ from typing import Any
 
 from dolambda.errors import ConfigurationError
 from dolambda.worker.prepare import Prepared
-from dolambda.worker.randomness import RNG
+from dolambda.worker.randomness import RNG, takes_rng
 
 Variables = Mapping[str, Any]
-Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -32,18 +31,18 @@ class Taker:
             parameters = list(inspect.signature(function).parameters.values())
         except (TypeError, ValueError):  # some built-in functions have none
             return cls(by_position=True)
-        takes_rng = RNG not in there and any(parameter.name == RNG for parameter in parameters)
+        draws = RNG not in there and takes_rng(function)
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-            return cls(takes_rng=takes_rng)
+            return cls(takes_rng=draws)
         required = [one for one in parameters if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
         if there and parameters and all(one.kind in (one.POSITIONAL_ONLY, one.VAR_POSITIONAL) for one in parameters):
             return cls(by_position=True)
-        lacking = [one.name for one in required if one.name not in there and not (takes_rng and one.name == RNG)]
+        lacking = [one.name for one in required if one.name not in there and not (draws and one.name == RNG)]
         if lacking:
             msg = f"the function takes {', '.join(lacking)}, which the loop does not have"
             have = ", ".join(there) or "none with a name"
             raise ConfigurationError(msg, mend=f"Loop variables are handed over by name; this loop has: {have}.")
-        return cls(frozenset(one.name for one in parameters), takes_rng=takes_rng)
+        return cls(frozenset(one.name for one in parameters), takes_rng=draws)
 
     def __call__(self, variables: Variables) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Give positional and keyword arguments."""

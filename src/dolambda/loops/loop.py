@@ -173,7 +173,7 @@ class Foreach:
         """Run on the registered backend."""
         return self.run(function, dopar.backend())
 
-    def stream(self, function: Callable[..., Any], *, ordered: bool = True, backend: Backend | None = None) -> Iterator[Any]:
+    def stream(self, function: Callable[..., Any], *, ordered: bool = True) -> Iterator[Any]:
         """Give the results of ``function`` one by one on the registered backend, as they come unless ``ordered``.
 
         Nothing is combined, and iterables are taken from only as results are: they may be endless. Closing the iterator, or an error,
@@ -184,7 +184,7 @@ class Foreach:
                 msg = "stream() combines nothing, but combine= or final= was given"
                 raise ConfigurationError(msg, mend="Use .dopar(function) for a combined value.")
         walk = self._walk(function)
-        return walk.stream(partial((backend or dopar.backend()).run, options=self.options), ordered=ordered)
+        return walk.stream(partial(dopar.backend().run, options=self.options), ordered=ordered)
 
     def run(self, function: Callable[..., Any], backend: Backend) -> Any:  # noqa: ANN401 - as above
         """Run on a backend; ``function`` gets by keyword those loop variables that it takes, and ``rng`` if it takes that."""
@@ -220,6 +220,7 @@ class Foreach:
 
 
 def _is_function(given: object) -> bool:
+    """As `callable`, for what is annotated as a function and may be none: type checkers take the plain check for unreachable code."""
     return callable(given)
 
 

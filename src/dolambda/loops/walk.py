@@ -5,7 +5,7 @@
     (function, args, kwargs), one after the other, or None: not before something else is done
         | a backend
     (number, outcome), in any order
-        | Walk.take
+        | Walk.run, Walk.stream
     Group         the results of one run of one level, combined in order, or as they come; when all are there its value is a
                   result of the group above
         | the outermost
@@ -23,13 +23,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from dolambda.errors import ConfigurationError, TaskError
-from dolambda.loops.function import Call, Taker, called
+from dolambda.loops.function import Taker, called
 from dolambda.wire.outcome import Failure, Value
-from dolambda.worker.randomness import Drawn, Seed, Seeded
+from dolambda.worker.randomness import Opener, Seed, Seeded, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from dolambda.dispatch.run import Call
     from dolambda.loops.combine import Combiner
 
 Errors = Literal["stop", "remove", "pass"]
@@ -146,7 +147,7 @@ class Walk:
         self._level_of_log = logging.INFO if verbose else logging.DEBUG
         self._function = function if seed is None else Seeded(function, seed, takes_rng=taker.takes_rng)
         self._tickets: dict[int, Ticket] = {}
-        self._told = False
+        self._opener = Opener()
         self.held = 0
         self.value: Any = None
         self._streams = False
@@ -200,7 +201,7 @@ class Walk:
             if self.seed is not None:
                 args = (ticket.index, *args)
             self._tickets[number] = ticket
-            log.log(self._level_of_log, "task %s: %s", _shown(ticket.index), variables)
+            log.log(self._level_of_log, "task %s: %s", shown(ticket.index), variables)
             yield self._function, args, kwargs
 
     def _group(self, depth: int, outer: Mapping[str, Any], hand_up: Callable[[Any], None]) -> Group | Nowhere:
@@ -223,17 +224,12 @@ class Walk:
     def result(self, index: tuple[int, ...], outcome: Value | Failure) -> Any:  # noqa: ANN401 - as above
         """What of an outcome is combined. Raises `TaskError` under errors="stop"."""
         if isinstance(outcome, Failure):
-            log.log(self._level_of_log, "task %s failed: %r", _shown(index), outcome.exception)
+            log.log(self._level_of_log, "task %s failed: %r", shown(index), outcome.exception)
             if self._errors == "stop":
                 raise task_error(index, outcome.exception)
             return outcome.exception if self._errors == "pass" else _LEFT_OUT
-        log.log(self._level_of_log, "result of task %s: %r", _shown(index), outcome.value)
-        if not isinstance(outcome.value, Drawn):
-            return outcome.value
-        if outcome.value.unseeded and not self._told:
-            self._told = True
-            outcome.value.warn(_shown(index), stacklevel=5)
-        return outcome.value.value
+        log.log(self._level_of_log, "result of task %s: %r", shown(index), outcome.value)
+        return self._opener.open(outcome.value, stacklevel=5)
 
 
 _LEFT_OUT: Any = object()
@@ -241,16 +237,10 @@ _LEFT_OUT: Any = object()
 
 def task_error(index: tuple[int, ...], exception: BaseException) -> TaskError:
     """R counts tasks from 1 in its message; we count from 0, as Python does, in both message and index."""
-    error = TaskError(
-        f'task {_shown(index)} failed - "{exception}"', mend="Its own exception is the cause; errors= can pass over failures."
-    )
+    error = TaskError(f'task {shown(index)} failed - "{exception}"', mend="Its own exception is the cause; errors= can pass over failures.")
     error.index = index
     error.__cause__ = exception
     return error
-
-
-def _shown(index: tuple[int, ...]) -> str:
-    return str(index[0]) if len(index) == 1 else str(index)
 
 
 def _resolved(name: str, iterable: Any, outer: Mapping[str, Any]) -> Iterable[Any]:  # noqa: ANN401 - what the user gave

@@ -4,7 +4,7 @@
     outs/<run>/<number>    the reply to it, put by the worker, once
     blobs/<digest>         bytes that many tasks share, named by content
     layers/<digest>.zip    a layer too large for a direct upload, while it is being published
-bundles/<digest>.zip   packages that layers have no room for, unpacked by cold workers
+    bundles/<digest>.zip   packages that layers have no room for, unpacked by cold workers
 
 A run's name is ``<client>/<sequence>``: all live runs of one client share the prefix ``outs/<client>/``, so that one
 LIST finds the replies to all of them (a prefix must end at a slash: obstore matches whole path segments). Numbers are

@@ -71,18 +71,37 @@ def _whole(given: object) -> int | None:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A result, and which of the global generators the task drew from without their being seeded."""
+    """The result of a task, and which of the global generators it drew from without their being seeded."""
 
+    index: tuple[int, ...]
     value: Any
     unseeded: tuple[str, ...] = ()
 
-    def warn(self, task: str, stacklevel: int) -> None:
-        """Warn that the seed does not decide the task's numbers."""
-        warnings.warn(
-            f"task {task} drew from {' and '.join(self.unseeded)}, which seed= does not seed, so its numbers are not reproducible: draw "
-            "from an argument named rng, or give seed_everywhere=True",
-            stacklevel=stacklevel + 1,
-        )
+
+class Opener:
+    """Takes results out of what came with them; warns, once, of a task whose numbers the seed does not decide."""
+
+    def __init__(self) -> None:
+        """It has not warned yet."""
+        self._told = False
+
+    def open(self, result: Any, stacklevel: int) -> Any:  # noqa: ANN401 - a task's result
+        """Give the task's own result. ``stacklevel`` is that of the caller, as `warnings.warn` counts it."""
+        if not isinstance(result, Drawn):
+            return result
+        if result.unseeded and not self._told:
+            self._told = True
+            warnings.warn(
+                f"task {shown(result.index)} drew from {' and '.join(result.unseeded)}, which seed= does not seed, so its numbers are not "
+                "reproducible: draw from an argument named rng, or give seed_everywhere=True",
+                stacklevel=stacklevel + 1,
+            )
+        return result.value
+
+
+def shown(index: tuple[int, ...]) -> str:
+    """A task's index as people write it: a number, or several where loops are nested."""
+    return str(index[0]) if len(index) == 1 else str(index)
 
 
 class Seeded:
@@ -106,11 +125,11 @@ class Seeded:
             if self._seed.everywhere:
                 np.random.seed(sequence.generate_state(4))  # noqa: NPY002 - it is what the user's code draws from
                 random.seed(sequence.generate_state(8).tobytes())
-                return Drawn(self._function(*args, **kwargs))
+                return Drawn(index, self._function(*args, **kwargs))
         before = _states()
         value = self._function(*args, **kwargs)
         after = _states()
-        return Drawn(value, tuple(name for name in after if name in before and after[name] != before[name]))
+        return Drawn(index, value, tuple(name for name in after if name in before and after[name] != before[name]))
 
 
 def _states() -> dict[str, object]:

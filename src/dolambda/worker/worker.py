@@ -169,7 +169,7 @@ class Worker:
         return child.end(kill=kill)
 
     def _hoards(self, child: Child) -> bool:
-        return bool(self._memory) and child.memory() > (self._memory or 0) - SPARE
+        return self._memory is not None and child.memory() > self._memory - SPARE
 
     def _crashed(self, index: int, end: End) -> Lost:
         """Why a child ended under a task: memory, when it was killed (by us or by the kernel) with next to none left."""
