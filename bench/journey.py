@@ -15,7 +15,7 @@ import time
 from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from dolambda import LambdaExecutor, register, unregister
 from dolambda.dispatch import run as dispatch
@@ -34,75 +34,75 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 class Stations:
-    """Sums wall time by station, from stamps that the journey's own functions leave when wrapped."""
+    """When each job passed each station, from the journey's own functions, wrapped while it lasts."""
+
+    ORDER = ("sent", "put", "run", "found", "fetched", "settled")
+    NAMES = (
+        "client: PUT job",
+        "S3 event, queue, start of worker",
+        "worker: run, PUT reply; poller finds it",
+        "client: GET reply",
+        "client: un-pickle, settle",
+    )
 
     def __init__(self) -> None:
         self.stamps: dict[int, dict[str, float]] = defaultdict(dict)
-        self.spent: dict[str, list[float]] = defaultdict(list)
+        self._undo: list[Callable[[], None]] = []
 
-    def timed(self, place: Any, name: str, station: str) -> Callable[[], None]:
-        """Time each call of a function; give what puts the plain one back."""
+    def watch(self, place: Any, name: str, station: str, number: Callable[..., int], *, after: bool = False) -> None:
         plain = getattr(place, name)
 
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            begun = time.perf_counter()
-            try:
-                return plain(*args, **kwargs)
-            finally:
-                self.spent[station].append(time.perf_counter() - begun)
+        def wrapped(*args: Any) -> Any:
+            if not after:
+                self.stamps[number(*args)][station] = time.time()
+            answer = plain(*args)
+            if after:
+                self.stamps[number(*args)][station] = time.time()
+            return answer
 
         setattr(place, name, wrapped)
-        return lambda: setattr(place, name, plain)
+        self._undo.append(lambda: setattr(place, name, plain))
 
+    def __enter__(self) -> Self:
+        queue = s3_queue.S3Queue
+        self.watch(queue, "send", "sent", lambda _, job, __: job.number)
+        self.watch(queue, "_put", "put", lambda _, key, *__: int(key[-9:]))
+        self.watch(queue, "_fetch", "found", lambda _, key, __: int(key[-9:]))
+        self.watch(queue, "_land", "fetched", lambda _, key, __: int(key[-9:]))
+        self.watch(dispatch.Run, "_settle", "settled", lambda _, number, *__: number, after=True)
+        plain = dispatch.Run._opened
 
-def one_by_one(session: Session) -> tuple[float, dict[str, float], float]:
-    """Seconds for `TASKS` jobs of one task; mean milliseconds a job at each station; client CPU seconds."""
-    stations = Stations()
-    sent: dict[int, float] = {}
-    found: dict[int, float] = {}
-    ran: dict[int, tuple[float, float]] = {}
-    plain_send, plain_settle = session.transport.send, s3_queue.S3Queue._fetch
-    plain_open = dispatch.Run._opened
+        def opened(self_: dispatch.Run, sealed: bytes, number: int) -> Reply:
+            reply = plain(self_, sealed, number)
+            self.stamps[number]["run"] = reply.usage.started
+            self.stamps[number]["ran"] = reply.usage.seconds
+            return reply
 
-    def send(job: Any) -> Any:
-        sent[job.number] = time.time()
-        return plain_send(job)
+        setattr(dispatch.Run, "_opened", opened)  # noqa: B010 - observed while it runs
+        self._undo.append(lambda: setattr(dispatch.Run, "_opened", plain))
+        return self
 
-    def fetch(self: Any, key: str) -> None:
-        found[int(key[-9:])] = time.time()
-        plain_settle(self, key)
-
-    def opened(self: Any, sealed: bytes, number: int) -> Reply:
-        reply = plain_open(self, sealed, number)
-        ran[number] = (reply.usage.started, reply.usage.seconds)
-        return reply
-
-    session.transport.send = send  # type: ignore[method-assign] # observed while it runs
-    s3_queue.S3Queue._fetch = fetch  # type: ignore[method-assign] # as above
-    dispatch.Run._opened = opened  # type: ignore[method-assign] # as above
-    undo = [
-        stations.timed(session.bucket, "put", "client: PUT job"),
-        stations.timed(session.bucket, "get", "client: GET reply"),
-        stations.timed(session.bucket, "list", "client: LIST (each)"),
-        stations.timed(dispatch.Run, "_settle", "client: un-pickle, settle"),
-        stations.timed(dispatch.Run, "_send", "client: seal, hand over"),
-    ]
-    try:
-        begun, cpu = time.perf_counter(), time.process_time()
-        with LambdaExecutor(batch=1) as executor:
-            assert list(executor.map(abs, range(TASKS))) == list(range(TASKS))
-        wall, cpu = time.perf_counter() - begun, time.process_time() - cpu
-    finally:
-        s3_queue.S3Queue._fetch = plain_settle  # type: ignore[method-assign] # put back
-        dispatch.Run._opened = plain_open  # type: ignore[method-assign] # put back
-        session.transport.send = plain_send  # type: ignore[method-assign] # put back
-        for put_back in undo:
+    def __exit__(self, *_: object) -> None:
+        for put_back in self._undo:
             put_back()
-    split = {name: statistics.fmean(times) * 1e3 for name, times in stations.spent.items()}
-    split["S3 event, queue, start of worker"] = statistics.fmean(ran[n][0] - sent[n] for n in ran) * 1e3 - split["client: PUT job"]
-    split["worker: run"] = statistics.fmean(seconds for _, seconds in ran.values()) * 1e3
-    split["worker: PUT reply; poller finds it"] = statistics.fmean(found[n] - sum(ran[n]) for n in ran) * 1e3
-    return wall, split, cpu
+
+    def means(self) -> dict[str, float]:
+        """Milliseconds a job, from station to station."""
+        steps = zip(self.NAMES, self.ORDER, self.ORDER[1:], strict=False)
+        means = {name: statistics.fmean(one[end] - one[begin] for one in self.stamps.values()) for name, begin, end in steps}
+        means["of that, worker: run"] = statistics.fmean(one["ran"] for one in self.stamps.values())
+        return {name: seconds * 1e3 for name, seconds in means.items()}
+
+
+def one_by_one() -> tuple[float, dict[str, float], float]:
+    """Seconds for `TASKS` jobs of one task; mean milliseconds a job at each station; client CPU seconds."""
+    with LambdaExecutor(batch=1) as executor:
+        begun, cpu = time.perf_counter(), time.process_time()
+        assert list(executor.map(abs, range(TASKS))) == list(range(TASKS))
+        wall, cpu = time.perf_counter() - begun, time.process_time() - cpu
+    with Stations() as stations, LambdaExecutor(batch=1) as executor:  # anew: looking takes time too
+        assert list(executor.map(abs, range(TASKS))) == list(range(TASKS))
+    return wall, stations.means(), cpu
 
 
 def by_direct(session: Session) -> tuple[float, float, float]:
@@ -146,7 +146,7 @@ def measure() -> list[str]:
                 begun = time.perf_counter()
                 executor.submit(abs, 1).result()
                 latencies.append(time.perf_counter() - begun)
-        wall, split, cpu = one_by_one(session)
+        wall, split, cpu = one_by_one()
         before = session.report()
         begun = time.perf_counter()
         with LambdaExecutor() as executor:

@@ -37,7 +37,6 @@ from dolambda.money.bill import Bill
 from dolambda.progress import display
 from dolambda.settings import Settings
 from dolambda.stack import Stack
-from dolambda.transport.direct import Direct
 from dolambda.transport.in_process import InProcess
 from dolambda.transport.ways import Ways
 from dolambda.version import VERSION
@@ -161,7 +160,7 @@ class Session:
         wide = min(workers or self.workers, self.workers)
         limits = Limits(
             workers=wide,
-            window=wide if isinstance(way, Direct) else max(1, self.window * wide // self.workers),
+            window=max(1, self.window * wide // self.workers) if way.queues else wide,
             runtime=self.runtime,
             max_wait=self.settings.max_wait,
             attempts=self.settings.attempts,
@@ -169,6 +168,7 @@ class Session:
             batch=batch,
             retries=Retries.of(retries),
             room=self.stack.memory << 20 if self.stack else None,
+            speculate=self.settings.speculate,
         )
         run = Run(
             keys.run_name(self._client, next(self._sequence)),
@@ -264,8 +264,7 @@ class Session:
         for run in list(self._runs):
             run.cancel()
             self.retire(run)
-        for way in self.ways.open if self.ways else [self.transport]:
-            way.close()
+        (self.ways or self.transport).close()
         if self.instance:
             self.instance.stop()
             self.instance = None

@@ -43,6 +43,8 @@ class Settings:
     """Longest time a job may wait for its worker before it is taken for lost and sent again."""
     attempts: int = 3
     """How often a job is sent before its tasks are given up as lost."""
+    speculate: bool = True
+    """Send a copy of a job that is much slower than the others, near the end of a run; the first reply counts, both are billed."""
     progress: bool | None = None
     """Show a progress bar; None for: when standard error is a terminal."""
     logs: Literal["relay", "errors", False] = "relay"

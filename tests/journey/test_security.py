@@ -15,7 +15,7 @@ from dolambda.errors import AccessDeniedError, ConfigurationError, JobRefusedErr
 from dolambda.local.stack import root
 from dolambda.registration import register
 from dolambda.settings import Settings
-from dolambda.transport.base import SealedJob
+from dolambda.transport.base import Answered, SealedJob
 from dolambda.wire import keys
 from dolambda.wire.outcome import Lost, Reply
 from dolambda.wire.task import Job, PackedTask, Packer, Task
@@ -87,8 +87,8 @@ def test_a_job_replaced_in_the_bucket_is_refused_to_the_user(session: Session) -
     transport = session.transport
     sent = transport.send
 
-    def tampered(job: SealedJob) -> Any:
-        return sent(SealedJob(job.run, job.number, job.data[:-1] + bytes([job.data[-1] ^ 1]), job.blobs))
+    def tampered(job: SealedJob, answered: Answered) -> None:
+        sent(SealedJob(job.run, job.number, job.data[:-1] + bytes([job.data[-1] ^ 1]), job.blobs), answered)
 
     transport.send = tampered  # type: ignore[method-assign] # the attacker
     with LambdaExecutor() as executor, pytest.raises(JobRefusedError, match="not signed with this stack's key"):

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from asking import asked
 from dolambda.transport.base import SealedJob
 from dolambda.transport.in_process import InProcess
 from dolambda.transport.s3_queue import S3Queue
-from dolambda.transport.uploads import Uploads
+from dolambda.transport.ways import Ways
 from dolambda.wire import keys
 from dolambda.wire.outcome import Failure, Reply, Value
 from dolambda.wire.task import INLINE, Job, PackedTask, Packer, Task
@@ -45,26 +46,31 @@ class Line:
         return [outcome.open() for outcome in Reply.from_bytes(sealed, self.key).outcomes]
 
 
-@pytest.fixture(params=["s3_queue", "direct", "in_process"])
+@pytest.fixture(params=["queue", "direct", "in_process"])
 def line(request: pytest.FixtureRequest) -> Iterator[Line]:
     client = keys.new_client_id()
     if request.param == "in_process":
         key = secrets.token_bytes(32)
         made = Line(InProcess(key), key, client)
-    elif request.param == "direct":
-        direct: Session = request.getfixturevalue("session")
-        assert direct.ways is not None
-        made = Line(direct.ways.of("direct"), direct.key, client)
-    else:
-        session: Session = request.getfixturevalue("session")
-        assert session.bucket is not None
-        made = Line(S3Queue(session.bucket, Uploads(session.bucket), client, throttle=0.5), session.key, client)
-    yield made
-    made.transport.close()
+        yield made
+        made.transport.close()
+        return
+    session: Session = request.getfixturevalue("session")
+    ways = ways_of(session, client)
+    yield Line(ways.of(request.param), session.key, client)
+    ways.close()
+
+
+def ways_of(session: Session, client: str) -> Ways:
+    """The session's, for a client of its own."""
+    assert session.ways is not None
+    assert session.stack is not None
+    assert session.bucket is not None
+    return Ways(session.ways._account, session.stack, session.bucket, client, 0.5)
 
 
 def test_jobs_are_answered(line: Line) -> None:
-    futures = [line.transport.send(line.seal(n, (pow, (n, 2)), (int, ("x",)))) for n in range(10)]
+    futures = [asked(line.transport, line.seal(n, (pow, (n, 2)), (int, ("x",)))) for n in range(10)]
     for n, future in enumerate(futures):
         value, failure = line.open(future.result(30))
         assert value == Value(n * n)
@@ -74,26 +80,26 @@ def test_jobs_are_answered(line: Line) -> None:
 
 def test_large_arguments_and_results_travel(line: Line) -> None:
     array = np.arange(1_000_000.0)
-    (value,) = line.open(line.transport.send(line.seal(0, (lambda x: x * 2, (array,)))).result(30))
+    (value,) = line.open(asked(line.transport, line.seal(0, (lambda x: x * 2, (array,)))).result(30))
     np.testing.assert_array_equal(value.value, array * 2)
     line.transport.withdraw(line.run, [0])
 
 
 def test_sent_again_the_same_job_has_one_answer(line: Line) -> None:
     job = line.seal(0, (len, ("abc",)))
-    assert line.open(line.transport.send(job).result(30)) == [Value(3)]
-    assert line.open(line.transport.send(job).result(30)) == [Value(3)]
+    assert line.open(asked(line.transport, job).result(30)) == [Value(3)]
+    assert line.open(asked(line.transport, job).result(30)) == [Value(3)]
     line.transport.withdraw(line.run, [0])
 
 
 def test_withdrawn_jobs_leave_nothing(line: Line) -> None:
-    line.transport.send(line.seal(0, (len, ("abc",)))).result(30)
+    asked(line.transport, line.seal(0, (len, ("abc",)))).result(30)
     line.transport.withdraw(line.run, [0])
     line.transport.withdraw(line.run, [0])  # once more does no harm
 
 
 def test_closing_ends_the_waiting(line: Line) -> None:
-    future = line.transport.send(line.seal(0, (time.sleep, (1,))))
+    future = asked(line.transport, line.seal(0, (time.sleep, (1,))))
     line.transport.close()
     line.transport.close()
     assert future.done()
@@ -115,14 +121,16 @@ def test_a_job_withdrawn_while_it_is_being_put_is_not_left_behind(session: Sessi
 
     session.bucket.put = slowly  # type: ignore[method-assign] # the slow network
     client = keys.new_client_id()
-    line = Line(S3Queue(session.bucket, Uploads(session.bucket), client, throttle=0.5), session.key, client)
-    line.transport.send(line.seal(0, (len, ("abc",))))
+    ways = ways_of(session, client)
+    line = Line(ways.of("queue"), session.key, client)
+    large = tuple(np.random.default_rng(n).bytes(60_000) for n in range(6))  # so that it goes by `Bucket.put`
+    asked(line.transport, line.seal(0, (len, (large,))))
     assert begun.wait(10)
     withdrawal = threading.Thread(target=line.transport.withdraw, args=(line.run, [0]))
     withdrawal.start()
     go_on.set()
     withdrawal.join(20)
     assert session.bucket.list("jobs/") == []
-    line.transport.close()
+    ways.close()
     time.sleep(1)  # the event may have come before: what that worker answers is not this test's matter
     session.bucket.delete([keys.reply_key(line.run, 0)])

@@ -93,8 +93,12 @@ class Bucket:
 
     def list(self, prefix: str, after: str | None = None) -> list[str]:
         """Keys that begin with ``prefix`` and come after ``after``, in order; one request for each thousand."""
+        return list(self.sizes(prefix, after))
+
+    def sizes(self, prefix: str, after: str | None = None) -> dict[str, int]:
+        """As `list`, with the bytes of each object."""
         pages = self._ask("s3:ListBucket", prefix, lambda: list(obstore.list(self._store, prefix=prefix, offset=after)))
-        found = [entry["path"] for page in pages for entry in page]
+        found = {entry["path"]: entry["size"] for page in pages for entry in page}
         self.calls.add("s3:ListBucket", len(found) // _AT_ONCE)
         return found
 
@@ -111,15 +115,25 @@ class Bucket:
         except (AlreadyExistsError, FileNotFoundError):
             raise
         except BaseError as error:
-            text = str(error)
-            if not isinstance(error, (PermissionDeniedError, UnauthenticatedError)) and "403 Forbidden" not in text:  # LIST's is generic
-                msg = f"{action} on s3://{self.name}/{key} failed: {text.splitlines()[0][:300]}"
-                if any(sign in text for sign in _THROTTLED):
-                    raise ThrottledError(
-                        msg, mend="It was repeated for up to 3 minutes. Use fewer workers at a time, or larger tasks, and run it again."
-                    ) from error
-                raise AwsError(msg, mend="It was retried for up to 3 minutes. Is the network up, and the bucket still there?") from error
-            msg = f"{action} on s3://{self.name}/{key} was denied"
-            raise AccessDeniedError(
-                msg, mend="The credentials in use lack it, or have expired; `dolambda policy submitter` prints what is needed."
-            ) from error
+            what, text = f"{action} on s3://{self.name}/{key}", str(error)
+            if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or "403 Forbidden" in text:  # LIST's is generic
+                raise denied(what) from error
+            raise failed(what, text.splitlines()[0][:300]) from error
+
+
+def denied(what: str, code: str = "") -> AccessDeniedError:
+    """Make the error of a request that S3 denied, perhaps with a code of its own."""
+    return AccessDeniedError(
+        f"{what} was denied{f' ({code})' if code else ''}",
+        mend="The credentials in use lack it, or have expired; `dolambda policy submitter` prints what is needed.",
+    )
+
+
+def failed(what: str, said: str) -> AwsError:
+    """Make the error of a request that was repeated in vain."""
+    if any(sign in said for sign in _THROTTLED):
+        return ThrottledError(
+            f"{what} failed: {said}",
+            mend="It was repeated for up to 3 minutes. Use fewer workers at a time, or larger tasks, and run it again.",
+        )
+    return AwsError(f"{what} failed: {said}", mend="It was retried for up to 3 minutes. Is the network up, and the bucket still there?")

@@ -34,7 +34,7 @@ class Agenda:
 
     def expect(self, flight: Flight) -> None:
         """A flight is sent: ask for it at its ``overdue``."""
-        self._overdue.append((flight.overdue, flight.job.number))
+        self._overdue.append((flight.overdue, flight.number))
 
     def rest(self, one: Resting) -> None:
         """A failed task may run again at its ``due``."""

@@ -48,15 +48,23 @@ class Resting:
     waiting: Waiting = field(compare=False)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Flight:
-    """A job on its way. ``overdue`` is when it is sent again, on the monotonic clock."""
+    """A job on its way, and what is needed to send it again.
 
-    job: Job
-    blobs: tuple[Blob, ...]
+    ``inside`` are the blobs that travel in the job, ``blobs`` those that have to be there before it. ``attempt`` counts how often it
+    was sent for lost, ``copies`` how often it is under way now. ``sent`` and ``overdue``, when it is sent again, are on the monotonic
+    clock.
+    """
+
+    number: int
     cargo: dict[int, Waiting]
-    overdue: float = field(default=0.0)
-    future: Future[bytes] | None = None
+    inside: dict[str, bytes | memoryview]
+    blobs: tuple[Blob, ...]
+    attempt: int = 0
+    copies: int = 0
+    sent: float = 0.0
+    overdue: float = 0.0
 
 
 class Loader:
@@ -92,17 +100,21 @@ class Loader:
                     apart[blob.digest] = blob
         if not cargo:
             return None
-        job = Job(
+        return Flight(number, cargo, inside, tuple(apart.values()))
+
+    def job(self, flight: Flight, deadline: float, code: str | None) -> Job:
+        """What travels. ``deadline`` is in seconds since the epoch, ``code`` names the bundle of the user's own modules."""
+        return Job(
             run=self._run,
-            number=number,
-            attempt=0,
-            deadline=0.0,
-            tasks=tuple(waiting.task for waiting in cargo.values()),
-            inline=inside,
+            number=flight.number,
+            attempt=flight.attempt,
+            deadline=deadline,
+            tasks=tuple(waiting.task for waiting in flight.cargo.values()),
+            inline=flight.inside,
             task_timeout=self._limits.task_timeout,
+            code=code,
             surroundings=self._surroundings,
         )
-        return Flight(job, tuple(apart.values()), cargo)
 
     def _goes_inside(self, blob: Blob, function: str) -> bool:
         """Whether a blob travels in the job: a small function always; an array until it turns out that others share it.

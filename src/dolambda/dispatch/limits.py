@@ -12,7 +12,7 @@ class Limits:
     """What a run keeps to.
 
     Times in seconds. ``window``: most jobs in flight; ``runtime``: longest that a job can run; ``room``: bytes that a task's
-    arguments may take, the worker's memory.
+    arguments may take, the worker's memory. ``speculate``: copy slow jobs near the end, see `stragglers`.
     """
 
     workers: int
@@ -24,3 +24,4 @@ class Limits:
     batch: int | None = None
     retries: Retries = field(default_factory=lambda: Retries(times=0))
     room: int | None = None
+    speculate: bool = True

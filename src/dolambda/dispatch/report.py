@@ -17,7 +17,8 @@ class Report:
     """Counts since the beginning.
 
     ``tasks`` were submitted; of these ``done`` gave a value, ``failed`` for good, ``retried`` failed and are run again as
-    `Retries` has it; ``resent`` were lost under way. ``jobs`` were sent, ``running`` of them are under way, on ``workers``.
+    `Retries` has it; ``resent`` were lost under way. ``jobs`` were sent, ``again`` counts those that were sent once more because they
+    were lost, ``copies`` those that were because they were slow; ``running`` of them are under way, on ``workers``.
     ``seconds`` is the time workers ran, as Lambda bills it, ``cold`` the number of first jobs of a worker; ``calls`` AWS requests
     by action; ``sent`` and ``received`` this side's bytes on the wire. ``elapsed`` is seconds since the first task; ``cost``
     dollars by list price, where known. ``over``: nothing more will come, whether all is done or the rest was cancelled.
@@ -29,6 +30,8 @@ class Report:
     retried: int = 0
     resent: int = 0
     jobs: int = 0
+    again: int = 0
+    copies: int = 0
     running: int = 0
     seconds: float = 0.0
     cold: int = 0
@@ -52,7 +55,22 @@ class Report:
         return Report(**added, workers=self.workers | other.workers, calls=calls, elapsed=max(self.elapsed, other.elapsed))
 
 
-_ADDED = ("tasks", "done", "failed", "retried", "resent", "jobs", "running", "seconds", "cold", "sent", "received", "cost")
+_ADDED = (
+    "tasks",
+    "done",
+    "failed",
+    "retried",
+    "resent",
+    "jobs",
+    "again",
+    "copies",
+    "running",
+    "seconds",
+    "cold",
+    "sent",
+    "received",
+    "cost",
+)
 
 
 class Tally:
@@ -60,7 +78,7 @@ class Tally:
 
     def __init__(self) -> None:
         """Nothing has been done yet."""
-        self.tasks = self.done = self.failed = self.retried = self.resent = self.jobs = self.cold = 0
+        self.tasks = self.done = self.failed = self.retried = self.resent = self.jobs = self.again = self.copies = self.cold = 0
         self.seconds = 0.0
         self._workers: set[str] = set()
         self._calls: Counter[str] = Counter()
@@ -81,6 +99,8 @@ class Tally:
             retried=self.retried,
             resent=self.resent,
             jobs=self.jobs,
+            again=self.again,
+            copies=self.copies,
             running=running,
             seconds=self.seconds,
             cold=self.cold,

@@ -11,14 +11,15 @@ Each state of a call has its own class:
     Resting              failed, and waiting for the time at which the user's `Retries` let it run again
     a settled future     a value, the task's own exception, or a LostError
 
-A flight that is overdue is sent again under its number (the first reply wins). Tasks whose job ended before they began go
-back to the queue. Nothing waits for ever: every flight has a deadline and every task a number of attempts. In the end the
-run removes all objects it has put.
+A flight that is overdue is sent again under its number, and one that is slow while workers are idle gets a copy (the first reply
+wins). Tasks whose job ended before they began go back to the queue. Nothing waits for ever: every flight has a deadline and every
+task a number of attempts. In the end the run removes all objects it has put.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import math
 import threading
@@ -26,12 +27,14 @@ import time
 from collections import deque
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dolambda.dispatch.agenda import Agenda
 from dolambda.dispatch.batching import Batcher
 from dolambda.dispatch.flight import Flight, Loader, Resting, Waiting
 from dolambda.dispatch.report import Tally
+from dolambda.dispatch.stragglers import Stragglers
 from dolambda.errors import ConfigurationError, DolambdaError, EnvelopeError, LostError, NoReplyError, NotPicklableError, TooLargeError
 from dolambda.transport.base import SealedJob, Unanswered
 from dolambda.wire.outcome import CANCELLED, NO_REPLY, NOT_STARTED, Lost, Reply, Value
@@ -44,13 +47,15 @@ if TYPE_CHECKING:
     from dolambda.dispatch.report import Report
     from dolambda.transport.base import Transport
     from dolambda.wire.blob import Blob
-    from dolambda.wire.outcome import PackedOutcome
+    from dolambda.wire.outcome import PackedOutcome, Usage
 
 log = logging.getLogger("dolambda")
 
 Call = tuple["Callable[..., Any]", "tuple[Any, ...]", "dict[str, Any]"]
 
 _AGAIN = (NOT_STARTED, CANCELLED)
+_PACKED_AT_ONCE = 256  # calls of a large submission: the first are on their way while the last are pickled
+_SENT_AT_ONCE = 64  # jobs cut under one hold of the lock
 _CLEAN_EVERY = 1000  # replies, so that a long run does not fill the bucket
 _GRACE = 10.0  # seconds a reply may take to be found after its job's last moment
 
@@ -91,6 +96,7 @@ class Run:
         self._waiting: deque[Waiting] = deque()
         self._flights: dict[int, Flight] = {}
         self._agenda = Agenda(self._flights)
+        self._stragglers = Stragglers(copy=limits.speculate)
         self._ready: deque[Flight] = deque()
         self._landed: list[int] = []
         self._settling: list[int] = []  # threads that complete the futures of flights that have landed
@@ -107,24 +113,13 @@ class Run:
     def submit(self, calls: Iterable[Call]) -> list[Future[Any]]:
         """Queue calls; give their futures at once. What cannot be pickled, or is too large, is an exception of its future."""
         calls = list(calls)  # before the lock: the caller's iterable may itself submit, or wait for what does
+        futures: list[Future[Any]] = []
         with self._packing:  # indexes in the order of submission, and one packer
-            queued = [self._queued(packed) for packed in self._packer.pack(self._numbered(calls))]
-        with self._changed:
-            if self._closing:
-                msg = "this run takes no more tasks: it was shut down or cancelled"
-                raise ConfigurationError(msg, mend="Open a new executor, or call Parallel or foreach again.")
-            good = [waiting for _, waiting in queued if waiting]
-            self._waiting.extend(good)
-            self._tally.tasks += len(queued)
-            self._tally.failed += len(queued) - len(good)
-            if not self._numbers and (first := self._take_off()):  # something is under way from here on, as in any executor
-                self._ready.append(first)
-            if self._thread is None:
-                self._begun = time.monotonic()
-                self._thread = threading.Thread(target=self._serve, name=f"dolambda-{self.name}", daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
-        return [future for future, _ in queued]
+            packed = self._packer.pack(self._numbered(calls))
+            while queued := [self._queued(one) for one in itertools.islice(packed, _PACKED_AT_ONCE)]:
+                self._enqueue(queued)
+                futures += [future for future, _ in queued]
+        return futures
 
     def cancel(self) -> None:
         """Drop what waits, withdraw what is in flight; its futures raise CancelledError. Returns when that is done."""
@@ -168,6 +163,23 @@ class Run:
 
     # On the way out.
 
+    def _enqueue(self, queued: Sequence[tuple[Future[Any], Waiting | None]]) -> None:
+        good = [waiting for _, waiting in queued if waiting]
+        with self._changed:
+            if self._closing:
+                msg = "this run takes no more tasks: it was shut down or cancelled"
+                raise ConfigurationError(msg, mend="Open a new executor, or call Parallel or foreach again.")
+            self._waiting.extend(good)
+            self._tally.tasks += len(queued)
+            self._tally.failed += len(queued) - len(good)
+            if not self._numbers and (first := self._take_off()):  # something is under way from here on, as in any executor
+                self._ready.append(first)
+            if self._thread is None:
+                self._begun = time.monotonic()
+                self._thread = threading.Thread(target=self._serve, name=f"dolambda-{self.name}", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
     def _numbered(self, calls: Iterable[Call]) -> Iterator[Task]:
         for function, args, kwargs in calls:
             yield Task(self._indexes, function, args, kwargs)
@@ -207,13 +219,17 @@ class Run:
     def _step(self) -> bool:
         """Wait for something to do and do it; tell whether there may be more. What it refers to is let go in between."""
         with self._changed:
-            until = self._agenda.next()
+            until = self._next()
             patience = None if until == math.inf else max(0.0, until - time.monotonic())
-            self._changed.wait_for(lambda: self._has_work() or self._agenda.next() < until, patience)
+            self._changed.wait_for(lambda: self._has_work() or self._next() < until, patience)
             over = self._is_over()
             self._waiting.extendleft(self._agenda.take_rested())
             overdue = self._agenda.take_overdue()
-            flight = self._ready.popleft() if self._ready else self._take_off()
+            slow = self._take_slow()
+            flights = list(self._ready)
+            self._ready.clear()
+            while len(flights) < _SENT_AT_ONCE and (flight := self._take_off()):
+                flights.append(flight)
             landed: list[int] = []
             if over or len(self._landed) >= _CLEAN_EVERY:
                 landed, self._landed = self._landed, landed
@@ -222,9 +238,33 @@ class Run:
             return False
         for late in overdue:
             self._send_again(late)
-        if flight:
+        for flight in flights:
             self._send(flight)
+        for straggler in slow:
+            self._send_copy(straggler)
         return True
+
+    def _next(self) -> float:
+        """When something is to happen of itself, on the monotonic clock. Called under the lock."""
+        return min(self._agenda.next(), self._next_slow())
+
+    def _next_slow(self) -> float:
+        """When the job that is longest under way is too slow, as long as there are idle workers for copies."""
+        if self._waiting or self._ready or not self._flights or len(self._flights) >= self.limits.workers:
+            return math.inf
+        patience = self._stragglers.patience()
+        first = next((flight for flight in self._flights.values() if flight.copies == 1), None)  # in the order of sending
+        return math.inf if patience is None or first is None else first.sent + patience
+
+    def _take_slow(self) -> list[Flight]:
+        """The jobs that get a copy now, as many as there are idle workers. Called under the lock."""
+        if self._next_slow() > time.monotonic():
+            return []
+        patience = self._stragglers.patience() or math.inf
+        slow = [one for one in self._flights.values() if one.copies == 1 and one.sent + patience <= time.monotonic()]
+        copies = slow[: self.limits.workers - len(self._flights)]
+        self._tally.copies += len(copies)
+        return copies
 
     def _has_work(self) -> bool:
         to_send = self._ready or (self._waiting and len(self._flights) < self._transport.room(self.limits.window))
@@ -242,74 +282,86 @@ class Run:
         if flight is None:
             return None
         self._numbers += 1
-        self._flights[flight.job.number] = flight
+        self._flights[flight.number] = flight
         self._tally.jobs += 1
         return flight
 
     def _send(self, flight: Flight) -> None:
+        """Send a job, for the first time or because the one sent is lost."""
+        flight.attempt += 1
+        flight.copies = 0
+        flight.sent = time.monotonic()
+        flight.overdue = flight.sent + self.limits.max_wait + self.limits.runtime + _GRACE
+        with self._changed:
+            self._agenda.expect(flight)
+        self._send_copy(flight)
+
+    def _send_copy(self, flight: Flight) -> None:
         try:
             code = self._code()
         except DolambdaError as error:
-            self._fail(flight.job.number, error)
+            self._fail(flight.number, error)
             return
-        limits = self.limits
-        flight.overdue = time.monotonic() + limits.max_wait + limits.runtime + _GRACE
-        flight.job = replace(
-            flight.job, attempt=flight.job.attempt + 1, deadline=time.time() + limits.max_wait, code=code.digest if code else None
-        )
+        flight.copies += 1
+        job = self._loader.job(flight, time.time() + self.limits.max_wait, code.digest if code else None)
         blobs = (*flight.blobs, code) if code else flight.blobs
-        number = flight.job.number
-        sealed = SealedJob(self.name, number, flight.job.to_bytes(self._key), blobs)
-        with self._changed:
-            self._agenda.expect(flight)
-        future = self._transport.send(sealed)
+        sealed = SealedJob(self.name, flight.number, job.to_bytes(self._key), blobs)
+        self._transport.send(sealed, partial(self._land, flight.number))
         self._tell()
-        if future is not flight.future:  # sent again, a transport gives the same future again if it can
-            flight.future = future
-            future.add_done_callback(lambda done: self._land(number, done))
 
     def _send_again(self, flight: Flight) -> None:
-        if flight.job.attempt >= self.limits.attempts:
-            msg = f"no reply to job {flight.job.number} came after {flight.job.attempt} attempts"
+        if flight.attempt >= self.limits.attempts:
+            msg = f"no reply to job {flight.number} came after {flight.attempt} attempts"
             error = NoReplyError(msg, mend="`dolambda status` shows whether the stack stands; its log whether workers start at all.")
-            self._fail(flight.job.number, error)
+            self._fail(flight.number, error)
             return
-        log.warning("job %s of run %s has no reply by its deadline; it is sent again", flight.job.number, self.name)
+        log.warning("job %s of run %s has no reply by its deadline; it is sent again", flight.number, self.name)
         with self._changed:
             self._tally.resent += len(flight.cargo)
+            self._tally.again += 1
         self._send(flight)
 
     # On the way back.
 
-    def _land(self, number: int, done: Future[bytes]) -> None:
+    def _land(self, number: int, answer: bytes | BaseException) -> None:
         """Settle the futures of a job. Called in a thread of the transport's."""
         try:
-            self._take_in(number, done)
+            self._take_in(number, answer)
         except BaseException as error:  # noqa: BLE001 - a defect: those who wait must hear of it, and the thread is not ours
             self._fail(number, error)
 
-    def _take_in(self, number: int, done: Future[bytes]) -> None:
-        if done.cancelled():
-            self._fail(number, CancelledError(f"the transport was closed under run {self.name}"))
-            return
-        error = done.exception()
-        if isinstance(error, Unanswered):
-            self._unanswered(number, error.lost)
-            return
-        if error:
-            self._fail(number, error)
+    def _take_in(self, number: int, answer: bytes | BaseException) -> None:
+        if isinstance(answer, BaseException):
+            if not self._has_copy(number):
+                self._missed(number, answer)
             return
         try:
-            reply = self._opened(done.result(), number)
+            reply = self._opened(answer, number)
         except EnvelopeError as refused:
             log.warning("refused %s", refused)
-            self._settle(number, {}, f"its reply was refused: {refused}")
+            self._settle(number, {}, f"its reply was refused: {refused}", None)
             return
-        with self._changed:
-            self._tally.take_in(reply.usage)
         outcomes = {outcome.index: outcome for outcome in reply.outcomes}
         self.batcher.learn([outcome.seconds for outcome in reply.outcomes if outcome.kind != "lost"], cold=reply.usage.cold)
-        self._settle(number, outcomes, "its job was answered without it")
+        self._settle(number, outcomes, "its job was answered without it", reply.usage)
+
+    def _has_copy(self, number: int) -> bool:
+        """One sending of a job ended without an answer: whether another is under way, which may have one."""
+        with self._changed:
+            flight = self._flights.get(number)
+            if flight is None or flight.copies <= 1:
+                return False
+            flight.copies -= 1
+            return True
+
+    def _missed(self, number: int, error: BaseException) -> None:
+        """No answer will come to a job."""
+        if isinstance(error, Unanswered):
+            self._unanswered(number, error.lost)
+        elif isinstance(error, CancelledError):
+            self._fail(number, CancelledError(f"the transport was closed under run {self.name}"))
+        else:
+            self._fail(number, error)
 
     def _unanswered(self, number: int, lost: Lost) -> None:
         """Send a job again that its transport knows to be lost; in the end its tasks are."""
@@ -317,9 +369,10 @@ class Run:
             flight = self._flights.get(number)
             if flight is None:
                 return
-            again = flight.job.attempt < self.limits.attempts
+            again = flight.attempt < self.limits.attempts
             if again:
                 self._tally.resent += len(flight.cargo)
+                self._tally.again += 1
                 self._ready.append(flight)
                 self._changed.notify_all()
         if again:
@@ -334,11 +387,10 @@ class Run:
             raise EnvelopeError(msg, mend="A signed reply was copied. It was not unpickled.")
         return reply
 
-    def _settle(self, number: int, outcomes: dict[int, PackedOutcome], otherwise: str) -> None:
+    def _settle(self, number: int, outcomes: dict[int, PackedOutcome], otherwise: str, usage: Usage | None) -> None:
         """Settle or queue again each task of a flight; ``otherwise`` says why one has no outcome."""
-        with self._changed:
-            flight = self._flights.get(number)
-        if flight is None:  # cancelled meanwhile
+        flight = self._flights.get(number)
+        if flight is None:  # cancelled meanwhile, or answered before
             return
         # A job whose culprit is known settles at least that one: its neighbours go back as often as it takes, blameless.
         fruitless = all(outcome.kind == "lost" and outcome.note["reason"] in _AGAIN for outcome in outcomes.values())
@@ -362,6 +414,13 @@ class Run:
         with self._changed:
             if self._flights.pop(number, None) is None:
                 return
+            if usage:
+                self._tally.take_in(usage)
+            under_way = time.monotonic() - flight.sent
+            if flight.copies > 1:
+                self._tally.seconds += under_way  # what the copy that came too late has run, at most
+            else:
+                self._stragglers.landed(under_way)
             failed = sum(not isinstance(result, Value) for _, result in settled)
             self._tally.done += len(settled) - failed
             self._tally.failed += failed
@@ -425,7 +484,8 @@ class Run:
     def _settled_one(self) -> None:
         with self._changed:
             self._settling.remove(threading.get_ident())
-            self._changed.notify_all()
+            if self._closing:
+                self._changed.notify_all()
 
     # In the end.
 

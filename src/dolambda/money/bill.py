@@ -28,7 +28,7 @@ class Bill:
         prices = PRICES[architecture]
         gb_seconds = report.seconds * memory / _MB_PER_GB
         requests = sum(prices.s3.get(action, 0.0) * times for action, times in report.calls.items())
-        return cls(gb_seconds, gb_seconds * prices.gb_second, report.jobs * prices.invocation, requests)
+        return cls(gb_seconds, gb_seconds * prices.gb_second, (report.jobs + report.again + report.copies) * prices.invocation, requests)
 
     @property
     def total(self) -> float:

@@ -1,20 +1,23 @@
-"""What a transport is. On entry: a sealed job; on leaving: a future of the sealed reply.
+"""What a transport is. On entry: a sealed job; on leaving: the sealed reply, handed to whoever sent the job.
 
 A transport neither looks into jobs and replies nor decides anything: what to send, how often and until when is dispatch's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from concurrent.futures import Future
 
     from dolambda.aws.calls import Calls
     from dolambda.wire.blob import Blob
     from dolambda.wire.outcome import Lost
+
+Answered = Callable[["bytes | BaseException"], None]
+"""Gets the reply to a job, or why there is none: `Unanswered`, CancelledError when the transport was closed, or what went wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +40,17 @@ class Unanswered(Exception):  # noqa: N818 - never shown: dispatch sends the job
 
 
 class Transport(Protocol):
-    """The way to the workers and back. Methods return at once and may be called from any thread."""
+    """The way to the workers and back. Methods may be called from any thread; all but `withdraw` and `close` return at once."""
 
     calls: Calls
     """AWS requests made on this side."""
+    queues: bool
+    """Whether jobs may wait there for a worker. If not, one too many is refused."""
 
-    def send(self, job: SealedJob) -> Future[bytes]:
-        """Send a job. Sent again under its old number it gives the same future again, while that is open: the first reply wins.
+    def send(self, job: SealedJob, answered: Answered) -> None:
+        """Send a job, or send it again under its number. ``answered`` is called in a thread of the transport's.
 
-        The future may raise `Unanswered`.
+        It may be called once for each time that the job was sent; not after `withdraw`. Raises `AwsError` once closed.
         """
         ...
 
@@ -58,5 +63,5 @@ class Transport(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop all threads. Futures still waiting are cancelled."""
+        """Stop all threads. Whoever still waits is answered with CancelledError."""
         ...

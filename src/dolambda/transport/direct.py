@@ -19,13 +19,16 @@ unread.
 from __future__ import annotations
 
 import base64
+import json
 import logging
-import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dolambda.errors import AwsError, EnvelopeError
 from dolambda.transport.base import Unanswered
+from dolambda.transport.landing import Landing
+from dolambda.transport.waiting import Waiting
 from dolambda.transport.window import Window
 from dolambda.wire import keys
 from dolambda.wire.blob import Blob
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
     from dolambda.aws.invoke import Invoker
     from dolambda.aws.objects import Bucket
     from dolambda.aws.signed_s3 import SignedS3
-    from dolambda.transport.base import SealedJob
+    from dolambda.transport.base import Answered, SealedJob
     from dolambda.transport.uploads import Uploads
     from dolambda.wire.blob import BlobSource
     from dolambda.worker.worker import Worker
@@ -46,7 +49,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("dolambda")
 
 INLINE = 6 * 1024 * 1024 - 4096
-"""Bytes of JSON, either way, that go with the Invoke itself: Lambda's limit, and room for what is around it."""
+"""Bytes of JSON, either way, that go with the Invoke itself: Lambda's limit, and room for what is around it.
+
+docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+"""
 
 _THREADS = 16
 _ENDS = {"Sandbox.Timedout": TIMED_OUT, "Runtime.OutOfMemory": OUT_OF_MEMORY}
@@ -56,6 +62,8 @@ _ENDS = {"Sandbox.Timedout": TIMED_OUT, "Runtime.OutOfMemory": OUT_OF_MEMORY}
 class Direct:
     """The client's end."""
 
+    queues = False
+
     def __init__(self, invoker: Invoker, bucket: Bucket, uploads: Uploads, client: str) -> None:
         """``invoker`` and ``bucket`` count into the same `Calls`. Nothing is sent yet."""
         self.calls = bucket.calls
@@ -64,23 +72,21 @@ class Direct:
         self._bucket = bucket
         self._uploads = uploads
         self._prefix = keys.replies_prefix(client)
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="dolambda-spill")
+        self._waiting: Waiting[tuple[str, int]] = Waiting()
+        self._landing = Landing("dolambda-landing")
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="dolambda-large")
         self._window = Window()
-        self._lock = threading.Lock()
-        self._waiting: dict[tuple[str, int], Future[bytes]] = {}
         self._spilled = False
 
-    def send(self, job: SealedJob) -> Future[bytes]:
+    def send(self, job: SealedJob, answered: Answered) -> None:
         """See `Transport.send`."""
         place = (job.run, job.number)
-        with self._lock:
-            future = self._waiting.setdefault(place, Future())
+        self._waiting.add(place, answered)
         text = base64.b64encode(job.data)
-        if job.blobs or len(text) > INLINE:
-            self._pool.submit(self._upload_and_invoke, job, text, place)
+        if len(text) > INLINE or not self._uploads.there(job.blobs):
+            self._pool.submit(self._upload_and_invoke, job, text, place, answered)
         else:
-            self._invoke(job, "job", text, place)
-        return future
+            self._invoke(b"job", text, place, answered)
 
     def room(self, most: int) -> int:
         """See `Transport.room`: less while Lambda throttles."""
@@ -88,89 +94,89 @@ class Direct:
 
     def throttled(self, reason: str) -> None:
         """Lambda has refused a call, for that reason of its own; it is repeated by itself."""
-        with self._lock:
-            under_way = len(self._waiting)
+        under_way = len(self._waiting)
         self._window.throttled(under_way)
         log.info("Lambda throttles %s calls: %s", under_way, reason)
 
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:
         """See `Transport.withdraw`. What runs goes on: Lambda cannot be told to stop."""
-        with self._lock:
-            under_way = [number for number in numbers if self._waiting.pop((run, number), None)]
-            spilled = self._spilled
-        if under_way:
-            log.warning("run %s: %s invocations under way cannot be stopped; they end by themselves, and are billed", run, len(under_way))
-        if spilled:
+        if under_way := self._waiting.forget((run, number) for number in numbers):
+            log.warning("run %s: %s invocations under way cannot be stopped; they end by themselves, and are billed", run, under_way)
+        if self._spilled:
             self._bucket.delete([keys.reply_key(run, number) for number in numbers])
 
     def close(self) -> None:
         """See `Transport.close`."""
-        self._invoker.close()
+        left = self._waiting.take_all()
         self._pool.shutdown(cancel_futures=True)
-        with self._lock:
-            waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
-            future.cancel()
+        for answered in left:
+            self._landing.hand_over(partial(answered, CancelledError()))
+        self._landing.close()
         if self._spilled:
             try:
                 self._bucket.delete(self._bucket.list(self._prefix))
             except AwsError as error:
                 log.warning("large answers were not removed, they expire by themselves: %s", error)
 
-    def _upload_and_invoke(self, job: SealedJob, text: bytes, place: tuple[str, int]) -> None:
+    def _upload_and_invoke(self, job: SealedJob, text: bytes, place: tuple[str, int], answered: Answered) -> None:
         try:
             for blob in job.blobs:
                 self._uploads.once(blob)
             if len(text) <= INLINE:
-                self._invoke(job, "job", text, place)
+                self._invoke(b"job", text, place, answered)
             else:
                 blob = Blob.from_bytes(job.data)
                 self._uploads.once(blob)
-                self._invoke(job, "at", blob.digest.encode(), place)
+                self._invoke(b"at", blob.digest.encode(), place, answered)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the one who waits must hear of it
-            self._settle(place, error)
+            self._settle(place, answered, error)
 
-    def _invoke(self, job: SealedJob, name: str, text: bytes, place: tuple[str, int]) -> None:
+    def _invoke(self, name: bytes, text: bytes, place: tuple[str, int], answered: Answered) -> None:
         # Put together by hand: json.dumps would take longer over a large job than all the rest.
-        payload = b'{"dolambda":{"run":"%s","number":%d,"%s":"%s"}}' % (job.run.encode(), job.number, name.encode(), text)
-        self._invoker.send(payload, lambda answer: self._hand_over(answer, place))
+        payload = b'{"dolambda":{"run":"%s","number":%d,"%s":"%s"}}' % (place[0].encode(), place[1], name, text)
+        self._invoker.send(payload, partial(self._hand_over, place, answered))
 
-    def _hand_over(self, answer: bytes | BaseException, place: tuple[str, int]) -> None:
-        """Called in the invoker's thread, which moves bytes and nothing else: what users' callbacks do must not hold it up."""
-        try:
-            self._pool.submit(self._take, answer, place)
-        except RuntimeError:  # the interpreter ends, or this transport does: nobody else can be asked any more
-            self._take(answer, place)
+    def _hand_over(self, place: tuple[str, int], answered: Answered, answer: bytes | BaseException) -> None:
+        """Called in the thread of the requests, which moves bytes and nothing else: what users' callbacks do must not hold it up."""
+        self._landing.hand_over(partial(self._take, place, answered, answer))
 
-    def _take(self, answer: bytes | BaseException, place: tuple[str, int]) -> None:
+    def _take(self, place: tuple[str, int], answered: Answered, answer: bytes | BaseException) -> None:
         if not isinstance(answer, bytes):
-            self._settle(place, _as_unanswered(answer))
+            self._settle(place, answered, _as_unanswered(answer))
             return
         self._window.answered()
-        begin = answer.find(b'"reply": "')
-        if begin >= 0:  # not parsed: as above
-            self._settle(place, base64.b64decode(answer[begin + 10 : answer.rindex(b'"')]))
-            return
-        with self._lock:
-            self._spilled = True
-        self.calls.add("s3:PutObject")  # the worker's: its own count was sealed before
-        self._fetch(place)
-
-    def _fetch(self, place: tuple[str, int]) -> None:
         try:
-            self._settle(place, self._bucket.get(keys.reply_key(*place)))
-        except BaseException as error:  # noqa: BLE001 - as above
-            self._settle(place, error)
+            said = json.loads(answer)
+            if "reply" in said:
+                self._settle(place, answered, base64.b64decode(said["reply"]))
+            elif "at" in said:
+                self._spilled = True
+                self.calls.add("s3:PutObject")  # the worker's: its own count was sealed before
+                self._pool.submit(self._fetch, place, answered)
+            else:
+                self._settle(place, answered, _no_reply(answer))
+        except (ValueError, TypeError) as error:  # no JSON of ours
+            refused = _no_reply(answer)
+            refused.__cause__ = error
+            self._settle(place, answered, refused)
+        except RuntimeError:  # closed meanwhile: nobody can fetch it any more
+            self._settle(place, answered, CancelledError())
 
-    def _settle(self, place: tuple[str, int], answer: bytes | BaseException) -> None:
-        with self._lock:
-            future = self._waiting.pop(place, None)
-        if future is None or not future.set_running_or_notify_cancel():
-            return
-        if isinstance(answer, bytes):
-            future.set_result(answer)
-        else:
-            future.set_exception(answer)
+    def _fetch(self, place: tuple[str, int], answered: Answered) -> None:
+        try:
+            reply: bytes | BaseException = self._bucket.get(keys.reply_key(*place))
+        except BaseException as error:  # noqa: BLE001 - as above
+            reply = error
+        self._landing.hand_over(partial(self._settle, place, answered, reply))
+
+    def _settle(self, place: tuple[str, int], answered: Answered, answer: bytes | BaseException) -> None:
+        if self._waiting.take_one(place, answered):
+            answered(answer)
+
+
+def _no_reply(answer: bytes) -> AwsError:
+    said = answer[:200].decode(errors="replace")
+    return AwsError(f"the function answered what is no reply: {said}", mend="Is it dolambda's, and of this version? Run `dolambda deploy`.")
 
 
 def _as_unanswered(error: BaseException) -> BaseException:

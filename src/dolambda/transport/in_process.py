@@ -7,7 +7,8 @@ leaving: sealed replies.
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dolambda.aws.calls import Calls
@@ -18,8 +19,9 @@ from dolambda.worker.shelf import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Future
 
-    from dolambda.transport.base import SealedJob
+    from dolambda.transport.base import Answered, SealedJob
 
 _ROOM = 1 << 30
 
@@ -43,6 +45,8 @@ class DictBlobs:
 class InProcess:
     """Both ends at once; ``key`` is the one jobs are sealed with."""
 
+    queues = True
+
     def __init__(self, key: bytes) -> None:
         """Nothing runs yet."""
         self.calls = Calls()
@@ -52,10 +56,10 @@ class InProcess:
         self._withdrawn: set[tuple[str, int]] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dolambda-in-process")
 
-    def send(self, job: SealedJob) -> Future[bytes]:
+    def send(self, job: SealedJob, answered: Answered) -> None:
         """See `Transport.send`."""
         self._blobs.held.update((blob.digest, blob.data) for blob in job.blobs)
-        return self._thread.submit(self._run, job.data)
+        self._thread.submit(self._run, job.data).add_done_callback(partial(_answer, answered))
 
     def room(self, most: int) -> int:
         """See `Transport.room`: jobs wait in the queue."""
@@ -76,3 +80,8 @@ class InProcess:
         packed = tuple(run_job(job, self._shelf, stopped=lambda: (job.run, job.number) in withdrawn, output=str))
         usage = Usage("in-process", cold=False, started=started, seconds=time.monotonic() - begun)
         return Reply(job.run, job.number, job.attempt, packed, usage).to_bytes(self._key)
+
+
+def _answer(answered: Answered, done: Future[bytes]) -> None:
+    error = CancelledError() if done.cancelled() else done.exception()
+    answered(error or done.result())

@@ -8,7 +8,7 @@ Both ends of the conversation, in the order in which a job meets them:
                                              |<- GET jobs/<run>/<n> --  |   ... Worker.run
                                              |<- PUT outs/<run>/<n> --  |   If-None-Match: the first answer wins
     poller          -- LIST outs/<client>/ ->|
-    S3Queue._fetch  -- GET outs/<run>/<n> -->|
+    S3Queue._fetch  -- GET outs/<run>/<n> -->|          then `Landing` hands the reply to dispatch
     S3Queue.withdraw - DELETE both --------->|
 
 A job's object is also its lease: once the client has removed it nobody waits for the answer, and a worker that finds it
@@ -25,20 +25,25 @@ import json
 import logging
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from dolambda.errors import AwsError, EnvelopeError
+from dolambda.transport.landing import Landing
+from dolambda.transport.waiting import Waiting
 from dolambda.wire import keys
 from dolambda.worker.worker import refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from dolambda.aws.objects import Bucket
+    from dolambda.aws.reactor import Request
     from dolambda.aws.signed_s3 import SignedS3
-    from dolambda.transport.base import SealedJob
+    from dolambda.aws.small_objects import SmallObjects
+    from dolambda.transport.base import Answered, SealedJob
     from dolambda.transport.uploads import Uploads
     from dolambda.worker.worker import Worker
 
@@ -47,41 +52,54 @@ log = logging.getLogger("dolambda")
 _THREADS = 16
 _SOONEST = 0.02
 _SLOWER = 1.4
+_ENOUGH = 4  # replies that one LIST has to find to be worth what it costs: half of what a job's own requests do
+_PATIENCE = 200.0  # seconds: longer than any request is repeated
 _LOOK_AGAIN = 0.5  # seconds that a job took from which on a worker asks, before it answers, whether anyone still waits
 
 
 class S3Queue:
     """The client's end."""
 
-    def __init__(self, bucket: Bucket, uploads: Uploads, client: str, *, throttle: float) -> None:
+    queues = True
+
+    def __init__(self, bucket: Bucket, small: SmallObjects, uploads: Uploads, client: str, *, throttle: float) -> None:
         """``throttle``: longest pause in seconds between two looks for replies. Nothing is sent yet."""
         self.calls = bucket.calls
         self._bucket = bucket
+        self._small = small
+        self._uploads = uploads
         self._prefix = keys.replies_prefix(client)
         self._throttle = throttle
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="dolambda-s3")
-        self._lock = threading.Lock()
-        self._waiting: dict[str, Future[bytes]] = {}
+        self._waiting: Waiting[str] = Waiting()
+        self._landing = Landing("dolambda-landing")
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="dolambda-large")
+        self._changed = threading.Condition()
+        self._puts: dict[str, list[Request | None]] = {}
+        """PUTs under way by the key of their reply; those of large jobs without a request to drop."""
         self._fetching: set[str] = set()
-        self._puts: dict[Future[None], str] = {}
-        self._uploads = uploads
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._poller: threading.Thread | None = None
 
-    def send(self, job: SealedJob) -> Future[bytes]:
+    def send(self, job: SealedJob, answered: Answered) -> None:
         """See `Transport.send`."""
         key = keys.reply_key(job.run, job.number)
-        with self._lock:
-            future = self._waiting.setdefault(key, Future())
+        self._waiting.add(key, answered)
+        with self._changed:
+            puts = self._puts.setdefault(key, [])
+            puts.append(None)
+            at = len(puts) - 1
             if self._poller is None:
                 self._poller = threading.Thread(target=self._poll, name="dolambda-poller", daemon=True)
                 self._poller.start()
-        put = self._pool.submit(self._put, job, key)
-        with self._lock:
-            self._puts[put] = key
-        put.add_done_callback(self._put_done)
-        return future
+        put = partial(self._put, key, answered)
+        if len(job.data) > self._small.most or not self._uploads.there(job.blobs):
+            self._pool.submit(self._put_large, job, put)
+            return
+        request = self._small.put(keys.job_key(job.run, job.number), job.data, put)
+        with self._changed:
+            if len(puts) > at:
+                puts[at] = request
 
     def room(self, most: int) -> int:
         """See `Transport.room`: jobs wait in the queue."""
@@ -90,25 +108,26 @@ class S3Queue:
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:
         """See `Transport.withdraw`. A job whose PUT is under way is removed after it: else it would be there when we have gone."""
         replies = [keys.reply_key(run, number) for number in numbers]
-        with self._lock:
+        self._waiting.forget(replies)
+        with self._changed:
             for key in replies:
-                self._waiting.pop(key, None)
-            gone = set(replies)
-            under_way = [put for put, key in self._puts.items() if key in gone]
-        wait([put for put in under_way if not put.cancel()])  # each ends with its request
+                for request in self._puts.get(key, ()):
+                    if request:
+                        request.dropped = True
+            self._changed.wait_for(lambda: self._puts.keys().isdisjoint(replies), _PATIENCE)
         self._bucket.delete([keys.job_key(run, number) for number in numbers] + replies)
 
     def close(self) -> None:
         """See `Transport.close`."""
-        with self._lock:
-            waiting, self._waiting = self._waiting, {}
+        left = self._waiting.take_all()
         self._closing.set()
         self._wake.set()
         if self._poller:
             self._poller.join()
         self._pool.shutdown(cancel_futures=True)
-        for future in waiting.values():
-            future.cancel()
+        for answered in left:
+            self._landing.hand_over(partial(answered, CancelledError()))
+        self._landing.close()
         if self._poller:
             self._sweep()
 
@@ -119,29 +138,35 @@ class S3Queue:
         except AwsError as error:
             log.warning("late answers were not looked for, they expire by themselves: %s", error)
 
-    def _put_done(self, put: Future[None]) -> None:
-        with self._lock:
-            self._puts.pop(put, None)
-
-    def _put(self, job: SealedJob, reply_key: str) -> None:
+    def _put_large(self, job: SealedJob, put: Callable[[BaseException | None], None]) -> None:
         try:
             for blob in job.blobs:
                 self._uploads.once(blob)
-            with self._lock:
-                if reply_key not in self._waiting:
-                    return  # withdrawn meanwhile
-            self._bucket.put(keys.job_key(job.run, job.number), job.data)
+            if keys.reply_key(job.run, job.number) in self._waiting.places():  # else it was withdrawn meanwhile
+                self._bucket.put(keys.job_key(job.run, job.number), job.data)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the one who waits must hear of it
-            self._settle(reply_key, error)
+            put(error)
         else:
+            put(None)
+
+    def _put(self, key: str, answered: Answered, error: BaseException | None) -> None:
+        """A PUT has ended."""
+        with self._changed:
+            puts = self._puts[key]
+            puts.pop()
+            if not puts:
+                del self._puts[key]
+                self._changed.notify_all()
+        if error is None:
             self._wake.set()
+        elif self._waiting.take_one(key, answered):
+            self._landing.hand_over(partial(answered, error))
 
     def _poll(self) -> None:
         """Look for replies: every few hundredths of a second while they flow, ever more rarely while they do not."""
         pause = _SOONEST
         while not self._closing.wait(_SOONEST):
-            with self._lock:
-                wanted = self._waiting.keys() - self._fetching
+            wanted = self._waiting.places() - self._fetching
             if not wanted or pause > _SOONEST:
                 # Nothing to look for: sleep until something is sent. Something: until then, or for the pause.
                 if self._wake.wait(pause if wanted else None):
@@ -150,35 +175,41 @@ class S3Queue:
                 if not wanted:
                     continue
             try:
-                found = [key for key in self._bucket.list(self._prefix, keys.just_before(min(wanted))) if key in wanted]
-            except BaseException as error:  # noqa: BLE001 - as in _put
+                there = self._bucket.sizes(self._prefix, keys.just_before(min(wanted)))
+            except BaseException as error:  # noqa: BLE001 - as in _put_large
                 for key in wanted:
-                    self._settle(key, error)
+                    self._land(key, error)
                 continue
-            with self._lock:
-                self._fetching.update(found)
+            found = there.keys() & wanted
+            self._fetching |= found
             for key in found:
-                self._pool.submit(self._fetch, key)
-            pause = _SOONEST if found else min(pause * _SLOWER, self._throttle)
+                self._fetch(key, there[key])
+            pause = _SOONEST if len(found) >= min(_ENOUGH, len(wanted)) else min(pause * _SLOWER, self._throttle)
 
-    def _fetch(self, key: str) -> None:
-        try:
-            reply = self._bucket.get(key)
-        except BaseException as error:  # noqa: BLE001 - as in _put
-            self._settle(key, error)
-        else:
-            self._settle(key, reply)
-
-    def _settle(self, key: str, answer: bytes | BaseException) -> None:
-        with self._lock:
-            self._fetching.discard(key)
-            future = self._waiting.pop(key, None)
-        if future is None or not future.set_running_or_notify_cancel():
+    def _fetch(self, key: str, size: int) -> None:
+        if size > self._small.most:
+            self._pool.submit(self._fetch_large, key)
             return
-        if isinstance(answer, bytes):
-            future.set_result(answer)
-        else:
-            future.set_exception(answer)
+        try:
+            self._small.get(key, partial(self._land, key))
+        except AwsError as error:  # closed meanwhile
+            self._land(key, error)
+
+    def _fetch_large(self, key: str) -> None:
+        try:
+            reply: bytes | BaseException = self._bucket.get(key)
+        except BaseException as error:  # noqa: BLE001 - as in _put_large
+            reply = error
+        self._land(key, reply)
+
+    def _land(self, key: str, reply: bytes | BaseException) -> None:
+        self._landing.hand_over(partial(self._answer, key, reply))
+
+    def _answer(self, key: str, reply: bytes | BaseException) -> None:
+        self._fetching.discard(key)
+        answered = self._waiting.take(key)
+        if answered:
+            answered(reply)
 
 
 def recognises(event: Mapping[str, Any]) -> bool:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from dolambda.wire import keys
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from dolambda.aws.objects import Bucket
     from dolambda.wire.blob import Blob
 
@@ -23,6 +25,11 @@ class Uploads:
         self._bucket = bucket
         self._lock = threading.Lock()
         self._made: dict[str, Future[None]] = {}
+
+    def there(self, blobs: Iterable[Blob]) -> bool:
+        """Whether blobs are in the bucket already, as far as is known here. Does not block."""
+        made = (self._made.get(blob.digest) for blob in blobs)
+        return all(upload is not None and upload.done() and upload.exception() is None for upload in made)
 
     def once(self, blob: Blob) -> None:
         """See to it that a blob is in the bucket. Blocks; raises `AwsError`."""

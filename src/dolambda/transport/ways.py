@@ -6,6 +6,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from dolambda.aws.invoke import Invoker
+from dolambda.aws.reactor import Reactor
+from dolambda.aws.small_objects import SmallObjects
 from dolambda.errors import ConfigurationError
 from dolambda.transport.direct import Direct
 from dolambda.transport.s3_queue import S3Queue
@@ -28,14 +30,16 @@ class Ways:
         self._bucket = bucket
         self._client = client
         self._throttle = throttle
+        self._reactor = Reactor(account)
         self._uploads = Uploads(bucket)
         self._lock = threading.Lock()
         self._made: dict[str, Transport] = {}
 
-    @property
-    def open(self) -> list[Transport]:
-        """Those that were made."""
-        return list(self._made.values())
+    def close(self) -> None:
+        """Close those that were made."""
+        for way in self._made.values():
+            way.close()
+        self._reactor.close()
 
     def of(self, name: str) -> Transport:
         """Give a transport by the name that settings have for it. Raises `ConfigurationError`."""
@@ -46,8 +50,10 @@ class Ways:
 
     def _make(self, name: str) -> Transport:
         if name == "queue":
-            return S3Queue(self._bucket, self._uploads, self._client, throttle=self._throttle)
+            small = SmallObjects(self._reactor, self._account, self._bucket.name, self._bucket.calls)
+            return S3Queue(self._bucket, small, self._uploads, self._client, throttle=self._throttle)
         if name == "direct":
-            return Direct(Invoker(self._account, self._stack.name, self._bucket.calls), self._bucket, self._uploads, self._client)
+            invoker = Invoker(self._reactor, self._account, self._stack.name, self._bucket.calls)
+            return Direct(invoker, self._bucket, self._uploads, self._client)
         msg = f"transport={name!r} is no way to a stack"
         raise ConfigurationError(msg, mend='Give "queue" or "direct".')

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import http.server
 import json
 import socket
 import threading
@@ -11,63 +10,18 @@ import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
-from dolambda.aws.account import Account
+from answering_server import Server, account
 from dolambda.aws.calls import Calls
 from dolambda.aws.invoke import FunctionEndedError, Invoker, UnknownOutcomeError
+from dolambda.aws.reactor import Reactor, Request
 from dolambda.errors import AccessDeniedError, AwsError, NotDeployedError, ThrottledError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Answer = tuple[int, dict[str, str], bytes] | None  # None: the connection is cut
-
-
-class Server:
-    """Answers each request with the next of ``answers``, the last one for ever; keeps what was sent."""
-
-    def __init__(self) -> None:
-        self.answers: list[Answer] = [(200, {}, b"{}")]
-        self.seen: list[tuple[str, dict[str, str], bytes]] = []
-        self.delay = 0.0
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.seen.append((self.path, dict(self.headers), body))
-                time.sleep(outer.delay)
-                answer = outer.answers.pop(0) if len(outer.answers) > 1 else outer.answers[0]
-                if answer is None:
-                    self.close_connection = True
-                    return
-                status, headers, content = answer
-                self.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(content))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_: Any) -> None:
-                """Say nothing."""
-
-        class Quiet(http.server.ThreadingHTTPServer):
-            request_queue_size = 200
-            daemon_threads = True
-
-        self.http = Quiet(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
-        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def close(self) -> None:
-        self.http.shutdown()
-        self.http.server_close()
-        self.thread.join()
+    from answering_server import Answer
 
 
 @pytest.fixture
@@ -77,17 +31,17 @@ def server() -> Iterator[Server]:
     made.close()
 
 
-def account(url: str, token: str | None = None) -> Account:
-    session = boto3.Session(aws_access_key_id="AK", aws_secret_access_key="SK", aws_session_token=token, region_name="us-east-1")  # noqa: S106 - no secrets
-    return Account(session, "us-east-1", url)
+def an_invoker(url: str, token: str | None = None, calls: Calls | None = None) -> Invoker:
+    who = account(url, token)
+    return Invoker(Reactor(who), who, "f", calls or Calls())
 
 
 @pytest.fixture
 def invoker(server: Server) -> Iterator[Invoker]:
-    made = Invoker(account(server.url), "f", Calls())
+    made = an_invoker(server.url)
     yield made
-    made.close()
-    made.close()  # once more does no harm
+    made._reactor.close()
+    made._reactor.close()  # once more does no harm
 
 
 def called(invoker: Invoker, payload: bytes = b"{}") -> bytes:
@@ -109,10 +63,10 @@ def sent(invoker: Invoker, payload: bytes = b"{}") -> Future[bytes]:
 
 def test_a_call_is_signed_and_answered_and_counted(server: Server) -> None:
     calls = Calls()
-    invoker = Invoker(account(server.url, "TOKEN"), "f", calls)
+    invoker = an_invoker(server.url, "TOKEN", calls)
     server.answers = [(200, {}, b'{"x": 1}')]
     assert called(invoker, b'{"a": 1}') == b'{"x": 1}'
-    invoker.close()
+    invoker._reactor.close()
     path, headers, body = server.seen[0]
     assert path == "/2015-03-31/functions/f/invocations"
     assert body == b'{"a": 1}'
@@ -138,13 +92,13 @@ def test_hundreds_at_once_from_many_threads(server: Server, invoker: Invoker) ->
 @pytest.mark.parametrize("status", [429, 503])
 def test_what_was_throttled_is_repeated_and_the_reason_told(server: Server, status: int) -> None:
     reasons: list[str] = []
-    invoker = Invoker(account(server.url), "f", Calls())
+    invoker = an_invoker(server.url)
     invoker.throttled = reasons.append
     body = json.dumps({"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded", "message": "Rate Exceeded."}).encode()
     server.answers = [(status, {}, body), (status, {}, body), (200, {}, b'"ok"')]
     assert called(invoker) == b'"ok"'
     assert reasons == ["ReservedFunctionConcurrentInvocationLimitExceeded"] * 2
-    invoker.close()
+    invoker._reactor.close()
 
 
 def test_throttled_for_too_long_it_says_so(server: Server, invoker: Invoker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,11 +140,11 @@ def test_where_nobody_listens_it_is_repeated_and_given_up(monkeypatch: pytest.Mo
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     monkeypatch.setattr("dolambda.aws.invoke._PATIENCE", 0.3)
-    invoker = Invoker(account(f"http://127.0.0.1:{port}"), "f", Calls())
+    invoker = an_invoker(f"http://127.0.0.1:{port}")
     with pytest.raises(AwsError, match="Lambda cannot be reached"):
         called(invoker)
-    invoker.close()
-    with pytest.raises(RuntimeError, match="after close"):
+    invoker._reactor.close()
+    with pytest.raises(AwsError, match="was closed"):
         called(invoker)
 
 
@@ -205,26 +159,28 @@ def test_credentials_that_cannot_be_refreshed_fail_their_calls_and_no_others(ser
                 raise RuntimeError("token has expired")
             return self.good.get_frozen_credentials()
 
-    invoker = Invoker(account(server.url), "f", Calls())
-    credentials = Expired(invoker._credentials)
-    invoker._credentials = credentials
+    invoker = an_invoker(server.url)
+    credentials = Expired(invoker._reactor._credentials)
+    invoker._reactor._credentials = credentials
     with pytest.raises(AccessDeniedError, match="token has expired"):
         called(invoker)
     credentials.expired = False
     assert called(invoker) == b"{}"
-    invoker.close()
+    invoker._reactor.close()
 
 
 def test_closing_answers_what_is_under_way(server: Server, invoker: Invoker) -> None:
     server.delay = 1.0
     future = sent(invoker)
     time.sleep(0.2)
-    invoker.close()
+    invoker._reactor.close()
     with pytest.raises(AwsError, match="was closed"):
         future.result(5)
 
 
 def test_an_idle_connection_holds_nothing_of_the_last_request(invoker: Invoker) -> None:
     called(invoker, b"x" * 1000)
-    requests = [one for one in gc.get_objects() if type(one).__name__ == "Request"]
-    assert sum(len(part) for request in requests for part in request.body) == 0
+    gc.collect()
+    assert [one for one in gc.get_objects() if isinstance(one, Request)] == []
+    (line,) = invoker._reactor._idle["lambda", "POST"]
+    assert (line.request, line.body, line.head) == (None, [], [])

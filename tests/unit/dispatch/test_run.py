@@ -30,7 +30,7 @@ from dolambda.worker.shelf import Shelf
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from dolambda.transport.base import SealedJob
+    from dolambda.transport.base import Answered, SealedJob
 
 KEY = b"k" * 32
 
@@ -38,12 +38,13 @@ KEY = b"k" * 32
 class Memory:
     """A transport that runs jobs in threads of its own, and lets a test decide what becomes of each."""
 
+    queues = True
+
     def __init__(self, fate: Callable[[Job, int], bytes | BaseException | None] | None = None) -> None:
         self.calls = Calls()
         self.fate = fate or (lambda job, _sent: self.answer(job))
         self.sent: list[Job] = []
         self.withdrawn: list[int] = []
-        self.futures: dict[int, Future[bytes]] = {}
         self.held: dict[str, bytes] = {}
         self.lock = threading.Lock()
         self.flying = self.most_flying = 0
@@ -62,28 +63,22 @@ class Memory:
         outcomes = tuple(run_job(job, Shelf(Source(), 1 << 20), stopped=lambda: False, output=str))
         return replace(Reply(job.run, job.number, job.attempt, outcomes, Usage("w")), **more).to_bytes(KEY)
 
-    def send(self, sealed: SealedJob) -> Future[bytes]:
+    def send(self, sealed: SealedJob, answered: Answered) -> None:
         job = Job.from_bytes(sealed.data, KEY)
         with self.lock:
             self.held |= {blob.digest: bytes(blob.data) for blob in sealed.blobs}
             self.sent.append(job)
-            future = self.futures.setdefault(sealed.number, Future())
             self.flying += 1
             self.most_flying = max(self.flying, self.most_flying)
             count = sum(other.number == job.number for other in self.sent)
-        threading.Thread(target=self._deliver, args=(job, future, count)).start()
-        return future
+        threading.Thread(target=self._deliver, args=(job, answered, count)).start()
 
-    def _deliver(self, job: Job, future: Future[bytes], count: int) -> None:
+    def _deliver(self, job: Job, answered: Answered, count: int) -> None:
         result = self.fate(job, count)
         with self.lock:
             self.flying -= 1
-            if result is None or future.done():
-                return
-            if isinstance(result, bytes):
-                future.set_result(result)
-            else:
-                future.set_exception(result)
+        if result is not None:
+            answered(result)
 
     def room(self, most: int) -> int:
         return most
@@ -293,10 +288,10 @@ def test_printed_output_is_relayed_with_its_task() -> None:
 def test_a_transport_that_breaks_underneath_leaves_nobody_waiting() -> None:
     memory = Memory()
 
-    def broken(_job: SealedJob) -> Future[bytes]:
+    def broken(sealed: SealedJob, answered: Answered) -> None:  # noqa: ARG001 - the transport's signature
         raise RuntimeError("cannot schedule new futures after shutdown")
 
-    memory.send = broken  # type: ignore[method-assign, assignment] # the fault
+    memory.send = broken  # type: ignore[method-assign] # the fault
     run = open_run(memory, window=1, batch=1)
     futures = run.submit((square, (i,), {}) for i in range(3))
     for future in futures:
@@ -491,11 +486,6 @@ def test_a_job_that_its_transport_knows_to_be_lost_is_sent_again_and_then_its_ta
     memory = Memory()
     memory.fate = lambda job, _sent: Unanswered(Lost("out_of_memory", "gone")) if job.number == 0 else memory.answer(job)
 
-    def send(sealed: SealedJob) -> Future[bytes]:
-        memory.futures.pop(sealed.number, None)  # as direct: a future that has failed is not given again
-        return Memory.send(memory, sealed)
-
-    memory.send = send  # type: ignore[method-assign] # see above
     run = open_run(memory, attempts=2, retries=Retries(1, on=LostError, wait=0.0), batch=1)
     (future,) = run.submit([(square, (3,), {})])
     assert future.result(20) == 9
@@ -546,7 +536,6 @@ def test_flights_that_have_landed_are_not_kept_by_one_that_has_not() -> None:
     kept = [weakref.ref(future) for future in others]
     del others
     run.submit([(square, (1,), {})])[0].result(20)  # the thread has gone on
-    memory.futures.clear()
     memory.sent.clear()
     deadline = time.monotonic() + 10
     while any(one() for one in kept) and time.monotonic() < deadline:
@@ -556,3 +545,66 @@ def test_flights_that_have_landed_are_not_kept_by_one_that_has_not() -> None:
     held.set()
     assert first.result(20) == bytearray(1000)
     run.close()
+
+
+def test_a_slow_job_gets_a_copy_when_nothing_else_waits_and_the_first_reply_wins() -> None:
+    memory = Memory()
+    slow = threading.Event()
+
+    def fate(job: Job, sent: int) -> bytes:
+        if job.number == 0 and sent == 1:
+            slow.wait(20)
+        return memory.answer(job)
+
+    memory.fate = fate
+    run = open_run(memory, batch=1)
+    run._stragglers.patience = lambda: 0.3  # type: ignore[method-assign] # seconds, where it would be 2 at the least
+    assert results(run, 20) == [i * i for i in range(20)]
+    slow.set()
+    run.close()
+    report = run.report()
+    assert (report.done, report.copies, report.again, report.jobs) == (20, 1, 0, 20)
+    assert sum(job.number == 0 for job in memory.sent) == 2
+    assert report.seconds > 0.3  # the copy that came too late is paid for
+
+
+def test_no_copy_is_sent_while_tasks_wait_or_where_it_is_switched_off() -> None:
+    for waits, speculate in ((True, True), (False, False)):
+        memory = Memory()
+        release = threading.Event()
+
+        def hold(job: Job, _sent: int, memory: Memory = memory, release: threading.Event = release) -> bytes:
+            release.wait(20)
+            return memory.answer(job)
+
+        memory.fate = hold
+        run = open_run(memory, batch=1, window=1 if waits else 4, speculate=speculate)
+        run._stragglers._seconds.extend([0.0] * 100)
+        if not speculate:
+            run._stragglers._copy = False
+        futures = run.submit((square, (i,), {}) for i in range(3))
+        time.sleep(0.3)
+        assert run._next_slow() == float("inf")
+        release.set()
+        assert [future.result(20) for future in futures] == [0, 1, 4]
+        run.close()
+        assert run.report().copies == 0
+
+
+def test_when_one_of_two_copies_is_lost_the_other_counts() -> None:
+    memory = Memory()
+    both = threading.Barrier(2)
+
+    def fate(job: Job, sent: int) -> bytes | BaseException:
+        both.wait(20)
+        if sent == 1:
+            return Unanswered(Lost("crashed", "its environment died"))
+        time.sleep(0.2)
+        return memory.answer(job)
+
+    memory.fate = fate
+    run = open_run(memory, batch=1)
+    run._stragglers.patience = lambda: 0.05  # type: ignore[method-assign] # as above
+    assert results(run, 1) == [0]
+    run.close()
+    assert (run.report().copies, run.report().again, len(memory.sent)) == (1, 0, 2)

@@ -1,0 +1,86 @@
+"""The simulated AWS from outside. On entry: a behaviour; on leaving: sessions on a stack that stands there, and what it has seen."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from dolambda.aws.account import Account, Credentials
+from dolambda.session import Session
+from dolambda.settings import Settings
+from dolambda.stack import Stack
+from dolambda.wire.task import PYTHON
+
+if TYPE_CHECKING:
+    from simulated_aws.behaviour import Behaviour
+
+_HERE = Path(__file__).parent.parent
+
+
+class Simulation:
+    """The running process; use it in a with statement."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self.behaviour = behaviour
+        self._process = subprocess.Popen(  # noqa: S603 - our own
+            [sys.executable, "-m", "simulated_aws.server", behaviour.to_json()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=_HERE,
+        )
+        assert self._process.stdout is not None
+        self.endpoint_url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def session(self, *, workers: int, window: int | None = None, key: bytes | None = None, **settings: Any) -> Session:
+        """Open a session on a new stack there; ``window``: most jobs in flight."""
+        key = key or secrets.token_bytes(32)
+        self.tell("/_function", {"kind": "dolambda", "key": key.hex()})
+        return session_on(self.endpoint_url, key, workers=workers, window=window, **settings)
+
+    def tell(self, path: str, what: dict[str, Any]) -> None:
+        """See `server`."""
+        with urllib.request.urlopen(urllib.request.Request(self.endpoint_url + path, json.dumps(what).encode()), timeout=30):  # noqa: S310 - our own
+            pass
+
+    def behave(self, **changes: Any) -> None:
+        """Change the behaviour from now on."""
+        self.tell("/_behave", changes)
+
+    def seen(self) -> dict[str, Any]:
+        """Counts since the last session was opened."""
+        with urllib.request.urlopen(self.endpoint_url + "/_seen", timeout=30) as answer:  # noqa: S310 - our own
+            seen: dict[str, Any] = json.load(answer)
+        return seen
+
+
+def session_on(endpoint_url: str, key: bytes, *, workers: int, window: int | None = None, **settings: Any) -> Session:
+    """Open a session on the stack that stands there, whose jobs are sealed with ``key``."""
+    chosen = Settings.resolve(region="us-east-1", endpoint_url=endpoint_url, environ={}, directory=Path("/"), **settings)
+    stack = Stack(
+        name="dolambda",
+        region="us-east-1",
+        bucket="bucket",
+        key=key,
+        python=PYTHON,
+        architecture="x86_64",
+        memory=1769,
+        timeout=chosen.timeout,
+        workers=workers,
+    )
+    account = Account.from_settings(chosen, Credentials("simulated", "simulated"))
+    return Session._from_stack(chosen, account, stack, workers, window or workers)

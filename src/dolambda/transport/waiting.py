@@ -1,0 +1,64 @@
+"""Who waits for which job's reply. On entry: each job as it is sent; on leaving: whom to answer, once."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+
+    from dolambda.transport.base import Answered
+
+Place = TypeVar("Place", bound="Hashable")
+
+
+class Waiting(Generic[Place]):
+    """By the place of a job, once for each time that it was sent. For any thread."""
+
+    def __init__(self) -> None:
+        """Nobody waits yet."""
+        self._lock = threading.Lock()
+        self._answered: dict[Place, list[Answered]] = {}
+
+    def __len__(self) -> int:
+        """How many jobs are waited for."""
+        return len(self._answered)
+
+    def places(self) -> set[Place]:
+        """The jobs that are waited for."""
+        with self._lock:
+            return set(self._answered)
+
+    def add(self, place: Place, answered: Answered) -> None:
+        """A job is sent."""
+        with self._lock:
+            self._answered.setdefault(place, []).append(answered)
+
+    def take_one(self, place: Place, answered: Answered) -> bool:
+        """One sending of a job is answered; tell whether it was waited for."""
+        with self._lock:
+            there = self._answered.get(place, [])
+            if answered not in there:
+                return False
+            there.remove(answered)
+            if not there:
+                del self._answered[place]
+            return True
+
+    def take(self, place: Place) -> Answered | None:
+        """A job is answered, however often it was sent: whom to tell, None if nobody waits."""
+        with self._lock:
+            there = self._answered.pop(place, None)
+        return there[-1] if there else None
+
+    def forget(self, places: Iterable[Place]) -> int:
+        """Nobody waits for these any more; tell how many were waited for."""
+        with self._lock:
+            return sum(self._answered.pop(place, None) is not None for place in places)
+
+    def take_all(self) -> list[Answered]:
+        """Whoever still waits."""
+        with self._lock:
+            left, self._answered = self._answered, {}
+        return [answered[-1] for answered in left.values()]
