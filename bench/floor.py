@@ -69,8 +69,9 @@ def signer(service: str, verb: str, host: str, path: str, body: bytes) -> Callab
         text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
         signature = hmac.digest(key, text.encode(), "sha256").hex()
         head = (
-            f"{verb} {path} HTTP/1.1\r\nhost: {host}\r\nx-amz-content-sha256: {digest}\r\nx-amz-date: {stamp}\r\nauthorization: "
-            f"AWS4-HMAC-SHA256 Credential=simulated/{scope}, SignedHeaders={names}, Signature={signature}\r\ncontent-length: {len(body)}\r\n\r\n"
+            f"{verb} {path} HTTP/1.1\r\nhost: {host}\r\nx-amz-content-sha256: {digest}\r\nx-amz-date: {stamp}\r\n"
+            f"authorization: AWS4-HMAC-SHA256 Credential=simulated/{scope}, SignedHeaders={names}, Signature={signature}\r\n"
+            f"content-length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body
 

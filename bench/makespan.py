@@ -85,9 +85,10 @@ def measure() -> list[str]:
                 over.set()
                 looking.join()
             seen = simulation.seen()
+        memory = (found["peak"] - found["before"]) * 1024 / WORKERS
         rows.append(
-            f"| {transport} | {found['wall']:.1f} | {found['wall'] / best:.3f} | {seen['most_busy']:,} | {found['cpu'] / found['jobs'] * 1e3:.2f} "
-            f"| {found['peak']:.0f} | {(found['peak'] - found['before']) * 1024 / WORKERS:.0f} | {found['copies']} "
+            f"| {transport} | {found['wall']:.1f} | {found['wall'] / best:.3f} | {seen['most_busy']:,} "
+            f"| {found['cpu'] / found['jobs'] * 1e3:.2f} | {found['peak']:.0f} | {memory:.0f} | {found['copies']} "
             f"| {seen['calls'].get('throttled', 0):,} |"
         )
     return [*rows, "", picture(curves)]

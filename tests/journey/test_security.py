@@ -70,7 +70,7 @@ def test_a_tampered_job_is_refused_before_it_is_unpickled(session: Session, tmp_
     assert session.bucket is not None
     session.bucket.put(keys.job_key(run, 0), job.to_bytes(key))
     deadline = time.monotonic() + 20
-    while not session.bucket.exists(keys.reply_key(run, 0)) and time.monotonic() < deadline:
+    while session.bucket.age(keys.reply_key(run, 0)) is None and time.monotonic() < deadline:
         time.sleep(0.05)
     reply = Reply.from_bytes(session.bucket.get(keys.reply_key(run, 0)), session.key)
     session.bucket.delete([keys.job_key(run, 0), keys.reply_key(run, 0)])

@@ -6,13 +6,12 @@ obstore's synchronous calls release the GIL and cost 52 to 68 us a small object 
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import obstore
 from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.exceptions import (
-    AlreadyExistsError,
     BaseError,
     PermissionDeniedError,
     UnauthenticatedError,
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from dolambda.aws.account import Account
 
+_ASK_AGAIN = timedelta(minutes=5)  # for credentials: botocore renews them ten minutes before they expire, at the latest
 _AT_ONCE = 1000  # keys that one LIST gives and one DeleteObjects takes
 
 _THROTTLED = ("503 Service Unavailable", "SlowDown", "429 Too Many Requests")
@@ -60,7 +60,7 @@ class Bucket:
                 "retry_timeout": timedelta(minutes=3),
                 "backoff": {"init_backoff": timedelta(milliseconds=50), "max_backoff": timedelta(seconds=5), "base": 2},
             },
-            credential_provider=Boto3CredentialProvider(account.session),
+            credential_provider=Boto3CredentialProvider(account.session, ttl=_ASK_AGAIN),
             **where,
         )
         return cls(store, name, Calls())
@@ -69,27 +69,20 @@ class Bucket:
         """Write an object, over one that may be there."""
         self._ask("s3:PutObject", key, lambda: obstore.put(self._store, key, data, use_multipart=False), sent=len(data))
 
-    def put_new(self, key: str, data: bytes | memoryview) -> bool:
-        """Write an object unless there is one; tell whether it was written."""
-        try:
-            self._ask("s3:PutObject", key, lambda: obstore.put(self._store, key, data, mode="create", use_multipart=False), sent=len(data))
-        except AlreadyExistsError:
-            return False
-        return True
-
     def get(self, key: str) -> bytes:
         """Read an object. Raises FileNotFoundError."""
         data = bytes(self._ask("s3:GetObject", key, lambda: obstore.get(self._store, key).bytes()))
         self.calls.add("s3:GetObject", 0, received=len(data))
         return data
 
-    def exists(self, key: str) -> bool:
-        """Tell whether there is an object."""
+    def age(self, key: str) -> float | None:
+        """Seconds since an object was written, by S3's clock and this one; None if there is none."""
         try:
-            self._ask("s3:HeadObject", key, lambda: obstore.head(self._store, key))
+            found = self._ask("s3:HeadObject", key, lambda: obstore.head(self._store, key))
         except FileNotFoundError:
-            return False
-        return True
+            return None
+        written: datetime = found["last_modified"]
+        return (datetime.now(UTC) - written).total_seconds()
 
     def list(self, prefix: str, after: str | None = None) -> list[str]:
         """Keys that begin with ``prefix`` and come after ``after``, in order; one request for each thousand."""
@@ -112,7 +105,7 @@ class Bucket:
         self.calls.add(action, sent=sent)
         try:
             return request()
-        except (AlreadyExistsError, FileNotFoundError):
+        except FileNotFoundError:
             raise
         except BaseError as error:
             what, text = f"{action} on s3://{self.name}/{key}", str(error)

@@ -12,6 +12,7 @@ from dolambda.errors import ConfigurationError
 from dolambda.transport.direct import Direct
 from dolambda.transport.s3_queue import S3Queue
 from dolambda.transport.uploads import Uploads
+from dolambda.wire.compression import has_zstd
 
 if TYPE_CHECKING:
     from dolambda.aws.account import Account
@@ -31,7 +32,7 @@ class Ways:
         self._client = client
         self._throttle = throttle
         self._reactor = Reactor(account)
-        self._uploads = Uploads(bucket)
+        self._uploads = Uploads(bucket, zstd=has_zstd() and any(one.startswith("zstandard==") for one in stack.requires))
         self._lock = threading.Lock()
         self._made: dict[str, Transport] = {}
 

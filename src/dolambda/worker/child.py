@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 from dolambda.wire.outcome import Reply, Usage
 from dolambda.wire.task import Job
 from dolambda.worker.capture import Capture
+from dolambda.worker.disk import Disk
 from dolambda.worker.run_job import run_job
 from dolambda.worker.shelf import Shelf
 
@@ -84,7 +85,7 @@ class Child:
                 os.close(from_child)
                 if threads:
                     os.environ.update(dict.fromkeys(_THREADS, str(threads)))  # read when numpy and the like are first imported
-                _serve(child_reads, child_writes, Shelf(source(), room), capture, key)
+                _serve(child_reads, child_writes, Shelf(source(), room, Disk()), capture, key)
             finally:
                 os._exit(70)  # only reached by a defect of ours: an exit code of its own, never back into the parent's code
         os.close(child_reads)

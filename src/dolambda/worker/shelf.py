@@ -1,7 +1,7 @@
 """What a warm worker keeps between jobs: blobs, unpickled functions, the user's own modules.
 
 On entry: digests. On leaving: content (checked against its digest), functions, an import path. The oldest are dropped
-when the blobs kept exceed the room given.
+when the blobs kept exceed the room given; on disk (`disk.py`) they may still be.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from dolambda.wire.blob import BlobSource
+    from dolambda.worker.disk import Disk
 
 _FUNCTIONS = 256
 
@@ -27,9 +28,10 @@ _FUNCTIONS = 256
 class Shelf:
     """Kept content, least recently used first."""
 
-    def __init__(self, source: BlobSource, room: int) -> None:
-        """``room`` is in bytes; a blob larger than that is fetched each time."""
+    def __init__(self, source: BlobSource, room: int, disk: Disk | None = None) -> None:
+        """``room`` is in bytes; a blob larger than that is fetched each time, unless ``disk`` has it."""
         self._source = source
+        self._disk = disk
         self._room = room
         self._blobs: OrderedDict[str, memoryview] = OrderedDict()
         self._functions: OrderedDict[str, Callable[..., Any]] = OrderedDict()
@@ -52,11 +54,21 @@ class Shelf:
         if digest in self._blobs:
             self._blobs.move_to_end(digest)
             return self._blobs[digest]
-        view = memoryview(Blob.from_store(digest, self._source.get_blob(digest)).data).toreadonly()
+        view = self._from_disk(digest) or self._from_source(digest)
         self._blobs[digest] = view
         while len(self._blobs) > 1 and sum(kept.nbytes for kept in self._blobs.values()) > self._room:
             self._blobs.popitem(last=False)
         return view
+
+    def _from_disk(self, digest: str) -> memoryview | None:
+        kept = self._disk.get(digest) if self._disk else None
+        return kept if kept is not None and Blob.from_bytes(kept).digest == digest else None  # a task may have written into it
+
+    def _from_source(self, digest: str) -> memoryview:
+        content = Blob.from_store(digest, self._source.get_blob(digest)).data
+        if self._disk:
+            self._disk.put(digest, content)
+        return (self._disk.get(digest) if self._disk else None) or memoryview(content).toreadonly()
 
     def argument(self, digest: str) -> memoryview | bytearray:
         """Give the content of a task's buffer to write into, unless it is as large as what joblib maps: then shared, and read-only."""

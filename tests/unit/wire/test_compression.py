@@ -1,0 +1,46 @@
+"""Blobs made smaller for the wire, and told from plain ones by their digests alone."""
+
+from __future__ import annotations
+
+import os
+import zlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dolambda.errors import EnvelopeError
+from dolambda.wire.blob import Blob
+from dolambda.wire.compression import packed
+
+LABELS = b"".join(bytes([i % 3]) * 5 for i in range(40_000))
+
+
+@pytest.mark.parametrize("zstd", [True, False])
+def test_what_compresses_is_sent_smaller_and_is_itself_again(zstd: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    sent = packed(LABELS, zstd=zstd)
+    assert len(sent) < len(LABELS) / 5
+    assert Blob.from_store(Blob.from_bytes(LABELS).digest, sent).data == LABELS
+
+
+@pytest.mark.parametrize("content", [os.urandom(300_000), b"a" * 100], ids=["random", "small"])
+def test_what_gains_nothing_is_sent_as_it_is(content: bytes) -> None:
+    assert packed(content, zstd=True) is content
+
+
+@settings(deadline=None, max_examples=50)
+@given(content=st.binary(max_size=200), times=st.integers(1, 2000), zstd=st.booleans())
+def test_any_content_comes_back(content: bytes, times: int, zstd: bool) -> None:  # noqa: FBT001 - as above
+    content *= times
+    assert Blob.from_store(Blob.from_bytes(content).digest, packed(content, zstd=zstd)).data == content
+
+
+def test_content_that_looks_compressed_is_taken_as_it_is() -> None:
+    content = zlib.compress(LABELS)
+    assert Blob.from_store(Blob.from_bytes(content).digest, content).data == content
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x28\xb5\x2f\xfdforged", zlib.compress(b"another"), b"x" * 100])
+def test_what_neither_is_nor_becomes_the_content_is_refused(sent: bytes) -> None:
+    with pytest.raises(EnvelopeError, match="other content than its name"):
+        Blob.from_store(Blob.from_bytes(LABELS).digest, sent)
