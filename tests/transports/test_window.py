@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import time
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dolambda.transport.window import PAUSE, Window
+from dolambda.transport.window import CALM, PAUSE, Window
 
 
 def test_until_throttled_it_is_no_limit() -> None:
@@ -16,8 +18,9 @@ def test_until_throttled_it_is_no_limit() -> None:
 def test_throttles_of_one_moment_halve_it_once_and_answers_let_it_grow() -> None:
     window = Window()
     for _ in range(500):
-        window.throttled(1000)
+        window.throttled(1000, 900)
     assert window.most(10_000) == 500
+    window._throttled = time.monotonic()
     for _ in range(500):
         window.answered()
     assert 500 <= window.most(10_000) <= 501
@@ -26,10 +29,25 @@ def test_throttles_of_one_moment_halve_it_once_and_answers_let_it_grow() -> None
     assert 660 < window.most(10_000) < 680  # the square root of 500 squared and 200,000
 
 
+def test_it_is_not_cut_below_what_runs() -> None:
+    window = Window()
+    window.throttled(1000, 200)
+    assert window.most(10_000) == 800
+
+
+def test_when_all_is_calm_it_doubles_with_each_window() -> None:
+    window = Window()
+    window.throttled(1000, 1000)
+    window._throttled -= CALM + 1
+    for _ in range(500):
+        window.answered()
+    assert window.most(10_000) == 1000
+
+
 def test_a_later_throttle_halves_again_down_to_one() -> None:
     window = Window()
     for _ in range(20):
-        window.throttled(64)
+        window.throttled(64, 64)
         window._cut -= PAUSE
     assert window.most(64) == 1
 
@@ -39,7 +57,7 @@ def test_it_is_never_less_than_one_nor_more_than_wanted(events: list[tuple[bool,
     window = Window()
     for throttled, under_way in events:
         if throttled:
-            window.throttled(under_way)
+            window.throttled(under_way, under_way // 2)
             window._cut -= PAUSE
         else:
             window.answered()

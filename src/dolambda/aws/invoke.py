@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dolambda.aws.calls import Calls
     from dolambda.aws.reactor import Reactor
 
-_PATIENCE = 600.0  # seconds that a request is repeated before it is given up as throttled
+_PATIENCE = 1500.0  # seconds without any answer after which a throttled request is given up: longer than any function runs
 _HEADERS = ("Content-Type: application/json", "Expect:", "X-Amz-Invocation-Type: RequestResponse")
 
 
@@ -50,6 +50,12 @@ class Invoker:
         self._url = f"{endpoint}/2015-03-31/functions/{function}/invocations"
         self._reactor = reactor
         self._calls = calls
+        self._heard = 0.0
+
+    @property
+    def refused(self) -> int:
+        """How many calls wait to be repeated. Only in the reactor's thread."""
+        return self._reactor.repeating("lambda")
 
     def send(self, payload: bytes, done: Callable[[bytes | BaseException], None]) -> None:
         """Call the function; ``done`` gets its answer, or `AwsError`, in the reactor's thread."""
@@ -70,12 +76,14 @@ class Invoker:
         elif answer.status in (http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.SERVICE_UNAVAILABLE):
             reason = _reason(answer.body) or f"status {answer.status}"
             self.throttled(reason)
+            request.until = max(request.until, self._heard + _PATIENCE)  # as long as others are run, its turn comes
             self._repeat(request, ThrottledError(f"Lambda refused to run the function: {reason}", mend=_MEND_THROTTLED))
         elif answer.status != http.HTTPStatus.OK:
             request.done(_refused(answer.status, answer.header("x-amzn-errortype"), answer.body))
         elif b"unction-" in answer.head and answer.header("x-amz-function-error"):
             request.done(_ended(answer.body))
         else:
+            self._heard = time.monotonic()
             self._calls.add("lambda:InvokeFunction", 0, received=len(answer.body))
             request.done(answer.body)
 
@@ -84,7 +92,10 @@ class Invoker:
         self._reactor.repeat(request, otherwise)
 
 
-_MEND_THROTTLED = "It was repeated for ten minutes. `dolambda status` shows the limits; ask AWS for more concurrency, or use fewer workers."
+_MEND_THROTTLED = (
+    "It was repeated for 25 minutes, and no other call was answered either. `dolambda status` shows the limits; "
+    "ask AWS for more concurrency, or use fewer workers."
+)
 
 
 def _reason(body: bytes) -> str:

@@ -35,7 +35,7 @@ log = logging.getLogger("dolambda")
 _PER_SHARD = 300
 _LONGEST = {"s3": 120.0, "lambda": 905.0}  # seconds of one try; a function runs 900 at most
 _CONNECT = 10.0
-_BACK_OFF, _LONGEST_BACK_OFF = 0.05, 20.0
+_BACK_OFF, _LONGEST_BACK_OFF = 0.05, 5.0
 _AT_ONCE = {"s3": 256, "lambda": 20_000}
 _NOT_SENT = frozenset({pycurl.E_COULDNT_CONNECT, pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_SSL_CONNECT_ERROR, pycurl.E_COULDNT_RESOLVE_PROXY})
 _EVENTS = {
@@ -180,6 +180,7 @@ class Reactor:
         self._queues: dict[str, deque[Request]] = {service: deque() for service in _AT_ONCE}
         self._busy = dict.fromkeys(_AT_ONCE, 0)
         self._later: list[tuple[float, int, Request]] = []
+        self._repeating = dict.fromkeys(_AT_ONCE, 0)
         self._count = 0
         self._lines: dict[Any, Line] = {}
         self._idle: dict[tuple[str, str], list[Line]] = {}
@@ -206,13 +207,19 @@ class Reactor:
 
     def repeat(self, request: Request, otherwise: AwsError) -> None:
         """Send a request again after a pause; or, its time being over, have it answered with an error. Only in the reactor's thread."""
-        pause = random.uniform(0.5, 1) * min(_LONGEST_BACK_OFF, _BACK_OFF * 2**request.tries)  # noqa: S311 - spreads load, hides nothing
+        longest = min(_LONGEST_BACK_OFF, _BACK_OFF * 2 ** min(request.tries, 20))
+        pause = random.uniform(0.5, 1) * longest  # noqa: S311 - spreads load, hides nothing
         moment = time.monotonic() + pause
         if moment > request.until:
             self._answer(request, otherwise)
             return
         self._count += 1
+        self._repeating[request.service] += 1
         heapq.heappush(self._later, (moment, self._count, request))
+
+    def repeating(self, service: str) -> int:
+        """How many requests wait to be repeated. Only in the reactor's thread."""
+        return self._repeating[service]
 
     def close(self) -> None:
         """Stop. What is under way is given up: AWS may still do it."""
@@ -268,7 +275,9 @@ class Reactor:
         for shard in touched:
             self._take_finished(shard)
         while self._later and self._later[0][0] <= now:
-            self._enqueue(heapq.heappop(self._later)[2])
+            request = heapq.heappop(self._later)[2]
+            self._repeating[request.service] -= 1
+            self._enqueue(request)
         while self._new:
             self._enqueue(self._new.popleft())
         for service, queue in self._queues.items():

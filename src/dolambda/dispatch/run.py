@@ -250,7 +250,7 @@ class Run:
 
     def _next_slow(self) -> float:
         """When the job that is longest under way is too slow, as long as there are idle workers for copies."""
-        if self._waiting or self._ready or not self._flights or len(self._flights) >= self.limits.workers:
+        if self._waiting or self._ready or not self._flights or len(self._flights) >= self._transport.room(self.limits.workers):
             return math.inf
         patience = self._stragglers.patience()
         first = next((flight for flight in self._flights.values() if flight.copies == 1), None)  # in the order of sending

@@ -23,10 +23,7 @@ _OURS = (
     "transport/__init__.py",
     "transport/base.py",
     "transport/direct.py",
-    "transport/landing.py",
     "transport/s3_queue.py",
-    "transport/waiting.py",
-    "transport/window.py",
 )
 _OUR_PACKAGES = ("loops", "wire", "worker")
 

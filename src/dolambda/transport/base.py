@@ -65,3 +65,10 @@ class Transport(Protocol):
     def close(self) -> None:
         """Stop all threads. Whoever still waits is answered with CancelledError."""
         ...
+
+
+def closed_underneath() -> BaseException:
+    """What whoever waits is answered with when a transport is closed."""
+    from concurrent.futures import CancelledError  # noqa: PLC0415 - 5 ms, which the worker's end does without
+
+    return CancelledError()

@@ -21,15 +21,11 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dolambda.errors import AwsError, EnvelopeError
-from dolambda.transport.base import Unanswered
-from dolambda.transport.landing import Landing
-from dolambda.transport.waiting import Waiting
-from dolambda.transport.window import Window
+from dolambda.transport.base import Unanswered, closed_underneath
 from dolambda.wire import keys
 from dolambda.wire.blob import Blob
 from dolambda.wire.outcome import CRASHED, NOT_STARTED, OUT_OF_MEMORY, TIMED_OUT, Lost
@@ -43,6 +39,7 @@ if TYPE_CHECKING:
     from dolambda.aws.signed_s3 import SignedS3
     from dolambda.transport.base import Answered, SealedJob
     from dolambda.transport.uploads import Uploads
+    from dolambda.transport.waiting import Waiting
     from dolambda.wire.blob import BlobSource
     from dolambda.worker.worker import Worker
 
@@ -66,6 +63,12 @@ class Direct:
 
     def __init__(self, invoker: Invoker, bucket: Bucket, uploads: Uploads, client: str) -> None:
         """``invoker`` and ``bucket`` count into the same `Calls`. Nothing is sent yet."""
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 5 ms, which the worker's end does without
+
+        from dolambda.transport.landing import Landing  # noqa: PLC0415 - as above
+        from dolambda.transport.waiting import Waiting  # noqa: PLC0415 - as above
+        from dolambda.transport.window import Window  # noqa: PLC0415 - as above
+
         self.calls = bucket.calls
         self._invoker = invoker
         invoker.throttled = self.throttled
@@ -94,9 +97,9 @@ class Direct:
 
     def throttled(self, reason: str) -> None:
         """Lambda has refused a call, for that reason of its own; it is repeated by itself."""
-        under_way = len(self._waiting)
-        self._window.throttled(under_way)
-        log.info("Lambda throttles %s calls: %s", under_way, reason)
+        under_way, refused = len(self._waiting), self._invoker.refused + 1
+        self._window.throttled(under_way, refused)
+        log.debug("Lambda throttles, %s of %s calls wait: %s", refused, under_way, reason)
 
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:
         """See `Transport.withdraw`. What runs goes on: Lambda cannot be told to stop."""
@@ -110,7 +113,7 @@ class Direct:
         left = self._waiting.take_all()
         self._pool.shutdown(cancel_futures=True)
         for answered in left:
-            self._landing.hand_over(partial(answered, CancelledError()))
+            self._landing.hand_over(partial(answered, closed_underneath()))
         self._landing.close()
         if self._spilled:
             try:
@@ -160,7 +163,7 @@ class Direct:
             refused.__cause__ = error
             self._settle(place, answered, refused)
         except RuntimeError:  # closed meanwhile: nobody can fetch it any more
-            self._settle(place, answered, CancelledError())
+            self._settle(place, answered, closed_underneath())
 
     def _fetch(self, place: tuple[str, int], answered: Answered) -> None:
         try:

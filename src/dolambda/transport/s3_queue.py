@@ -25,14 +25,12 @@ import json
 import logging
 import threading
 import time
-from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from dolambda.errors import AwsError, EnvelopeError
-from dolambda.transport.landing import Landing
-from dolambda.transport.waiting import Waiting
+from dolambda.transport.base import closed_underneath
 from dolambda.wire import keys
 from dolambda.worker.worker import refuse
 
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
     from dolambda.aws.small_objects import SmallObjects
     from dolambda.transport.base import Answered, SealedJob
     from dolambda.transport.uploads import Uploads
+    from dolambda.transport.waiting import Waiting
     from dolambda.worker.worker import Worker
 
 log = logging.getLogger("dolambda")
@@ -64,6 +63,11 @@ class S3Queue:
 
     def __init__(self, bucket: Bucket, small: SmallObjects, uploads: Uploads, client: str, *, throttle: float) -> None:
         """``throttle``: longest pause in seconds between two looks for replies. Nothing is sent yet."""
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 5 ms, which the worker's end does without
+
+        from dolambda.transport.landing import Landing  # noqa: PLC0415 - as above
+        from dolambda.transport.waiting import Waiting  # noqa: PLC0415 - as above
+
         self.calls = bucket.calls
         self._bucket = bucket
         self._small = small
@@ -126,7 +130,7 @@ class S3Queue:
             self._poller.join()
         self._pool.shutdown(cancel_futures=True)
         for answered in left:
-            self._landing.hand_over(partial(answered, CancelledError()))
+            self._landing.hand_over(partial(answered, closed_underneath()))
         self._landing.close()
         if self._poller:
             self._sweep()

@@ -1,7 +1,11 @@
 """How many calls of a function may be under way, learnt from being throttled. On entry: throttles and answers; on leaving: a number.
 
 Additive increase, multiplicative decrease (Chiu and Jain, 1989), as TCP has it: halved when Lambda throttles, at most once in `PAUSE`
-seconds, as the refusals of one moment are one; one more for each time that a whole window has been answered.
+seconds, as the refusals of one moment are one; but not below what Lambda has accepted and is running. One more for each time that a
+whole window has been answered; once nothing was throttled for `CALM` seconds, one more for each answer, as TCP starts.
+
+While Lambda scales, by a thousand environments every ten seconds, nearly all is refused and answers are rare. What was refused is
+repeated by itself and finds the new environments; the window keeps more from being sent meanwhile.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import threading
 import time
 
 PAUSE = 1.0
+CALM = 5.0
 
 
 class Window:
@@ -20,20 +25,22 @@ class Window:
         self._lock = threading.Lock()
         self._size: float | None = None
         self._cut = 0.0
+        self._throttled = 0.0
 
-    def throttled(self, under_way: int) -> None:
-        """Lambda refused a call while so many were under way."""
+    def throttled(self, under_way: int, refused: int) -> None:
+        """Lambda refused a call while so many were under way, ``refused`` of which wait to be repeated."""
         now = time.monotonic()
         with self._lock:
+            self._throttled = now
             if now - self._cut >= PAUSE:
                 self._cut = now
-                self._size = max(1.0, min(self._size or under_way, under_way) / 2)
+                self._size = max(1.0, under_way - refused, min(self._size or under_way, under_way) / 2)
 
     def answered(self) -> None:
         """A call was answered."""
         with self._lock:
             if self._size is not None:
-                self._size += 1 / self._size
+                self._size += 1.0 if time.monotonic() - self._throttled > CALM else 1 / self._size
 
     def most(self, wanted: int) -> int:
         """How many there may be, of so many wanted."""
