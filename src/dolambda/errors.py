@@ -5,6 +5,7 @@
      |    `-- PythonMismatchError          ... the stack runs another Python than this one; also raised for tasks refused there
      |-- NotPicklableError (TypeError)     a task's function, argument or result cannot travel
      |-- TooLargeError (ValueError)        a task's arguments, its result or the code with it are larger than can be
+     |-- BudgetError                       what is left of a run's budget does not pay for one more job; nothing more was sent
      |-- NotDeployedError                  there is no such stack
      |-- AwsError                          AWS answered with an error
      |    |-- AccessDeniedError            ... because the credentials lack a permission
@@ -53,6 +54,10 @@ class NotPicklableError(DolambdaError, TypeError):
 
 class TooLargeError(DolambdaError, ValueError):
     """Something is larger than what has to hold it: a worker's memory, its disk, or what one object on S3 may be."""
+
+
+class BudgetError(DolambdaError):
+    """What is left of a run's budget does not cover another job's worst case."""
 
 
 class NotDeployedError(DolambdaError):

@@ -39,8 +39,8 @@ class LambdaExecutor(Executor):
     ``max_workers`` bounds how many run at a time (None: all that the stack allows). ``initializer`` is called with ``initargs`` once
     in each worker process, before its first task. ``task_timeout`` is each task's limit in seconds. ``retries`` runs a failed task
     again: that often, or as a `Retries` says. ``batch`` fixes how many tasks go into one job (None: learnt as they run).
-    ``progress`` and ``transport`` are what they are in `register`. A task's exception is raised as itself by ``result()``; one without
-    an answer raises a `LostError`.
+    ``progress``, ``transport`` and ``budget`` (dollars) are what they are in `register`. A task's exception is raised as itself by
+    ``result()``; one without an answer raises a `LostError`.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class LambdaExecutor(Executor):
         batch: int | None = None,
         progress: bool | Callable[[Report], None] | None = None,
         transport: Literal["queue", "direct"] | None = None,
+        budget: float | None = None,
         session: Session | None = None,
     ) -> None:
         """Raises `ConfigurationError` (a ValueError) for a number that makes no sense. Nothing is sent yet."""
@@ -67,7 +68,13 @@ class LambdaExecutor(Executor):
         policy = Retries.of(retries)
         self._session = session or current(default_session)
         self._run: Run = self._session.open_run(
-            workers=max_workers, batch=batch, task_timeout=task_timeout, retries=policy, progress=progress, transport=transport
+            workers=max_workers,
+            batch=batch,
+            task_timeout=task_timeout,
+            retries=policy,
+            progress=progress,
+            transport=transport,
+            budget=budget,
         )
         self._down = False
         weakref.finalize(self, self._run.close, wait=False)  # one that is dropped without shutdown ends when its tasks are done

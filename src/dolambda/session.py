@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Self
 from dolambda.aws.account import Account, Credentials, has_credentials, translated
 from dolambda.aws.objects import Bucket
 from dolambda.dispatch import relay
+from dolambda.dispatch.budget import Rates
 from dolambda.dispatch.limits import Limits
 from dolambda.dispatch.report import Report
 from dolambda.dispatch.retries import Retries
@@ -34,6 +35,7 @@ from dolambda.errors import ConfigurationError
 from dolambda.local.instance import Instance, default_workers
 from dolambda.local.stack import deploy_into
 from dolambda.money.bill import Bill
+from dolambda.money.prices import PRICES
 from dolambda.progress import display
 from dolambda.settings import Settings
 from dolambda.stack import Stack
@@ -146,12 +148,19 @@ class Session:
         transport: str | None = None,
         nesting: int | None = None,
         threads: int | None = None,
+        budget: float | None = None,
     ) -> Run:
         """Open a run of at most that many workers at a time; see `Limits`, `Run` and `Surroundings`.
 
-        ``progress`` and ``transport`` are for this run what they are in `register` for all.
+        ``progress``, ``transport`` and ``budget`` are for this run what they are in `register` for all.
         """
-        for name, value in (("workers", workers), ("batch", batch), ("task_timeout", task_timeout), ("threads", threads)):
+        for name, value in (
+            ("workers", workers),
+            ("batch", batch),
+            ("task_timeout", task_timeout),
+            ("threads", threads),
+            ("budget", budget),
+        ):
             if value is not None and value <= 0:
                 msg = f"{name} must be greater than 0"
                 raise ConfigurationError(msg, mend=f"Leave {name}= out for the default.")
@@ -169,6 +178,8 @@ class Session:
             retries=Retries.of(retries),
             room=self.stack.memory << 20 if self.stack else None,
             speculate=self.settings.speculate,
+            budget=budget or self.settings.budget,
+            rates=self._rates(way),
         )
         run = Run(
             keys.run_name(self._client, next(self._sequence)),
@@ -206,6 +217,28 @@ class Session:
         if self.stack is None:
             return 0.0
         return Bill.from_report(report, memory=self.stack.memory, architecture=self.stack.architecture).total
+
+    def _rates(self, way: Transport) -> Rates:
+        if self.stack is None:
+            return Rates(0.0, 0.0)
+        prices = PRICES[self.stack.architecture]
+        return Rates(
+            second=prices.gb_second * self.stack.memory / 1024,
+            invocation=prices.invocation,
+            requests=prices.s3,
+            runtime=self.runtime,
+            max_wait=self.settings.max_wait,
+            pause=self.settings.throttle,
+            queues=way.queues,
+        )
+
+    def bill(self) -> Bill:
+        """What all runs of this session would cost so far, by list price."""
+        if self.stack is None:
+            return Bill(0.0, 0.0, 0.0, 0.0)
+        calls = self.transport.calls
+        report = sum((run.report() for run in list(self._runs)), self._finished) + Report(calls=calls.totals())
+        return Bill.from_report(report, memory=self.stack.memory, architecture=self.stack.architecture)
 
     def retire(self, run: Run) -> None:
         """Keep the counts of a run that has ended."""

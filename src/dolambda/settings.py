@@ -45,6 +45,8 @@ class Settings:
     """How often a job is sent before its tasks are given up as lost."""
     speculate: bool = True
     """Send a copy of a job that is much slower than the others, near the end of a run; the first reply counts, both are billed."""
+    budget: float | None = None
+    """Dollars that one run may cost, a hard bound: what might exceed it is not sent. None for no bound."""
     progress: bool | None = None
     """Show a progress bar; None for: when standard error is a terminal."""
     logs: Literal["relay", "errors", False] = "relay"
@@ -162,6 +164,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "throttle": (_between(0.02, 60), "a number of seconds from 0.02 to 60"),
     "task_timeout": (_between(0.01, 900), "a number of seconds from 0.01 to 900, Lambda's limit"),
     "max_wait": (_between(1, 21_600), "a number of seconds from 1 to 21,600, Lambda's longest event age"),
+    "budget": (lambda dollars: dollars > 0, "a number of dollars greater than 0"),
     "attempts": (_between(1, 100), "a whole number from 1 to 100"),
     "storage": (_between(512, 10_240), "a whole number of MB from 512 to 10,240, Lambda's limits"),
     "runtime": (lambda name: name == "provided.al2023", '"provided.al2023", or left out for the managed runtime'),

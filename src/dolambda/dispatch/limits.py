@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dolambda.dispatch.budget import Rates
 from dolambda.dispatch.retries import Retries
+from dolambda.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
@@ -13,6 +15,7 @@ class Limits:
 
     Times in seconds. ``window``: most jobs in flight; ``runtime``: longest that a job can run; ``room``: bytes that a task's
     arguments may take, the worker's memory. ``speculate``: copy slow jobs near the end, see `stragglers`.
+    ``budget``: dollars that the run may cost at ``rates``, None for no bound.
     """
 
     workers: int
@@ -24,4 +27,13 @@ class Limits:
     batch: int | None = None
     retries: Retries = field(default_factory=lambda: Retries(times=0))
     room: int | None = None
+    budget: float | None = None
+    rates: Rates = field(default_factory=lambda: Rates(0.0, 0.0))
     speculate: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the budget. Raises `ConfigurationError` for one that does not pay for a single job."""
+        least = self.rates.job + self.rates.polling
+        if self.budget is not None and self.budget < least:
+            msg = f"budget={self.budget:g} dollars does not cover one job at its worst, {least:.4f}: {self.rates.runtime:g} s of a worker"
+            raise ConfigurationError(msg, mend="Give more, or deploy the stack with a shorter timeout: unused reservations come back.")

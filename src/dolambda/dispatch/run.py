@@ -32,10 +32,20 @@ from typing import TYPE_CHECKING, Any
 
 from dolambda.dispatch.agenda import Agenda
 from dolambda.dispatch.batching import Batcher
+from dolambda.dispatch.budget import Purse
 from dolambda.dispatch.flight import Flight, Loader, Resting, Waiting
 from dolambda.dispatch.report import Tally
 from dolambda.dispatch.stragglers import Stragglers
-from dolambda.errors import ConfigurationError, DolambdaError, EnvelopeError, LostError, NoReplyError, NotPicklableError, TooLargeError
+from dolambda.errors import (
+    BudgetError,
+    ConfigurationError,
+    DolambdaError,
+    EnvelopeError,
+    LostError,
+    NoReplyError,
+    NotPicklableError,
+    TooLargeError,
+)
 from dolambda.transport.base import SealedJob, Unanswered
 from dolambda.wire.outcome import CANCELLED, NO_REPLY, NOT_STARTED, Lost, Reply, Value
 from dolambda.wire.task import PackedTask, Packer, Surroundings, Task
@@ -97,6 +107,7 @@ class Run:
         self._flights: dict[int, Flight] = {}
         self._agenda = Agenda(self._flights)
         self._stragglers = Stragglers(copy=limits.speculate)
+        self._purse = Purse(limits.budget, limits.rates, transport.calls.totals)
         self._ready: deque[Flight] = deque()
         self._landed: list[int] = []
         self._settling: list[int] = []  # threads that complete the futures of flights that have landed
@@ -230,10 +241,13 @@ class Run:
             self._ready.clear()
             while len(flights) < _SENT_AT_ONCE and (flight := self._take_off()):
                 flights.append(flight)
+            unpaid = self._take_unpaid() if not flights else []
             landed: list[int] = []
             if over or len(self._landed) >= _CLEAN_EVERY:
                 landed, self._landed = self._landed, landed
         self._clean(landed)
+        for waiting in unpaid:
+            _fail_one(waiting.future, self._broke(len(unpaid)))
         if over:
             return False
         for late in overdue:
@@ -262,24 +276,49 @@ class Run:
             return []
         patience = self._stragglers.patience() or math.inf
         slow = [one for one in self._flights.values() if one.copies == 1 and one.sent + patience <= time.monotonic()]
-        copies = slow[: self.limits.workers - len(self._flights)]
+        idle = self.limits.workers - len(self._flights)
+        copies = [flight for flight in slow[:idle] if self._purse.reserve(flight.number)]
         self._tally.copies += len(copies)
         return copies
 
     def _has_work(self) -> bool:
-        to_send = self._ready or (self._waiting and len(self._flights) < self._transport.room(self.limits.window))
+        to_send = self._ready or (self._waiting and (self._has_room() or self._is_broke()))
         return bool(to_send or self._is_over() or len(self._landed) >= _CLEAN_EVERY)
+
+    def _has_room(self) -> bool:
+        return len(self._flights) < self._transport.room(self.limits.window) and self._purse.affords()
+
+    def _is_broke(self) -> bool:
+        return bool(self._waiting) and not (self._flights or self._agenda.resting or self._purse.affords())
 
     def _is_over(self) -> bool:
         return self._closing and not (self._waiting or self._flights or self._agenda.resting or self._settling)
 
+    def _take_unpaid(self) -> list[Waiting]:
+        """The tasks that the budget does not pay for, once nothing is under way any more that could leave some of it. Under the lock."""
+        if not self._is_broke():
+            return []
+        unpaid, self._waiting = list(self._waiting), deque()
+        self._tally.failed += len(unpaid)
+        return unpaid
+
+    def _broke(self, tasks: int) -> BudgetError:
+        return BudgetError(
+            f"the budget of {self.limits.budget:g} dollars is used up: {self._purse.spent:.4f} are spent, and what is left does not cover "
+            f"one more job at its worst, {self.limits.rates.job:.4f}; {tasks:,} tasks were not sent",
+            mend="Give a larger budget=, or deploy the stack with a shorter timeout: it is what a job is reserved for.",
+        )
+
     def _take_off(self) -> Flight | None:
         """Cut the next job from the queue. Called under the lock."""
-        if not self._waiting or len(self._flights) >= self._transport.room(self.limits.window):
+        if not self._waiting or not self._has_room():
             return None
         size = self.batcher.size(len(self._waiting), self.limits.workers)
         flight = self._loader.load(self._waiting, size, self._numbers)
         if flight is None:
+            return None
+        if not self._purse.reserve(self._numbers, len(flight.blobs)):  # its blobs are too much
+            self._waiting.extendleft(reversed(flight.cargo.values()))
             return None
         self._numbers += 1
         self._flights[flight.number] = flight
@@ -317,9 +356,9 @@ class Run:
             return
         log.warning("job %s of run %s has no reply by its deadline; it is sent again", flight.number, self.name)
         with self._changed:
-            self._tally.resent += len(flight.cargo)
-            self._tally.again += 1
-        self._send(flight)
+            paid = self._pay_again(flight)
+        if paid:
+            self._send(flight)
 
     # On the way back.
 
@@ -371,14 +410,27 @@ class Run:
                 return
             again = flight.attempt < self.limits.attempts
             if again:
-                self._tally.resent += len(flight.cargo)
-                self._tally.again += 1
-                self._ready.append(flight)
+                if self._pay_again(flight):
+                    self._ready.append(flight)
                 self._changed.notify_all()
         if again:
             log.warning("job %s of run %s is sent again: %s", number, self.name, lost.detail)
         else:
             self._fail(number, replace(lost, reason=NO_REPLY if lost.reason == NOT_STARTED else lost.reason).to_error())
+
+    def _pay_again(self, flight: Flight) -> bool:
+        """Reserve a lost job once more; if the budget does not allow it now, its tasks wait until it does. Called under the lock."""
+        self._tally.resent += len(flight.cargo)
+        self._purse.lose(flight.number)
+        if self._purse.reserve(flight.number, len(flight.blobs)):
+            self._tally.again += 1
+            return True
+        del self._flights[flight.number]
+        self._landed.append(flight.number)
+        for waiting in flight.cargo.values():
+            waiting.fruitless += 1
+        self._waiting.extendleft(reversed(flight.cargo.values()))
+        return False
 
     def _opened(self, sealed: bytes, number: int) -> Reply:
         reply = Reply.from_bytes(sealed, self._key)
@@ -414,13 +466,7 @@ class Run:
         with self._changed:
             if self._flights.pop(number, None) is None:
                 return
-            if usage:
-                self._tally.take_in(usage)
-            under_way = time.monotonic() - flight.sent
-            if flight.copies > 1:
-                self._tally.seconds += under_way  # what the copy that came too late has run, at most
-            else:
-                self._stragglers.landed(under_way)
+            self._account(flight, usage)
             failed = sum(not isinstance(result, Value) for _, result in settled)
             self._tally.done += len(settled) - failed
             self._tally.failed += failed
@@ -440,12 +486,26 @@ class Run:
         finally:
             self._settled_one()
 
+    def _account(self, flight: Flight, usage: Usage | None) -> None:
+        """Count what a job took that has come back. Called under the lock."""
+        if usage:
+            self._tally.take_in(usage)
+            self._purse.settle(flight.number, usage.seconds, usage.calls, cold=usage.cold)
+        else:
+            self._purse.lose(flight.number)
+        under_way = time.monotonic() - flight.sent
+        if flight.copies > 1:
+            self._tally.seconds += under_way  # what the copy that came too late has run, at most
+        else:
+            self._stragglers.landed(under_way)
+
     def _fail(self, number: int, error: BaseException) -> None:
         """Give up a flight: its futures raise ``error``, but for those whose tasks, being lost, are to be run again."""
         with self._changed:
             flight = self._flights.pop(number, None)
             if flight is None:
                 return
+            self._purse.lose(number)
             failed: list[Waiting] = []
             for waiting in flight.cargo.values():
                 if isinstance(error, LostError) and (rest := self._rest(waiting, error)):
@@ -500,8 +560,7 @@ class Run:
         for number in numbers:
             self._fail(number, error)
         for future in waiting:
-            if future.running() or future.set_running_or_notify_cancel():
-                future.set_exception(error)
+            _fail_one(future, error)
 
     def _clean(self, numbers: Sequence[int]) -> None:
         if not numbers:
@@ -518,6 +577,11 @@ class Run:
             started = self._thread is not None
         if started and not own:
             self._ended.wait()
+
+
+def _fail_one(future: Future[Any], error: BaseException) -> None:
+    if future.running() or future.set_running_or_notify_cancel():
+        future.set_exception(error)
 
 
 def _cancelled(future: Future[Any]) -> bool:

@@ -1,0 +1,114 @@
+"""What a run may cost. On entry: jobs to be sent, and what became of them; on leaving: whether there is money for one more.
+
+Before a job is sent its worst case is reserved: the function's whole time limit, and the requests that go with it. Its reply settles
+that with what it took. A job that is lost has cost its worst case, as it may have run. What cannot be reserved is not sent: that is a
+hard bound, as what runs cannot be stopped. Requests of this side are counted as they are made. Beyond it are only what AWS does twice
+by itself (an event delivered twice) and requests repeated because S3 failed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+INIT = 10.0
+"""Seconds that Lambda lets an environment start, and bills (docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html)."""
+
+_LOOK = 2.0  # seconds between two HEADs of a worker, see `worker.WATCH`
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Dollars: of a second of one worker, of an invocation, of a request by action. ``runtime`` is its longest, ``pause`` a poller's.
+
+    ``queues``: jobs go through the bucket, else by Invoke.
+    """
+
+    second: float
+    invocation: float
+    requests: Mapping[str, float] = field(default_factory=dict)
+    runtime: float = 900.0
+    max_wait: float = 600.0
+    pause: float = 1.0
+    queues: bool = True
+
+    def price(self, action: str) -> float:
+        """Dollars of one request."""
+        return self.requests.get(action, 0.0)
+
+    @property
+    def job(self) -> float:
+        """What one sending of a job costs at the most."""
+        looks = self.runtime / _LOOK * self.price("s3:HeadObject")
+        once = 2 * self.price("s3:PutObject") + 2 * self.price("s3:GetObject") + self.price("s3:ListBucket") + looks
+        return (self.runtime + INIT) * self.second + self.invocation + once
+
+    @property
+    def blob(self) -> float:
+        """What uploading one blob costs, and fetching it once."""
+        return self.price("s3:PutObject") + self.price("s3:HeadObject") + self.price("s3:GetObject")
+
+    @property
+    def polling(self) -> float:
+        """What looking for the reply to a job costs at the most, from when it is sent on."""
+        return (self.runtime + self.max_wait) / self.pause * self.price("s3:ListBucket") if self.queues else 0.0
+
+    def cost(self, calls: Mapping[str, int]) -> float:
+        """Dollars of requests by action."""
+        return sum(self.price(action) * times for action, times in calls.items())
+
+
+class Purse:
+    """The dollars of one run. Called under the run's lock; without a ``budget`` it only counts."""
+
+    def __init__(self, budget: float | None, rates: Rates, ours: Callable[[], Mapping[str, int]]) -> None:
+        """``ours`` gives the requests of this side so far, by action."""
+        self.budget = budget
+        self._rates = rates
+        self._ours = ours
+        self._before = rates.cost(ours())
+        self._settled = 0.0
+        self._reserved: dict[int, list[float]] = {}
+        self._sum = 0.0
+
+    @property
+    def spent(self) -> float:
+        """Dollars that are gone: settled jobs, lost ones at their worst, and requests."""
+        return self._settled + self._rates.cost(self._ours()) - self._before
+
+    def affords(self, blobs: int = 0) -> bool:
+        """Whether one more job can be reserved, with so many blobs."""
+        if self.budget is None:
+            return True
+        return self.spent + self._sum + self._rates.polling + self._worst(blobs) <= self.budget
+
+    def reserve(self, number: int, blobs: int = 0) -> bool:
+        """Set aside what one sending of a job costs at the worst; False, and nothing, if that is more than is left."""
+        if not self.affords(blobs):
+            return False
+        if self.budget is not None:
+            self._reserved.setdefault(number, []).append(self._worst(blobs))
+            self._sum += self._worst(blobs)
+        return True
+
+    def settle(self, number: int, seconds: float, calls: Mapping[str, int], *, cold: bool) -> None:
+        """A reply has come: one sending cost what it says. Others of the same job are still, or for good, at their worst."""
+        if self.budget is None:
+            return
+        sent = self._reserved.get(number, [])
+        if sent:
+            self._sum -= sent.pop(0)
+        self._settled += self._rates.invocation + self._rates.cost(calls) + self._rates.second * (seconds + (INIT if cold else 0.0))
+        self.lose(number)
+
+    def lose(self, number: int) -> None:
+        """No reply will come to what was sent of a job: it may have run."""
+        for worst in self._reserved.pop(number, ()):
+            self._sum -= worst
+            self._settled += worst
+
+    def _worst(self, blobs: int) -> float:
+        return self._rates.job + blobs * self._rates.blob
