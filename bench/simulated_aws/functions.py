@@ -124,11 +124,11 @@ class Dolambda:
         bucket: Any = Bucket(self._store)
         runner: Any = Runner(self._shelf, self._key, environment, self._clock.now)
         slept = self._clock.slept
-        answer: object
+        answer: object = ["no event of dolambda's"]
         with contextlib.redirect_stdout(io.StringIO()):
             if direct.recognises(event):
                 answer = direct.answer(event, runner, lambda: bucket, lambda: bucket, self._key, 900.0)
-            else:
+            elif s3_queue.recognises(event):
                 answer = s3_queue.answer(event, runner, bucket, self._key, 900.0)
         seconds = self._clock.slept - slept + self._latency * sum(bucket.requests.values())
         return Ran(seconds, json.dumps(answer).encode(), bucket.puts)

@@ -40,7 +40,8 @@ class LambdaExecutor(Executor):
     in each worker process, before its first task. ``task_timeout`` is each task's limit in seconds. ``retries`` runs a failed task
     again: that often, or as a `Retries` says. ``batch`` fixes how many tasks go into one job (None: learnt as they run).
     ``progress``, ``transport`` and ``budget`` (dollars) are what they are in `register`. A task's exception is raised as itself by
-    ``result()``; one without an answer raises a `LostError`.
+    ``result()``; one without an answer raises a `LostError`. ``run`` names the run: begun again under that name, with the same code and
+    inputs, it sends only what has no reply yet (`dolambda runs` shows them).
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class LambdaExecutor(Executor):
         progress: bool | Callable[[Report], None] | None = None,
         transport: Literal["queue", "direct"] | None = None,
         budget: float | None = None,
+        run: str | None = None,
         session: Session | None = None,
     ) -> None:
         """Raises `ConfigurationError` (a ValueError) for a number that makes no sense. Nothing is sent yet."""
@@ -75,6 +77,7 @@ class LambdaExecutor(Executor):
             progress=progress,
             transport=transport,
             budget=budget,
+            run=run,
         )
         self._down = False
         weakref.finalize(self, self._run.close, wait=False)  # one that is dropped without shutdown ends when its tasks are done

@@ -36,6 +36,7 @@ from dolambda.local.instance import Instance, default_workers
 from dolambda.local.stack import deploy_into
 from dolambda.money.bill import Bill
 from dolambda.money.prices import PRICES
+from dolambda.named_runs import NamedRun, recorded
 from dolambda.progress import display
 from dolambda.settings import Settings
 from dolambda.stack import Stack
@@ -43,11 +44,12 @@ from dolambda.transport.in_process import InProcess
 from dolambda.transport.ways import Ways
 from dolambda.version import VERSION
 from dolambda.wire import keys
-from dolambda.wire.task import Surroundings
+from dolambda.wire.task import PYTHON, Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dolambda.dispatch.stored import Stored
     from dolambda.transport.base import Transport
 
 log = logging.getLogger("dolambda")
@@ -77,6 +79,7 @@ class Session:
     _client: str = field(default_factory=keys.new_client_id)
     _sequence: itertools.count[int] = field(default_factory=itertools.count, repr=False)
     _runs: weakref.WeakSet[Run] = field(default_factory=weakref.WeakSet, repr=False)
+    _kept: dict[str, Transport] = field(default_factory=dict, repr=False)
     _finished: Report = field(default_factory=Report, repr=False)
     _pid: int = field(default_factory=os.getpid, repr=False)
 
@@ -149,10 +152,12 @@ class Session:
         nesting: int | None = None,
         threads: int | None = None,
         budget: float | None = None,
+        run: str | None = None,
     ) -> Run:
         """Open a run of at most that many workers at a time; see `Limits`, `Run` and `Surroundings`.
 
-        ``progress``, ``transport`` and ``budget`` are for this run what they are in `register` for all.
+        ``progress``, ``transport`` and ``budget`` are for this run what they are in `register` for all. ``run`` names it: begun again
+        under that name, with the same code and inputs, it sends only what has no reply yet (see `named_runs`).
         """
         for name, value in (
             ("workers", workers),
@@ -164,8 +169,11 @@ class Session:
             if value is not None and value <= 0:
                 msg = f"{name} must be greater than 0"
                 raise ConfigurationError(msg, mend=f"Leave {name}= out for the default.")
-        way = self.ways.of(transport) if transport and self.ways else self.transport
         self._code.look_again()
+        way = self.ways.of(transport) if transport and self.ways else self.transport
+        named, stored = self._named(run, way) if run is not None else (None, None)
+        if named and self.ways:
+            way = self._kept[named.run] = self.ways.keeping(named.client)
         wide = min(workers or self.workers, self.workers)
         limits = Limits(
             workers=wide,
@@ -181,8 +189,8 @@ class Session:
             budget=budget or self.settings.budget,
             rates=self._rates(way),
         )
-        run = Run(
-            keys.run_name(self._client, next(self._sequence)),
+        opened = Run(
+            named.run if named else keys.run_name(self._client, next(self._sequence)),
             way,
             self.key,
             limits,
@@ -191,14 +199,42 @@ class Session:
             surroundings=Surroundings(nesting, threads, logging.root.getEffectiveLevel()),
             code=self._code if self.stack else lambda: None,
             relay=_RELAYS[self.settings.logs],
-            progress=self._shown(self.progress if progress is None else progress),
+            progress=self._shown(self.progress if progress is None else progress, named),
+            stored=stored,
+            salt=self._salt() if named else None,
         )
-        self._runs.add(run)
-        return run
+        self._runs.add(opened)
+        return opened
 
-    def _shown(self, progress: bool | Callable[[Report], None] | None) -> Callable[[Report], None] | None:  # noqa: FBT001 - the setting
+    def _named(self, name: str, way: Transport) -> tuple[NamedRun, Stored]:
+        """Take over the run of that name. Raises `ConfigurationError` where there is nothing to keep replies in."""
+        if self.bucket is None or not way.queues:
+            msg = f"run={name!r} was given with a transport that keeps no replies"
+            raise ConfigurationError(msg, mend='Named runs go through the bucket: transport="queue".')
+        named = NamedRun(name, self.bucket, self.key)
+        if named.run in self._kept:
+            msg = f"run={name!r} is under way in this session already"
+            raise ConfigurationError(msg, mend="Give another name, or wait for its end.")
+        stored = named.begin()
+        if len(stored):
+            log.info("run %s: %s tasks have been done before", name, len(stored))
+        return named, stored
+
+    def _salt(self) -> bytes:
+        """What the outcome of any task depends on besides itself."""
+        code = self._code()
+        parts = (PYTHON, code.digest if code else "", *(self.stack.requires if self.stack else ()))
+        return hashlib.sha256("\n".join(parts).encode()).digest()
+
+    def _shown(
+        self,
+        progress: bool | Callable[[Report], None] | None,  # noqa: FBT001 - the setting
+        named: NamedRun | None,
+    ) -> Callable[[Report], None] | None:
         """What a run calls with its reports: the display, with the cost so far, whose errors are no harm to the run."""
         show = progress if callable(progress) else display(progress)
+        if named:
+            show = recorded(named, show)
         if show is None:
             return None
         before = Counter(self.transport.calls.totals())
@@ -245,6 +281,8 @@ class Session:
         if run in self._runs:
             self._runs.discard(run)
             self._finished += run.report()
+        if kept := self._kept.pop(run.name, None):
+            kept.close()
 
     def report(self) -> Report:
         """What all runs of this session have done and taken so far, this side's requests included."""
@@ -297,6 +335,9 @@ class Session:
         for run in list(self._runs):
             run.cancel()
             self.retire(run)
+        for kept in self._kept.values():
+            kept.close()
+        self._kept.clear()
         (self.ways or self.transport).close()
         if self.instance:
             self.instance.stop()

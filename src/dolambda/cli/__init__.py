@@ -3,6 +3,7 @@
 __init__.py   the command and its errors
 local.py      dolambda local start | status | stop
 demo.py       dolambda demo
+runs.py       dolambda runs list | show | fetch | resume | cancel | clean
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dolambda.cli.demo import demo
 from dolambda.cli.doctor import doctor
 from dolambda.cli.local import local
 from dolambda.cli.logs import logs
+from dolambda.cli.runs import runs
 from dolambda.cli.stack import deploy, destroy, plan, policy, status
 from dolambda.errors import DolambdaError
 from dolambda.version import VERSION
@@ -27,6 +29,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(local, name="local")
+app.add_typer(runs, name="runs")
 for command in (deploy, plan, status, doctor, logs, destroy, policy, demo):
     app.command()(command)
 

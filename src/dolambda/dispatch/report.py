@@ -17,11 +17,12 @@ class Report:
     """Counts since the beginning.
 
     ``tasks`` were submitted; of these ``done`` gave a value, ``failed`` for good, ``retried`` failed and are run again as
-    `Retries` has it; ``resent`` were lost under way. ``jobs`` were sent, ``again`` counts those that were sent once more because they
-    were lost, ``copies`` those that were because they were slow; ``running`` of them are under way, on ``workers``.
-    ``seconds`` is the time workers ran, as Lambda bills it, ``cold`` the number of first jobs of a worker; ``calls`` AWS requests
-    by action; ``sent`` and ``received`` this side's bytes on the wire. ``elapsed`` is seconds since the first task; ``cost``
-    dollars by list price, where known. ``over``: nothing more will come, whether all is done or the rest was cancelled.
+    `Retries` has it; ``restored`` had been done by an earlier client of a named run; ``resent`` were lost under way. ``jobs`` were
+    sent, ``again`` counts those that were sent once more because they were lost, ``copies`` those that were because they were slow;
+    ``running`` of them are under way, on ``workers``. ``seconds`` is the time workers ran, as Lambda bills it, ``cold`` the number of
+    first jobs of a worker; ``calls`` AWS requests by action; ``sent`` and ``received`` this side's bytes on the wire. ``elapsed`` is
+    seconds since the first task; ``cost`` dollars by list price, where known. ``over``: nothing more will come, whether all is done or
+    the rest was cancelled.
     """
 
     tasks: int = 0
@@ -29,6 +30,7 @@ class Report:
     failed: int = 0
     retried: int = 0
     resent: int = 0
+    restored: int = 0
     jobs: int = 0
     again: int = 0
     copies: int = 0
@@ -61,6 +63,7 @@ _ADDED = (
     "failed",
     "retried",
     "resent",
+    "restored",
     "jobs",
     "again",
     "copies",
@@ -78,7 +81,9 @@ class Tally:
 
     def __init__(self) -> None:
         """Nothing has been done yet."""
-        self.tasks = self.done = self.failed = self.retried = self.resent = self.jobs = self.again = self.copies = self.cold = 0
+        self.tasks = self.done = self.failed = self.retried = self.resent = self.restored = self.jobs = self.again = self.copies = (
+            self.cold
+        ) = 0
         self.seconds = 0.0
         self._workers: set[str] = set()
         self._calls: Counter[str] = Counter()
@@ -98,6 +103,7 @@ class Tally:
             failed=self.failed,
             retried=self.retried,
             resent=self.resent,
+            restored=self.restored,
             jobs=self.jobs,
             again=self.again,
             copies=self.copies,

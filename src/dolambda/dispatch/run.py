@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
     from dolambda.dispatch.limits import Limits
     from dolambda.dispatch.report import Report
+    from dolambda.dispatch.stored import Stored
     from dolambda.transport.base import Transport
     from dolambda.wire.blob import Blob
     from dolambda.wire.outcome import PackedOutcome, Usage
@@ -86,10 +87,13 @@ class Run:
         code: Callable[[], Blob | None] = lambda: None,
         relay: Callable[[int, str, bool], None] | None = None,
         progress: Callable[[Report], None] | None = None,
+        stored: Stored | None = None,
+        salt: bytes | None = None,
     ) -> None:
         """``code`` gives the bundle of the user's own modules; ``progress`` gets reports.
 
-        ``relay`` gets a task's number, what it printed, and whether it failed. ``same_buffers`` and ``same_functions``: see `Packer`.
+        ``relay`` gets a task's number, what it printed, and whether it failed. ``same_buffers``, ``same_functions`` and ``salt``: see
+        `Packer`; ``stored`` is what an earlier client has left of this run.
         """
         self.name = name
         self.limits = limits
@@ -100,7 +104,8 @@ class Run:
         self._relay = relay
         self._progress = progress
         self._loader = Loader(name, limits, surroundings or Surroundings(), same_buffers=same_buffers)
-        self._packer = Packer(same_buffers=same_buffers, same_functions=same_functions)
+        self._packer = Packer(same_buffers=same_buffers, same_functions=same_functions, salt=salt)
+        self._stored = stored
         self._packing = threading.Lock()
         self._changed = threading.Condition()
         self._waiting: deque[Waiting] = deque()
@@ -111,7 +116,7 @@ class Run:
         self._ready: deque[Flight] = deque()
         self._landed: list[int] = []
         self._settling: list[int] = []  # threads that complete the futures of flights that have landed
-        self._numbers = 0
+        self._numbers = stored.first if stored else 0
         self._indexes = 0
         self._tally = Tally()
         self._begun = 0.0
@@ -183,7 +188,7 @@ class Run:
             self._waiting.extend(good)
             self._tally.tasks += len(queued)
             self._tally.failed += len(queued) - len(good)
-            if not self._numbers and (first := self._take_off()):  # something is under way from here on, as in any executor
+            if self._thread is None and (first := self._take_off()):  # something is under way from here on, as in any executor
                 self._ready.append(first)
             if self._thread is None:
                 self._begun = time.monotonic()
@@ -200,9 +205,24 @@ class Run:
         future: Future[Any] = Future()
         error = packed if isinstance(packed, NotPicklableError) else self._too_large(packed)
         if isinstance(packed, PackedTask) and not error:
+            stored = self._stored.take(packed.identity) if self._stored else None
+            if stored:
+                self._restore(future, stored)
+                return future, None
             return future, Waiting(packed, future)
         future.set_exception(error)
         return future, None
+
+    def _restore(self, future: Future[Any], stored: PackedOutcome) -> None:
+        """Give a task the outcome that it has had."""
+        outcome = stored.open()
+        with self._changed:
+            self._tally.restored += 1
+            if isinstance(outcome, Value):
+                self._tally.done += 1
+                self._tally.failed -= 1  # who enqueues takes it for one that could not be sent
+        future.set_running_or_notify_cancel()
+        _complete(future, outcome if isinstance(outcome, Value) else outcome.to_error())
 
     def _too_large(self, task: PackedTask) -> TooLargeError | None:
         nbytes = task.nbytes + sum(len(blob.data) for blob in task.blobs)
@@ -451,6 +471,8 @@ class Run:
         settled: list[tuple[Future[Any], Value | BaseException]] = []
         for index, waiting in flight.cargo.items():
             packed = outcomes.get(index) or outcomes.get(-1)
+            if packed and packed.task != waiting.task.identity and packed.kind != "lost":  # another client's, under the same name
+                packed = None
             outcome = packed.open() if packed else Lost(NOT_STARTED, f"task {index} is lost: {otherwise}")
             self._show(index, packed)
             waiting.fruitless += fruitless

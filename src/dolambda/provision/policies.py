@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dolambda.wire.keys import BLOBS, BUNDLES, JOBS, LAYERS, OUTS
+from dolambda.wire.keys import BLOBS, BUNDLES, JOBS, LAYERS, OUTS, RUNS
 
 if TYPE_CHECKING:
     from dolambda.provision.names import Names
@@ -32,14 +32,14 @@ def worker(names: Names) -> Policy:
 
 
 def submitter(names: Names) -> Policy:
-    """Find the stack, call its function, put jobs and blobs, list and read replies, remove jobs and replies."""
+    """Find the stack, call its function, put jobs and blobs, list and read replies, remove jobs and replies, keep records of runs."""
     listing = _allow(["s3:ListBucket"], names.bucket_arn)
-    listing["Condition"] = {"StringLike": {"s3:prefix": [f"{OUTS}*", f"{JOBS}*", f"{BLOBS}*"]}}
+    listing["Condition"] = {"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in (OUTS, JOBS, BLOBS, RUNS)]}}
     return _policy(
         _allow(["lambda:GetFunctionConfiguration", "lambda:InvokeFunction"], names.function_arn),
-        _allow(["s3:PutObject"], f"{names.bucket_arn}/{JOBS}*", f"{names.bucket_arn}/{BLOBS}*"),
-        _allow(["s3:GetObject"], f"{names.bucket_arn}/{OUTS}*", f"{names.bucket_arn}/{BLOBS}*"),
-        _allow(["s3:DeleteObject"], f"{names.bucket_arn}/{JOBS}*", f"{names.bucket_arn}/{OUTS}*"),
+        _allow(["s3:PutObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, BLOBS, RUNS))),
+        _allow(["s3:GetObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (OUTS, BLOBS, RUNS))),
+        _allow(["s3:DeleteObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, OUTS, RUNS))),
         listing,
     )
 
@@ -85,7 +85,7 @@ def deployer(names: Names) -> Policy:
             names.bucket_arn,
         ),
         _allow(["s3:PutObject", "s3:GetObject"], f"{names.bucket_arn}/{LAYERS}*", f"{names.bucket_arn}/{BUNDLES}*"),
-        _allow(["s3:DeleteObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, OUTS, BLOBS, LAYERS, BUNDLES))),
+        _allow(["s3:DeleteObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, OUTS, BLOBS, RUNS, LAYERS, BUNDLES))),
         _allow(
             [
                 "lambda:GetFunctionConfiguration",

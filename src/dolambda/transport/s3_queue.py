@@ -61,8 +61,8 @@ class S3Queue:
 
     queues = True
 
-    def __init__(self, bucket: Bucket, small: SmallObjects, uploads: Uploads, client: str, *, throttle: float) -> None:
-        """``throttle``: longest pause in seconds between two looks for replies. Nothing is sent yet."""
+    def __init__(self, bucket: Bucket, small: SmallObjects, uploads: Uploads, client: str, *, throttle: float, keep: bool = False) -> None:
+        """``throttle``: longest pause in seconds between two looks for replies. ``keep``: replies stay. Nothing is sent yet."""
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 5 ms, which the worker's end does without
 
         from dolambda.transport.landing import Landing  # noqa: PLC0415 - as above
@@ -74,6 +74,7 @@ class S3Queue:
         self._uploads = uploads
         self._prefix = keys.replies_prefix(client)
         self._throttle = throttle
+        self._keep = keep
         self._waiting: Waiting[str] = Waiting()
         self._landing = Landing("dolambda-landing")
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="dolambda-large")
@@ -119,7 +120,7 @@ class S3Queue:
                     if request:
                         request.dropped = True
             self._changed.wait_for(lambda: self._puts.keys().isdisjoint(replies), _PATIENCE)
-        self._bucket.delete([keys.job_key(run, number) for number in numbers] + replies)
+        self._bucket.delete([keys.job_key(run, number) for number in numbers] + ([] if self._keep else replies))
 
     def close(self) -> None:
         """See `Transport.close`."""
@@ -132,7 +133,7 @@ class S3Queue:
         for answered in left:
             self._landing.hand_over(partial(answered, closed_underneath()))
         self._landing.close()
-        if self._poller:
+        if self._poller and not self._keep:
             self._sweep()
 
     def _sweep(self) -> None:

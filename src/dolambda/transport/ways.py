@@ -49,6 +49,11 @@ class Ways:
                 self._made[name] = self._make(name)
             return self._made[name]
 
+    def keeping(self, client: str) -> Transport:
+        """A queue of its own for a named run, whose replies stay in the bucket; close it."""
+        small = SmallObjects(self._reactor, self._account, self._bucket.name, self._bucket.calls)
+        return S3Queue(self._bucket, small, self._uploads, client, throttle=self._throttle, keep=True)
+
     def _make(self, name: str) -> Transport:
         if name == "queue":
             small = SmallObjects(self._reactor, self._account, self._bucket.name, self._bucket.calls)

@@ -4,6 +4,7 @@
     outs/<run>/<number>    the reply to it, put by the worker, once
     blobs/<digest>         bytes that many tasks share, named by content
     layers/<digest>.zip    a layer too large for a direct upload, while it is being published
+    runs/<name>            what is known of a named run
     bundles/<digest>.zip   packages that layers have no room for, unpacked by cold workers
 
 A run's name is ``<client>/<sequence>``: all live runs of one client share the prefix ``outs/<client>/``, so that one
@@ -21,6 +22,7 @@ OUTS = "outs/"
 BLOBS = "blobs/"
 LAYERS = "layers/"
 BUNDLES = "bundles/"
+RUNS = "runs/"
 
 _JOB_KEY = re.compile(r"jobs/([A-Za-z0-9_.-]{1,64}(?:/\d{6})?)/(\d{9})\Z")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"

@@ -94,6 +94,8 @@ class PackedOutcome:
     seconds: float = 0.0
     output: str = ""
     note: Mapping[str, str] = field(default_factory=dict)
+    task: str = ""
+    """The task's identity, if it has one."""
 
     @classmethod
     def from_value(cls, index: int, value: object, seconds: float) -> PackedOutcome:
@@ -195,7 +197,16 @@ class Reply:
             "attempt": self.attempt,
             "usage": self.usage.to_header(),
             "outcomes": [
-                [out.index, out.kind, len(out.payload), [len(part) for part in out.buffers], out.seconds, len(text), dict(out.note)]
+                [
+                    out.index,
+                    out.kind,
+                    len(out.payload),
+                    [len(part) for part in out.buffers],
+                    out.seconds,
+                    len(text),
+                    dict(out.note),
+                    out.task,
+                ]
                 for out, text in zip(self.outcomes, outputs, strict=True)
             ],
         }
@@ -218,7 +229,8 @@ class Reply:
                 seconds=seconds,
                 output=str(cut.next(printed), "utf-8", "replace"),
                 note=note,
+                task=task,
             )
-            for index, kind, length, sizes, seconds, printed, note in header["outcomes"]
+            for index, kind, length, sizes, seconds, printed, note, task in header["outcomes"]
         )
         return cls(header["run"], header["job"], header["attempt"], outcomes, Usage(**header["usage"]))

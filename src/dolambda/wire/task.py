@@ -11,8 +11,9 @@ Each state of a task has its own class:
 
 from __future__ import annotations
 
+import hashlib
 import sys
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -59,6 +60,8 @@ class PackedTask:
     payload: bytes | memoryview = field(repr=False)
     buffers: tuple[str, ...] = ()
     blobs: tuple[Blob, ...] = field(default=(), repr=False)
+    identity: str = ""
+    """What it is by content, in a named run; see `dispatch.stored`."""
 
     @property
     def nbytes(self) -> int:
@@ -72,11 +75,13 @@ class Packer:
     With ``same_buffers`` a large array (`SHARED`) met again at the same address is taken to be unchanged: it is neither hashed nor
     copied again. That is what joblib assumes of a Parallel call, and what an executor may not: there every array is copied, so
     that what is sent is what it held when the task was submitted. With ``same_functions`` a function is pickled once, else once
-    for each `pack`: it may refer to what changes in between.
+    for each `pack`: it may refer to what changes in between. With a ``salt`` tasks get identities, which depend on it.
     """
 
-    def __init__(self, *, same_buffers: bool, same_functions: bool = False) -> None:
+    def __init__(self, *, same_buffers: bool, same_functions: bool = False, salt: bytes | None = None) -> None:
         """What does not change while this packer lives."""
+        self._salt = salt
+        self._met: Counter[bytes] = Counter()
         self._same_functions = same_functions
         self._functions: dict[int, tuple[Callable[..., Any], tuple[Blob, ...]]] = {}
         self._same_buffers = same_buffers
@@ -97,7 +102,17 @@ class Packer:
                 yield error
             else:
                 buffers = [self._pack_buffer(view) for view in apart]
-                yield PackedTask(task.index, shared[0].digest, payload, tuple(blob.digest for blob in buffers), (*shared, *buffers))
+                digests = tuple(blob.digest for blob in buffers)
+                identity = "" if self._salt is None else self._identity(self._salt, (shared[0].digest, *digests), payload)
+                yield PackedTask(task.index, shared[0].digest, payload, digests, (*shared, *buffers), identity)
+
+    def _identity(self, salt: bytes, digests: tuple[str, ...], payload: bytes | memoryview) -> str:
+        """Digest of all that a task is, and which of several such it is."""
+        content = hashlib.sha256(salt + "".join(digests).encode())
+        content.update(payload)
+        digest = content.digest()[:16]
+        self._met[digest] += 1
+        return f"{digest.hex()}-{self._met[digest]}"
 
     def _pack_function(self, function: Callable[..., Any]) -> tuple[Blob, ...]:
         """Pickle a function: its own blob first, then those of the arrays it closes over, whose digests begin the first."""
@@ -186,7 +201,8 @@ class Job:
             "blobs": digests,
             "inline": [[digest, len(data)] for digest, data in self.inline.items()],
             "tasks": [
-                [task.index, place[task.function], len(task.payload), [place[digest] for digest in task.buffers]] for task in self.tasks
+                [task.index, place[task.function], len(task.payload), [place[digest] for digest in task.buffers], task.identity]
+                for task in self.tasks
             ],
         }
         return envelope.seal("job", header, [*self.inline.values(), *(task.payload for task in self.tasks)], key)
@@ -199,8 +215,8 @@ class Job:
         digests = header["blobs"]
         inline = {digest: cut.next(length) for digest, length in header["inline"]}
         tasks = tuple(
-            PackedTask(index, digests[function], cut.next(length), tuple(digests[at] for at in buffers))
-            for index, function, length, buffers in header["tasks"]
+            PackedTask(index, digests[function], cut.next(length), tuple(digests[at] for at in buffers), identity=identity)
+            for index, function, length, buffers, identity in header["tasks"]
         )
         return cls(
             run=header["run"],

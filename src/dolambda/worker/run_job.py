@@ -45,7 +45,7 @@ def run_job(job: Job, shelf: Shelf, *, stopped: Callable[[], bool], output: Call
         except BaseException as error:  # noqa: BLE001 - a task may raise anything, SystemExit and KeyboardInterrupt too
             _explain(error)
             outcome = PackedOutcome.from_exception(task.index, error, time.perf_counter() - begun)
-        yield replace(outcome, output=output())
+        yield replace(outcome, output=output(), task=task.identity)
 
 
 def _call(task: PackedTask, shelf: Shelf, nesting: int | None) -> object:

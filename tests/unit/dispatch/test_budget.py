@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +17,9 @@ from dolambda.dispatch.run import Run
 from dolambda.errors import BudgetError, ConfigurationError
 from dolambda.transport.base import Unanswered
 from dolambda.wire.outcome import Lost, Usage
+
+if TYPE_CHECKING:
+    from dolambda.wire.task import Job
 
 REQUESTS = {"s3:PutObject": 5e-6, "s3:ListBucket": 5e-6, "s3:GetObject": 4e-7, "s3:HeadObject": 4e-7}
 RATES = Rates(second=2.9e-5, invocation=2e-7, requests=REQUESTS, runtime=60.0, max_wait=60.0)

@@ -24,10 +24,10 @@ from dolambda.wire.blob import Blob
 from dolambda.wire.outcome import Lost, PackedOutcome
 
 if TYPE_CHECKING:
-    from dolambda.wire.task import Job
     from collections.abc import Callable, Iterator
 
     from dolambda.transport.base import Answered, SealedJob
+    from dolambda.wire.task import Job
 
 
 def open_run(memory: Memory, **limits: Any) -> Run:

@@ -1,0 +1,36 @@
+"""What an earlier client of a named run has left. On entry: checked replies; on leaving: the outcome of a task, by its identity.
+
+A task's identity is its content: function, arguments, own modules, what the stack has installed, and the how-manieth such task it is.
+Whatever of these is changed makes another task, so what belongs to other code or inputs is never mixed in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dolambda.wire.outcome import PackedOutcome, Reply
+
+
+class Stored:
+    """Outcomes by identity; ``first`` is the number that the next job may have. Each is given once."""
+
+    def __init__(self, outcomes: dict[str, PackedOutcome], first: int) -> None:
+        """Use `Stored.from_replies`."""
+        self._outcomes = outcomes
+        self.first = first
+
+    @classmethod
+    def from_replies(cls, replies: Iterable[Reply], first: int) -> Stored:
+        """Take in what has an outcome of its own; what was lost is run again."""
+        return cls({one.task: one for reply in replies for one in reply.outcomes if one.task and one.kind != "lost"}, first)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._outcomes)
+
+    def take(self, identity: str) -> PackedOutcome | None:
+        """The outcome of a task, None if it has none yet."""
+        return self._outcomes.pop(identity, None)
