@@ -1,6 +1,7 @@
 """What a job costs the client, against boto3 in threads and against the floor: a bare loop that signs a request and waits for the answer.
 
-Jobs are of one trivial task, requests of as many bytes, all against the simulated AWS with 5 ms of latency, each in a process of its own.
+Jobs are of one trivial task, requests of as many bytes, all over TLS to the simulated AWS with 5 ms of latency, each in a process of its
+own; connections are made beforehand.
 A job by the queue is two requests here (PUT, GET) and its share of LISTs and deletions; a job by direct is one.
 """
 
@@ -9,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import itertools
 import os
+import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -37,13 +40,12 @@ class Bare(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        self._next()
 
     def data_received(self, data: bytes) -> None:
         assert data.startswith(b"HTTP/1.1 20")
-        self._next()
+        self.next()
 
-    def _next(self) -> None:
+    def next(self) -> None:
         if self._left[0] > 0:
             self._left[0] -= 1
             self._transport.write(self._request())
@@ -79,22 +81,30 @@ def signer(service: str, verb: str, host: str, path: str, body: bytes) -> Callab
 
 
 def bare(endpoint_url: str, kind: str, in_flight: int) -> dict[str, Any]:
-    host = endpoint_url.removeprefix("http://")
+    host = endpoint_url.removeprefix("https://")
+    context = ssl.create_default_context(cafile=os.environ["AWS_CA_BUNDLE"])
     name, port = host.split(":")
     if kind == "direct":
         request = signer("lambda", "POST", host, "/2015-03-31/functions/floor/invocations", b'{"floor":"' + b"x" * BYTES + b'"}')
     else:
-        request = signer("s3", "PUT", host, "/bucket/blobs/floor", b"x" * BYTES)
+        put, get = signer("s3", "PUT", host, "/bucket/blobs/floor", b"x" * BYTES), signer("s3", "GET", host, "/bucket/blobs/floor", b"")
+        turns = itertools.cycle((put, get))
 
-    async def run() -> None:
+        def request() -> bytes:
+            return next(turns)()
+
+    async def run() -> dict[str, Any]:
         left, done = [COUNT, in_flight], asyncio.Event()
         loop = asyncio.get_running_loop()
-        await asyncio.gather(*(loop.create_connection(lambda: Bare(left, done, request), name, int(port)) for _ in range(in_flight)))
-        await done.wait()
+        lines = [await loop.create_connection(lambda: Bare(left, done, request), name, int(port), ssl=context) for _ in range(in_flight)]
+        with results.Stopwatch() as watch:
+            for _, line in lines:
+                line.next()
+            await done.wait()
+        return watch.told()
 
-    with results.Stopwatch() as watch:
-        asyncio.run(run())
-    return watch.told()
+    found = asyncio.run(run())
+    return found if kind == "direct" else found | {"count": COUNT // 2}
 
 
 def boto3_threads(endpoint_url: str, kind: str, in_flight: int) -> dict[str, Any]:
@@ -132,12 +142,13 @@ def jobs(endpoint_url: str, key: str, kind: str, in_flight: int) -> dict[str, An
 
 def measure() -> list[str]:
     rows = ["| what | in flight | a second | CPU, us each | x the floor |", "|---|---|---|---|---|"]
-    with Simulation(QUICK) as simulation:
+    with Simulation(QUICK, tls=True) as simulation:
+        os.environ["AWS_CA_BUNDLE"] = os.environ["SSL_CERT_FILE"] = str(simulation.authority)
         for kind in ("direct", "queue"):
             for in_flight in (64, 1000):
                 floor = 0.0
                 for name, what in (
-                    ("bare signed request", "bare"),
+                    ("bare signed " + ("request" if kind == "direct" else "PUT and GET"), "bare"),
                     (f"dolambda, a job, {kind}", "jobs"),
                     ("boto3, threads, " + ("a request" if kind == "direct" else "PUT and GET"), "boto3_threads"),
                 ):

@@ -14,6 +14,7 @@ import math
 import os
 import random
 import resource
+import ssl
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -184,10 +185,15 @@ class Server:
             answer(Answer(200, ran.answer, (), latency, cut=self._strikes("invoke_cut")))
 
 
-async def serve(behaviour: Behaviour) -> None:
+async def serve(behaviour: Behaviour, certificate: str | None) -> None:
+    """Serve until standard input ends; over TLS with the key and certificate in a file."""
+    tls = None
+    if certificate:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate)
     loop = asyncio.get_running_loop()
     server = Server(behaviour)
-    listening = await loop.create_server(lambda: Connection(server.handle, server.connections), "127.0.0.1", 0, backlog=20_000)
+    listening = await loop.create_server(lambda: Connection(server.handle, server.connections), "127.0.0.1", 0, backlog=20_000, ssl=tls)
     print(listening.sockets[0].getsockname()[1], flush=True)
     ended = asyncio.Event()
     loop.add_reader(sys.stdin.fileno(), lambda: None if os.read(sys.stdin.fileno(), 1) else ended.set())
@@ -201,7 +207,8 @@ def main() -> None:
         import uvloop  # noqa: PLC0415 - twice as fast, where it is installed
 
         uvloop.install()
-    asyncio.run(serve(Behaviour.from_json(sys.argv[1] if len(sys.argv) > 1 else "{}")))
+    given = dict(enumerate(sys.argv))
+    asyncio.run(serve(Behaviour.from_json(given.get(1, "{}")), given.get(2)))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
+import ssl
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -25,16 +27,29 @@ _HERE = Path(__file__).parent.parent
 class Simulation:
     """The running process; use it in a with statement."""
 
-    def __init__(self, behaviour: Behaviour) -> None:
+    def __init__(self, behaviour: Behaviour, *, tls: bool = False) -> None:
+        """With ``tls`` as AWS has it; `authority` is then the file of who signed its certificate."""
         self.behaviour = behaviour
+        self._scratch = tempfile.TemporaryDirectory()
+        self.authority = Path(self._scratch.name, "authority.pem") if tls else None
+        self._context = None
+        arguments = []
+        if self.authority:
+            import trustme  # noqa: PLC0415 - only here
+
+            ca = trustme.CA()
+            ca.cert_pem.write_to_path(self.authority)
+            ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(Path(self._scratch.name, "server.pem"))
+            arguments = [str(Path(self._scratch.name, "server.pem"))]
+            self._context = ssl.create_default_context(cafile=self.authority)
         self._process = subprocess.Popen(  # noqa: S603 - our own
-            [sys.executable, "-m", "simulated_aws.server", behaviour.to_json()],
+            [sys.executable, "-m", "simulated_aws.server", behaviour.to_json(), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=_HERE,
         )
         assert self._process.stdout is not None
-        self.endpoint_url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
+        self.endpoint_url = f"http{'s' if tls else ''}://127.0.0.1:{int(self._process.stdout.readline())}"
 
     def __enter__(self) -> Self:
         return self
@@ -45,6 +60,7 @@ class Simulation:
         self._process.wait(30)
         assert self._process.stdout is not None
         self._process.stdout.close()
+        self._scratch.cleanup()
 
     def session(self, *, workers: int, window: int | None = None, key: bytes | None = None, **settings: Any) -> Session:
         """Open a session on a new stack there; ``window``: most jobs in flight."""
@@ -54,8 +70,8 @@ class Simulation:
 
     def tell(self, path: str, what: dict[str, Any]) -> None:
         """See `server`."""
-        with urllib.request.urlopen(urllib.request.Request(self.endpoint_url + path, json.dumps(what).encode()), timeout=30):  # noqa: S310 - our own
-            pass
+        request = urllib.request.Request(self.endpoint_url + path, json.dumps(what).encode())  # noqa: S310 - our own
+        urllib.request.urlopen(request, timeout=30, context=self._context).close()  # noqa: S310 - as above
 
     def behave(self, **changes: Any) -> None:
         """Change the behaviour from now on."""
@@ -63,7 +79,7 @@ class Simulation:
 
     def seen(self) -> dict[str, Any]:
         """Counts since the last session was opened."""
-        with urllib.request.urlopen(self.endpoint_url + "/_seen", timeout=30) as answer:  # noqa: S310 - our own
+        with urllib.request.urlopen(self.endpoint_url + "/_seen", timeout=30, context=self._context) as answer:  # noqa: S310 - our own
             seen: dict[str, Any] = json.load(answer)
         return seen
 

@@ -6,6 +6,7 @@
      |-- NotPicklableError (TypeError)     a task's function, argument or result cannot travel
      |-- TooLargeError (ValueError)        a task's arguments, its result or the code with it are larger than can be
      |-- BudgetError                       what is left of a run's budget does not pay for one more job; nothing more was sent
+     |-- QuotedError                       only a pilot was run, to tell what the rest would cost
      |-- NotDeployedError                  there is no such stack
      |-- AwsError                          AWS answered with an error
      |    |-- AccessDeniedError            ... because the credentials lack a permission
@@ -58,6 +59,10 @@ class TooLargeError(DolambdaError, ValueError):
 
 class BudgetError(DolambdaError):
     """What is left of a run's budget does not cover another job's worst case."""
+
+
+class QuotedError(DolambdaError):
+    """A task was not sent, as its run was only to be quoted, or the quote was declined."""
 
 
 class NotDeployedError(DolambdaError):

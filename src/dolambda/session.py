@@ -36,6 +36,7 @@ from dolambda.local.instance import Instance, default_workers
 from dolambda.local.stack import deploy_into
 from dolambda.money.bill import Bill
 from dolambda.money.prices import PRICES
+from dolambda.money.quote import verdict
 from dolambda.named_runs import NamedRun, recorded
 from dolambda.progress import display
 from dolambda.settings import Settings
@@ -202,6 +203,7 @@ class Session:
             progress=self._shown(self.progress if progress is None else progress, named),
             stored=stored,
             salt=self._salt() if named else None,
+            verdict=verdict if self.settings.quote and self.stack else None,
         )
         self._runs.add(opened)
         return opened

@@ -47,6 +47,8 @@ class Settings:
     """Send a copy of a job that is much slower than the others, near the end of a run; the first reply counts, both are billed."""
     budget: float | None = None
     """Dollars that one run may cost, a hard bound: what might exceed it is not sent. None for no bound."""
+    quote: bool = False
+    """Run a pilot of a few tasks, tell what the rest will take and cost, and on a terminal ask whether to go on."""
     progress: bool | None = None
     """Show a progress bar; None for: when standard error is a terminal."""
     logs: Literal["relay", "errors", False] = "relay"

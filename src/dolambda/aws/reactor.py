@@ -92,19 +92,21 @@ class Shard:
         self.active = 0
         self.timer: float | None = None
         self._selector = selector
+        self._watched: set[int] = set()
         self.multi = pycurl.CurlMulti()
         self.multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self.multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
         self.multi.setopt(pycurl.M_MAXCONNECTS, _PER_SHARD)
 
     def _watch(self, event: int, fd: int, _multi: object, _data: object) -> None:
-        known = fd in self._selector.get_map()
         if event == pycurl.POLL_REMOVE:
-            if known:
+            if fd in self._watched:
+                self._watched.remove(fd)
                 self._selector.unregister(fd)
-        elif known:
+        elif fd in self._watched:
             self._selector.modify(fd, _EVENTS[event], self)
         else:
+            self._watched.add(fd)
             self._selector.register(fd, _EVENTS[event], self)
 
     def _set_timer(self, milliseconds: int) -> None:

@@ -3,6 +3,7 @@
 __init__.py   the command and its errors
 local.py      dolambda local start | status | stop
 demo.py       dolambda demo
+quote.py      dolambda quote
 runs.py       dolambda runs list | show | fetch | resume | cancel | clean
 """
 
@@ -16,6 +17,7 @@ from dolambda.cli.demo import demo
 from dolambda.cli.doctor import doctor
 from dolambda.cli.local import local
 from dolambda.cli.logs import logs
+from dolambda.cli.quote import quote
 from dolambda.cli.runs import runs
 from dolambda.cli.stack import deploy, destroy, plan, policy, status
 from dolambda.errors import DolambdaError
@@ -30,7 +32,7 @@ app = typer.Typer(
 )
 app.add_typer(local, name="local")
 app.add_typer(runs, name="runs")
-for command in (deploy, plan, status, doctor, logs, destroy, policy, demo):
+for command in (deploy, plan, status, doctor, logs, destroy, policy, quote, demo):
     app.command()(command)
 
 

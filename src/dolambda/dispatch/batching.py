@@ -51,6 +51,11 @@ class Batcher:
             keep = 0.0 if anew else _FORGET ** len(seconds)
             self._seconds = keep * (self._seconds or 0.0) + (1 - keep) * mean
 
+    def expected(self) -> float | None:
+        """Seconds that a task takes; None while that is not known."""
+        with self._lock:
+            return self._seconds
+
     def size(self, waiting: int, workers: int) -> int:
         """How many of the ``waiting`` tasks the next job takes, with that many workers; 1 at least."""
         if self._fixed:

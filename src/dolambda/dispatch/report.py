@@ -86,14 +86,15 @@ class Tally:
         ) = 0
         self.seconds = 0.0
         self._workers: set[str] = set()
-        self._calls: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
 
     def take_in(self, usage: Usage) -> None:
         """Count what a reply says of itself."""
         self.seconds += usage.seconds
         self.cold += usage.cold
         self._workers.add(usage.worker)
-        self._calls.update(usage.calls)
+        if usage.calls:  # a Counter takes its time over nothing
+            self.calls.update(usage.calls)
 
     def report(self, *, running: int, elapsed: float) -> Report:
         """As it stands, beside what the run itself knows."""
@@ -111,6 +112,6 @@ class Tally:
             seconds=self.seconds,
             cold=self.cold,
             workers=frozenset(self._workers),
-            calls=dict(self._calls),
+            calls=dict(self.calls),
             elapsed=elapsed,
         )

@@ -34,6 +34,7 @@ from dolambda.dispatch.agenda import Agenda
 from dolambda.dispatch.batching import Batcher
 from dolambda.dispatch.budget import Purse
 from dolambda.dispatch.flight import Flight, Loader, Resting, Waiting
+from dolambda.dispatch.pilot import JOBS, Estimate
 from dolambda.dispatch.report import Tally
 from dolambda.dispatch.stragglers import Stragglers
 from dolambda.errors import (
@@ -44,6 +45,7 @@ from dolambda.errors import (
     LostError,
     NoReplyError,
     NotPicklableError,
+    QuotedError,
     TooLargeError,
 )
 from dolambda.transport.base import SealedJob, Unanswered
@@ -89,11 +91,12 @@ class Run:
         progress: Callable[[Report], None] | None = None,
         stored: Stored | None = None,
         salt: bytes | None = None,
+        verdict: Callable[[Estimate], bool] | None = None,
     ) -> None:
         """``code`` gives the bundle of the user's own modules; ``progress`` gets reports.
 
         ``relay`` gets a task's number, what it printed, and whether it failed. ``same_buffers``, ``same_functions`` and ``salt``: see
-        `Packer`; ``stored`` is what an earlier client has left of this run.
+        `Packer`; ``stored`` is what an earlier client has left of this run. ``verdict`` is asked after a pilot whether to go on.
         """
         self.name = name
         self.limits = limits
@@ -106,6 +109,7 @@ class Run:
         self._loader = Loader(name, limits, surroundings or Surroundings(), same_buffers=same_buffers)
         self._packer = Packer(same_buffers=same_buffers, same_functions=same_functions, salt=salt)
         self._stored = stored
+        self._verdict = verdict
         self._packing = threading.Lock()
         self._changed = threading.Condition()
         self._waiting: deque[Waiting] = deque()
@@ -225,8 +229,12 @@ class Run:
         _complete(future, outcome if isinstance(outcome, Value) else outcome.to_error())
 
     def _too_large(self, task: PackedTask) -> TooLargeError | None:
-        nbytes = task.nbytes + sum(len(blob.data) for blob in task.blobs)
-        if self.limits.room is None or nbytes < self.limits.room:
+        if self.limits.room is None:
+            return None
+        nbytes = task.nbytes
+        for blob in task.blobs:
+            nbytes += len(blob.data)
+        if nbytes < self.limits.room:
             return None
         return TooLargeError(
             f"the arguments of task {task.index} are of {nbytes >> 20:,} MB, a worker has {self.limits.room >> 20:,} MB of memory",
@@ -262,10 +270,13 @@ class Run:
             while len(flights) < _SENT_AT_ONCE and (flight := self._take_off()):
                 flights.append(flight)
             unpaid = self._take_unpaid() if not flights else []
+            estimate = self._estimate()
             landed: list[int] = []
             if over or len(self._landed) >= _CLEAN_EVERY:
                 landed, self._landed = self._landed, landed
         self._clean(landed)
+        if estimate:
+            self._judge(estimate)
         for waiting in unpaid:
             _fail_one(waiting.future, self._broke(len(unpaid)))
         if over:
@@ -303,10 +314,40 @@ class Run:
 
     def _has_work(self) -> bool:
         to_send = self._ready or (self._waiting and (self._has_room() or self._is_broke()))
-        return bool(to_send or self._is_over() or len(self._landed) >= _CLEAN_EVERY)
+        return bool(to_send or self._is_pilot_done() or self._is_over() or len(self._landed) >= _CLEAN_EVERY)
 
     def _has_room(self) -> bool:
-        return len(self._flights) < self._transport.room(self.limits.window) and self._purse.affords()
+        room = JOBS - self._tally.jobs if self._verdict else self._transport.room(self.limits.window) - len(self._flights)
+        return room > 0 and self._purse.affords()
+
+    def _is_pilot_done(self) -> bool:
+        return bool(self._verdict and self._waiting) and self._tally.jobs >= JOBS and not self._flights
+
+    def _estimate(self) -> Estimate | None:
+        """What the rest will take, once the pilot is done. Called under the lock."""
+        if not self._is_pilot_done():
+            return None
+        tasks, rates, tally = len(self._waiting), self.limits.rates, self._tally
+        each = self.batcher.expected() or tally.seconds / tally.jobs
+        batch = self.batcher.size(tasks, self.limits.workers)
+        spent = tally.seconds * rates.second + rates.cost(tally.calls) + tally.jobs * rates.invocation
+        return Estimate.from_pilot(tasks=tasks, each=each, batch=batch, workers=self.limits.workers, rates=rates, spent=spent)
+
+    def _judge(self, estimate: Estimate) -> None:
+        """Ask whether to go on; if not, what has not been sent fails."""
+        verdict, go_on = self._verdict, False
+        try:
+            go_on = verdict is None or verdict(estimate)
+        finally:
+            with self._changed:
+                self._verdict = None
+                left: list[Waiting] = []
+                if not go_on:
+                    left, self._waiting = list(self._waiting), deque()
+                    self._tally.failed += len(left)
+            for waiting in left:
+                error = QuotedError(f"only the pilot was run: {estimate}", mend="Run it again, and say yes, or without quote=.")
+                _fail_one(waiting.future, error)
 
     def _is_broke(self) -> bool:
         return bool(self._waiting) and not (self._flights or self._agenda.resting or self._purse.affords())

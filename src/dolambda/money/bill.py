@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dolambda.money.prices import PRICES
+from dolambda.money.prices import AS_OF, PRICES
 
 if TYPE_CHECKING:
     from dolambda.dispatch.report import Report
@@ -21,6 +21,7 @@ class Bill:
     compute: float
     invocations: float
     requests: float
+    architecture: str = "x86_64"
 
     @classmethod
     def from_report(cls, report: Report, *, memory: int, architecture: str) -> Bill:
@@ -28,9 +29,17 @@ class Bill:
         prices = PRICES[architecture]
         gb_seconds = report.seconds * memory / _MB_PER_GB
         requests = sum(prices.s3.get(action, 0.0) * times for action, times in report.calls.items())
-        return cls(gb_seconds, gb_seconds * prices.gb_second, (report.jobs + report.again + report.copies) * prices.invocation, requests)
+        invocations = (report.jobs + report.again + report.copies) * prices.invocation
+        return cls(gb_seconds, gb_seconds * prices.gb_second, invocations, requests, architecture)
 
     @property
     def total(self) -> float:
         """All together."""
         return self.compute + self.invocations + self.requests
+
+    def __str__(self) -> str:
+        """For a person."""
+        return (
+            f"{self.total:.4f} dollars: {self.gb_seconds:,.1f} GB-s {self.compute:.4f}, invocations {self.invocations:.4f}, requests of S3 "
+            f"{self.requests:.4f} (list prices of {AS_OF}, us-east-1, {self.architecture}; start-up of workers not counted)"
+        )

@@ -149,7 +149,7 @@ class Direct:
             return
         self._window.answered()
         try:
-            said = json.loads(answer)
+            said = json.loads(answer.decode())  # given bytes it would guess their encoding first
             if "reply" in said:
                 self._settle(place, answered, base64.b64decode(said["reply"]))
             elif "at" in said:

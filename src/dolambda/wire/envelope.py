@@ -48,11 +48,8 @@ def seal(kind: str, header: Header, body: Iterable[bytes | memoryview], key: byt
     head = json.dumps(
         {**header, "kind": kind, "format": FORMAT, **({"deflated": nbytes} if sent is not plain else {})}, separators=(",", ":")
     ).encode()
-    parts = [_LENGTH.pack(len(head)), head, *sent]
-    signature = hmac.new(key, digestmod=hashlib.sha256)
-    for part in parts:
-        signature.update(part)
-    return b"".join([_MAGIC, signature.digest(), *parts])
+    signed = b"".join([_LENGTH.pack(len(head)), head, *sent])
+    return b"".join([_MAGIC, hmac.digest(key, signed, "sha256"), signed])
 
 
 def unseal(kind: str, data: bytes | memoryview, key: bytes) -> tuple[Header, memoryview]:
@@ -65,7 +62,7 @@ def unseal(kind: str, data: bytes | memoryview, key: bytes) -> tuple[Header, mem
     if view[: len(_MAGIC)] != _MAGIC or len(view) < _PREFIX_END:
         msg = f"{len(view)} bytes that are no {kind} of dolambda's"
         raise EnvelopeError(msg, mend="Something else wrote this object; nothing in it was read.")
-    signature = hmac.new(key, view[_SIGNATURE_END:], hashlib.sha256).digest()
+    signature = hmac.digest(key, view[_SIGNATURE_END:], "sha256")
     if not hmac.compare_digest(signature, view[len(_MAGIC) : _SIGNATURE_END]):
         msg = f"a {kind} that is not signed with this stack's key"
         raise SignatureError(
@@ -73,7 +70,7 @@ def unseal(kind: str, data: bytes | memoryview, key: bytes) -> tuple[Header, mem
             mend="It was altered, or written by a client of another stack or of an older key. It was not unpickled.",
         )
     (length,) = _LENGTH.unpack(view[_SIGNATURE_END:_PREFIX_END])
-    header: Header = json.loads(bytes(view[_PREFIX_END : _PREFIX_END + length]))
+    header: Header = json.loads(str(view[_PREFIX_END : _PREFIX_END + length], "utf-8"))
     if header["format"] != FORMAT:
         msg = f"a {kind} of format {header['format']}; this dolambda reads format {FORMAT}"
         raise FormatError(msg, mend="Client and stack differ in version: run `dolambda deploy` with this client.")
