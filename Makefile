@@ -35,6 +35,7 @@ bench: $(VENV)-bench/.ready
 
 soak: $(READY)
 	$(BIN)/python bench/soak.py
+	$(BIN)/python bench/kills.py
 
 clean:
 	rm -rf .venv* .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import subprocess
 import sys
-import textwrap
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +14,7 @@ import pytest
 from dolambda import LambdaExecutor
 from dolambda.errors import ConfigurationError
 from dolambda.named_runs import NamedRun, names
-from simulated_aws.behaviour import Behaviour
-from simulated_aws.simulation import Simulation
+from kills import kill_and_resume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,8 +22,6 @@ if TYPE_CHECKING:
     from dolambda.aws.account import Account, Credentials
     from dolambda.session import Session
     from dolambda.settings import Settings
-
-BENCH = Path(__file__).parents[2] / "bench"
 
 
 def noting(path: Path, *, fails: int | None = None) -> Callable[[int], int]:
@@ -141,70 +135,8 @@ def test_the_commands(session: Session, deployed: tuple[Settings, Credentials], 
     assert session.bucket is not None
 
 
-SCRIPT = """
-    import os, sys, time
-    sys.path.insert(0, os.environ["BENCH"])
-    from simulated_aws.simulation import session_on
-    from dolambda import LambdaExecutor
-
-    NOTES = os.environ["NOTES"]
-
-    def work(x):
-        with open(NOTES, "a") as file:
-            file.write(f"{x}\\n")
-        time.sleep(0.05)
-        return x * x
-
-    session = session_on(os.environ["ENDPOINT"], bytes.fromhex(os.environ["KEY"]), workers=4, exclude_code=("simulated_aws",))
-    with LambdaExecutor(run="killed", session=session, batch=2) as executor:
-        print(sum(executor.map(work, range(60))))
-    session.close()
-"""
-
-
 def test_a_client_that_is_killed_loses_nothing_that_has_a_reply(tmp_path: Path) -> None:
-    kills(tmp_path, 4)
-
-
-def kills(directory: Path, times: int) -> None:
-    """Kill the client at moments spread over its run, then let it end: each task has one result, none with a reply ran again."""
-    notes, script = directory / "notes", directory / "script.py"
-    script.write_text(textwrap.dedent(SCRIPT))
-    key = os.urandom(32)
-    with Simulation(Behaviour(cold_start=0.05, event_delay=0.02)) as simulation:
-        simulation.session(workers=4, key=key).close()
-        where = {"BENCH": str(BENCH), "NOTES": str(notes), "ENDPOINT": simulation.endpoint_url, "KEY": key.hex()}
-        stored: set[int] = set()
-        for attempt in range(times + 1):
-            client = subprocess.Popen(  # noqa: S603 - our own
-                [sys.executable, str(script)], env={**os.environ, **where}, stdout=subprocess.PIPE, text=True
-            )
-            before = len(run_of(notes))
-            if attempt < times:
-                deadline = time.monotonic() + 20  # until it has got a little further
-                while len(run_of(notes)) < min(before + 1 + attempt % 7, 50) and client.poll() is None and time.monotonic() < deadline:
-                    time.sleep(0.005)
-                client.send_signal(signal.SIGKILL)
-            out, _ = client.communicate(timeout=60)
-            again = stored & set(notes_since(notes, before))
-            assert not again, f"tasks that had a reply ran again: {sorted(again)}"
-            time.sleep(0.3)  # what was under way comes to its end, and may write its reply
-            stored = stored_tasks(simulation, key)
-        assert out.strip() == str(sum(x * x for x in range(60)))
-
-
-def notes_since(path: Path, before: int) -> list[int]:
-    return list(map(int, path.read_text().split()))[before:] if path.exists() else []
-
-
-def stored_tasks(simulation: Simulation, key: bytes) -> set[int]:
-    """The inputs whose results are in the bucket."""
-    from simulated_aws.simulation import session_on  # noqa: PLC0415 - a look from outside
-
-    session = session_on(simulation.endpoint_url, key, workers=4)
-    assert session.bucket is not None
-    run = NamedRun("killed", session.bucket, key)
-    replies = run.replies(run.reply_keys())
-    values = [outcome.open() for reply in replies for outcome in reply.outcomes if outcome.kind == "value"]
-    session.close()
-    return {round(value.value**0.5) for value in values if hasattr(value, "value")}
+    """Some kills here, fifty in `make soak`."""
+    again, right = kill_and_resume(tmp_path, times=4, seed=1)
+    assert again == set()
+    assert right

@@ -147,12 +147,20 @@ class Run:
             self._closing = True
             left = [*self._waiting, *self._agenda.resting]
             left += [waiting for flight in self._flights.values() for waiting in flight.cargo.values()]
+            flying = len(self._flights)
             self._landed += self._flights
             self._waiting.clear()
             self._agenda.forget_resting()
             self._ready.clear()
             self._flights.clear()
             self._changed.notify_all()
+        if flying and self._transport.queues:
+            log.warning(
+                "run %s is cancelled: %s tasks will not run; %s jobs may be at work, which stop within seconds and are billed until then",
+                self.name,
+                f"{len(left):,}",
+                f"{flying:,}",
+            )
         for waiting in left:
             if not _cancelled(waiting.future):
                 waiting.future.set_exception(CancelledError(f"run {self.name} was cancelled while task {waiting.task.index} ran"))
