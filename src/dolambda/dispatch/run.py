@@ -49,7 +49,7 @@ from dolambda.errors import (
     TooLargeError,
 )
 from dolambda.transport.base import SealedJob, Unanswered
-from dolambda.wire.outcome import CANCELLED, NO_REPLY, NOT_STARTED, Lost, Reply, Value
+from dolambda.wire.outcome import CANCELLED, NO_REPLY, NOT_STARTED, Lost, PackedOutcome, Reply, Value
 from dolambda.wire.task import PackedTask, Packer, Surroundings, Task
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from dolambda.dispatch.stored import Stored
     from dolambda.transport.base import Transport
     from dolambda.wire.blob import Blob
-    from dolambda.wire.outcome import PackedOutcome, Usage
+    from dolambda.wire.outcome import Usage
 
 log = logging.getLogger("dolambda")
 
@@ -191,15 +191,18 @@ class Run:
 
     # On the way out.
 
-    def _enqueue(self, queued: Sequence[tuple[Future[Any], Waiting | None]]) -> None:
-        good = [waiting for _, waiting in queued if waiting]
+    def _enqueue(self, queued: Sequence[tuple[Future[Any], Waiting | PackedOutcome | None]]) -> None:
+        good = [one for _, one in queued if isinstance(one, Waiting)]
+        stored = [(future, one.open()) for future, one in queued if isinstance(one, PackedOutcome)]
         with self._changed:
             if self._closing:
                 msg = "this run takes no more tasks: it was shut down or cancelled"
                 raise ConfigurationError(msg, mend="Open a new executor, or call Parallel or foreach again.")
             self._waiting.extend(good)
             self._tally.tasks += len(queued)
-            self._tally.failed += len(queued) - len(good)
+            self._tally.restored += len(stored)
+            self._tally.done += (done := sum(isinstance(outcome, Value) for _, outcome in stored))
+            self._tally.failed += len(queued) - len(good) - done
             if self._thread is None and (first := self._take_off()):  # something is under way from here on, as in any executor
                 self._ready.append(first)
             if self._thread is None:
@@ -207,34 +210,24 @@ class Run:
                 self._thread = threading.Thread(target=self._serve, name=f"dolambda-{self.name}", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
+        for future, outcome in stored:
+            future.set_running_or_notify_cancel()
+            _complete(future, outcome if isinstance(outcome, Value) else outcome.to_error())
 
     def _numbered(self, calls: Iterable[Call]) -> Iterator[Task]:
         for function, args, kwargs in calls:
             yield Task(self._indexes, function, args, kwargs)
             self._indexes += 1
 
-    def _queued(self, packed: PackedTask | NotPicklableError) -> tuple[Future[Any], Waiting | None]:
+    def _queued(self, packed: PackedTask | NotPicklableError) -> tuple[Future[Any], Waiting | PackedOutcome | None]:
+        """A task's future, and what it waits for: to be sent, or for an outcome that it has had; or, being refused, for nothing."""
         future: Future[Any] = Future()
         error = packed if isinstance(packed, NotPicklableError) else self._too_large(packed)
         if isinstance(packed, PackedTask) and not error:
             stored = self._stored.take(packed.identity) if self._stored else None
-            if stored:
-                self._restore(future, stored)
-                return future, None
-            return future, Waiting(packed, future)
+            return future, stored or Waiting(packed, future)
         future.set_exception(error)
         return future, None
-
-    def _restore(self, future: Future[Any], stored: PackedOutcome) -> None:
-        """Give a task the outcome that it has had."""
-        outcome = stored.open()
-        with self._changed:
-            self._tally.restored += 1
-            if isinstance(outcome, Value):
-                self._tally.done += 1
-                self._tally.failed -= 1  # who enqueues takes it for one that could not be sent
-        future.set_running_or_notify_cancel()
-        _complete(future, outcome if isinstance(outcome, Value) else outcome.to_error())
 
     def _too_large(self, task: PackedTask) -> TooLargeError | None:
         if self.limits.room is None:
@@ -303,7 +296,9 @@ class Run:
 
     def _next_slow(self) -> float:
         """When the job that is longest under way is too slow, as long as there are idle workers for copies."""
-        if self._waiting or self._ready or not self._flights or len(self._flights) >= self._transport.room(self.limits.workers):
+        if self._waiting or self._ready or not self._flights or not self._purse.affords():
+            return math.inf
+        if len(self._flights) >= self._transport.room(self.limits.workers):
             return math.inf
         patience = self._stragglers.patience()
         first = next((flight for flight in self._flights.values() if flight.copies == 1), None)  # in the order of sending

@@ -22,14 +22,18 @@ class Stragglers:
         """Without ``copy`` no job is ever too slow."""
         self._copy = copy
         self._seconds: deque[float] = deque(maxlen=_REMEMBERED)
+        self._patience: float | None = None
+        self._new = 0
 
     def landed(self, seconds: float) -> None:
         """A job came back after so long under way."""
         self._seconds.append(seconds)
+        self._new += 1
 
     def patience(self) -> float | None:
         """Seconds under way after which a job is too slow; None while that is not known."""
-        if not self._copy or len(self._seconds) < _ENOUGH:
-            return None
-        in_order = sorted(self._seconds)
-        return max(_LEAST, _TIMES * in_order[int(_NEARLY_ALL * (len(in_order) - 1))])
+        if self._copy and len(self._seconds) >= _ENOUGH and (self._patience is None or self._new >= _ENOUGH):
+            in_order = sorted(self._seconds)
+            self._patience = max(_LEAST, _TIMES * in_order[int(_NEARLY_ALL * (len(in_order) - 1))])
+            self._new = 0
+        return self._patience

@@ -18,6 +18,7 @@ from dispatch_memory import KEY, Memory, square
 from dolambda.dispatch.limits import Limits
 from dolambda.dispatch.retries import Retries
 from dolambda.dispatch.run import Run
+from dolambda.dispatch.stragglers import Stragglers
 from dolambda.errors import ConfigurationError, LostError, NoReplyError, NotPicklableError, TooLargeError, WorkerCrashedError
 from dolambda.transport.base import Unanswered
 from dolambda.wire.blob import Blob
@@ -544,3 +545,15 @@ def test_when_one_of_two_copies_is_lost_the_other_counts() -> None:
     assert results(run, 1) == [0]
     run.close()
     assert (run.report().copies, run.report().again, len(memory.sent)) == (1, 0, 2)
+
+
+def test_what_is_too_slow_is_learnt_from_what_nearly_all_took() -> None:
+    stragglers = Stragglers(copy=True)
+    assert stragglers.patience() is None
+    for seconds in [1.0] * 90 + [50.0] * 10:
+        stragglers.landed(seconds)
+    assert stragglers.patience() == 3.0
+    for _ in range(500):
+        stragglers.landed(0.01)
+    assert stragglers.patience() == 2.0
+    assert Stragglers(copy=False).patience() is None
