@@ -20,8 +20,6 @@ from dolambda.wire.outcome import Value
 from simulated_aws.behaviour import Behaviour
 from simulated_aws.simulation import Simulation, session_on
 
-TASKS = 60
-
 SCRIPT = """
     import os, sys, time
     sys.path.insert(0, os.environ["BENCH"])
@@ -43,10 +41,10 @@ SCRIPT = """
 """
 
 
-def kill_and_resume(directory: Path, *, times: int, seed: int) -> tuple[set[int], bool]:
+def kill_and_resume(directory: Path, *, times: int, tasks: int, seed: int) -> tuple[set[int], bool]:
     """Give the tasks that ran again though they had a reply, and whether the results were right in the end."""
     notes, script = directory / "notes", directory / "script.py"
-    script.write_text(textwrap.dedent(SCRIPT).replace("{TASKS}", str(TASKS)))
+    script.write_text(textwrap.dedent(SCRIPT).replace("{TASKS}", str(tasks)))
     draw, key = random.Random(seed), os.urandom(32)  # noqa: S311 - repeatable, no secret
     stored: set[int] = set()
     again: set[int] = set()
@@ -60,7 +58,7 @@ def kill_and_resume(directory: Path, *, times: int, seed: int) -> tuple[set[int]
                 [sys.executable, str(script)], env={**os.environ, **here}, stdout=subprocess.PIPE, text=True
             )
             if attempt < times:
-                moment = time.monotonic() + draw.uniform(0.3, 1.2)  # from before it has begun to when it may be over
+                moment = time.monotonic() + draw.uniform(0.5, 2.0)  # from before it has begun on
                 while client.poll() is None and time.monotonic() < moment:
                     time.sleep(0.005)
                 client.send_signal(signal.SIGKILL)
@@ -68,7 +66,7 @@ def kill_and_resume(directory: Path, *, times: int, seed: int) -> tuple[set[int]
             again |= stored & set(ran(notes)[before:])
             time.sleep(0.3)  # what was under way comes to its end, and may write its reply
             stored = replied(simulation.endpoint_url, key)
-    return again, out.strip() == str(sum(x * x for x in range(TASKS)))
+    return again, out.strip() == str(sum(x * x for x in range(tasks)))
 
 
 def ran(notes: Path) -> list[int]:
@@ -89,8 +87,8 @@ def replied(endpoint_url: str, key: bytes) -> set[int]:
 if __name__ == "__main__":
     times = int(sys.argv[1]) if len(sys.argv) > 1 else 50
     with tempfile.TemporaryDirectory() as scratch:
-        again, right = kill_and_resume(Path(scratch), times=times, seed=0)
-        twice = len(ran(Path(scratch, "notes"))) - TASKS
+        again, right = kill_and_resume(Path(scratch), times=times, tasks=40 * times, seed=0)
+        twice = len(ran(Path(scratch, "notes"))) - 40 * times
     print(
         f"{times} kills: {len(again)} tasks with a reply ran again, {twice} runs of tasks whose reply had not come, results right: {right}"
     )

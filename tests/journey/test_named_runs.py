@@ -137,6 +137,6 @@ def test_the_commands(session: Session, deployed: tuple[Settings, Credentials], 
 
 def test_a_client_that_is_killed_loses_nothing_that_has_a_reply(tmp_path: Path) -> None:
     """Some kills here, fifty in `make soak`."""
-    again, right = kill_and_resume(tmp_path, times=4, seed=1)
+    again, right = kill_and_resume(tmp_path, times=3, tasks=80, seed=1)
     assert again == set()
     assert right
