@@ -47,7 +47,9 @@ class Behaviour:
     expired: float = 0.0
     """Share of requests refused as signed with expired credentials."""
     denied_keys: tuple[str, ...] = ()
-    """Access keys that are refused from now on."""
+    """Access keys that are refused as expired from now on."""
+    skewed: float = 0.0
+    """Share of requests refused because the client's clock is wrong."""
     seed: int = 0
 
     def to_json(self) -> str:

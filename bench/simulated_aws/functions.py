@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 _ROOM = 1 << 30
 
 
+class EnvironmentDies(BaseException):
+    """What a task raises to end its whole environment, without a reply."""
+
+
 class Clock:
     """Time that passes when tasks sleep, in a moment."""
 
@@ -52,11 +56,12 @@ class Clock:
 
 @dataclass
 class Ran:
-    """What became of an invocation."""
+    """What became of an invocation; ``dead``: its environment ended under it."""
 
     seconds: float
     answer: bytes
     puts: list[tuple[str, bytes]] = field(default_factory=list)
+    dead: bool = False
 
 
 class Bucket:
@@ -105,7 +110,11 @@ class Runner:
         if refusal:
             outcomes = [PackedOutcome.from_lost(task.index, refusal) for task in job.tasks]
         else:
-            outcomes = list(running.run_job(job, self._shelf, stopped=lambda: False, output=str))
+            outcomes = []
+            for outcome in running.run_job(job, self._shelf, stopped=lambda: False, output=str):
+                if outcome.note.get("type", "").endswith(EnvironmentDies.__qualname__):
+                    raise EnvironmentDies
+                outcomes.append(outcome)
         usage = Usage(self._environment.name, self._environment.cold, started, self._clock() - begun, dict(calls or {}))
         return Reply(job.run, job.number, job.attempt, tuple(outcomes), usage).to_bytes(self._key)
 
@@ -125,10 +134,12 @@ class Dolambda:
         runner: Any = Runner(self._shelf, self._key, environment, self._clock.now)
         slept = self._clock.slept
         answer: object = ["no event of dolambda's"]
-        with contextlib.redirect_stdout(io.StringIO()):
+        dead = True
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(EnvironmentDies):
             if direct.recognises(event):
                 answer = direct.answer(event, runner, lambda: bucket, lambda: bucket, self._key, 900.0)
             elif s3_queue.recognises(event):
                 answer = s3_queue.answer(event, runner, bucket, self._key, 900.0)
+            dead = False
         seconds = self._clock.slept - slept + self._latency * sum(bucket.requests.values())
-        return Ran(seconds, json.dumps(answer).encode(), bucket.puts)
+        return Ran(seconds, json.dumps(answer).encode(), bucket.puts, dead)

@@ -17,6 +17,7 @@ _PHRASES = {
     202: "Accepted",
     204: "No Content",
     206: "Partial Content",
+    400: "Bad Request",
     403: "Forbidden",
     404: "Not Found",
     412: "Precondition Failed",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _INVOKE = "/2015-03-31/functions/"
 _BUCKET = "bucket"
 _EXPIRED = b'{"message":"The security token included in the request is expired"}'
+_SKEWED = b'{"message":"Signature expired: 20261122T000000Z is now earlier than 20261122T001500Z (20261122T002000Z - 5 min.)"}'
 
 
 class Server:
@@ -56,8 +57,9 @@ class Server:
         self._most_connections = max(self._most_connections, len(self.connections))
         if request.path.startswith("/_"):
             answer(self._told(request))
-        elif self._refused(request):
-            answer(Answer(403, _EXPIRED, delay=self.behaviour.s3_latency))
+        elif refused := self._refused(request):
+            refused.delay = self.behaviour.s3_latency
+            answer(refused)
         elif request.path.startswith(_INVOKE):
             self._invoke(request, answer)
         else:
@@ -68,6 +70,8 @@ class Server:
             return Answer(200, json.dumps(self.seen()).encode())
         given = json.loads(request.body)
         if request.path == "/_behave":
+            if "seed" in given:
+                self._draw = random.Random(given["seed"])  # noqa: S311 - repeatable, no secret
             self.behaviour = self._fleet.behaviour = replace(self.behaviour, **given)
         elif request.path == "/_function":
             self._become(given)
@@ -110,13 +114,18 @@ class Server:
         self.faults[fault] += 1
         return True
 
-    def _refused(self, request: Request) -> bool:
-        if self.behaviour.denied_keys:
-            signed = request.header(b"authorization") or b""
-            if any(key.lower().encode() in signed for key in self.behaviour.denied_keys):
-                self.faults["denied_keys"] += 1
-                return True
-        return self._strikes("expired")
+    def _refused(self, request: Request) -> Answer | None:
+        """The answer to a request whose signature is not taken; None if it is."""
+        signed = request.header(b"authorization") or b""
+        denied = any(key.lower().encode() in signed for key in self.behaviour.denied_keys)
+        self.faults["denied_keys"] += denied
+        of_lambda = request.path.startswith(_INVOKE)
+        if denied or self._strikes("expired"):
+            return Answer(403, _EXPIRED, ("X-Amzn-Errortype: ExpiredTokenException",)) if of_lambda else refusal(400, "ExpiredToken")
+        if self._strikes("skewed"):
+            lambdas = Answer(403, _SKEWED, ("X-Amzn-Errortype: InvalidSignatureException",))
+            return lambdas if of_lambda else refusal(403, "RequestTimeTooSkewed")
+        return None
 
     # S3.
 
@@ -140,7 +149,7 @@ class Server:
             delay = self.behaviour.event_delay * math.exp(self._draw.gauss(0, self.behaviour.event_spread))
             if self._strikes("late_events"):
                 delay += self.behaviour.late_by
-            self._loop.call_later(delay, self._fleet.queue, partial(self._run, event, None))
+            self._loop.call_later(delay, self._fleet.queue, partial(self._run, self._fleet, event, None))
 
     # Lambda.
 
@@ -152,26 +161,27 @@ class Server:
             return
         event = json.loads(request.body)
         if request.header(b"x-amz-invocation-type") == b"event":
-            self._fleet.queue(partial(self._run, event, None))
+            self._fleet.queue(partial(self._run, self._fleet, event, None))
             answer(Answer(202, b"", ("x-amzn-RequestId: simulated",), latency))
             return
-        reason = CONCURRENCY if self._strikes("invoke_429") else self._fleet.invoke(partial(self._run, event, answer))
+        reason = CONCURRENCY if self._strikes("invoke_429") else self._fleet.invoke(partial(self._run, self._fleet, event, answer))
         if reason:
             self.counts["throttled"] += 1
             self.counts[reason] += 1
             answer(Answer(429, json.dumps({"Reason": reason, "Type": "User"}).encode(), (), latency))
 
-    def _run(self, event: dict[str, Any], answer: Callable[[Answer], None] | None, environment: Environment) -> None:
+    def _run(self, fleet: Fleet, event: dict[str, Any], answer: Callable[[Answer], None] | None, environment: Environment) -> None:
         assert self._function is not None
         ran = self._function(event, environment)
         seconds = ran.seconds * (self.behaviour.slower if self._strikes("slow") else 1)
-        dead = self._strikes("killed")
-        ends = partial(self._end, ran, answer, environment, dead=dead)
+        self.faults["poison"] += ran.dead
+        dead = ran.dead or self._strikes("killed")
+        ends = partial(self._end, fleet, ran, answer, environment, dead=dead)
         self._loop.call_later(seconds / 2 if dead else seconds, ends)
 
-    def _end(self, ran: Ran, answer: Callable[[Answer], None] | None, environment: Environment, *, dead: bool) -> None:
+    def _end(self, fleet: Fleet, ran: Ran, answer: Callable[[Answer], None] | None, environment: Environment, *, dead: bool) -> None:
         latency = self.behaviour.invoke_latency
-        self._fleet.release(environment, dead=dead)
+        fleet.release(environment, dead=dead)  # of the stack that it ran on, which may not be the present one
         if dead:
             if answer:
                 said = b'{"errorType":"Runtime.ExitError","errorMessage":"RequestId: simulated Error: Runtime exited"}'

@@ -84,8 +84,10 @@ class Simulation:
         return seen
 
 
-def session_on(endpoint_url: str, key: bytes, *, workers: int, window: int | None = None, **settings: Any) -> Session:
-    """Open a session on the stack that stands there, whose jobs are sealed with ``key``."""
+def session_on(
+    endpoint_url: str, key: bytes, *, workers: int, window: int | None = None, boto3_session: Any = None, **settings: Any
+) -> Session:
+    """Open a session on the stack that stands there, whose jobs are sealed with ``key``; ``boto3_session`` for its credentials."""
     chosen = Settings.resolve(region="us-east-1", endpoint_url=endpoint_url, environ={}, directory=Path("/"), **settings)
     stack = Stack(
         name="dolambda",
@@ -98,5 +100,5 @@ def session_on(endpoint_url: str, key: bytes, *, workers: int, window: int | Non
         timeout=chosen.timeout,
         workers=workers,
     )
-    account = Account.from_settings(chosen, Credentials("simulated", "simulated"))
+    account = Account.from_settings(chosen, Credentials(session=boto3_session) if boto3_session else Credentials("simulated", "simulated"))
     return Session._from_stack(chosen, account, stack, workers, window or workers)

@@ -42,7 +42,7 @@ class Settings:
     max_wait: float = 600.0
     """Longest time a job may wait for its worker before it is taken for lost and sent again."""
     attempts: int = 3
-    """How often a job is sent before its tasks are given up as lost."""
+    """How often a job is sent before its tasks are given up as lost; one of several tasks is sent in halves before, see `dispatch.run`."""
     speculate: bool = True
     """Send a copy of a job that is much slower than the others, near the end of a run; the first reply counts, both are billed."""
     budget: float | None = None

@@ -24,6 +24,7 @@ Interceptor = Callable[[str, str, dict[str, Any]], dict[str, Any] | None]
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 _UNKNOWN = {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken"}
+_SKEWED = ("RequestTimeTooSkewed", "Signature expired", "Signature not yet current")
 _THROTTLED = {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"}
 
 
@@ -146,6 +147,14 @@ def translated() -> Iterator[None]:
         raise AwsError(str(error), mend="Is the network up, and are region= and endpoint_url= right?") from error
 
 
+MEND_CLOCK = "Set this machine's clock (`timedatectl`, or the system's settings): AWS takes no request more than some minutes off its own."
+
+
+def is_skewed(said: str) -> bool:
+    """Whether AWS refused a request because of the time at which it was signed."""
+    return any(sign in said for sign in _SKEWED)
+
+
 def error_code(error: Exception) -> str:
     """AWS's own name for an error that boto3 raised."""
     return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
@@ -153,6 +162,8 @@ def error_code(error: Exception) -> str:
 
 def _ours(error: Any) -> AwsError | ConfigurationError:  # noqa: ANN401 - boto3 has no types
     code, text = error_code(error), str(error)
+    if is_skewed(text):
+        return ConfigurationError(text, mend=MEND_CLOCK)
     if code in _DENIED:
         return AccessDeniedError(
             text, mend="The credentials in use lack that permission: `dolambda policy submitter` (or deployer) prints all that are needed."

@@ -11,6 +11,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+from dolambda.aws.account import MEND_CLOCK, is_skewed
 from dolambda.aws.reactor import Answer, Request
 from dolambda.errors import AccessDeniedError, AwsError, NotDeployedError, ThrottledError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from dolambda.aws.reactor import Reactor
 
 _PATIENCE = 1500.0  # seconds without any answer after which a throttled request is given up: longer than any function runs
+_RENEWAL = 180.0  # seconds for which a request is repeated that was signed with expired credentials, where they renew themselves
 _HEADERS = ("Content-Type: application/json", "Expect:", "X-Amz-Invocation-Type: RequestResponse")
 
 
@@ -79,7 +81,12 @@ class Invoker:
             request.until = max(request.until, self._heard + _PATIENCE)  # as long as others are run, its turn comes
             self._repeat(request, ThrottledError(f"Lambda refused to run the function: {reason}", mend=_MEND_THROTTLED))
         elif answer.status != http.HTTPStatus.OK:
-            request.done(_refused(answer.status, answer.header("x-amzn-errortype"), answer.body))
+            refused = _refused(answer.status, answer.header("x-amzn-errortype"), answer.body)
+            if self._reactor.renews and isinstance(refused, AccessDeniedError) and b"is expired" in answer.body:
+                request.until = min(request.until, time.monotonic() + _RENEWAL)  # from the first time on, which is the earliest
+                self._repeat(request, refused)
+            else:
+                request.done(refused)
         elif b"unction-" in answer.head and answer.header("x-amz-function-error"):
             request.done(_ended(answer.body))
         else:
@@ -115,6 +122,8 @@ def _ended(body: bytes) -> FunctionEndedError:
 
 def _refused(status: int, kind: str, body: bytes) -> AwsError | NotDeployedError:
     text = body[:300].decode(errors="replace")
+    if is_skewed(text):
+        return AccessDeniedError(f"lambda:InvokeFunction was denied, as this machine's clock and AWS's differ: {text}", mend=MEND_CLOCK)
     if status == http.HTTPStatus.FORBIDDEN or "AccessDenied" in kind:
         return AccessDeniedError(
             f"lambda:InvokeFunction was denied: {text}",

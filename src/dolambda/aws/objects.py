@@ -1,11 +1,16 @@
 """The client's objects on S3. On entry: keys and bytes; on leaving: bytes, in one bucket, each request counted.
 
 obstore's synchronous calls release the GIL and cost 52 to 68 us a small object where boto3 costs 1,850; its retries
-(with back-off, of 5xx and broken connections) make a put safe to repeat. Call from a few threads.
+(with back-off, of 5xx and broken connections) make a put safe to repeat; but a list whose body breaks off it does not repeat, so that is
+done here. It asks for credentials every few minutes; where AWS calls those it has expired, it is opened anew as soon as there are
+others. Call from a few threads.
 """
 
 from __future__ import annotations
 
+import re
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +23,14 @@ from obstore.exceptions import (
 )
 from obstore.store import S3Store
 
+from dolambda.aws.account import MEND_CLOCK, is_skewed, translated
 from dolambda.aws.calls import Calls
 from dolambda.errors import AccessDeniedError, AwsError, ThrottledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from obstore.store import ClientConfig
+    from obstore.store import ClientConfig, S3Credential
 
     from dolambda.aws.account import Account
 
@@ -32,16 +38,46 @@ _ASK_AGAIN = timedelta(minutes=5)  # for credentials: botocore renews them ten m
 _AT_ONCE = 1000  # keys that one LIST gives and one DeleteObjects takes
 
 _THROTTLED = ("503 Service Unavailable", "SlowDown", "429 Too Many Requests")
+_EXPIRED = ("ExpiredToken", "TokenRefreshRequired")
+_CUT = "request or response body error"  # as obstore has it
+_PATIENCE = 180.0  # seconds: as long as obstore's own
+_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+
+
+class Provider(Boto3CredentialProvider):
+    """Gives obstore a boto3 session's credentials, and remembers which."""
+
+    _given = ""
+
+    def __call__(self) -> S3Credential:
+        """See obstore's own."""
+        found = super().__call__()
+        self._given = found["access_key_id"]
+        return found
+
+    @property
+    def renews(self) -> bool:
+        """Whether there may be others later."""
+        return hasattr(self.credentials, "refresh_needed")
+
+    def has_others(self) -> bool:
+        """Whether there are other credentials by now than those it gave last. Raises `AwsError` if they could not be renewed."""
+        with translated():
+            return bool(self._given) and self.credentials.get_frozen_credentials().access_key != self._given
 
 
 class Bucket:
     """One bucket, by an account's credentials, which refresh by themselves while a run goes on."""
 
-    def __init__(self, store: Any, name: str, calls: Calls) -> None:  # noqa: ANN401 - any of obstore's stores
+    def __init__(self, opened: Callable[[Provider], Any], provider: Callable[[], Provider], name: str) -> None:
         """Use `Bucket.from_account`."""
-        self._store = store
+        self._opened = opened
+        self._provider = provider
+        self._lock = threading.Lock()
+        self._using = provider()
+        self._store = opened(self._using)
         self.name = name
-        self.calls = calls
+        self.calls = Calls()
 
     @classmethod
     def from_account(cls, account: Account, name: str) -> Bucket:
@@ -51,19 +87,22 @@ class Bucket:
         if account.endpoint_url:
             options["allow_http"] = account.endpoint_url.startswith("http:")
             where["endpoint"] = account.endpoint_url
-        store = S3Store(
-            name,
-            region=account.region,
-            client_options=options,
-            retry_config={
-                "max_retries": 10,
-                "retry_timeout": timedelta(minutes=3),
-                "backoff": {"init_backoff": timedelta(milliseconds=50), "max_backoff": timedelta(seconds=5), "base": 2},
-            },
-            credential_provider=Boto3CredentialProvider(account.session, ttl=_ASK_AGAIN),
-            **where,
-        )
-        return cls(store, name, Calls())
+
+        def opened(provider: Provider) -> S3Store:
+            return S3Store(
+                name,
+                region=account.region,
+                client_options=options,
+                retry_config={
+                    "max_retries": 10,
+                    "retry_timeout": timedelta(minutes=3),
+                    "backoff": {"init_backoff": timedelta(milliseconds=50), "max_backoff": timedelta(seconds=5), "base": 2},
+                },
+                credential_provider=provider,
+                **where,
+            )
+
+        return cls(opened, lambda: Provider(account.session, ttl=_ASK_AGAIN), name)
 
     def put(self, key: str, data: bytes | memoryview) -> None:
         """Write an object, over one that may be there."""
@@ -102,20 +141,42 @@ class Bucket:
             self._ask("s3:DeleteObjects", some[0], lambda some=some: obstore.delete(self._store, some))  # type: ignore[misc]
 
     def _ask(self, action: str, key: str, request: Callable[[], Any], *, sent: int = 0) -> Any:  # noqa: ANN401 - what the request gives
-        self.calls.add(action, sent=sent)
-        try:
-            return request()
-        except FileNotFoundError:
-            raise
-        except BaseError as error:
-            what, text = f"{action} on s3://{self.name}/{key}", str(error)
-            if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or "403 Forbidden" in text:  # LIST's is generic
-                raise denied(what) from error
-            raise failed(what, text.splitlines()[0][:300]) from error
+        until, pause = time.monotonic() + _PATIENCE, _PAUSE
+        while True:
+            self.calls.add(action, sent=sent)
+            try:
+                return request()
+            except FileNotFoundError:
+                raise
+            except BaseError as error:
+                what, text = f"{action} on s3://{self.name}/{key}", str(error)
+                refused = isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or "403 Forbidden" in text  # LIST's is generic
+                expired = any(sign in text for sign in _EXPIRED)
+                if (refused or expired) and self._renewed():
+                    continue
+                if time.monotonic() < until and (_CUT in text or (expired and self._using.renews)):
+                    time.sleep(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+                elif not (refused or expired):
+                    raise failed(what, text.splitlines()[0][:300]) from error
+                else:
+                    code = re.search(r"<Code>(\w+)</Code>", text)
+                    raise denied(what, code[1] if code else "") from error
+
+    def _renewed(self) -> bool:
+        """Use other credentials from now on, if there are some since obstore last asked; tell whether there are."""
+        with self._lock:
+            if not self._using.has_others():
+                return False
+            self._using = self._provider()
+            self._store = self._opened(self._using)
+            return True
 
 
 def denied(what: str, code: str = "") -> AccessDeniedError:
     """Make the error of a request that S3 denied, perhaps with a code of its own."""
+    if is_skewed(code):
+        return AccessDeniedError(f"{what} was denied ({code}): this machine's clock and AWS's differ", mend=MEND_CLOCK)
     return AccessDeniedError(
         f"{what} was denied{f' ({code})' if code else ''}",
         mend="The credentials in use lack it, or have expired; `dolambda policy submitter` prints what is needed.",

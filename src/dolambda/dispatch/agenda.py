@@ -1,4 +1,6 @@
-"""When something is to happen of itself: a flight is overdue, a failed task may run again. Called under the run's lock.
+"""When something is to happen of itself: a flight is overdue, a lost one is to be sent, a failed task may run again.
+
+Called under the run's lock.
 
 On entry: flights as they are sent, tasks as they fail; on leaving: the next moment, and what is due by then. Times are on the
 monotonic clock.
@@ -25,6 +27,7 @@ class Agenda:
         """Nothing is to happen yet."""
         self._flights = flights
         self._overdue: deque[tuple[float, int]] = deque()  # in order, as all flights have the same time; no flight is kept by it
+        self._put_off: list[tuple[float, int, int]] = []
         self._resting: list[Resting] = []
 
     @property
@@ -36,6 +39,10 @@ class Agenda:
         """A flight is sent: ask for it at its ``overdue``."""
         self._overdue.append((flight.overdue, flight.number))
 
+    def put_off(self, flight: Flight, due: float) -> None:
+        """A lost flight is to be sent again at ``due``: at once it might meet with the same trouble."""
+        heapq.heappush(self._put_off, (due, flight.number, flight.attempt))
+
     def rest(self, one: Resting) -> None:
         """A failed task may run again at its ``due``."""
         heapq.heappush(self._resting, one)
@@ -45,7 +52,8 @@ class Agenda:
         while self._overdue and not self._counts(*self._overdue[0]):
             self._overdue.popleft()
         overdue = self._overdue[0][0] if self._overdue else math.inf
-        return min(overdue, self._resting[0].due) if self._resting else overdue
+        put_off = self._put_off[0][0] if self._put_off else math.inf
+        return min(overdue, put_off, self._resting[0].due if self._resting else math.inf)
 
     def take_overdue(self) -> list[Flight]:
         """The flights whose time is over."""
@@ -55,6 +63,16 @@ class Agenda:
             if self._counts(*moment):
                 late.append(self._flights[moment[1]])
         return late
+
+    def take_put_off(self) -> list[Flight]:
+        """The lost flights whose turn has come."""
+        ready: list[Flight] = []
+        while self._put_off and self._put_off[0][0] <= time.monotonic():
+            _, number, attempt = heapq.heappop(self._put_off)
+            flight = self._flights.get(number)
+            if flight is not None and flight.attempt == attempt:  # it has neither landed nor been sent since
+                ready.append(flight)
+        return ready
 
     def take_rested(self) -> list[Waiting]:
         """The failed tasks that may run again."""

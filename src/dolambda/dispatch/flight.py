@@ -2,6 +2,7 @@
 
     Waiting -- Loader.load --> Flight        a job on its way, and the futures it will settle
     Resting -- in its time --> Waiting       a failed task that is to be run again
+    Flight  -- lost, halves -> Waiting       as `Suspects`, until the task that its job dies of stands alone
 
 On entry: packed tasks; on leaving: jobs, with the blobs that have to be there before them.
 """
@@ -25,18 +26,30 @@ if TYPE_CHECKING:
 _REMEMBERED = 10_000  # digests of small blobs that have been sent inside a job
 
 
+@dataclass(slots=True, eq=False)
+class Suspects:
+    """Tasks of which one may be what their job was lost of: they travel with none but each other.
+
+    ``attempt``: how often each of them was sent so far. ``since``: when their job was first sent, on the monotonic clock.
+    """
+
+    attempt: int
+    since: float
+
+
 @dataclass(slots=True)
 class Waiting:
     """A task in the queue.
 
     ``fruitless``: how often a job came back without an outcome for any of its tasks, this one among them; ``retried``: how
-    often it has failed and was to be run again.
+    often it has failed and was to be run again; ``suspects``: with whom it travels, None for with anyone.
     """
 
     task: PackedTask
     future: Future[Any]
     fruitless: int = 0
     retried: int = 0
+    suspects: Suspects | None = None
 
 
 @dataclass(order=True, slots=True)
@@ -53,8 +66,8 @@ class Flight:
     """A job on its way, and what is needed to send it again.
 
     ``inside`` are the blobs that travel in the job, ``blobs`` those that have to be there before it. ``attempt`` counts how often it
-    was sent for lost, ``copies`` how often it is under way now. ``sent`` and ``overdue``, when it is sent again, are on the monotonic
-    clock.
+    was sent for lost, its tasks in larger jobs before it, ``copies`` how often it is under way now. ``since``, when it or the first of
+    those was sent, ``sent``, when it was sent last, and ``overdue``, when it is sent again, are on the monotonic clock.
     """
 
     number: int
@@ -63,8 +76,19 @@ class Flight:
     blobs: tuple[Blob, ...]
     attempt: int = 0
     copies: int = 0
+    since: float = 0.0
     sent: float = 0.0
     overdue: float = 0.0
+
+    def halved(self) -> list[Waiting]:
+        """Its tasks, which wait again: the first half of them in one job, the rest in another."""
+        cargo = list(self.cargo.values())
+        middle = (len(cargo) + 1) // 2
+        for half in (cargo[:middle], cargo[middle:]):
+            suspects = Suspects(self.attempt, self.since)
+            for waiting in half:
+                waiting.suspects = suspects
+        return cargo
 
 
 class Loader:
@@ -79,16 +103,21 @@ class Loader:
         self._sent_inside: OrderedDict[str, None] = OrderedDict()
 
     def load(self, queue: deque[Waiting], size: int, number: int) -> Flight | None:
-        """Take up to ``size`` tasks off the queue, as far as their bytes go together, for job ``number``; None if all were cancelled."""
+        """Take up to ``size`` tasks off the queue, as far as their bytes go together, for job ``number``; None if all were cancelled.
+
+        Suspects go together, however many they are, and with no others.
+        """
         cargo: dict[int, Waiting] = {}
         inside: dict[str, bytes | memoryview] = {}
         apart: dict[str, Blob] = {}
         room = BYTES
-        while queue and len(cargo) < size and (not cargo or room > 0):
+        suspects: Suspects | None = None
+        while queue and (suspects or len(cargo) < size) and (not cargo or (room > 0 and queue[0].suspects is suspects)):
             waiting = queue.popleft()
             if not (waiting.future.running() or waiting.future.set_running_or_notify_cancel()):
                 continue
             cargo[waiting.task.index] = waiting
+            suspects = waiting.suspects
             room -= waiting.task.nbytes
             for blob in waiting.task.blobs:
                 if blob.digest in inside or blob.digest in apart:
@@ -100,7 +129,10 @@ class Loader:
                     apart[blob.digest] = blob
         if not cargo:
             return None
-        return Flight(number, cargo, inside, tuple(apart.values()))
+        flight = Flight(number, cargo, inside, tuple(apart.values()))
+        if suspects:
+            flight.attempt, flight.since = suspects.attempt, suspects.since
+        return flight
 
     def job(self, flight: Flight, deadline: float, code: str | None) -> Job:
         """What travels. ``deadline`` is in seconds since the epoch, ``code`` names the bundle of the user's own modules."""

@@ -12,8 +12,10 @@ Each state of a call has its own class:
     a settled future     a value, the task's own exception, or a LostError
 
 A flight that is overdue is sent again under its number, and one that is slow while workers are idle gets a copy (the first reply
-wins). Tasks whose job ended before they began go back to the queue. Nothing waits for ever: every flight has a deadline and every
-task a number of attempts. In the end the run removes all objects it has put.
+wins). Tasks whose job ended before they began go back to the queue. A job of several tasks that is lost twice may be so because of one of
+them: it is sent in halves, these in halves again, until that one stands alone and fails alone. Nothing waits for ever: every flight has
+a deadline and every task a number of attempts, and a few more while its job is halved. In the end the run removes all objects it has
+put.
 """
 
 from __future__ import annotations
@@ -71,6 +73,9 @@ _PACKED_AT_ONCE = 256  # calls of a large submission: the first are on their way
 _SENT_AT_ONCE = 64  # jobs cut under one hold of the lock
 _CLEAN_EVERY = 1000  # replies, so that a long run does not fill the bucket
 _GRACE = 10.0  # seconds a reply may take to be found after its job's last moment
+_NAMED = 5  # tasks of a lost job that are told by number
+_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds before a job that AWS did not take is sent again, twice as long each further time
+_HALVED = 2  # times that a job of several tasks is lost before it is sent in halves
 
 
 class Run:
@@ -122,6 +127,7 @@ class Run:
         self._settling: list[int] = []  # threads that complete the futures of flights that have landed
         self._numbers = stored.first if stored else 0
         self._indexes = 0
+        self._heard = -math.inf  # when a worker last gave a sign of life, were it by dying, on the monotonic clock
         self._tally = Tally()
         self._begun = 0.0
         self._closing = False
@@ -266,7 +272,7 @@ class Run:
             self._waiting.extendleft(self._agenda.take_rested())
             overdue = self._agenda.take_overdue()
             slow = self._take_slow()
-            flights = list(self._ready)
+            flights = [*self._ready, *self._agenda.take_put_off()]
             self._ready.clear()
             while len(flights) < _SENT_AT_ONCE and (flight := self._take_off()):
                 flights.append(flight)
@@ -394,6 +400,7 @@ class Run:
         flight.attempt += 1
         flight.copies = 0
         flight.sent = time.monotonic()
+        flight.since = flight.since or flight.sent
         flight.overdue = flight.sent + self.limits.max_wait + self.limits.runtime + _GRACE
         with self._changed:
             self._agenda.expect(flight)
@@ -413,8 +420,15 @@ class Run:
         self._tell()
 
     def _send_again(self, flight: Flight) -> None:
+        """Send an overdue job again, whole or in halves; in the end its tasks are lost."""
+        if self._is_to_be_halved(flight):
+            log.warning("job %s of run %s has no reply by its deadline again; it is sent in halves", flight.number, self.name)
+            self._halve(flight.number)
+            self._clean([flight.number])  # a worker that is at it stops, and nothing looks for its reply any more
+            return
         if flight.attempt >= self.limits.attempts:
-            msg = f"no reply to job {flight.number} came after {flight.attempt} attempts"
+            what = ", ".join(f"task {index}" for index in flight.cargo) if len(flight.cargo) <= _NAMED else f"{len(flight.cargo)} tasks"
+            msg = f"no reply to job {flight.number} ({what}) came after {flight.attempt} attempts"
             error = NoReplyError(msg, mend="`dolambda status` shows whether the stack stands; its log whether workers start at all.")
             self._fail(flight.number, error)
             return
@@ -423,6 +437,26 @@ class Run:
             paid = self._pay_again(flight)
         if paid:
             self._send(flight)
+
+    def _is_to_be_halved(self, flight: Flight) -> bool:
+        """Whether one of a lost job's tasks may be what it was lost of.
+
+        While no worker gives a sign of life, it is not the task: halves, each with a deadline of its own, would only be waited for in vain.
+        """
+        lives = flight.attempt < self.limits.attempts or self._heard >= flight.since
+        return len(flight.cargo) > 1 and flight.attempt >= _HALVED and lives
+
+    def _halve(self, number: int) -> None:
+        """Queue a job's tasks again, first of all, to be sent in two jobs."""
+        with self._changed:
+            flight = self._flights.pop(number, None)
+            if flight is None:
+                return
+            self._tally.resent += len(flight.cargo)
+            self._purse.lose(number)
+            self._waiting.extendleft(reversed(flight.halved()))
+            self._landed.append(number)
+            self._changed.notify_all()
 
     # On the way back.
 
@@ -444,6 +478,7 @@ class Run:
             log.warning("refused %s", refused)
             self._settle(number, {}, f"its reply was refused: {refused}", None)
             return
+        self._heard = time.monotonic()
         outcomes = {outcome.index: outcome for outcome in reply.outcomes}
         self.batcher.learn([outcome.seconds for outcome in reply.outcomes if outcome.kind != "lost"], cold=reply.usage.cold)
         self._settle(number, outcomes, "its job was answered without it", reply.usage)
@@ -467,17 +502,27 @@ class Run:
             self._fail(number, error)
 
     def _unanswered(self, number: int, lost: Lost) -> None:
-        """Send a job again that its transport knows to be lost; in the end its tasks are."""
+        """Send a job again that its transport knows to be lost, whole or in halves; in the end its tasks are."""
+        if lost.reason != NOT_STARTED:
+            self._heard = time.monotonic()
         with self._changed:
             flight = self._flights.get(number)
             if flight is None:
                 return
-            again = flight.attempt < self.limits.attempts
+            halved = self._is_to_be_halved(flight)
+            again = not halved and flight.attempt < self.limits.attempts
             if again:
-                if self._pay_again(flight):
+                if not self._pay_again(flight):
+                    pass  # its tasks wait until there is money again
+                elif lost.reason == NOT_STARTED:
+                    self._agenda.put_off(flight, time.monotonic() + min(_PAUSE * 2.0 ** (flight.attempt - 1), _LONGEST_PAUSE))
+                else:
                     self._ready.append(flight)
                 self._changed.notify_all()
-        if again:
+        if halved:
+            log.warning("job %s of run %s is sent in halves: %s", number, self.name, lost.detail)
+            self._halve(number)
+        elif again:
             log.warning("job %s of run %s is sent again: %s", number, self.name, lost.detail)
         else:
             self._fail(number, replace(lost, reason=NO_REPLY if lost.reason == NOT_STARTED else lost.reason).to_error())
@@ -520,6 +565,7 @@ class Run:
             outcome = packed.open() if packed else Lost(NOT_STARTED, f"task {index} is lost: {otherwise}")
             self._show(index, packed)
             waiting.fruitless += fruitless
+            waiting.suspects = None  # a job that is answered is not what kills a worker whole
             if isinstance(outcome, Lost) and outcome.reason in _AGAIN and waiting.fruitless < self.limits.attempts:
                 again.append(waiting)
                 continue
@@ -600,6 +646,7 @@ class Run:
         if pause is None:
             return None
         waiting.retried += 1
+        waiting.suspects = None  # from the beginning
         return Resting(time.monotonic() + pause, waiting.task.index, waiting)
 
     def _tell(self, *, over: bool = False) -> None:

@@ -23,13 +23,14 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
-from dolambda.errors import AwsError, EnvelopeError
+from dolambda.errors import AccessDeniedError, AwsError, EnvelopeError
 from dolambda.transport.base import closed_underneath
 from dolambda.wire import keys
 from dolambda.worker.worker import refuse
@@ -53,6 +54,7 @@ _SOONEST = 0.02
 _SLOWER = 1.4
 _ENOUGH = 4  # replies that one LIST has to find to be worth what it costs: half of what a job's own requests do
 _PATIENCE = 200.0  # seconds: longer than any request is repeated
+_LOOKS_FAIL = 120.0  # seconds of looks that failed, and of nothing else, after which all who wait hear of it
 _LOOK_AGAIN = 0.5  # seconds that a job took from which on a worker asks, before it answers, whether anyone still waits
 
 
@@ -170,6 +172,7 @@ class S3Queue:
     def _poll(self) -> None:
         """Look for replies: every few hundredths of a second while they flow, ever more rarely while they do not."""
         pause = _SOONEST
+        failing = math.inf  # since when looks fail, on the monotonic clock
         while not self._closing.wait(_SOONEST):
             wanted = self._waiting.places() - self._fetching
             if not wanted or pause > _SOONEST:
@@ -179,12 +182,19 @@ class S3Queue:
                 self._wake.clear()
                 if not wanted:
                     continue
+            begun = time.monotonic()
             try:
                 there = self._bucket.sizes(self._prefix, keys.just_before(min(wanted)))
             except BaseException as error:  # noqa: BLE001 - as in _put_large
-                for key in wanted:
-                    self._land(key, error)
+                if failing == math.inf:
+                    log.warning("a look for replies failed, and is repeated: %s", error)
+                failing = min(failing, begun)
+                if isinstance(error, AccessDeniedError) or time.monotonic() - failing > _LOOKS_FAIL:
+                    for key in wanted:
+                        self._land(key, error)
+                pause = self._throttle
                 continue
+            failing = math.inf
             found = there.keys() & wanted
             self._fetching |= found
             for key in found:

@@ -557,3 +557,106 @@ def test_what_is_too_slow_is_learnt_from_what_nearly_all_took() -> None:
         stragglers.landed(0.01)
     assert stragglers.patience() == 2.0
     assert Stragglers(copy=False).patience() is None
+
+
+def dying_of(culprits: set[int], memory: Memory, *, known: bool) -> Callable[[Job, int], bytes | BaseException | None]:
+    """Every job with one of these tasks kills its worker whole: without a word, or with Lambda's."""
+
+    def fate(job: Job, _sent: int) -> bytes | BaseException | None:
+        if culprits & {task.index for task in job.tasks}:
+            return Unanswered(Lost("crashed", "Runtime exited")) if known else None
+        return memory.answer(job)
+
+    return fate
+
+
+@pytest.mark.parametrize(("known", "error"), [(True, WorkerCrashedError), (False, NoReplyError)])
+def test_of_a_job_that_kills_its_worker_only_the_culprit_fails(known: bool, error: type[Exception]) -> None:  # noqa: FBT001 - a parameter of the test
+    memory = Memory()
+    memory.fate = dying_of({5}, memory, known=known)
+    run = open_run(memory, batch=16, max_wait=0.2)
+    futures = run.submit((square, (i,), {}) for i in range(20))
+    with pytest.raises(error):
+        futures[5].result(20)
+    assert [future.result(20) for future in futures if future is not futures[5]] == [i * i for i in range(20) if i != 5]
+    run.close()
+    report = run.report()
+    assert (report.done, report.failed) == (19, 1)
+    assert set(memory.withdrawn) == {job.number for job in memory.sent}
+    sizes = [len(job.tasks) for job in memory.sent if any(task.index == 5 for task in job.tasks)]
+    assert sizes == [16, 16, 8, 4, 2, 1]  # halved from the second time on, and not sent again as often as it takes at each size
+    assert [job.attempt for job in memory.sent if any(task.index == 5 for task in job.tasks)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_several_culprits_each_fail_alone_and_halves_hold_no_others() -> None:
+    memory = Memory()
+    memory.fate = dying_of({0, 9, 10, 31}, memory, known=True)
+    run = open_run(memory, batch=16, window=2)
+    futures = run.submit((square, (i,), {}) for i in range(48))
+    assert [index for index, future in enumerate(futures) if future.exception(20)] == [0, 9, 10, 31]
+    run.close()
+    for job in memory.sent:
+        assert len({task.index // 16 for task in job.tasks}) == 1
+    assert memory.most_flying <= 2
+
+
+def test_where_no_worker_gives_a_sign_of_life_no_halves_are_waited_for_in_vain() -> None:
+    memory = Memory(lambda _job, _sent: None)
+    run = open_run(memory, batch=64, max_wait=0.1, attempts=3)
+    futures = run.submit((square, (i,), {}) for i in range(64))
+    for future in futures:
+        with pytest.raises(NoReplyError, match=r"32 tasks\) came after 3 attempts"):
+            future.result(20)
+    run.close()
+    assert sorted(len(job.tasks) for job in memory.sent) == [32, 32, 64, 64]
+
+
+def test_with_one_attempt_nothing_is_sent_again() -> None:
+    memory = Memory()
+    memory.fate = dying_of({1}, memory, known=True)
+    run = open_run(memory, batch=4, attempts=1)
+    for future in run.submit((square, (i,), {}) for i in range(4)):
+        with pytest.raises(WorkerCrashedError):
+            future.result(20)
+    run.close()
+    assert len(memory.sent) == 1
+
+
+def test_halves_take_the_blobs_that_their_tasks_need() -> None:
+    memory = Memory()
+    memory.fate = dying_of({3}, memory, known=True)
+    run = open_run(memory, batch=4)
+    shared = bytearray(b"s" * 20_000)
+    futures = run.submit((bytearray.__len__, (pickle.PickleBuffer(shared),), {}) for _ in range(4))
+    assert [future.result(20) for future in futures[:3]] == [20_000] * 3
+    with pytest.raises(WorkerCrashedError):
+        futures[3].result(20)
+    run.close()
+
+
+def test_a_job_that_aws_did_not_take_is_sent_again_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dolambda.dispatch.run._PAUSE", 0.2)
+    memory = Memory()
+    moments: list[float] = []
+
+    def fate(job: Job, sent: int) -> bytes | BaseException:
+        moments.append(time.monotonic())
+        return memory.answer(job) if sent == 3 else Unanswered(Lost("not_started", "Lambda answered 500"))
+
+    memory.fate = fate
+    run = open_run(memory, batch=1)
+    assert results(run, 1) == [0]
+    run.close()
+    assert moments[1] - moments[0] >= 0.2
+    assert moments[2] - moments[1] >= 0.4
+
+
+def test_what_is_put_off_ends_with_its_run() -> None:
+    run = open_run(Memory(lambda _job, _sent: Unanswered(Lost("not_started", "Lambda answered 500"))), batch=1)
+    (future,) = run.submit([(square, (1,), {})])
+    deadline = time.monotonic() + 20
+    while run.report().again == 0 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    run.cancel()
+    with pytest.raises(CancelledError):
+        future.result(20)
