@@ -6,6 +6,7 @@
      |-- NotPicklableError (TypeError)     a task's function, argument or result cannot travel
      |-- TooLargeError (ValueError)        a task's arguments, its result or the code with it are larger than can be
      |-- NotDeployedError                  there is no such stack
+     |-- StackStoppedError                 it stands, but Lambda runs nothing of it: `dolambda panic`
      |-- AwsError                          AWS answered with an error
      |    |-- AccessDeniedError            ... because the credentials lack a permission
      |    `-- ThrottledError               ... because too much was asked too fast, even after waiting
@@ -57,6 +58,10 @@ class TooLargeError(DolambdaError, ValueError):
 
 class NotDeployedError(DolambdaError):
     """There is no stack of that name in that account and region."""
+
+
+class StackStoppedError(DolambdaError):
+    """The stack's function may not run: its reserved concurrency is 0, as `dolambda panic` sets it."""
 
 
 class AwsError(DolambdaError):

@@ -1,8 +1,13 @@
 """The command line. On entry: arguments; on leaving: an exit code, and no traceback for a user's mistake.
 
-__init__.py   the command and its errors
-local.py      dolambda local start | status | stop
-demo.py       dolambda demo
+__init__.py     the command and its errors
+stack.py        dolambda deploy | plan | status | destroy | policy
+doctor.py       dolambda doctor
+logs.py         dolambda logs
+panic.py        dolambda panic
+rotate_key.py   dolambda rotate-key
+local.py        dolambda local start | status | stop
+demo.py         dolambda demo
 """
 
 from __future__ import annotations
@@ -15,6 +20,8 @@ from dolambda.cli.demo import demo
 from dolambda.cli.doctor import doctor
 from dolambda.cli.local import local
 from dolambda.cli.logs import logs
+from dolambda.cli.panic import panic
+from dolambda.cli.rotate_key import rotate_key
 from dolambda.cli.stack import deploy, destroy, plan, policy, status
 from dolambda.errors import DolambdaError
 from dolambda.version import VERSION
@@ -27,7 +34,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(local, name="local")
-for command in (deploy, plan, status, doctor, logs, destroy, policy, demo):
+for command in (deploy, plan, status, doctor, logs, panic, rotate_key, destroy, policy, demo):
     app.command()(command)
 
 

@@ -196,6 +196,7 @@ def status(
     differences = mismatches(found)
     facts = {
         "stack": found.name,
+        "stopped": found.reserved == 0,
         "region": found.region,
         "bucket": found.bucket,
         "python": found.python,
@@ -213,7 +214,9 @@ def status(
         console.print_json(json.dumps(facts))
         return
     for name, value in facts.items():
-        console.print(f"{name:<19}{value if value != [] else 'no'}")
+        console.print(f"{name:<19}{'no' if value == [] or value is False else value}")
+    if found.reserved == 0:
+        console.print("STOPPED: its reserved concurrency is 0, nothing runs. `dolambda panic --undo` starts it again after a panic.")
     console.print("Idle it costs nothing but the storage of what is in its bucket.")
 
 

@@ -35,9 +35,18 @@ from dolambda.dispatch.batching import Batcher
 from dolambda.dispatch.flight import Flight, Loader, Resting, Waiting
 from dolambda.dispatch.report import Tally
 from dolambda.dispatch.stragglers import Stragglers
-from dolambda.errors import ConfigurationError, DolambdaError, EnvelopeError, LostError, NoReplyError, NotPicklableError, TooLargeError
+from dolambda.errors import (
+    ConfigurationError,
+    DolambdaError,
+    EnvelopeError,
+    LostError,
+    NoReplyError,
+    NotPicklableError,
+    SignatureError,
+    TooLargeError,
+)
 from dolambda.transport.base import SealedJob, Unanswered
-from dolambda.wire.outcome import CANCELLED, NO_REPLY, NOT_STARTED, Lost, Reply, Value
+from dolambda.wire.outcome import CANCELLED, NO_REPLY, NOT_STARTED, REFUSED, Lost, Reply, Value
 from dolambda.wire.task import PackedTask, Packer, Surroundings, Task
 
 if TYPE_CHECKING:
@@ -339,11 +348,14 @@ class Run:
             reply = self._opened(answer, number)
         except EnvelopeError as refused:
             log.warning("refused %s", refused)
-            self._settle(number, {}, f"its reply was refused: {refused}", None)
+            # Signed with another key, over and over: the worker has replaced the key, and refuses the jobs as we refuse its replies.
+            reason = REFUSED if isinstance(refused, SignatureError) else NOT_STARTED
+            said, _, mend = str(refused).partition("\n  ")
+            self._settle(number, {}, Lost(reason, f"its reply was refused: {said}", mend), None)
             return
         outcomes = {outcome.index: outcome for outcome in reply.outcomes}
         self.batcher.learn([outcome.seconds for outcome in reply.outcomes if outcome.kind != "lost"], cold=reply.usage.cold)
-        self._settle(number, outcomes, "its job was answered without it", reply.usage)
+        self._settle(number, outcomes, Lost(NOT_STARTED, "its job was answered without it"), reply.usage)
 
     def _has_copy(self, number: int) -> bool:
         """One sending of a job ended without an answer: whether another is under way, which may have one."""
@@ -387,7 +399,7 @@ class Run:
             raise EnvelopeError(msg, mend="A signed reply was copied. It was not unpickled.")
         return reply
 
-    def _settle(self, number: int, outcomes: dict[int, PackedOutcome], otherwise: str, usage: Usage | None) -> None:
+    def _settle(self, number: int, outcomes: dict[int, PackedOutcome], otherwise: Lost, usage: Usage | None) -> None:
         """Settle or queue again each task of a flight; ``otherwise`` says why one has no outcome."""
         flight = self._flights.get(number)
         if flight is None:  # cancelled meanwhile, or answered before
@@ -399,10 +411,10 @@ class Run:
         settled: list[tuple[Future[Any], Value | BaseException]] = []
         for index, waiting in flight.cargo.items():
             packed = outcomes.get(index) or outcomes.get(-1)
-            outcome = packed.open() if packed else Lost(NOT_STARTED, f"task {index} is lost: {otherwise}")
+            outcome = packed.open() if packed else replace(otherwise, detail=f"task {index} is lost: {otherwise.detail}")
             self._show(index, packed)
             waiting.fruitless += fruitless
-            if isinstance(outcome, Lost) and outcome.reason in _AGAIN and waiting.fruitless < self.limits.attempts:
+            if isinstance(outcome, Lost) and (packed is None or outcome.reason in _AGAIN) and waiting.fruitless < self.limits.attempts:
                 again.append(waiting)
                 continue
             result = outcome if isinstance(outcome, Value) else outcome.to_error()

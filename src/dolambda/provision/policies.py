@@ -2,7 +2,7 @@
 
 worker      the role the function runs in. It may not write under jobs/, so it cannot call itself for ever.
 submitter   whoever runs tasks
-deployer    whoever makes, changes and removes the stack
+deployer    whoever makes, changes, stops and removes the stack, and replaces its key
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def submitter(names: Names) -> Policy:
     listing = _allow(["s3:ListBucket"], names.bucket_arn)
     listing["Condition"] = {"StringLike": {"s3:prefix": [f"{OUTS}*", f"{JOBS}*", f"{BLOBS}*"]}}
     return _policy(
-        _allow(["lambda:GetFunctionConfiguration", "lambda:InvokeFunction"], names.function_arn),
+        _allow(["lambda:GetFunctionConfiguration", "lambda:GetFunctionConcurrency", "lambda:InvokeFunction"], names.function_arn),
         _allow(["s3:PutObject"], f"{names.bucket_arn}/{JOBS}*", f"{names.bucket_arn}/{BLOBS}*"),
         _allow(["s3:GetObject"], f"{names.bucket_arn}/{OUTS}*", f"{names.bucket_arn}/{BLOBS}*"),
         _allow(["s3:DeleteObject"], f"{names.bucket_arn}/{JOBS}*", f"{names.bucket_arn}/{OUTS}*"),
@@ -91,6 +91,8 @@ def deployer(names: Names) -> Policy:
                 "lambda:GetFunctionConfiguration",
                 "lambda:CreateFunction",
                 "lambda:TagResource",
+                "lambda:ListTags",
+                "lambda:UntagResource",
                 "lambda:DeleteFunction",
                 "lambda:UpdateFunctionConfiguration",
                 "lambda:UpdateFunctionCode",
