@@ -177,8 +177,8 @@ def deploy(
     if commands:
         directory = Path(tempfile.mkdtemp(prefix="dolambda-zips-"))
         console.print("\n".join(as_commands(account, parts, directory)), markup=False)
-        console.print(f"\n# The zips that these commands name are in {directory}; remove it when done.")
-        console.print("# create-function holds a signing key, made for this stack alone: keep it to yourself.")
+        console.print(f"\n# The files that these commands name are in {directory}; remove it when done.")
+        console.print("# The environment among them holds the signing key, made for this stack alone: keep it to yourself.")
         return
     made = apply_all(parts, _told)
     summary = f"{made} changes." if made else "nothing had to be changed."
