@@ -75,6 +75,8 @@ def deployer(names: Names) -> Policy:
                 "s3:PutBucketTagging",
                 "s3:GetBucketPublicAccessBlock",
                 "s3:PutBucketPublicAccessBlock",
+                "s3:GetBucketPolicy",
+                "s3:PutBucketPolicy",
                 "s3:GetEncryptionConfiguration",
                 "s3:PutEncryptionConfiguration",
                 "s3:GetLifecycleConfiguration",
