@@ -8,6 +8,7 @@
      |-- BudgetError                       what is left of a run's budget does not pay for one more job; nothing more was sent
      |-- QuotedError                       only a pilot was run, to tell what the rest would cost
      |-- NotDeployedError                  there is no such stack
+     |-- StackStoppedError                 it stands, but Lambda runs nothing of it: `dolambda panic`
      |-- AwsError                          AWS answered with an error
      |    |-- AccessDeniedError            ... because the credentials lack a permission
      |    `-- ThrottledError               ... because too much was asked too fast, even after waiting
@@ -67,6 +68,10 @@ class QuotedError(DolambdaError):
 
 class NotDeployedError(DolambdaError):
     """There is no stack of that name in that account and region."""
+
+
+class StackStoppedError(DolambdaError):
+    """The stack's function may not run: its reserved concurrency is 0, as `dolambda panic` sets it."""
 
 
 class AwsError(DolambdaError):

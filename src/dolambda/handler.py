@@ -15,7 +15,7 @@ from dolambda.aws.calls import Calls
 from dolambda.aws.signed_s3 import SignedS3
 from dolambda.errors import EnvelopeError
 from dolambda.transport import direct, s3_queue
-from dolambda.wire import keys
+from dolambda.wire import keys, signing_keys
 from dolambda.worker.bundle import unpack
 from dolambda.worker.worker import Worker
 
@@ -56,15 +56,15 @@ def handler(event: Mapping[str, Any], context: LambdaContext) -> list[str] | dic
     """Lambda calls this."""
     seconds = context.get_remaining_time_in_millis() / 1000
     if direct.recognises(event):
-        return direct.answer(event, _worker(), _s3, BucketBlobs, _key(), seconds)
+        return direct.answer(event, _worker(), _s3, BucketBlobs, _keys()[0], seconds)
     if s3_queue.recognises(event):
-        return s3_queue.answer(event, _worker(), _s3(), _key(), seconds)
+        return s3_queue.answer(event, _worker(), _s3(), _keys()[0], seconds)
     return ["no event of dolambda's"]
 
 
 @cache
-def _key() -> bytes:
-    return bytes.fromhex(os.environ["DOLAMBDA_KEY"])
+def _keys() -> tuple[bytes, ...]:
+    return signing_keys.accepted(os.environ)
 
 
 @cache
@@ -72,7 +72,7 @@ def _worker() -> Worker:
     name, _, digest = os.environ.get("DOLAMBDA_BUNDLE", "").partition(":")
     if name:  # here and not at import: it may take longer than Lambda's 10 s for that
         sys.path.append(str(unpack(digest, lambda path: _s3().get_to_file(keys.bundle_key(name), path))))
-    return Worker(BucketBlobs, _key(), memory=int(os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]))
+    return Worker(BucketBlobs, _keys()[0], also=_keys()[1:], memory=int(os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]))
 
 
 @cache

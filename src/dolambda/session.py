@@ -99,6 +99,7 @@ class Session:
             return cls._open_local(settings)
         account = Account.from_settings(settings, credentials)
         stack = Stack.from_account(account, settings)
+        stack.refuse_stopped()
         refuse_mismatch(stack)
         workers = min(settings.workers or stack.workers, stack.workers)
         return cls._from_stack(settings, account, stack, workers, workers)

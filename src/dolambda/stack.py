@@ -8,10 +8,11 @@ from __future__ import annotations
 import base64
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.account import error_code, translated
-from dolambda.errors import ConfigurationError, NotDeployedError, PythonMismatchError
+from dolambda.errors import ConfigurationError, NotDeployedError, PythonMismatchError, StackStoppedError
+from dolambda.wire import signing_keys
 from dolambda.wire.task import PYTHON
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Stack:
     """What its workers have installed, pinned."""
     code_sha256: str = ""
     """Digest of the function's code, as Lambda gives it."""
+    reserved: int | None = None
+    """The function's reserved concurrency; None for none, 0 for one that may not run."""
 
     @classmethod
     def from_account(cls, account: Account, settings: Settings) -> Stack:
@@ -50,14 +53,14 @@ class Stack:
                     msg, mend="Run `dolambda deploy`, or give stack= or region= of one that stands; dolambda.register('local') needs none."
                 ) from error
         environment = found.get("Environment", {}).get("Variables", {})
-        if "DOLAMBDA_KEY" not in environment:
+        if signing_keys.KEY not in environment:
             msg = f"the function {settings.stack!r} in {account.region} was not made by dolambda"
             raise NotDeployedError(msg, mend="Choose another stack=; `dolambda deploy` does not touch functions it has not made.")
         stack = cls(
             name=settings.stack,
             region=account.region,
             bucket=environment["DOLAMBDA_BUCKET"],
-            key=bytes.fromhex(environment["DOLAMBDA_KEY"]),
+            key=bytes.fromhex(environment[signing_keys.KEY]),
             python=environment.get("DOLAMBDA_PYTHON_VERSION", ""),
             architecture=found.get("Architectures", ["x86_64"])[0],
             memory=found["MemorySize"],
@@ -65,6 +68,7 @@ class Stack:
             workers=int(environment["DOLAMBDA_WORKERS"]),
             requires=unpacked(environment.get("DOLAMBDA_REQUIRES", "")),
             code_sha256=found["CodeSha256"],
+            reserved=reserved_concurrency(client, settings.stack),
         )
         stack.check(settings)
         return stack
@@ -77,6 +81,22 @@ class Stack:
         if settings.bucket not in (None, self.bucket):
             msg = f"the stack {self.name!r} uses the bucket {self.bucket!r}, not {settings.bucket!r}"
             raise ConfigurationError(msg, mend="Leave bucket= out: it is known from the stack.")
+
+    def refuse_stopped(self) -> None:
+        """Raise `StackStoppedError` for one that Lambda runs nothing of."""
+        if self.reserved == 0:
+            msg = f"the stack {self.name!r} is stopped: its function's reserved concurrency is 0, so that Lambda runs none of its jobs"
+            raise StackStoppedError(msg, mend="`dolambda panic --undo` starts it again after a `dolambda panic`.")
+
+
+def reserved_concurrency(client: Any, function: str) -> int | None:  # noqa: ANN401 - boto3 has no types
+    """How many invocations of a function Lambda keeps for it and runs at most; None for the account's limit. Of no function, None."""
+    with translated():
+        try:
+            found: int | None = client.get_function_concurrency(FunctionName=function).get("ReservedConcurrentExecutions")
+        except client.exceptions.ResourceNotFoundException:
+            return None
+    return found
 
 
 _ROOM = 2500  # bytes of the 4 KB that all of a function's environment may take

@@ -104,7 +104,7 @@ def test_mistakes_are_told_without_a_traceback(cli: Any, mistake: list[str], say
     assert "Traceback" not in done.stderr
 
 
-def test_commands_do_what_deploy_does(cli: Any, instance: Instance) -> None:
+def test_commands_do_what_deploy_does(cli: Any, instance: Instance, tmp_path: Path) -> None:
     """The printed commands, run one by one, make a stack in which deploy then finds nothing to change."""
     settings, account = root(instance, Settings(stack="typed", requires=()))
     printed = cli("deploy", "--commands").stdout
@@ -113,6 +113,8 @@ def test_commands_do_what_deploy_does(cli: Any, instance: Instance) -> None:
     operations = [" ".join(line.split()[1:3]) for line in lines]
     assert operations[:2] == ["s3api create-bucket", "s3api put-bucket-tagging"]
     assert "lambda create-function" in operations
+    assert "DOLAMBDA_KEY" not in printed
+    assert oct(next(tmp_path.glob("dolambda-zips-*/*environment.json")).stat().st_mode)[-3:] == "600"
     for line in lines:
         _as_the_aws_cli_would(account, shlex.split(line))
     assert deploy(resources(account, replace(settings, workers=None), here=False)) == 0
@@ -131,9 +133,10 @@ def _as_the_aws_cli_would(account: Account, words: list[str]) -> None:
             content = Path(value.removeprefix("fileb://")).read_bytes()
             params.update({"Code": {"ZipFile": content}} if operation == "create_function" else {"ZipFile": content})
             continue
+        said = Path(value.removeprefix("file://")).read_text() if value.startswith("file://") else value
         name = next(member for member in members if re.sub(r"[^a-z]", "", member.lower()) == kebab.replace("-", ""))
         kind = members[name].type_name
-        params[name] = json.loads(value) if kind in ("structure", "list", "map") else int(value) if kind in ("integer", "long") else value
+        params[name] = json.loads(said) if kind in ("structure", "list", "map") else int(said) if kind in ("integer", "long") else said
     getattr(client, operation)(**params)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from moto import mock_aws
 
 from dolambda.aws.account import Account, Credentials
 from dolambda.errors import ProvisionError
+from dolambda.provision.bucket import tls_only
 from dolambda.provision.deploy import deploy, destroy, resources
 from dolambda.settings import Settings
 from dolambda.stack import Stack
@@ -47,6 +49,18 @@ def test_deploy_twice_and_destroy(account: Account) -> None:
     assert account.client("iam").list_roles()["Roles"] == []
     assert account.client("logs").describe_log_groups()["logGroups"] == []
     assert account.client("lambda").list_layers()["Layers"] == []
+
+
+def test_the_bucket_denies_requests_without_tls_and_keeps_what_others_put_into_its_policy(account: Account) -> None:
+    s3, bucket = account.client("s3"), "second-123456789012-eu-central-1"
+    deploy(resources(account, SETTINGS, here=False))
+    (ours,) = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"]
+    assert ours == tls_only(f"arn:aws:s3:::{bucket}")
+    theirs = {"Sid": "theirs", "Effect": "Deny", "Principal": "*", "Action": "s3:PutObjectAcl", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [theirs]}))
+    assert deploy(resources(account, SETTINGS, here=False)) == 1
+    assert json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"] == [theirs, ours]
+    assert deploy(resources(account, SETTINGS, here=False)) == 0
 
 
 def test_without_the_role_lambda_refuses_and_waiting_for_it_has_an_end(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:

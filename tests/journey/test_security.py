@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib
+import json
 import os
+import pickle
 import time
 from typing import TYPE_CHECKING, Any
 
+import cloudpickle
 import pytest
 from botocore.exceptions import ClientError
 
 from dolambda import LambdaExecutor
 from dolambda.aws.account import Account, Credentials
-from dolambda.errors import AccessDeniedError, ConfigurationError, JobRefusedError, NotDeployedError
+from dolambda.environment.archive import make_zip
+from dolambda.errors import (
+    AccessDeniedError,
+    ConfigurationError,
+    EnvelopeError,
+    JobRefusedError,
+    LostError,
+    NotDeployedError,
+    ProvisionError,
+)
 from dolambda.local.stack import root
+from dolambda.provision import policies
+from dolambda.provision.bucket import Bucket
+from dolambda.provision.deploy import deploy, destroy, names_of, resources
 from dolambda.registration import register
 from dolambda.settings import Settings
 from dolambda.transport.base import Answered, SealedJob
 from dolambda.wire import keys
-from dolambda.wire.outcome import Lost, Reply
+from dolambda.wire.blob import Blob
+from dolambda.wire.outcome import Failure, Lost, PackedOutcome, Reply
 from dolambda.wire.task import Job, PackedTask, Packer, Task
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from pathlib import Path
 
     from dolambda.local.instance import Instance
@@ -80,6 +99,119 @@ def test_a_tampered_job_is_refused_before_it_is_unpickled(session: Session, tmp_
         assert isinstance(refused, Lost)
         assert refused.reason == "refused"
         assert "not signed with this stack's key" in refused.detail
+
+
+@pytest.mark.parametrize("content", ["replaced", "as named"])
+@pytest.mark.parametrize("part", ["function", "argument of the function", "code"])
+def test_a_blob_replaced_in_the_bucket_is_refused_before_it_is_unpickled_or_imported(
+    session: Session, tmp_path: Path, part: str, content: str
+) -> None:
+    """What a signed job names by digest: the oracle is the same content under its own name."""
+    mark = tmp_path / "mark"
+    hostile = {
+        "function": bytes(4) + cloudpickle.dumps(LeavesAMark(mark)),
+        "argument of the function": cloudpickle.dumps(LeavesAMark(mark)) + os.urandom(70_000),  # random: the disk may know no such blob
+        "code": make_zip({"left_by_a_blob.py": f"open({str(mark)!r}, 'w').close()\n".encode()}),
+    }[part] + (os.urandom(8) if part != "code" else b"")
+    digest = hashlib.sha256(hostile if content == "as named" else os.urandom(32)).hexdigest()
+    unpickle, imports = cloudpickle.dumps(pickle.loads), cloudpickle.dumps(importlib.import_module)
+    function = {"function": hostile, "argument of the function": bytes(4) + unpickle, "code": bytes(4) + imports}[part]
+    blob = Blob.from_bytes(function)
+    arguments: tuple[tuple[Any, ...], dict[str, Any]] = {
+        "function": ((), {}),
+        "argument of the function": ((pickle.PickleBuffer(b""),), {}),
+        "code": (("left_by_a_blob",), {}),
+    }[part]
+    apart: list[pickle.PickleBuffer] = []
+    payload = pickle.dumps(arguments, protocol=5, buffer_callback=apart.append)
+    task = PackedTask(0, digest if part == "function" else blob.digest, payload, (digest,) if apart else ())
+    run = keys.run_name(keys.new_client_id(), 0)
+    inline = {} if part == "function" else {blob.digest: blob.data}
+    job = Job(run, 0, 1, time.time() + 60, (task,), inline, code=digest if part == "code" else None)
+    assert session.bucket is not None
+    session.bucket.put(keys.blob_key(digest), hostile)
+    session.bucket.put(keys.job_key(run, 0), job.to_bytes(session.key))
+    deadline = time.monotonic() + 20
+    while session.bucket.age(keys.reply_key(run, 0)) is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    reply = Reply.from_bytes(session.bucket.get(keys.reply_key(run, 0)), session.key)
+    session.bucket.delete([keys.job_key(run, 0), keys.reply_key(run, 0)])
+    assert mark.exists() is (content == "as named")
+    if content == "replaced":
+        failed = reply.outcomes[0].open()
+        assert isinstance(failed, Failure)
+        assert isinstance(failed.exception, EnvelopeError)
+        assert "has other content than its name says" in str(failed.exception)
+
+
+@pytest.mark.parametrize("signed_with", ["another key", "nothing", "this stack's key"])
+def test_a_reply_put_by_someone_else_is_refused_before_it_is_unpickled(
+    session: Session, admin: Account, tmp_path: Path, signed_with: str
+) -> None:
+    """Whoever may write under outs/ is there first; the worker then does not overwrite it."""
+    mark = tmp_path / "mark"
+    transport = session.transport
+    sent = transport.send
+    bucket = session.bucket.name if session.bucket else ""
+
+    def overtaken(job: SealedJob, answered: Answered) -> None:
+        forged = Reply(job.run, job.number, 1, (PackedOutcome.from_value(0, LeavesAMark(mark), 0.0),))
+        sealed = forged.to_bytes(session.key if signed_with == "this stack's key" else b"x" * 32)
+        sealed = cloudpickle.dumps(LeavesAMark(mark)) if signed_with == "nothing" else sealed
+        admin.client("s3").put_object(Bucket=bucket, Key=keys.reply_key(job.run, job.number), Body=sealed)
+        sent(job, answered)
+
+    transport.send = overtaken  # type: ignore[method-assign] # the attacker
+    with LambdaExecutor() as executor:
+        future: Future[Any] = executor.submit(len, "abc")
+        if signed_with == "this stack's key":
+            future.result(30).close()
+        else:
+            with pytest.raises(LostError, match="its reply was refused") as caught:
+                future.result(30)
+            assert isinstance(caught.value, JobRefusedError) is (signed_with == "another key")
+    assert mark.exists() is (signed_with == "this stack's key")  # so the mark does work, when it is let
+
+
+def test_a_layer_replaced_on_its_way_is_removed_and_the_deploy_ends(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large layers go through the bucket; another who may write there could slip his own in."""
+    monkeypatch.setattr("dolambda.provision.layer._DIRECT", 0)
+    settings, account = root(instance, Settings(stack="replaced", requires=("cloudpickle",)))
+    s3, awslambda = account.client("s3"), account.client("lambda")
+
+    def replace_zip(_service: str, operation: str, params: dict[str, Any]) -> None:
+        if operation == "PublishLayerVersion":
+            s3.put_object(Bucket=params["Content"]["S3Bucket"], Key=params["Content"]["S3Key"], Body=make_zip({"evil.py": b""}))
+
+    account.intercept(replace_zip)
+    with pytest.raises(ProvisionError, match=r"was replaced in bucket .*; the layer was removed again\n  Find out who"):
+        deploy(resources(account, settings, here=True))
+    account.intercept(lambda *_: None)
+    assert awslambda.list_layer_versions(LayerName="replaced-requires-1")["LayerVersions"] == []
+    deploy(resources(account, settings, here=True))
+    assert len(awslambda.list_layer_versions(LayerName="replaced-requires-1")["LayerVersions"]) == 1
+    destroy(resources(account, settings, here=True))
+
+
+def test_a_bucket_reached_over_tls_denies_plain_http(instance: Instance) -> None:
+    """The statement is put as if there were TLS; the emulator, which has none, then denies even the submitter's work."""
+    settings, account = root(instance, Settings(stack="plain", requires=()))
+    names, s3 = names_of(account, settings), account.client("s3")
+    account.client("lambda")
+    account.endpoint_url = "https://as-if"
+    for change in Bucket(account, names).changes():
+        change.apply()
+    iam = root(instance, settings)[1].client("iam")
+    iam.create_user(UserName="plain")
+    made = iam.create_access_key(UserName="plain")["AccessKey"]
+    iam.put_user_policy(UserName="plain", PolicyName="p", PolicyDocument=json.dumps(policies.submitter(names)))
+    theirs = Account.from_settings(settings, Credentials(made["AccessKeyId"], made["SecretAccessKey"])).client("s3")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        theirs.put_object(Bucket=names.bucket, Key="blobs/probe", Body=b"")
+    s3.delete_bucket_policy(Bucket=names.bucket)
+    theirs.put_object(Bucket=names.bucket, Key="blobs/probe", Body=b"")
+    s3.delete_object(Bucket=names.bucket, Key="blobs/probe")
+    s3.delete_bucket(Bucket=names.bucket)
 
 
 def test_a_job_replaced_in_the_bucket_is_refused_to_the_user(session: Session) -> None:

@@ -5,6 +5,8 @@ boto3 is imported on first use only. It serves for credentials and the control p
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -49,6 +51,25 @@ class _Sent:
     """What botocore wants of an HTTP response whose content it is given parsed."""
 
     status_code = 200
+
+
+_SECRETS = re.compile(r"((?:DOLAMBDA_KEY\w*|SecretAccessKey)\W{1,12})[^\"'\\<>\s,}]{16,}")
+_SPEAKING = ("botocore.parsers", "botocore.endpoint", "botocore.hooks", "botocore.httpsession", "botocore.retryhandler", "botocore.retries")
+
+
+class _Redacting(logging.Filter):
+    """At debug level botocore logs requests and answers whole: with the signing keys, which are in the function's environment."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let everything pass, but for the keys."""
+        said = record.getMessage()
+        told = _SECRETS.sub(r"\1(not shown)", said)
+        if told != said:
+            record.msg, record.args = told, ()
+        return True
+
+
+_redacting = _Redacting()
 
 
 class Account:
@@ -97,6 +118,8 @@ class Account:
                 s3={"addressing_style": "path"} if self.endpoint_url else {},
             )
             self._clients[service] = self.session.client(service, region_name=self.region, endpoint_url=self.endpoint_url, config=config)
+            for name in _SPEAKING:
+                logging.getLogger(name).addFilter(_redacting)  # the same one again changes nothing
             events = self._clients[service].meta.events
             events.register("provide-client-params", self._remember)
             events.register("before-call", self._intercept)

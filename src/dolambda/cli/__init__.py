@@ -1,10 +1,15 @@
 """The command line. On entry: arguments; on leaving: an exit code, and no traceback for a user's mistake.
 
-__init__.py   the command and its errors
-local.py      dolambda local start | status | stop
-demo.py       dolambda demo
-quote.py      dolambda quote
-runs.py       dolambda runs list | show | fetch | resume | cancel | clean
+__init__.py     the command and its errors
+stack.py        dolambda deploy | plan | status | destroy | policy
+doctor.py       dolambda doctor
+logs.py         dolambda logs
+panic.py        dolambda panic
+rotate_key.py   dolambda rotate-key
+runs.py         dolambda runs list | show | fetch | resume | cancel | clean
+quote.py        dolambda quote
+local.py        dolambda local start | status | stop
+demo.py         dolambda demo
 """
 
 from __future__ import annotations
@@ -17,7 +22,9 @@ from dolambda.cli.demo import demo
 from dolambda.cli.doctor import doctor
 from dolambda.cli.local import local
 from dolambda.cli.logs import logs
+from dolambda.cli.panic import panic
 from dolambda.cli.quote import quote
+from dolambda.cli.rotate_key import rotate_key
 from dolambda.cli.runs import runs
 from dolambda.cli.stack import deploy, destroy, plan, policy, status
 from dolambda.errors import DolambdaError
@@ -32,7 +39,7 @@ app = typer.Typer(
 )
 app.add_typer(local, name="local")
 app.add_typer(runs, name="runs")
-for command in (deploy, plan, status, doctor, logs, destroy, policy, quote, demo):
+for command in (deploy, plan, status, doctor, logs, panic, rotate_key, destroy, policy, quote, demo):
     app.command()(command)
 
 

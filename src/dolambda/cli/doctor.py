@@ -90,6 +90,7 @@ def _who(account: Account) -> str:
 
 def _stack(account: Account, settings: Settings) -> str:
     found = Stack.from_account(account, settings)
+    found.refuse_stopped()
     return f"{found.name}: Python {found.python}, {found.architecture}, {found.memory} MB, {found.timeout} s, bucket {found.bucket}"
 
 

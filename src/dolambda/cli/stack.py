@@ -177,8 +177,8 @@ def deploy(
     if commands:
         directory = Path(tempfile.mkdtemp(prefix="dolambda-zips-"))
         console.print("\n".join(as_commands(account, parts, directory)), markup=False)
-        console.print(f"\n# The zips that these commands name are in {directory}; remove it when done.")
-        console.print("# create-function holds a signing key, made for this stack alone: keep it to yourself.")
+        console.print(f"\n# The files that these commands name are in {directory}; remove it when done.")
+        console.print("# The environment among them holds the signing key, made for this stack alone: keep it to yourself.")
         return
     made = apply_all(parts, _told)
     summary = f"{made} changes." if made else "nothing had to be changed."
@@ -196,6 +196,7 @@ def status(
     differences = mismatches(found)
     facts = {
         "stack": found.name,
+        "stopped": found.reserved == 0,
         "region": found.region,
         "bucket": found.bucket,
         "python": found.python,
@@ -213,7 +214,9 @@ def status(
         console.print_json(json.dumps(facts))
         return
     for name, value in facts.items():
-        console.print(f"{name:<19}{value if value != [] else 'no'}")
+        console.print(f"{name:<19}{'no' if value == [] or value is False else value}")
+    if found.reserved == 0:
+        console.print("STOPPED: its reserved concurrency is 0, nothing runs. `dolambda panic --undo` starts it again after a panic.")
     console.print("Idle it costs nothing but the storage of what is in its bucket.")
 
 

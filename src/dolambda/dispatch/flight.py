@@ -66,7 +66,8 @@ class Flight:
     """A job on its way, and what is needed to send it again.
 
     ``inside`` are the blobs that travel in the job, ``blobs`` those that have to be there before it. ``attempt`` counts how often it
-    was sent for lost, its tasks in larger jobs before it, ``copies`` how often it is under way now. ``since``, when it or the first of
+    was sent for lost, its tasks in larger jobs before it, ``copies`` how often it is under way now, ``copied`` whether it was sent
+    once more for being slow. ``since``, when it or the first of
     those was sent, ``sent``, when it was sent last, and ``overdue``, when it is sent again, are on the monotonic clock.
     """
 
@@ -76,6 +77,7 @@ class Flight:
     blobs: tuple[Blob, ...]
     attempt: int = 0
     copies: int = 0
+    copied: bool = False
     since: float = 0.0
     sent: float = 0.0
     overdue: float = 0.0

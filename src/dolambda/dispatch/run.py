@@ -48,10 +48,11 @@ from dolambda.errors import (
     NoReplyError,
     NotPicklableError,
     QuotedError,
+    SignatureError,
     TooLargeError,
 )
 from dolambda.transport.base import SealedJob, Unanswered
-from dolambda.wire.outcome import CANCELLED, NO_REPLY, NOT_STARTED, Lost, PackedOutcome, Reply, Value
+from dolambda.wire.outcome import CANCELLED, NO_REPLY, NOT_STARTED, REFUSED, Lost, PackedOutcome, Reply, Value
 from dolambda.wire.task import PackedTask, Packer, Surroundings, Task
 
 if TYPE_CHECKING:
@@ -307,7 +308,7 @@ class Run:
         if len(self._flights) >= self._transport.room(self.limits.workers):
             return math.inf
         patience = self._stragglers.patience()
-        first = next((flight for flight in self._flights.values() if flight.copies == 1), None)  # in the order of sending
+        first = next((flight for flight in self._flights.values() if not flight.copied), None)  # in the order of sending
         return math.inf if patience is None or first is None else first.sent + patience
 
     def _take_slow(self) -> list[Flight]:
@@ -315,9 +316,11 @@ class Run:
         if self._next_slow() > time.monotonic():
             return []
         patience = self._stragglers.patience() or math.inf
-        slow = [one for one in self._flights.values() if one.copies == 1 and one.sent + patience <= time.monotonic()]
+        slow = [one for one in self._flights.values() if not one.copied and one.sent + patience <= time.monotonic()]
         idle = self.limits.workers - len(self._flights)
         copies = [flight for flight in slow[:idle] if self._purse.reserve(flight.number)]
+        for flight in copies:
+            flight.copied = True
         self._tally.copies += len(copies)
         return copies
 
@@ -398,7 +401,7 @@ class Run:
     def _send(self, flight: Flight) -> None:
         """Send a job, for the first time or because the one sent is lost."""
         flight.attempt += 1
-        flight.copies = 0
+        flight.copies, flight.copied = 0, False
         flight.sent = time.monotonic()
         flight.since = flight.since or flight.sent
         flight.overdue = flight.sent + self.limits.max_wait + self.limits.runtime + _GRACE
@@ -476,12 +479,15 @@ class Run:
             reply = self._opened(answer, number)
         except EnvelopeError as refused:
             log.warning("refused %s", refused)
-            self._settle(number, {}, f"its reply was refused: {refused}", None)
+            # Signed with another key, over and over: the worker has replaced the key, and refuses the jobs as we refuse its replies.
+            reason = REFUSED if isinstance(refused, SignatureError) else NOT_STARTED
+            said, _, mend = str(refused).partition("\n  ")
+            self._settle(number, {}, Lost(reason, f"its reply was refused: {said}", mend), None)
             return
         self._heard = time.monotonic()
         outcomes = {outcome.index: outcome for outcome in reply.outcomes}
         self.batcher.learn([outcome.seconds for outcome in reply.outcomes if outcome.kind != "lost"], cold=reply.usage.cold)
-        self._settle(number, outcomes, "its job was answered without it", reply.usage)
+        self._settle(number, outcomes, Lost(NOT_STARTED, "its job was answered without it"), reply.usage)
 
     def _has_copy(self, number: int) -> bool:
         """One sending of a job ended without an answer: whether another is under way, which may have one."""
@@ -548,7 +554,7 @@ class Run:
             raise EnvelopeError(msg, mend="A signed reply was copied. It was not unpickled.")
         return reply
 
-    def _settle(self, number: int, outcomes: dict[int, PackedOutcome], otherwise: str, usage: Usage | None) -> None:
+    def _settle(self, number: int, outcomes: dict[int, PackedOutcome], otherwise: Lost, usage: Usage | None) -> None:
         """Settle or queue again each task of a flight; ``otherwise`` says why one has no outcome."""
         flight = self._flights.get(number)
         if flight is None:  # cancelled meanwhile, or answered before
@@ -562,11 +568,11 @@ class Run:
             packed = outcomes.get(index) or outcomes.get(-1)
             if packed and packed.task != waiting.task.identity and packed.kind != "lost":  # another client's, under the same name
                 packed = None
-            outcome = packed.open() if packed else Lost(NOT_STARTED, f"task {index} is lost: {otherwise}")
+            outcome = packed.open() if packed else replace(otherwise, detail=f"task {index} is lost: {otherwise.detail}")
             self._show(index, packed)
             waiting.fruitless += fruitless
             waiting.suspects = None  # a job that is answered is not what kills a worker whole
-            if isinstance(outcome, Lost) and outcome.reason in _AGAIN and waiting.fruitless < self.limits.attempts:
+            if isinstance(outcome, Lost) and (packed is None or outcome.reason in _AGAIN) and waiting.fruitless < self.limits.attempts:
                 again.append(waiting)
                 continue
             result = outcome if isinstance(outcome, Value) else outcome.to_error()
@@ -606,7 +612,7 @@ class Run:
         else:
             self._purse.lose(flight.number)
         under_way = time.monotonic() - flight.sent
-        if flight.copies > 1:
+        if flight.copied:
             self._tally.seconds += under_way  # what the copy that came too late has run, at most
         else:
             self._stragglers.landed(under_way)

@@ -6,6 +6,7 @@ Changes, each to what stock ministack does otherwise (measured with the pinned v
   times as many short calls a second. Layers are at one directory, in order, behind the function's own code, as /opt is.
 - Async events (S3's) wait for a free slot, as in Lambda's event queue. Stock drops them after three attempts at once.
 - An invocation that logs nothing is not held for 50 ms in case it should.
+- Reading and removing a reserved concurrency need the IAM actions of their own. Stock asks for PutFunctionConcurrency.
 - Functions inherit nothing of this process's environment but PATH and the like.
 
 On entry: environment variables, see guardian.py. On leaving: a server that runs until it is killed.
@@ -24,6 +25,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from ministack.core import iam_actions
 from ministack.core import lambda_runtime as runtime
 from ministack.services import lambda_svc as service
 
@@ -110,6 +112,14 @@ def install() -> None:
         with _SLOTS:
             return execute(function, event)
 
+    action_of = iam_actions._lambda_action
+
+    def action(method: str, path: str) -> str | None:
+        if path.endswith("/concurrency") and method in {"GET", "DELETE"}:
+            return f"{method.capitalize()}FunctionConcurrency"
+        return action_of(method, path)  # type: ignore[no-any-return] # ministack has no types
+
+    iam_actions._lambda_action = action
     runtime._worker_class_for = lambda config: PythonWorker if is_python(config) else class_for(config)
     service._execute_function_warm = execute_warm
     service._provided_worker_env = clean_environment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.account import error_code, translated
@@ -29,6 +30,7 @@ class Bucket:
         """Nothing is sent yet."""
         self._s3 = account.client("s3")
         self._names = names
+        self._over_tls = not (account.endpoint_url or "").startswith("http:")  # an AWS emulated here has none
 
     def changes(self) -> list[Change]:
         """See `Resource.changes`. Of a bucket that is the user's own, only what concerns our prefixes is touched."""
@@ -44,6 +46,8 @@ class Bucket:
                 changes.append(Change("update", title, "close it to the public", self._close))
             if not self._asked(self._s3.get_bucket_encryption, "ServerSideEncryptionConfiguration"):
                 changes.append(Change("update", title, "encrypt what is in it", self._encrypt))
+            if self._over_tls and self._policy() != self._wanted_policy():
+                changes.append(Change("update", title, "deny requests without TLS", self._deny_plain))
         if not self._expires():
             changes.append(Change("update", title, "let forgotten objects expire", self._expire))
         return changes
@@ -92,6 +96,8 @@ class Bucket:
             self._s3.create_bucket(Bucket=self._names.bucket, **where)
         for step in (self._tag, self._close, self._encrypt, self._expire):
             step()
+        if self._over_tls:
+            self._deny_plain()
 
     def _tag(self) -> None:
         tags = [{"Key": key, "Value": value} for key, value in self._names.tags.items()]
@@ -106,6 +112,19 @@ class Bucket:
         rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
         with translated():
             self._s3.put_bucket_encryption(Bucket=self._names.bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+
+    def _policy(self) -> dict[str, Any]:
+        found = self._asked(self._s3.get_bucket_policy, "Policy")
+        return dict(json.loads(found)) if found else {"Version": "2012-10-17", "Statement": []}
+
+    def _wanted_policy(self) -> dict[str, Any]:
+        """The policy that there is, with our statement in it; those of others stay."""
+        found, ours = self._policy(), tls_only(self._names.bucket_arn)
+        return {**found, "Statement": [*(one for one in found["Statement"] if one.get("Sid") != ours["Sid"]), ours]}
+
+    def _deny_plain(self) -> None:
+        with translated():
+            self._s3.put_bucket_policy(Bucket=self._names.bucket, Policy=json.dumps(self._wanted_policy()))
 
     def _rules(self) -> list[dict[str, Any]]:
         return [
@@ -177,3 +196,15 @@ class Bucket:
                 if error_code(error).startswith(("NoSuch", "ServerSideEncryptionConfigurationNotFound")):
                     return None
                 raise
+
+
+def tls_only(bucket_arn: str) -> dict[str, Any]:
+    """The statement of a bucket's policy that denies every request without TLS, whoever makes it."""
+    return {
+        "Sid": "dolambda-tls-only",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [bucket_arn, f"{bucket_arn}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }

@@ -25,7 +25,7 @@ _S3API = "s3"  # the CLI's `s3` is another thing; the API's operations are under
 
 
 def commands(account: Account, parts: list[Resource], directory: Path) -> list[str]:
-    """Lines of shell that do what deploy would; zips that they upload are written into ``directory``."""
+    """Lines of shell that do what deploy would; what they upload is written into ``directory``, the signing key with it."""
     lines: list[str] = []
     written: dict[str, int] = {}
 
@@ -56,6 +56,11 @@ def _option(name: str, value: object, operation: str, directory: Path, written: 
     if name == "Code" and isinstance(value, dict):
         name, value = "ZipFile", value["ZipFile"]
         flag = "--zip-file"
+    if name == "Environment":  # it holds the signing key, which belongs on no screen and in no log
+        path = directory / f"{_kebab(operation)}-environment.json"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(value))
+        return [flag, f"file://{path}"]
     if isinstance(value, bytes):
         return [flag, f"fileb://{_file(value, operation, directory, written)}"]
     if name == "Content" and isinstance(value, dict) and "ZipFile" in value:

@@ -17,6 +17,7 @@ from dolambda.provision.function import Function
 from dolambda.provision.layer import Layers, StaleLayers
 from dolambda.provision.log_group import LogGroup
 from dolambda.provision.names import Names
+from dolambda.provision.panic import NotInPanic
 from dolambda.provision.role import Role
 from dolambda.provision.trigger import Trigger
 from dolambda.wire.task import PYTHON
@@ -63,6 +64,7 @@ def resources(account: Account, settings: Settings, *, here: bool, contents: Con
         layer_arns=layers.arns,
     )
     return [
+        NotInPanic(account, names),
         Bucket(account, names),  # first made and last removed: it may hold what is not ours, and then stays
         LogGroup(account, names, days=settings.log_days),
         Role(account, names),

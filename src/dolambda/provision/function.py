@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import secrets
 from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.account import error_code, translated
 from dolambda.environment.archive import digest_of
 from dolambda.environment.worker_zip import worker_zip
 from dolambda.provision.plan import Change, wait_until
-from dolambda.stack import packed
+from dolambda.stack import packed, reserved_concurrency
+from dolambda.wire import signing_keys
 from dolambda.wire.task import PYTHON
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Function:
                 return None
 
     def _wanted(self, found: dict[str, Any] | None) -> dict[str, Any]:
-        """Arguments of create and update alike; the signing key is made once and then kept."""
+        """Arguments of create and update alike; signing keys are kept, the first is made here."""
         variables = ((found or {}).get("Environment") or {}).get("Variables", {})
         threads = str(max(1, -(-self._settings.memory // _MB_PER_VCPU)))
         return {
@@ -104,7 +104,8 @@ class Function:
             "Layers": [*self._settings.layers, *self._layer_arns()],
             "Environment": {
                 "Variables": {
-                    "DOLAMBDA_KEY": variables.get("DOLAMBDA_KEY") or secrets.token_hex(32),
+                    signing_keys.KEY: signing_keys.new(),
+                    **signing_keys.found(variables),
                     "DOLAMBDA_BUCKET": self._names.bucket,
                     "DOLAMBDA_WORKERS": str(self._workers),
                     "DOLAMBDA_PYTHON_VERSION": PYTHON,
@@ -151,13 +152,7 @@ class Function:
         self._put_async()
 
     def _reserved(self) -> int | None:
-        with translated():
-            try:
-                found = self._lambda.get_function_concurrency(FunctionName=self._names.stack)
-            except self._lambda.exceptions.ResourceNotFoundException:
-                return None
-        reserved: int | None = found.get("ReservedConcurrentExecutions")
-        return reserved
+        return reserved_concurrency(self._lambda, self._names.stack)
 
     def _put_concurrency(self) -> None:
         wanted = self._settings.concurrency
@@ -194,11 +189,7 @@ class Function:
             self._lambda.put_function_event_invoke_config(FunctionName=self._names.stack, **self._async())
 
     def _settle(self) -> None:
-        def settled() -> bool:
-            found = self._found() or {}
-            return bool(found.get("State", "Active") == "Active" and found.get("LastUpdateStatus", "Successful") != "InProgress")
-
-        wait_until(settled, f"that function {self._names.stack} is active", seconds=_PATIENCE)
+        wait_until_active(self._lambda, self._names.stack)
 
     def _remove(self) -> None:
         with translated():
@@ -208,6 +199,20 @@ class Function:
                 if error_code(error) != "ResourceNotFoundException":
                     raise
             self._lambda.delete_function(FunctionName=self._names.stack)
+
+
+def wait_until_active(client: Any, function: str) -> None:  # noqa: ANN401 - boto3 has no types
+    """Wait until what was changed is so for every invocation to come."""
+
+    def settled() -> bool:
+        with translated():
+            try:
+                found = client.get_function_configuration(FunctionName=function)
+            except client.exceptions.ResourceNotFoundException:  # its making is only printed, as a command
+                return True
+        return bool(found.get("State", "Active") == "Active" and found.get("LastUpdateStatus", "Successful") != "InProgress")
+
+    wait_until(settled, f"that function {function} is active", seconds=_PATIENCE)
 
 
 def _shown(found: dict[str, Any], name: str) -> object:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import base64
+import hashlib
+from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.account import translated
 from dolambda.environment.layer import MOST_LAYERS
+from dolambda.errors import ProvisionError
 from dolambda.provision.plan import Change
 from dolambda.wire.keys import LAYERS
 
@@ -76,9 +79,19 @@ class Layers:
             published = self._lambda.publish_layer_version(
                 LayerName=self._names.layer(slot), Description=layer.digest, Content=content, CompatibleRuntimes=[self._runtime]
             )
-            self._published[layer.digest] = published["LayerVersionArn"]
             if "S3Key" in content:
                 self._s3.delete_object(Bucket=self._names.bucket, Key=key)
+                self._refuse_replaced(layer, published)
+            self._published[layer.digest] = published["LayerVersionArn"]
+
+    def _refuse_replaced(self, layer: Archive, published: dict[str, Any]) -> None:
+        """Remove a version that has other content than was uploaded: between the two requests the bucket's writers may replace it."""
+        found = published.get("Content", {}).get("CodeSha256")
+        if found in (None, base64.b64encode(hashlib.sha256(layer.content).digest()).decode()):  # None: it is only printed, as a command
+            return
+        self._lambda.delete_layer_version(LayerName=published["LayerArn"].rpartition(":")[2], VersionNumber=published["Version"])
+        msg = f"the zip of {layer} was replaced in bucket {self._names.bucket} while it was published; the layer was removed again"
+        raise ProvisionError(msg, mend=f"Find out who may write under {LAYERS} of that bucket besides the deployer, then deploy again.")
 
     def _removed(self, name: str, versions: list[dict[str, str]]) -> Change:
         def apply() -> None:

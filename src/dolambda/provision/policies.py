@@ -2,7 +2,7 @@
 
 worker      the role the function runs in. It may not write under jobs/, so it cannot call itself for ever.
 submitter   whoever runs tasks
-deployer    whoever makes, changes and removes the stack
+deployer    whoever makes, changes, stops and removes the stack, and replaces its key
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def submitter(names: Names) -> Policy:
     listing = _allow(["s3:ListBucket"], names.bucket_arn)
     listing["Condition"] = {"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in (OUTS, JOBS, BLOBS, RUNS)]}}
     return _policy(
-        _allow(["lambda:GetFunctionConfiguration", "lambda:InvokeFunction"], names.function_arn),
+        _allow(["lambda:GetFunctionConfiguration", "lambda:GetFunctionConcurrency", "lambda:InvokeFunction"], names.function_arn),
         _allow(["s3:PutObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, BLOBS, RUNS))),
         _allow(["s3:GetObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (OUTS, BLOBS, RUNS))),
         _allow(["s3:DeleteObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, OUTS, RUNS))),
@@ -75,6 +75,8 @@ def deployer(names: Names) -> Policy:
                 "s3:PutBucketTagging",
                 "s3:GetBucketPublicAccessBlock",
                 "s3:PutBucketPublicAccessBlock",
+                "s3:GetBucketPolicy",
+                "s3:PutBucketPolicy",
                 "s3:GetEncryptionConfiguration",
                 "s3:PutEncryptionConfiguration",
                 "s3:GetLifecycleConfiguration",
@@ -91,6 +93,8 @@ def deployer(names: Names) -> Policy:
                 "lambda:GetFunctionConfiguration",
                 "lambda:CreateFunction",
                 "lambda:TagResource",
+                "lambda:ListTags",
+                "lambda:UntagResource",
                 "lambda:DeleteFunction",
                 "lambda:UpdateFunctionConfiguration",
                 "lambda:UpdateFunctionCode",

@@ -62,12 +62,12 @@ def unseal(kind: str, data: bytes | memoryview, key: bytes) -> tuple[Header, mem
     if view[: len(_MAGIC)] != _MAGIC or len(view) < _PREFIX_END:
         msg = f"{len(view)} bytes that are no {kind} of dolambda's"
         raise EnvelopeError(msg, mend="Something else wrote this object; nothing in it was read.")
-    signature = hmac.digest(key, view[_SIGNATURE_END:], "sha256")
-    if not hmac.compare_digest(signature, view[len(_MAGIC) : _SIGNATURE_END]):
+    if not _signed(view, key):
         msg = f"a {kind} that is not signed with this stack's key"
         raise SignatureError(
             msg,
-            mend="It was altered, or written by a client of another stack or of an older key. It was not unpickled.",
+            mend="It was altered, or comes from another stack, or from a session older than a `dolambda rotate-key`: call register() "
+            "again, or open a new session. It was not unpickled.",
         )
     (length,) = _LENGTH.unpack(view[_SIGNATURE_END:_PREFIX_END])
     header: Header = json.loads(str(view[_PREFIX_END : _PREFIX_END + length], "utf-8"))
@@ -80,6 +80,19 @@ def unseal(kind: str, data: bytes | memoryview, key: bytes) -> tuple[Header, mem
     body = view[_PREFIX_END + length :]
     nbytes = header.pop("deflated", None)
     return header, body if nbytes is None else memoryview(zlib.decompress(body, bufsize=nbytes))
+
+
+def key_of(data: bytes | memoryview, keys: Sequence[bytes]) -> bytes:
+    """The one of ``keys`` that ``data`` is signed with; the first if it is none of them, for `unseal` to refuse. Parses nothing."""
+    if len(keys) == 1:  # nothing to choose: hashing a large job takes its time
+        return keys[0]
+    view = memoryview(data)
+    return next((key for key in keys if _signed(view, key)), keys[0])
+
+
+def _signed(view: memoryview, key: bytes) -> bool:
+    signature = hmac.digest(key, view[_SIGNATURE_END:], "sha256")
+    return hmac.compare_digest(signature, view[len(_MAGIC) : _SIGNATURE_END])
 
 
 def _deflated(parts: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:

@@ -25,7 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dolambda.wire.envelope import key_of
 from dolambda.wire.outcome import Reply, Usage
+from dolambda.wire.signing_keys import VARIABLES
 from dolambda.wire.task import Job
 from dolambda.worker.capture import Capture
 from dolambda.worker.disk import Disk
@@ -33,7 +35,7 @@ from dolambda.worker.run_job import run_job
 from dolambda.worker.shelf import Shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import FrameType
 
     from dolambda.wire.blob import BlobSource
@@ -59,19 +61,19 @@ class End:
 class Child:
     """A running child, seen from its parent. `alive` until it has been seen to end or was killed; `used` once it has run a task."""
 
-    def __init__(self, pid: int, to_child: int, from_child: int, capture: Capture, key: bytes) -> None:
+    def __init__(self, pid: int, to_child: int, from_child: int, capture: Capture) -> None:
         """Use `Child.from_fork`."""
         self._pid = pid
         self._to_child = to_child
         self._from_child = from_child
         self._capture = capture
-        self._key = key
+        self._key = b""
         self.alive = True
         self.used = False
         self._calls: Counter[str] = Counter()
 
     @classmethod
-    def from_fork(cls, source: Callable[[], BlobSource], key: bytes, room: int, threads: int | None) -> Child:
+    def from_fork(cls, source: Callable[[], BlobSource], keys: Sequence[bytes], room: int, threads: int | None) -> Child:
         """Fork. ``source`` is called in the child, so that no connection is shared; for ``threads`` see `Surroundings`."""
         capture = Capture()
         child_reads, to_child = os.pipe()
@@ -85,15 +87,16 @@ class Child:
                 os.close(from_child)
                 if threads:
                     os.environ.update(dict.fromkeys(_THREADS, str(threads)))  # read when numpy and the like are first imported
-                _serve(child_reads, child_writes, Shelf(source(), room, Disk()), capture, key)
+                _serve(child_reads, child_writes, Shelf(source(), room, Disk()), capture, keys)
             finally:
                 os._exit(70)  # only reached by a defect of ours: an exit code of its own, never back into the parent's code
         os.close(child_reads)
         os.close(child_writes)
-        return cls(pid, to_child, from_child, capture, key)
+        return cls(pid, to_child, from_child, capture)
 
-    def send(self, sealed: bytes) -> None:
-        """Give the child a job."""
+    def send(self, sealed: bytes, key: bytes) -> None:
+        """Give the child a job, and know which key signs it and what comes back."""
+        self._key = key
         _write(self._to_child, sealed)
 
     def wait(self, seconds: float) -> list[PackedOutcome] | None:
@@ -140,16 +143,18 @@ class Child:
         return End(how, peak, output, by_kill=code == -signal.SIGKILL)
 
 
-def _serve(reads: int, writes: int, shelf: Shelf, capture: Capture, key: bytes) -> None:
+def _serve(reads: int, writes: int, shelf: Shelf, capture: Capture, keys: Sequence[bytes]) -> None:
     """Live as the child: jobs in, one frame out after each task, until the parent closes its end."""
     _die_with_parent()
     capture.take_over()
-    os.environ.pop("DOLAMBDA_KEY", None)  # tasks have no use for it, and might print their environment
+    for variable in VARIABLES:
+        os.environ.pop(variable, None)  # tasks have no use for keys, and might print their environment
     logging.basicConfig(format="%(levelname)s:%(name)s:%(message)s", force=True)  # Lambda's client has put a handler of its own
     level = logging.root.level
     stop = Stop()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     while (sealed := _read(reads)) is not None:
+        key = key_of(sealed, keys)
         job = Job.from_bytes(sealed, key)
         stop.asked = False
         if level != job.surroundings.log_level:  # set once only: a task may have chosen another since

@@ -14,6 +14,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dolambda.wire.envelope import key_of
 from dolambda.wire.outcome import (
     CANCELLED,
     CRASHED,
@@ -31,7 +32,7 @@ from dolambda.wire.task import PYTHON, Job
 from dolambda.worker.child import Child, End, now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from dolambda.errors import EnvelopeError
     from dolambda.wire.blob import BlobSource
@@ -71,11 +72,22 @@ class Watch:
 class Worker:
     """One execution environment. It runs one job at a time, as Lambda guarantees."""
 
-    def __init__(self, source: Callable[[], BlobSource], key: bytes, *, room: int = 256 << 20, memory: int | None = None) -> None:
-        """``source`` makes the place to fetch blobs from; ``room`` bytes of them are kept while warm; ``memory`` MB are there."""
+    def __init__(
+        self,
+        source: Callable[[], BlobSource],
+        key: bytes,
+        *,
+        also: Sequence[bytes] = (),
+        room: int = 256 << 20,
+        memory: int | None = None,
+    ) -> None:
+        """``source`` makes the place to fetch blobs from; ``room`` bytes of them are kept while warm; ``memory`` MB are there.
+
+        Jobs are signed with ``key``, or with one of ``also`` while keys are being replaced; a reply with the key of its job.
+        """
         self._memory = memory
         self._source = source
-        self._key = key
+        self._keys = (key, *also)
         self._room = room
         self._child: Child | None = None
         self._code: str | None = None
@@ -94,13 +106,14 @@ class Worker:
         cold = not self._name
         self._name = self._name or secrets.token_hex(6)  # not at import: SnapStart would clone it
         begun, started = now(), time.time()
-        job = Job.from_bytes(sealed, self._key)
+        key = key_of(sealed, self._keys)
+        job = Job.from_bytes(sealed, key)
         refusal = _refusal(job)
         lost = [PackedOutcome.from_lost(task.index, refusal) for task in job.tasks] if refusal else None
-        outcomes = lost or self._run_in_child(job, sealed, begun + seconds - MARGIN, wanted)
+        outcomes = lost or self._run_in_child(job, sealed, key, begun + seconds - MARGIN, wanted)
         usage = Usage(self._name, cold, started, now() - begun, dict(self._fetched + Counter(calls or {})))
         self._fetched.clear()
-        return Reply(job.run, job.number, job.attempt, tuple(outcomes), usage).to_bytes(self._key)
+        return Reply(job.run, job.number, job.attempt, tuple(outcomes), usage).to_bytes(key)
 
     def close(self) -> None:
         """End the child."""
@@ -108,18 +121,18 @@ class Worker:
             self._child.end(kill=True)
         self._child = None
 
-    def _run_in_child(self, job: Job, sealed: bytes, limit: float, wanted: Callable[[], bool]) -> list[PackedOutcome]:
+    def _run_in_child(self, job: Job, sealed: bytes, key: bytes, limit: float, wanted: Callable[[], bool]) -> list[PackedOutcome]:
         """Run all tasks, going on in a new child after each that ended the one before."""
         watch = Watch(wanted)
-        done = self._run_until_culprit(job, sealed, limit, watch)
+        done = self._run_until_culprit(job, sealed, key, limit, watch)
         while len(done) < len(job.tasks) and now() < limit:
             rest = replace(job, tasks=job.tasks[len(done) :])
-            done += self._run_until_culprit(rest, rest.to_bytes(self._key), limit, watch)
+            done += self._run_until_culprit(rest, rest.to_bytes(key), key, limit, watch)
         return done + [PackedOutcome.from_lost(task.index, _NOT_STARTED) for task in job.tasks[len(done) :]]
 
-    def _run_until_culprit(self, job: Job, sealed: bytes, limit: float, watch: Watch) -> list[PackedOutcome]:
+    def _run_until_culprit(self, job: Job, sealed: bytes, key: bytes, limit: float, watch: Watch) -> list[PackedOutcome]:
         """Run tasks until all are done, one ends the child or is stopped, which is the last outcome then, or time is over."""
-        child = self._sent(job, sealed)
+        child = self._sent(job, sealed, key)
         done: list[PackedOutcome] = []
         begun = now()
         stopping, used = False, child.used
@@ -153,15 +166,15 @@ class Worker:
         self._fetched.update(child.take_calls())
         return done
 
-    def _sent(self, job: Job, sealed: bytes) -> Child:
+    def _sent(self, job: Job, sealed: bytes, key: bytes) -> Child:
         """Give the job to a child; to a new one if the one kept has died since its last job, which no task of this one is to blame for."""
         child = self._ready_child(job)
         try:
-            child.send(sealed)
+            child.send(sealed, key)
         except BrokenPipeError:
             child.end(kill=False)
             child = self._ready_child(job)
-            child.send(sealed)
+            child.send(sealed, key)
         return child
 
     def _end(self, child: Child, *, kill: bool) -> End:
@@ -190,7 +203,7 @@ class Worker:
         if self._child and self._child.alive and (self._code not in (None, job.code) or self._threads != threads):
             self.close()  # modules already imported from another bundle would hide the new ones, and threads are set at import
         if not (self._child and self._child.alive):
-            self._child = Child.from_fork(self._source, self._key, self._room, threads)
+            self._child = Child.from_fork(self._source, self._keys, self._room, threads)
         self._code, self._threads = job.code, threads
         return self._child
 

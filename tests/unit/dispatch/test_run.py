@@ -19,10 +19,18 @@ from dolambda.dispatch.limits import Limits
 from dolambda.dispatch.retries import Retries
 from dolambda.dispatch.run import Run
 from dolambda.dispatch.stragglers import Stragglers
-from dolambda.errors import ConfigurationError, LostError, NoReplyError, NotPicklableError, TooLargeError, WorkerCrashedError
+from dolambda.errors import (
+    ConfigurationError,
+    JobRefusedError,
+    LostError,
+    NoReplyError,
+    NotPicklableError,
+    TooLargeError,
+    WorkerCrashedError,
+)
 from dolambda.transport.base import Unanswered
 from dolambda.wire.blob import Blob
-from dolambda.wire.outcome import Lost, PackedOutcome
+from dolambda.wire.outcome import Lost, PackedOutcome, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -130,6 +138,17 @@ def test_a_forged_reply_is_refused_and_the_job_done_again(forge: Any, caplog: py
     run = open_run(memory)
     assert results(run, 1) == [0]
     assert "refused" in caplog.text
+    run.close()
+
+
+def test_replies_signed_with_another_key_over_and_over_are_a_refusal_that_names_rotation() -> None:
+    memory = Memory()
+    memory.fate = lambda job, _sent: Reply(job.run, job.number, 0, ()).to_bytes(b"x" * 32)
+    run = open_run(memory, attempts=3)
+    (future,) = run.submit([(square, (1,), {})])
+    with pytest.raises(JobRefusedError, match=r"task 0 is lost: its reply was refused: a reply that is not signed .*\n.*rotate-key"):
+        future.result(20)
+    assert len(memory.sent) == 3
     run.close()
 
 

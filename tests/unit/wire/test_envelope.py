@@ -41,6 +41,16 @@ def test_another_key_is_refused() -> None:
         envelope.unseal("job", envelope.seal("job", {}, [], KEY), b"x" * 32)
 
 
+@pytest.mark.parametrize("kind", ["job", "reply"])
+def test_the_key_that_signs_is_found_among_several_and_what_none_signs_is_refused(kind: str) -> None:
+    keys = [KEY, b"x" * 32, b"y" * 32]
+    for key in keys:
+        assert envelope.key_of(envelope.seal(kind, {}, [b"body"], key), keys) == key
+    for strange in (envelope.seal(kind, {}, [b"body"], b"z" * 32), b"", b"dlb1", b"garbage" * 20):
+        with pytest.raises(EnvelopeError):
+            envelope.unseal(kind, strange, envelope.key_of(strange, keys))
+
+
 def test_a_reply_does_not_pass_for_a_job() -> None:
     with pytest.raises(SignatureError, match="a reply where a job belongs"):
         envelope.unseal("job", envelope.seal("reply", {}, [], KEY), KEY)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from dolambda.errors import EnvelopeError, OutOfMemoryError, PythonMismatchError
+from dolambda.errors import EnvelopeError, OutOfMemoryError, PythonMismatchError, SignatureError
 from dolambda.wire.outcome import Failure, Lost, Reply, Value
+from dolambda.wire.signing_keys import VARIABLES
 from dolambda.wire.task import Job, PackedTask, Packer, Task
 from dolambda.worker.worker import Worker
 
@@ -222,6 +223,32 @@ def test_a_forged_job_is_refused_before_it_is_unpickled(worker: Worker, tmp_path
     assert not mark.exists()
 
 
+def test_while_keys_are_replaced_each_is_accepted_and_signs_its_own_replies(tmp_path: Any) -> None:
+    now, before, gone = b"n" * 32, b"b" * 32, b"g" * 32
+    worker = Worker(Source(), now, also=(before,))
+    try:
+        pids = set()
+        for key in (now, before, now, before):
+            sent = job((os.getpid, ()), (os._exit, (3,)), (len, ("abc",)))  # the neighbours of a crash are sealed anew for the next child
+            reply = Reply.from_bytes(worker.run(sent.to_bytes(key), seconds=20), key)
+            first, crashed, third = (outcome.open() for outcome in reply.outcomes)
+            assert isinstance(first, Value)
+            assert isinstance(crashed, Lost)
+            assert third == Value(3)
+            calm = Reply.from_bytes(worker.run(job((os.getpid, ())).to_bytes(key), seconds=20), key)
+            pids.add(calm.outcomes[0].open())
+        assert len(pids) == 4
+        for key in (now, before):  # and one child serves both
+            reply = Reply.from_bytes(worker.run(job((os.getpid, ())).to_bytes(key), seconds=20), key)
+            assert reply.outcomes[0].open() in pids
+        mark = tmp_path / "mark"
+        with pytest.raises(SignatureError, match=r"not signed with this stack's key\n.*`dolambda rotate-key`: call register\(\) again"):
+            worker.run(job((mark.touch, ())).to_bytes(gone), seconds=5)
+        assert not mark.exists()
+    finally:
+        worker.close()
+
+
 def test_a_missing_module_says_what_to_do(worker: Worker) -> None:
     def needs() -> None:
         import no_such_module  # type: ignore[import-not-found]  # noqa: F401, PLC0415
@@ -250,8 +277,9 @@ def test_own_modules_travel_and_a_new_version_is_used(worker: Worker) -> None:
 
 
 def test_the_child_does_not_know_the_key(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOLAMBDA_KEY", "secret")
-    assert outcomes(worker, (lambda: os.environ.get("DOLAMBDA_KEY"), ())) == [Value(None)]
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "secret")
+    assert outcomes(worker, (lambda: [name for name, value in os.environ.items() if value == "secret"], ())) == [Value([])]
 
 
 def test_usage_tells_cold_from_warm_and_names_the_worker(worker: Worker) -> None:
