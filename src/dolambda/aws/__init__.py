@@ -1,7 +1,10 @@
 """All talk with AWS, and nothing else of dolambda talks to it.
 
 account.py    credentials, region, boto3 clients for the control plane; its errors made ours
-objects.py    the client's objects on S3, through obstore: the hot path
+reactor.py    requests by the thousand, in one thread of libcurl's: the hot path
+invoke.py     calls of a function, through it
+small_objects.py  jobs and replies on S3, through it
+objects.py    what is large or rare on S3, through obstore
 signed_s3.py  the worker's two requests a job, signed by hand: the Lambda runtime's SDK takes 0.5 s to import
 calls.py      how many requests of which kind were made
 """

@@ -3,9 +3,13 @@
 run.py        one run: keep a window in flight, resend the lost, settle futures, clean up
 flight.py     the states of a task between submitted and settled; jobs cut from the queue
 agenda.py     when something is to happen of itself: a flight overdue, a failed task to be run again
+stragglers.py when a slow job gets a copy
 batching.py   how many tasks go into the next job, learnt from what workers measured
 retries.py    when a failed task is run again
 limits.py     what a run keeps to
+budget.py     what it may cost, reserved before a job is sent
+pilot.py      its first few tasks, and what the rest would take
+stored.py     what an earlier client of a named run has left
 relay.py      what tasks print and log, shown here
 report.py     what a run has done so far and what it took
 """

@@ -5,4 +5,8 @@ s3_queue.py     put jobs/..  ->  S3 event  ->  worker  ->  put outs/..  ->  one 
 direct.py       Invoke, request and reply inline, what is large through S3                  (lowest latency)
 in_process.py   the same bytes, run in this process: for debugging
 uploads.py      blobs, each to the bucket once
+window.py       how many calls may be under way, learnt from being throttled
+waiting.py      who waits for which job's reply
+landing.py      the thread in which replies are handed over
+ways.py         the transports to one stack, made when they are asked for
 """
