@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dolambda.errors import BudgetError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -109,6 +111,14 @@ class Purse:
         for worst in self._reserved.pop(number, ()):
             self._sum -= worst
             self._settled += worst
+
+    def refusal(self, tasks: int) -> BudgetError:
+        """What those tasks raise that were not sent."""
+        return BudgetError(
+            f"the budget of {self.budget:g} dollars is used up: {self.spent:.4f} are spent, and what is left does not cover one more job "
+            f"at its worst, {self._rates.job:.4f}; {tasks:,} tasks were not sent",
+            mend="Give a larger budget=, or deploy the stack with a shorter timeout: it is what a job is reserved for.",
+        )
 
     def _worst(self, blobs: int) -> float:
         return self._rates.job + blobs * self._rates.blob

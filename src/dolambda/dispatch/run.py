@@ -40,7 +40,6 @@ from dolambda.dispatch.pilot import JOBS, Estimate
 from dolambda.dispatch.report import Tally
 from dolambda.dispatch.stragglers import Stragglers
 from dolambda.errors import (
-    BudgetError,
     ConfigurationError,
     DolambdaError,
     EnvelopeError,
@@ -286,7 +285,7 @@ class Run:
         if estimate:
             self._judge(estimate)
         for waiting in unpaid:
-            _fail_one(waiting.future, self._broke(len(unpaid)))
+            _fail_one(waiting.future, self._purse.refusal(len(unpaid)))
         if over:
             return False
         for late in overdue:
@@ -374,13 +373,6 @@ class Run:
         unpaid, self._waiting = list(self._waiting), deque()
         self._tally.failed += len(unpaid)
         return unpaid
-
-    def _broke(self, tasks: int) -> BudgetError:
-        return BudgetError(
-            f"the budget of {self.limits.budget:g} dollars is used up: {self._purse.spent:.4f} are spent, and what is left does not cover "
-            f"one more job at its worst, {self.limits.rates.job:.4f}; {tasks:,} tasks were not sent",
-            mend="Give a larger budget=, or deploy the stack with a shorter timeout: it is what a job is reserved for.",
-        )
 
     def _take_off(self) -> Flight | None:
         """Cut the next job from the queue. Called under the lock."""
@@ -570,7 +562,7 @@ class Run:
                 packed = None
             outcome = packed.open() if packed else replace(otherwise, detail=f"task {index} is lost: {otherwise.detail}")
             self._show(index, packed)
-            waiting.fruitless += fruitless
+            waiting.fruitless += fruitless or packed is None
             waiting.suspects = None  # a job that is answered is not what kills a worker whole
             if isinstance(outcome, Lost) and (packed is None or outcome.reason in _AGAIN) and waiting.fruitless < self.limits.attempts:
                 again.append(waiting)
