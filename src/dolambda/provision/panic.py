@@ -81,8 +81,11 @@ class Panic:
         """Stop the stack; give the number of jobs removed."""
         reserved = reserved_concurrency(self._lambda, self._names.stack)
         on = self._trigger.removal()
-        if self._remembered() is None:
-            self._remember(Before(reserved, bool(on)))
+        try:
+            if self._remembered() is None:
+                self._remember(Before(reserved, bool(on)))
+        except ProvisionError as damaged:  # stopping comes first; undoing will say it again
+            tell(str(damaged))
         if reserved == 0:
             tell("reserved concurrency is 0 already: Lambda begins no invocation")
         else:
