@@ -39,8 +39,10 @@ AWS = Behaviour(cold_start=0.1, concurrency=1000, slower=100.0)
 _BOTH = {"killed": 0.05, "s3_503": 0.05, "slow": 0.01}
 FAULTS: dict[str, dict[str, Any]] = {
     "queue": {**_BOTH, "lost_events": 0.1, "duplicate_events": 0.1, "s3_cut": 0.02},
-    "direct": {**_BOTH, "invoke_429": 0.5, "invoke_500": 0.02, "invoke_cut": 0.02},
+    "direct": {**_BOTH, "invoke_500": 0.02, "invoke_cut": 0.02},
 }
+STORMS: dict[str, dict[str, Any]] = {"queue": {"lost_events": 0.5}, "direct": {"invoke_429": 0.9}}
+STORM, LULL = 0.5, 8.0  # seconds of each: the share above, and none of it or what `FAULTS` has
 POISON = 5  # tasks that kill their environment each time
 HANGS = 300.0  # seconds after which a task that is not done never will be
 WARM, EVERY = 10_000, 1000  # looks: before memory is measured; for each task that is answered
@@ -95,6 +97,18 @@ def count(landed: Counter[int], number: int, _: Future[Any]) -> None:
     landed[number] += 1
 
 
+def weathered(simulation: Simulation, transport: str, futures: list[Future[Any]]) -> set[Future[Any]]:
+    """Wait, with a storm now and then; give the futures that are not done in the end."""
+    ends = time.monotonic() + HANGS
+    left = set(futures)
+    while left and time.monotonic() < ends:
+        simulation.behave(**STORMS[transport])
+        left = wait(left, STORM).not_done
+        simulation.behave(**{name: FAULTS[transport].get(name, 0.0) for name in STORMS[transport]})
+        left = wait(left, LULL).not_done
+    return left
+
+
 def simulated(transport: str, tasks: int, seed: int) -> None:
     run._GRACE = 1.0  # so that what is lost is found within seconds
     oracle = Oracle.drawn(tasks, seed, poison=POISON)
@@ -108,7 +122,7 @@ def simulated(transport: str, tasks: int, seed: int) -> None:
         futures = oracle.submit(executor)
         for number, future in enumerate(futures):
             future.add_done_callback(partial(count, landed, number))
-        hanging = wait(futures, HANGS).not_done
+        hanging = weathered(simulation, transport, futures)
         seconds = time.perf_counter() - begun
         if hanging:
             raise SystemExit(f"{len(hanging)} of {tasks} tasks hang after {HANGS:.0f} s: {simulation.seen()}")
@@ -119,7 +133,7 @@ def simulated(transport: str, tasks: int, seed: int) -> None:
             time.sleep(0.1)
         seen = simulation.seen()
         session.close()
-        simulation.behave(**dict.fromkeys(FAULTS[transport], 0.0))
+        simulation.behave(**dict.fromkeys({**FAULTS[transport], **STORMS[transport]}, 0.0))
         assert session.bucket is not None
         left = session.bucket.list("jobs/") + session.bucket.list("outs/")
     lost = tasks - len(landed)
@@ -128,7 +142,7 @@ def simulated(transport: str, tasks: int, seed: int) -> None:
     print(f"  tasks: {oracle.injected()}")
     print(f"  faults injected: {seen['faults']}")
     print(f"  {lost} lost, {twice} twice, {len(hanging)} hangs, {len(wrong)} wrong, {len(left)} left behind")
-    without = [fault for fault in FAULTS[transport] if not seen["faults"].get(fault)]
+    without = [fault for fault in {**FAULTS[transport], **STORMS[transport]} if not seen["faults"].get(fault)]
     if lost or twice or wrong or left or without:
         raise SystemExit(f"wrong: {wrong[:10]}, left: {left[:10]}, not injected: {without}")
 
@@ -171,13 +185,13 @@ def peak() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--only", choices=["emulated", "simulated", "polling"])
+    parser.add_argument("--only", choices=["emulated", "polling", *FAULTS])
     parser.add_argument("--tasks", type=int, help="of each part")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     logging.getLogger("dolambda").setLevel(logging.ERROR)  # of each that is sent again there is a warning
-    if chosen.only in (None, "simulated"):
-        for transport in FAULTS:
+    for transport in FAULTS:
+        if chosen.only in (None, transport):
             simulated(transport, chosen.tasks or 10_000, chosen.seed)
     if chosen.only in (None, "polling"):
         polling(86_400)

@@ -235,14 +235,21 @@ class S3Queue:
 
 def recognises(event: Mapping[str, Any]) -> bool:
     """Whether a Lambda event is a notification of S3's."""
-    return any("s3" in record for record in event.get("Records", ()))
+    return isinstance(event, dict) and bool(_names(event))
 
 
 def answer(event: Mapping[str, Any], worker: Worker, s3: SignedS3, key: bytes, seconds: float) -> list[str]:
     """Be the worker's end: run the jobs that an S3 notification names; say what became of each."""
     ends = time.monotonic() + seconds
-    names = [unquote_plus(record["s3"]["object"]["key"]) for record in event["Records"]]
-    return [_answer_one(name, worker, s3, key, ends - time.monotonic()) for name in names]
+    return [_answer_one(name, worker, s3, key, ends - time.monotonic()) for name in _names(event)]
+
+
+def _names(event: Mapping[str, Any]) -> list[str]:
+    """The keys of the objects that a notification names; none if it is no such: whoever may call the function can write what they like."""
+    try:
+        return [unquote_plus(record["s3"]["object"]["key"]) for record in event.get("Records", ())]
+    except (KeyError, TypeError, IndexError, AttributeError):
+        return []
 
 
 def _answer_one(name: str, worker: Worker, s3: SignedS3, key: bytes, seconds: float) -> str:
