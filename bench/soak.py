@@ -149,7 +149,7 @@ def simulated(transport: str, tasks: int, seed: int) -> None:
 
 def polling(looks: int) -> None:
     with Simulation(Behaviour(s3_latency=0.0, event_delay=0.0, cold_start=0.0)) as simulation:
-        session = simulation.session(workers=4, window=8, transport="queue", max_wait=21_600, logs=False)
+        session = simulation.session(workers=4, window=8, transport="queue", max_wait=21_600, speculate=False, logs=False)
         queue = session.transport
         assert isinstance(queue, S3Queue)
         with LambdaExecutor(session=session, batch=1) as executor:
