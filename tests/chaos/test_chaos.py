@@ -204,7 +204,7 @@ def test_a_look_for_replies_that_fails_fails_no_task(simulation: Simulation, err
     assert settled(simulation, session) == []
 
 
-@pytest.mark.parametrize(("error", "most"), [(AwsError("no bucket any more"), 100), (AccessDeniedError("not allowed"), 3)], ids=repr)
+@pytest.mark.parametrize(("error", "most"), [(AwsError("no bucket any more"), 100), (AccessDeniedError("not allowed"), 10)], ids=repr)
 def test_looks_that_go_on_failing_are_told(simulation: Simulation, error: Exception, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dolambda.transport.s3_queue._LOOKS_FAIL", 0.5)
     session = opened(simulation, "queue")

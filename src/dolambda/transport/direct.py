@@ -192,7 +192,7 @@ def _as_unanswered(error: BaseException) -> BaseException:
 
 def recognises(event: Mapping[str, Any]) -> bool:
     """Whether a Lambda event is a job of ours."""
-    return "dolambda" in event
+    return isinstance(event, dict) and isinstance(event.get("dolambda"), dict)
 
 
 def answer(
@@ -200,11 +200,15 @@ def answer(
 ) -> dict[str, str]:
     """Be the worker's end: run the job that an event holds or names; give the reply, or where it is."""
     job = event["dolambda"]
-    place = keys.parse_job_key(keys.job_key(job["run"], job["number"]))
+    try:
+        place = keys.parse_job_key(keys.job_key(job["run"], job["number"]))
+        given, digest = base64.b64decode(job.get("job", "")), str(job.get("at", ""))
+    except (KeyError, TypeError, ValueError):  # whoever may call the function can write what they like
+        place = None
     if place is None:
         return {"refused": "it is not named as a job is"}
     try:
-        sealed = base64.b64decode(job["job"]) if "job" in job else Blob.from_store(job["at"], blobs().get_blob(job["at"])).data
+        sealed = given or Blob.from_store(digest, blobs().get_blob(digest)).data
         reply = worker.run(bytes(sealed), seconds=seconds)
     except EnvelopeError as error:
         reply = refuse(*place, error, key)

@@ -84,6 +84,7 @@ class S3Queue:
         self._puts: dict[str, list[Request | None]] = {}
         """PUTs under way by the key of their reply; those of large jobs without a request to drop."""
         self._fetching: set[str] = set()
+        self._failing = math.inf  # since when looks fail, on the monotonic clock
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._poller: threading.Thread | None = None
@@ -172,7 +173,6 @@ class S3Queue:
     def _poll(self) -> None:
         """Look for replies: every few hundredths of a second while they flow, ever more rarely while they do not."""
         pause = _SOONEST
-        failing = math.inf  # since when looks fail, on the monotonic clock
         while not self._closing.wait(_SOONEST):
             wanted = self._waiting.places() - self._fetching
             if not wanted or pause > _SOONEST:
@@ -182,24 +182,31 @@ class S3Queue:
                 self._wake.clear()
                 if not wanted:
                     continue
-            begun = time.monotonic()
-            try:
-                there = self._bucket.sizes(self._prefix, keys.just_before(min(wanted)))
-            except BaseException as error:  # noqa: BLE001 - as in _put_large
-                if failing == math.inf:
-                    log.warning("a look for replies failed, and is repeated: %s", error)
-                failing = min(failing, begun)
-                if isinstance(error, AccessDeniedError) or time.monotonic() - failing > _LOOKS_FAIL:
-                    for key in wanted:
-                        self._land(key, error)
-                pause = self._throttle
-                continue
-            failing = math.inf
-            found = there.keys() & wanted
-            self._fetching |= found
-            for key in found:
-                self._fetch(key, there[key])
-            pause = _SOONEST if len(found) >= min(_ENOUGH, len(wanted)) else min(pause * _SLOWER, self._throttle)
+            found = self._look(wanted)
+            pause = _SOONEST if found >= min(_ENOUGH, len(wanted)) else min(pause * _SLOWER, self._throttle)
+
+    def _look(self, wanted: set[str]) -> int:
+        """Look once for these replies, and have those fetched that are there; tell how many. A look that fails is no reply's fault.
+
+        Those who wait hear of it when all looks have failed for a while, or are not allowed.
+        """
+        begun = time.monotonic()
+        try:
+            there = self._bucket.sizes(self._prefix, keys.just_before(min(wanted)))
+        except BaseException as error:  # noqa: BLE001 - as in _put_large
+            if self._failing == math.inf:
+                log.warning("a look for replies failed, and is repeated: %s", error)
+            self._failing = min(self._failing, begun)
+            if isinstance(error, AccessDeniedError) or time.monotonic() - self._failing > _LOOKS_FAIL:
+                for key in wanted:
+                    self._land(key, error)
+            return 0
+        self._failing = math.inf
+        found = there.keys() & wanted
+        self._fetching |= found
+        for key in found:
+            self._fetch(key, there[key])
+        return len(found)
 
     def _fetch(self, key: str, size: int) -> None:
         if size > self._small.most:
@@ -229,14 +236,21 @@ class S3Queue:
 
 def recognises(event: Mapping[str, Any]) -> bool:
     """Whether a Lambda event is a notification of S3's."""
-    return any("s3" in record for record in event.get("Records", ()))
+    return isinstance(event, dict) and bool(_names(event))
 
 
 def answer(event: Mapping[str, Any], worker: Worker, s3: SignedS3, key: bytes, seconds: float) -> list[str]:
     """Be the worker's end: run the jobs that an S3 notification names; say what became of each."""
     ends = time.monotonic() + seconds
-    names = [unquote_plus(record["s3"]["object"]["key"]) for record in event["Records"]]
-    return [_answer_one(name, worker, s3, key, ends - time.monotonic()) for name in names]
+    return [_answer_one(name, worker, s3, key, ends - time.monotonic()) for name in _names(event)]
+
+
+def _names(event: Mapping[str, Any]) -> list[str]:
+    """The keys of the objects that a notification names; none if it is no such: whoever may call the function can write what they like."""
+    try:
+        return [unquote_plus(record["s3"]["object"]["key"]) for record in event.get("Records", ())]
+    except (KeyError, TypeError, IndexError, AttributeError):
+        return []
 
 
 def _answer_one(name: str, worker: Worker, s3: SignedS3, key: bytes, seconds: float) -> str:

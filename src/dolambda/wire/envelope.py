@@ -20,12 +20,13 @@ import hmac
 import json
 import struct
 import zlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dolambda.errors import EnvelopeError, FormatError, SignatureError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 FORMAT = 1
 _MAGIC = b"dlb1"
@@ -50,6 +51,16 @@ def seal(kind: str, header: Header, body: Iterable[bytes | memoryview], key: byt
     ).encode()
     signed = b"".join([_LENGTH.pack(len(head)), head, *sent])
     return b"".join([_MAGIC, hmac.digest(key, signed, "sha256"), signed])
+
+
+@contextmanager
+def making_sense(kind: str) -> Iterator[None]:
+    """Make an `EnvelopeError` of what goes wrong in reading a header that is signed but not as it should be."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, zlib.error) as error:
+        msg = f"a signed {kind} that makes no sense ({error!r})"
+        raise EnvelopeError(msg, mend="Client and stack differ in version: run `dolambda deploy` with this client.") from error
 
 
 def unseal(kind: str, data: bytes | memoryview, key: bytes) -> tuple[Header, memoryview]:

@@ -218,19 +218,20 @@ class Reply:
     @classmethod
     def from_bytes(cls, data: bytes | memoryview, key: bytes) -> Reply:
         """Check and open; nothing is unpickled. Raises `EnvelopeError`."""
-        header, body = envelope.unseal("reply", data, key)
-        cut = Cutter(body)
-        outcomes = tuple(
-            PackedOutcome(
-                index=index,
-                kind=kind,
-                payload=cut.next(length),
-                buffers=[cut.next(size) for size in sizes],
-                seconds=seconds,
-                output=str(cut.next(printed), "utf-8", "replace"),
-                note=note,
-                task=task,
+        with envelope.making_sense("reply"):
+            header, body = envelope.unseal("reply", data, key)
+            cut = Cutter(body)
+            outcomes = tuple(
+                PackedOutcome(
+                    index=index,
+                    kind=kind,
+                    payload=cut.next(length),
+                    buffers=[cut.next(size) for size in sizes],
+                    seconds=seconds,
+                    output=str(cut.next(printed), "utf-8", "replace"),
+                    note=note,
+                    task=task,
+                )
+                for index, kind, length, sizes, seconds, printed, note, task in header["outcomes"]
             )
-            for index, kind, length, sizes, seconds, printed, note, task in header["outcomes"]
-        )
-        return cls(header["run"], header["job"], header["attempt"], outcomes, Usage(**header["usage"]))
+            return cls(header["run"], header["job"], header["attempt"], outcomes, Usage(**header["usage"]))

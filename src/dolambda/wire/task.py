@@ -210,26 +210,27 @@ class Job:
     @classmethod
     def from_bytes(cls, data: bytes | memoryview, key: bytes) -> Job:
         """Check and open; nothing is unpickled. Raises `EnvelopeError`."""
-        header, body = envelope.unseal("job", data, key)
-        cut = Cutter(body)
-        digests = header["blobs"]
-        inline = {digest: cut.next(length) for digest, length in header["inline"]}
-        tasks = tuple(
-            PackedTask(index, digests[function], cut.next(length), tuple(digests[at] for at in buffers), identity=identity)
-            for index, function, length, buffers, identity in header["tasks"]
-        )
-        return cls(
-            run=header["run"],
-            number=header["job"],
-            attempt=header["attempt"],
-            deadline=header["deadline"],
-            tasks=tasks,
-            inline=inline,
-            task_timeout=header["task_timeout"],
-            code=header["code"],
-            surroundings=Surroundings(**header["surroundings"]),
-            python=header["python"],
-        )
+        with envelope.making_sense("job"):
+            header, body = envelope.unseal("job", data, key)
+            cut = Cutter(body)
+            digests = header["blobs"]
+            inline = {digest: cut.next(length) for digest, length in header["inline"]}
+            tasks = tuple(
+                PackedTask(index, digests[function], cut.next(length), tuple(digests[at] for at in buffers), identity=identity)
+                for index, function, length, buffers, identity in header["tasks"]
+            )
+            return cls(
+                run=header["run"],
+                number=header["job"],
+                attempt=header["attempt"],
+                deadline=header["deadline"],
+                tasks=tasks,
+                inline=inline,
+                task_timeout=header["task_timeout"],
+                code=header["code"],
+                surroundings=Surroundings(**header["surroundings"]),
+                python=header["python"],
+            )
 
 
 class Cutter:
