@@ -35,6 +35,20 @@ def test_it_is_not_cut_below_what_runs() -> None:
     assert window.most(10_000) == 800
 
 
+def test_it_is_not_cut_while_more_is_answered_than_refused() -> None:
+    window = Window()
+    for _ in range(10):
+        window.answered()
+        window.throttled(1000, 1000)
+    assert window.most(10_000) == 10_000
+    window._cut -= PAUSE
+    for _ in range(12):
+        window.throttled(1000, 1000)
+    window._cut -= PAUSE
+    window.throttled(1000, 1000)
+    assert window.most(10_000) < 10_000
+
+
 def test_when_all_is_calm_it_doubles_with_each_window() -> None:
     window = Window()
     window.throttled(1000, 1000)
