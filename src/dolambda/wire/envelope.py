@@ -38,6 +38,8 @@ _DEFLATED = range(2 * 1024, 4 * 1024 * 1024)  # bytes of a body: less gains noth
 _SAMPLES, _SAMPLE = 16, 1024
 _PROMISING = 0.7
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make an encoder anew each time
+
 Header = dict[str, Any]
 
 
@@ -46,9 +48,8 @@ def seal(kind: str, header: Header, body: Iterable[bytes | memoryview], key: byt
     plain = list(body)
     nbytes = sum(map(len, plain))
     sent = _deflated(plain) if nbytes in _DEFLATED and _promising(plain) else plain
-    head = json.dumps(
-        {**header, "kind": kind, "format": FORMAT, **({"deflated": nbytes} if sent is not plain else {})}, separators=(",", ":")
-    ).encode()
+    more = {"kind": kind, "format": FORMAT} if sent is plain else {"kind": kind, "format": FORMAT, "deflated": nbytes}
+    head = _encode({**header, **more}).encode()
     signed = b"".join([_LENGTH.pack(len(head)), head, *sent])
     return b"".join([_MAGIC, hmac.digest(key, signed, "sha256"), signed])
 
