@@ -6,8 +6,10 @@ Amazon's host, and it builds its layer of dependencies in a Lambda function with
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,9 @@ import uv
 
 def executor(endpoint_url: str, *, key: str, secret: str, bucket: str, role: str, workers: int, deployed: bool) -> Any:
     """Give an executor. ``deployed``: do not deploy a function, there is one of any name."""
+    home = tempfile.mkdtemp(prefix="lithops-")  # it remembers deployed functions in its user's home, of whichever AWS
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    os.environ["HOME"] = home
     os.environ.update(AWS_ENDPOINT_URL=endpoint_url, AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=secret, AWS_DEFAULT_REGION="us-east-1")
     import lithops  # noqa: PLC0415 - only where it is installed
     from lithops.serverless.backends.aws_lambda.aws_lambda import AWSLambdaBackend  # noqa: PLC0415 - as above

@@ -18,6 +18,7 @@ from dolambda import LambdaExecutor
 from dolambda.money.prices import PRICES
 from simulated_aws.behaviour import Behaviour
 from simulated_aws.simulation import Simulation, session_on
+from trivial import same
 
 if TYPE_CHECKING:
     from dolambda.session import Session
@@ -26,10 +27,6 @@ WORKERS = 1000
 INSTANT = Behaviour(cold_start=0.0, warm_start=0.0, event_delay=0.0, burst=100_000)
 SIZES = (1_000, 10_000)
 ON_THE_EMULATOR = 1_000
-
-
-def same(x: int) -> int:
-    return x
 
 
 def by_session(session: Session, tasks: int, batch: int | None) -> dict[str, Any]:
