@@ -61,7 +61,6 @@ class Invoker:
 
     def send(self, payload: bytes, done: Callable[[bytes | BaseException], None]) -> None:
         """Call the function; ``done`` gets its answer, or `AwsError`, in the reactor's thread."""
-        self._calls.add("lambda:InvokeFunction", sent=len(payload))
         self._reactor.send(
             Request("lambda", "POST", self._url, _HEADERS, payload, self._answered, done, time.monotonic() + _PATIENCE),
         )
@@ -69,34 +68,31 @@ class Invoker:
     def _answered(self, request: Request, answer: Answer | AwsError) -> None:
         if isinstance(answer, AwsError):
             request.done(answer)
-        elif not answer.status:
+            return
+        self._calls.add("lambda:InvokeFunction", sent=len(request.payload), received=len(answer.body))
+        if not answer.status:
             if answer.sent:
                 request.done(UnknownOutcomeError(f"the connection to Lambda ended: {answer.error}", mend="The job is sent again."))
             else:
                 mend = "Is the network up, and is region= right?"
-                self._repeat(request, AwsError(f"Lambda cannot be reached: {answer.error}", mend=mend))
+                self._reactor.repeat(request, AwsError(f"Lambda cannot be reached: {answer.error}", mend=mend))
         elif answer.status in (http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.SERVICE_UNAVAILABLE):
             reason = _reason(answer.body) or f"status {answer.status}"
             self.throttled(reason)
             request.until = max(request.until, self._heard + _PATIENCE)  # as long as others are run, its turn comes
-            self._repeat(request, ThrottledError(f"Lambda refused to run the function: {reason}", mend=_MEND_THROTTLED))
+            self._reactor.repeat(request, ThrottledError(f"Lambda refused to run the function: {reason}", mend=_MEND_THROTTLED))
         elif answer.status != http.HTTPStatus.OK:
             refused = _refused(answer.status, answer.header("x-amzn-errortype"), answer.body)
             if self._reactor.renews and isinstance(refused, AccessDeniedError) and b"is expired" in answer.body:
                 request.until = min(request.until, time.monotonic() + _RENEWAL)  # from the first time on, which is the earliest
-                self._repeat(request, refused)
+                self._reactor.repeat(request, refused)
             else:
                 request.done(refused)
         elif b"unction-" in answer.head and answer.header("x-amz-function-error"):
             request.done(_ended(answer.body))
         else:
             self._heard = time.monotonic()
-            self._calls.add("lambda:InvokeFunction", 0, received=len(answer.body))
             request.done(answer.body)
-
-    def _repeat(self, request: Request, otherwise: AwsError) -> None:
-        self._calls.add("lambda:InvokeFunction", sent=len(request.payload))
-        self._reactor.repeat(request, otherwise)
 
 
 _MEND_THROTTLED = (

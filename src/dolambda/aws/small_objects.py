@@ -53,18 +53,17 @@ class SmallObjects:
 
     def _send(self, verb: str, key: str, headers: tuple[str, ...], data: bytes, done: Callable[[Any], None]) -> Request:
         request = Request("s3", verb, self._root + key, headers, data, self._answered, done, time.monotonic() + _PATIENCE)
-        self._calls.add(_ACTIONS[verb], sent=len(data))
         self._reactor.send(request)
         return request
 
     def _answered(self, request: Request, answer: Answer | AwsError) -> None:
         if isinstance(answer, AwsError):
             request.done(answer)
-        elif answer.status == http.HTTPStatus.OK:
-            self._calls.add(_ACTIONS[request.verb], 0, received=len(answer.body))
+            return
+        self._calls.add(_ACTIONS[request.verb], sent=len(request.payload), received=len(answer.body))
+        if answer.status == http.HTTPStatus.OK:
             request.done(None if request.verb == "PUT" else answer.body)
         elif not answer.status or answer.status in _PASSING or (self._reactor.renews and any(sign in answer.body for sign in _EXPIRED)):
-            self._calls.add(_ACTIONS[request.verb], sent=len(request.payload))
             self._reactor.repeat(request, self._error(request, answer))
         elif answer.status == http.HTTPStatus.NOT_FOUND and b"NoSuchKey" in answer.body:
             request.done(FileNotFoundError(request.url.removeprefix(self._root)))

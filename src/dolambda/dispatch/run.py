@@ -69,6 +69,7 @@ log = logging.getLogger("dolambda")
 Call = tuple["Callable[..., Any]", "tuple[Any, ...]", "dict[str, Any]"]
 
 _AGAIN = (NOT_STARTED, CANCELLED)
+_WITHOUT_IT = Lost(NOT_STARTED, "its job was answered without it")
 _PACKED_AT_ONCE = 256  # calls of a large submission: the first are on their way while the last are pickled
 _SENT_AT_ONCE = 64  # jobs cut under one hold of the lock
 _CLEAN_EVERY = 1000  # replies, so that a long run does not fill the bucket
@@ -397,8 +398,7 @@ class Run:
         flight.sent = time.monotonic()
         flight.since = flight.since or flight.sent
         flight.overdue = flight.sent + self.limits.max_wait + self.limits.runtime + _GRACE
-        with self._changed:
-            self._agenda.expect(flight)
+        self._agenda.expect(flight)
         self._send_copy(flight)
 
     def _send_copy(self, flight: Flight) -> None:
@@ -479,7 +479,7 @@ class Run:
         self._heard = time.monotonic()
         outcomes = {outcome.index: outcome for outcome in reply.outcomes}
         self.batcher.learn([outcome.seconds for outcome in reply.outcomes if outcome.kind != "lost"], cold=reply.usage.cold)
-        self._settle(number, outcomes, Lost(NOT_STARTED, "its job was answered without it"), reply.usage)
+        self._settle(number, outcomes, _WITHOUT_IT, reply.usage)
 
     def _has_copy(self, number: int) -> bool:
         """One sending of a job ended without an answer: whether another is under way, which may have one."""

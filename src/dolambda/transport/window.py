@@ -44,12 +44,14 @@ class Window:
 
     def answered(self) -> None:
         """A call was answered."""
+        if self._size is None:
+            self._answers += 1  # not to be exact about, so without the lock
+            return
         with self._lock:
             self._answers += 1
-            if self._size is not None:
-                self._size += 1.0 if time.monotonic() - self._throttled > CALM else 1 / self._size
+            self._size += 1.0 if time.monotonic() - self._throttled > CALM else 1 / self._size
 
     def most(self, wanted: int) -> int:
         """How many there may be, of so many wanted."""
-        with self._lock:
-            return wanted if self._size is None else max(1, min(wanted, int(self._size)))
+        size = self._size
+        return wanted if size is None else max(1, min(wanted, int(size)))
