@@ -80,6 +80,7 @@ class Session:
     _client: str = field(default_factory=keys.new_client_id)
     _sequence: itertools.count[int] = field(default_factory=itertools.count, repr=False)
     _runs: weakref.WeakSet[Run] = field(default_factory=weakref.WeakSet, repr=False)
+    _before: dict[str, Counter[str]] = field(default_factory=dict, repr=False)
     _kept: dict[str, Transport] = field(default_factory=dict, repr=False)
     _finished: Report = field(default_factory=Report, repr=False)
     _pid: int = field(default_factory=os.getpid, repr=False)
@@ -207,6 +208,7 @@ class Session:
             verdict=verdict if self.settings.quote and self.stack else None,
         )
         self._runs.add(opened)
+        self._before[opened.name] = Counter(self.transport.calls.totals())
         return opened
 
     def _named(self, name: str, way: Transport) -> tuple[NamedRun, Stored]:
@@ -272,18 +274,24 @@ class Session:
         )
 
     def bill(self) -> Bill:
-        """What all runs of this session would cost so far, by list price."""
+        """What all runs of this session would cost so far, by list price. That of each is logged as INFO when it ends."""
+        return self._bill(sum((run.report() for run in list(self._runs)), self._finished), Counter())
+
+    def _bill(self, report: Report, before: Counter[str]) -> Bill:
+        """Price a report, and the requests of this side that were not made ``before``."""
         if self.stack is None:
             return Bill(0.0, 0.0, 0.0, 0.0)
-        calls = self.transport.calls
-        report = sum((run.report() for run in list(self._runs)), self._finished) + Report(calls=calls.totals())
-        return Bill.from_report(report, memory=self.stack.memory, architecture=self.stack.architecture)
+        ours = Counter(self.transport.calls.totals()) - before
+        return Bill.from_report(report + Report(calls=ours), memory=self.stack.memory, architecture=self.stack.architecture)
 
     def retire(self, run: Run) -> None:
         """Keep the counts of a run that has ended."""
         if run in self._runs:
             self._runs.discard(run)
-            self._finished += run.report()
+            report = run.report()
+            self._finished += report
+            if self.stack and report.jobs:
+                log.info("run %s: %s", run.name, self._bill(report, self._before.pop(run.name, Counter())))
         if kept := self._kept.pop(run.name, None):
             kept.close()
 

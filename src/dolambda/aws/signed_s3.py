@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import random
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -102,6 +101,8 @@ class SignedS3:
         failure: Exception | None = None
         for attempt in range(_TRIES):
             if attempt:
+                import random  # noqa: PLC0415 - seldom needed, and 2 ms
+
                 time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter, no secret
             try:
                 answer = self._send(verb, path, data, self._signed(verb, path, data, extra or {}))

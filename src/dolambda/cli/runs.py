@@ -28,7 +28,7 @@ from dolambda.wire.outcome import Value
 if TYPE_CHECKING:
     from dolambda.named_runs import Record
 
-runs = typer.Typer(help="Named runs: what they have left, and what to do with it.", no_args_is_help=True)
+runs = typer.Typer(help="Named runs: what they have left, and what to do with it; alone, it lists them.")
 
 RunName = Annotated[str, typer.Argument(help="The name that was given as run=.", metavar="RUN")]
 
@@ -46,6 +46,13 @@ def _run(name: str, bucket: Bucket, key: bytes) -> NamedRun:
         msg = f"there is no run {name!r} in s3://{bucket.name}"
         raise ConfigurationError(msg, mend="`dolambda runs list` shows those that there are; they expire a week after their last reply.")
     return NamedRun(name, bucket, key)
+
+
+@runs.callback(invoke_without_command=True)
+def alone(context: typer.Context) -> None:
+    """Named runs: what they have left, and what to do with it; alone, it lists them."""
+    if context.invoked_subcommand is None:
+        list_()
 
 
 @runs.command(name="list")

@@ -51,6 +51,11 @@ class Batcher:
             keep = 0.0 if anew else _FORGET ** len(seconds)
             self._seconds = keep * (self._seconds or 0.0) + (1 - keep) * mean
 
+    @property
+    def knows(self) -> bool:
+        """Whether a job's size is more than a guess."""
+        return self._fixed is not None or self._seconds is not None
+
     def expected(self) -> float | None:
         """Seconds that a task takes; None while that is not known."""
         with self._lock:

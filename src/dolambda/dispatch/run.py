@@ -329,7 +329,11 @@ class Run:
         return bool(to_send or self._is_pilot_done() or self._is_over() or len(self._landed) >= _CLEAN_EVERY)
 
     def _has_room(self) -> bool:
-        room = JOBS - self._tally.jobs if self._verdict else self._transport.room(self.limits.window) - len(self._flights)
+        if self._verdict:
+            room = JOBS - self._tally.jobs
+        else:  # more jobs than workers only once it is known how many tasks a job should have
+            most = self.limits.window if self.batcher.knows else min(self.limits.window, self.limits.workers)
+            room = self._transport.room(most) - len(self._flights)
         return room > 0 and self._purse.affords()
 
     def _is_pilot_done(self) -> bool:

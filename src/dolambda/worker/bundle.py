@@ -6,7 +6,6 @@ A cold worker fetches and unpacks once; workers that share a /tmp (only emulated
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 def unpack(digest: str, fetch: Callable[[Path], None]) -> Path:
     """Fetch, check against the digest, unpack. Raises `EnvelopeError` for other content than the digest names."""
     import shutil  # noqa: PLC0415 - these take 4 ms, and few stacks have a bundle
+    import tempfile  # noqa: PLC0415 - as above
     import zipfile  # noqa: PLC0415 - as above
 
     place = Path(tempfile.gettempdir(), f"dolambda-bundle-{digest[:32]}")

@@ -7,7 +7,6 @@ when the blobs kept exceed the room given; on disk (`disk.py`) they may still be
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,6 +90,8 @@ class Shelf:
         """Put the bundle of the user's own modules on the import path."""
         if digest == self.code:
             return
+        import tempfile  # noqa: PLC0415 - 2 ms, which a worker without own modules does without
+
         bundle = Path(tempfile.gettempdir(), f"dolambda-code-{digest[:32]}.zip")
         if not bundle.exists():
             part = bundle.with_suffix(f".{id(self)}.part")
