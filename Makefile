@@ -29,6 +29,7 @@ bench: $(VENV)-bench/.ready
 	$(VENV)-bench/bin/python bench/journey.py --write
 	$(VENV)-bench/bin/python bench/shipping.py
 	$(VENV)-bench/bin/python bench/foreach.py
+	$(VENV)-bench/bin/python bench/sizes.py --write
 	$(VENV)-bench/bin/python bench/floor.py --write
 	$(VENV)-bench/bin/python bench/peers.py --write
 	$(VENV)-bench/bin/python bench/makespan.py --write
