@@ -21,11 +21,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from dolambda.aws.calls import Calls
 from dolambda.dispatch import agenda, run
+from dolambda.dispatch.budget import INIT, Rates
 from dolambda.dispatch.limits import Limits
 from dolambda.dispatch.retries import Retries
-from dolambda.errors import AwsError, LostError
+from dolambda.errors import AwsError, BudgetError, LostError
 from dolambda.transport.base import Unanswered
-from dolambda.wire.outcome import CRASHED, NOT_STARTED, OUT_OF_MEMORY, Lost, PackedOutcome, Reply
+from dolambda.wire.outcome import CRASHED, NOT_STARTED, OUT_OF_MEMORY, Lost, PackedOutcome, Reply, Usage
 from dolambda.wire.task import Job
 from dolambda.worker.run_job import run_job
 from dolambda.worker.shelf import Shelf
@@ -112,17 +113,22 @@ class Held:
 
     def reply(self, job: Job, **more: Any) -> bytes:
         outcomes = tuple(run_job(job, Shelf(self.source, 1 << 20), stopped=lambda: False, output=str))
-        return replace(Reply(job.run, job.number, job.attempt, outcomes), **more).to_bytes(KEY)
+        return replace(Reply(job.run, job.number, job.attempt, outcomes, Usage("w", seconds=2.0)), **more).to_bytes(KEY)
 
 
 class Machine(RuleBasedStateMachine):
+    budget: float | None = None
+    """Dollars; a job costs 1 at its worst, and 0.2 when it is answered."""
+
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
         for module in (run, agenda):
             self.patch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.run.now, time=time.time))
         self.transport = Held()
-        limits = Limits(4, WINDOW, runtime=1.0, max_wait=10.0, attempts=3, retries=Retries(1, on=KeyError, wait=1.0))
+        rates = Rates(second=0.1, invocation=0.0, runtime=1.0 / 0.1 - INIT, queues=False)
+        retries = Retries(1, on=KeyError, wait=1.0)
+        limits = Limits(4, WINDOW, runtime=1.0, max_wait=10.0, attempts=3, retries=retries, budget=self.budget, rates=rates)
         self.run: Stepped = Stepped("r", self.transport, KEY, limits)
         self.futures: list[Future[Any]] = []
         self.ends: Counter[int] = Counter()
@@ -220,6 +226,12 @@ class Machine(RuleBasedStateMachine):
         assert len(self.run._flights) <= WINDOW
 
     @invariant()
+    def the_budget_is_kept(self) -> None:
+        purse = self.run._purse
+        assert self.budget is None or purse.spent + purse._sum <= self.budget + 1e-9
+        assert set(purse._reserved) <= set(self.run._flights)
+
+    @invariant()
     def every_task_is_in_one_place(self) -> None:
         waits = [one.task.index for one in [*self.run._waiting, *self.run._agenda.resting]]
         flies = [index for flight in self.run._flights.values() for index in flight.cargo]
@@ -243,7 +255,7 @@ class Machine(RuleBasedStateMachine):
             elif isinstance(error, KeyError):
                 assert error.args == (index,)
             else:
-                assert isinstance(error, (LostError, AwsError, CancelledError))
+                assert isinstance(error, (LostError, AwsError, CancelledError) + ((BudgetError,) if self.budget else ()))
 
     def teardown(self) -> None:
         """Answer whatever comes: the run ends, and all it has put is removed."""
@@ -267,3 +279,11 @@ class Machine(RuleBasedStateMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+class OnABudget(Machine):
+    budget = 6.5
+
+
+TestOnABudget = OnABudget.TestCase
+TestOnABudget.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
