@@ -55,6 +55,7 @@ _SLOWER = 1.4
 _ENOUGH = 4  # replies that one LIST has to find to be worth what it costs: half of what a job's own requests do
 _PATIENCE = 200.0  # seconds: longer than any request is repeated
 _LOOKS_FAIL = 120.0  # seconds of looks that failed, and of nothing else, after which all who wait hear of it
+_LATE = 1.0  # seconds after its job was withdrawn in which an answer may still come: a worker that takes longer than the next looks first
 _LOOK_AGAIN = 0.5  # seconds that a job took from which on a worker asks, before it answers, whether anyone still waits
 
 
@@ -88,6 +89,7 @@ class S3Queue:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._poller: threading.Thread | None = None
+        self._unanswered = -math.inf  # when a job was withdrawn last that a worker may be at
 
     def send(self, job: SealedJob, answered: Answered) -> None:
         """See `Transport.send`."""
@@ -116,7 +118,8 @@ class S3Queue:
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:
         """See `Transport.withdraw`. A job whose PUT is under way is removed after it: else it would be there when we have gone."""
         replies = [keys.reply_key(run, number) for number in numbers]
-        self._waiting.forget(replies)
+        if self._waiting.forget(replies):
+            self._unanswered = time.monotonic()
         with self._changed:
             for key in replies:
                 for request in self._puts.get(key, ()):
@@ -137,6 +140,7 @@ class S3Queue:
             self._landing.hand_over(partial(answered, closed_underneath()))
         self._landing.close()
         if self._poller and not self._keep:
+            time.sleep(max(0.0, self._unanswered + _LATE - time.monotonic()))
             self._sweep()
 
     def _sweep(self) -> None:
