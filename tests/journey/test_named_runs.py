@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,11 +129,19 @@ def test_the_commands(session: Session, deployed: tuple[Settings, Credentials], 
     results = pickle.loads((tmp_path / "shown.pickle").read_bytes())  # noqa: S301 - our own
     assert {number: result for number, result in results.items() if number < 3} == {0: 1, 1: 2, 2: 3}
     assert isinstance(results[3], TypeError)
+    (tmp_path / "again.py").write_text("import sys; print('begun again with', sys.argv[1:])")
+    assert session.bucket is not None
+    run = NamedRun("shown", session.bucket, session.key)
+    record = run.record()
+    assert record is not None
+    run.write(replace(record, directory=str(tmp_path), script="again.py"))
+    assert "begun again with ['--fast', 'x']" in cli("resume", "shown", "--", "--fast", "x")
+    run.write(replace(record, host="elsewhere"))
+    assert "the program that began 'shown' is not here: it ran on elsewhere" in cli("resume", "shown")
     assert "0 jobs were withdrawn" in cli("cancel", "shown")
     assert "objects were removed" in cli("clean", "shown")
     assert "there is no run 'shown'" in cli("show", "shown")
-    assert "no named runs" in cli("list")
-    assert session.bucket is not None
+    assert "no named runs" in cli()
 
 
 def test_a_client_that_is_killed_loses_nothing_that_has_a_reply(tmp_path: Path) -> None:
