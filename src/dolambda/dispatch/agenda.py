@@ -26,7 +26,7 @@ class Agenda:
     def __init__(self, flights: Mapping[int, Flight]) -> None:
         """Nothing is to happen yet."""
         self._flights = flights
-        self._overdue: deque[tuple[float, int]] = deque()  # in order, as all flights have the same time; no flight is kept by it
+        self._overdue: deque[tuple[float, int, int]] = deque()  # in order, as all flights have the same time; no flight is kept by it
         self._put_off: list[tuple[float, int, int]] = []
         self._resting: list[Resting] = []
 
@@ -37,7 +37,7 @@ class Agenda:
 
     def expect(self, flight: Flight) -> None:
         """A flight is sent: ask for it at its ``overdue``. In the run's own thread, which alone asks, so without the lock."""
-        self._overdue.append((flight.overdue, flight.number))
+        self._overdue.append((flight.overdue, flight.number, flight.attempt))
 
     def put_off(self, flight: Flight, due: float) -> None:
         """A lost flight is to be sent again at ``due``: at once it might meet with the same trouble."""
@@ -85,7 +85,7 @@ class Agenda:
         """None of them is to run again."""
         self._resting.clear()
 
-    def _counts(self, due: float, number: int) -> bool:
-        """Whether the flight has neither landed nor been sent again since."""
+    def _counts(self, due: float, number: int, attempt: int) -> bool:
+        """Whether the flight has neither landed, been sent again nor been known to be lost since."""
         flight = self._flights.get(number)
-        return flight is not None and flight.overdue == due
+        return flight is not None and (flight.overdue, flight.attempt) == (due, attempt)

@@ -9,6 +9,7 @@ On entry: packed tasks; on leaving: jobs, with the blobs that have to be there b
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -67,8 +68,8 @@ class Flight:
 
     ``inside`` are the blobs that travel in the job, ``blobs`` those that have to be there before it. ``attempt`` counts how often it
     was sent for lost, its tasks in larger jobs before it, ``copies`` how often it is under way now, ``copied`` whether it was sent
-    once more for being slow. ``since``, when it or the first of
-    those was sent, ``sent``, when it was sent last, and ``overdue``, when it is sent again, are on the monotonic clock.
+    once more for being slow. ``since``, when it or the first of those was sent, ``sent``, when it was sent last, and ``overdue``, when
+    it is sent again (never of itself while it is not under way), are on the monotonic clock.
     """
 
     number: int
@@ -80,7 +81,12 @@ class Flight:
     copied: bool = False
     since: float = 0.0
     sent: float = 0.0
-    overdue: float = 0.0
+    overdue: float = math.inf
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it is sent and an answer may still come."""
+        return self.overdue < math.inf
 
     def halved(self) -> list[Waiting]:
         """Its tasks, which wait again: the first half of them in one job, the rest in another."""

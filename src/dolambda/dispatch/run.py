@@ -308,15 +308,16 @@ class Run:
         if len(self._flights) >= self._transport.room(self.limits.workers):
             return math.inf
         patience = self._stragglers.patience()
-        first = next((flight for flight in self._flights.values() if not flight.copied), None)  # in the order of sending
+        first = next((one for one in self._flights.values() if one.under_way and not one.copied), None)  # in the order of sending
         return math.inf if patience is None or first is None else first.sent + patience
 
     def _take_slow(self) -> list[Flight]:
         """The jobs that get a copy now, as many as there are idle workers. Called under the lock."""
-        if self._next_slow() > time.monotonic():
+        now = time.monotonic()
+        if self._next_slow() > now:
             return []
-        patience = self._stragglers.patience() or math.inf
-        slow = [one for one in self._flights.values() if not one.copied and one.sent + patience <= time.monotonic()]
+        latest = now - (self._stragglers.patience() or math.inf)
+        slow = [one for one in self._flights.values() if one.under_way and not one.copied and one.sent <= latest and one.overdue > now]
         idle = self.limits.workers - len(self._flights)
         copies = [flight for flight in slow[:idle] if self._purse.reserve(flight.number)]
         for flight in copies:
@@ -416,6 +417,9 @@ class Run:
         blobs = (*flight.blobs, code) if code else flight.blobs
         sealed = SealedJob(self.name, flight.number, job.to_bytes(self._key), blobs)
         self._transport.send(sealed, partial(self._land, flight.number))
+        if (flight.attempt, flight.copies) != (1, 1) and flight.number not in self._flights:
+            with self._changed:  # an earlier sending was answered just before: nothing looks for this one's reply
+                self._landed.append(flight.number)
         self._tell()
 
     def _send_again(self, flight: Flight) -> None:
@@ -433,7 +437,7 @@ class Run:
             return
         log.warning("job %s of run %s has no reply by its deadline; it is sent again", flight.number, self.name)
         with self._changed:
-            paid = self._pay_again(flight)
+            paid = flight.number in self._flights and self._pay_again(flight)  # an answer may have come at the last moment
         if paid:
             self._send(flight)
 
@@ -514,6 +518,7 @@ class Run:
             halved = self._is_to_be_halved(flight)
             again = not halved and flight.attempt < self.limits.attempts
             if again:
+                flight.overdue = math.inf
                 if not self._pay_again(flight):
                     pass  # its tasks wait until there is money again
                 elif lost.reason == NOT_STARTED:

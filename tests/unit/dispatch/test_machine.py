@@ -94,11 +94,14 @@ class Held:
         self.under_way: list[Sent] = []
         self.landed: list[Sent] = []
         self.numbers: set[int] = set()
+        self.now: set[int] = set()
         self.withdrawn: set[int] = set()
         self.source = Source()
 
     def send(self, sealed: SealedJob, answered: Answered) -> None:
         self.source.blobs |= {blob.digest: bytes(blob.data) for blob in sealed.blobs}
+        assert sealed.number not in self.now, "sent twice at once"
+        self.now.add(sealed.number)
         self.numbers.add(sealed.number)
         self.under_way.append(Sent(Job.from_bytes(sealed.data, KEY), answered))
 
@@ -133,6 +136,10 @@ class Machine(RuleBasedStateMachine):
         self.futures: list[Future[Any]] = []
         self.ends: Counter[int] = Counter()
 
+    def go_on(self) -> bool:
+        self.transport.now.clear()
+        return self.run.go_on()
+
     # What users do.
 
     @rule(tasks=st.lists(st.sampled_from([square, square, square, fail]), min_size=1, max_size=12), batch=st.none() | st.integers(1, 5))
@@ -142,7 +149,7 @@ class Machine(RuleBasedStateMachine):
         self.futures += self.run.submit((function, (first + at,), {}) for at, function in enumerate(tasks))
         for index, future in enumerate(self.futures[first:], first):
             future.add_done_callback(partial(self.ended, index))
-        self.run.go_on()
+        self.go_on()
 
     def ended(self, index: int, _: Future[Any]) -> None:
         self.ends[index] += 1
@@ -150,7 +157,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def cancel_waiting(self) -> None:
         self.run.cancel_waiting()
-        self.run.go_on()
+        self.go_on()
 
     # What becomes of jobs.
 
@@ -162,7 +169,7 @@ class Machine(RuleBasedStateMachine):
 
     def answer(self, sent: Sent, what: bytes | BaseException) -> None:
         sent.answered(what)
-        self.run.go_on()
+        self.go_on()
 
     @precondition(lambda self: self.transport.under_way)
     @rule(data=st.data())
@@ -217,7 +224,7 @@ class Machine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.5, 3.0, 30.0]))
     def time_passes(self, seconds: float) -> None:
         self.run.now += seconds
-        self.run.go_on()
+        self.go_on()
 
     # What holds at all times.
 
@@ -240,8 +247,10 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def every_flight_has_a_deadline(self) -> None:
         assert not self.run._flights or self.run._agenda.next() < math.inf
+        waits = {flight.number for flight in self.run._ready} | {number for _, number, _ in self.run._agenda._put_off}
         for flight in self.run._flights.values():
-            assert self.run.now <= flight.overdue < math.inf
+            assert self.run.now <= flight.overdue
+            assert flight.under_way or flight.number in waits
 
     @invariant()
     def every_outcome_is_the_right_one_and_there_is_one(self) -> None:
@@ -262,7 +271,7 @@ class Machine(RuleBasedStateMachine):
         try:
             self.run.close(wait=False)
             for _ in range(1000):
-                if not self.run.go_on():
+                if not self.go_on():
                     break
                 for sent in self.transport.under_way:
                     sent.answered(self.transport.reply(sent.job))
