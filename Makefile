@@ -12,7 +12,7 @@ demo: $(READY)
 	$(BIN)/dolambda demo
 
 test: $(READY)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -1,9 +1,11 @@
-"""One emulated AWS for the whole test session, with IAM enforced; tests get a session on it that is registered."""
+"""One emulated AWS for each process of tests, with IAM enforced; tests get a session on it that is registered."""
 
 from __future__ import annotations
 
 import gc
 import os
+import shutil
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +25,15 @@ for name in [name for name in os.environ if name.startswith(("AWS_", "DOLAMBDA_"
     del os.environ[name]  # no test may find real credentials
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 os.environ["DOLAMBDA_REQUIRES"] = ""  # no layer unless a test asks for one: they are large
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # what runs beside it keeps its own emulated AWS, and a list of them, there
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="dolambda-tests-")
+
+
+def pytest_unconfigure() -> None:
+    if tempfile.tempdir and "PYTEST_XDIST_WORKER" in os.environ:
+        shutil.rmtree(tempfile.tempdir)
 
 
 @pytest.fixture(scope="session")
