@@ -268,15 +268,9 @@ class Reactor:
             )
             shard.multi.socket_action(key.fd, flags)
             touched.add(shard)
-        now = time.monotonic()
-        for shard in self._shards:
-            if shard.timer is not None and shard.timer <= now:
-                shard.timer = None
-                shard.multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
-                touched.add(shard)
         for shard in touched:
             self._take_finished(shard)
-        while self._later and self._later[0][0] <= now:
+        while self._later and self._later[0][0] <= time.monotonic():
             request = heapq.heappop(self._later)[2]
             self._repeating[request.service] -= 1
             self._enqueue(request)
@@ -285,6 +279,12 @@ class Reactor:
         for service, queue in self._queues.items():
             while queue and self._busy[service] < _AT_ONCE[service]:
                 self._begin(queue.popleft())
+        now = time.monotonic()
+        for shard in self._shards:  # what has just begun is due at once
+            if shard.timer is not None and shard.timer <= now:
+                shard.timer = None
+                shard.multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+                self._take_finished(shard)
 
     def _patience(self) -> float:
         moments = [shard.timer for shard in self._shards if shard.timer is not None]

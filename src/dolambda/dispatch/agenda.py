@@ -36,7 +36,7 @@ class Agenda:
         return [one.waiting for one in self._resting]
 
     def expect(self, flight: Flight) -> None:
-        """A flight is sent: ask for it at its ``overdue``. In the run's own thread, which alone asks, so without the lock."""
+        """A flight is sent: ask for it at its ``overdue``."""
         self._overdue.append((flight.overdue, flight.number, flight.attempt))
 
     def put_off(self, flight: Flight, due: float) -> None:

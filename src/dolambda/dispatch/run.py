@@ -5,7 +5,7 @@ Each state of a call has its own class:
     (function, args, kwargs)
         | submit         pickled at once, in the caller's thread: what is sent is what was meant
     Waiting              in the queue, its future pending
-        | _send          one thread cuts jobs, as many in flight as the window holds
+        | _send          as many jobs in flight as the window holds; when one lands, the thread that settles it sends the next
     Flight               a job on its way or at work, with a deadline
         | _land          the transport's threads: checked, unpickled, then the futures are settled, outside every lock
     Resting              failed, and waiting for the time at which the user's `Retries` let it run again
@@ -132,6 +132,7 @@ class Run:
         self._tally = Tally()
         self._begun = 0.0
         self._closing = False
+        self._until = -math.inf  # until when the run's thread sleeps, on the monotonic clock
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -266,7 +267,7 @@ class Run:
     def _step(self) -> bool:
         """Wait for something to do and do it; tell whether there may be more. What it refers to is let go in between."""
         with self._changed:
-            until = self._next()
+            self._until = until = self._next()
             patience = None if until == math.inf else max(0.0, until - time.monotonic())
             self._changed.wait_for(lambda: self._has_work() or self._next() < until, patience)
             over = self._is_over()
@@ -398,13 +399,38 @@ class Run:
 
     def _send(self, flight: Flight) -> None:
         """Send a job, for the first time or because the one sent is lost."""
+        with self._changed:
+            self._expect(flight)
+        self._send_copy(flight)
+
+    def _expect(self, flight: Flight) -> None:
+        """A job is about to be sent. Called under the lock."""
         flight.attempt += 1
         flight.copies, flight.copied = 0, False
         flight.sent = time.monotonic()
         flight.since = flight.since or flight.sent
         flight.overdue = flight.sent + self.limits.max_wait + self.limits.runtime + _GRACE
         self._agenda.expect(flight)
-        self._send_copy(flight)
+
+    def _take_following(self) -> Flight | None:
+        """The job that takes the place of one that has landed, None if nothing waits; what else there is to do is the run's thread's.
+
+        Called under the lock, by who handles the landing and sends it then: to wake the run's thread for each job costs as much as
+        sending it.
+        """
+        following = None if self._ready else self._take_off()
+        if following:
+            self._expect(following)
+        if self._has_work() or self._next() < self._until:
+            self._changed.notify_all()
+        return following
+
+    def _send_following(self, flight: Flight | None) -> None:
+        if flight:
+            try:
+                self._send_copy(flight)
+            except BaseException as error:  # noqa: BLE001 - a transport closed underneath, or a defect: its tasks must hear of it
+                self._fail(flight.number, error)
 
     def _send_copy(self, flight: Flight) -> None:
         try:
@@ -596,9 +622,10 @@ class Run:
                 self._agenda.rest(one)
             self._landed.append(number)
             self._settling.append(threading.get_ident())
-            self._changed.notify_all()
+            following = self._take_following()
         settled.reverse()
         try:
+            self._send_following(following)
             while settled:  # taken out one by one: no reference to a result may outlive its being handed over
                 _complete(*settled.pop())
             self._tell()
