@@ -1,7 +1,10 @@
 """What a job costs the client, against boto3 in threads and against the floor: a bare loop that signs a request and waits for the answer.
 
-Jobs are of one trivial task, requests of as many bytes, all over TLS to the simulated AWS with 5 ms of latency, each in a process of its
-own; connections are made beforehand.
+Jobs are of one trivial task, requests of as many bytes and with the same headers, all over TLS to the simulated AWS with 5 ms of latency,
+each in a process of its own; connections are made beforehand.
+The floor signs as AWS's documentation has it, any request by the one function, as every client library does. Below it is shown what is
+left when nothing is signed, and when all of a signature is prepared but what time and body change: that fits a loop which sends one
+request for ever, and no client, and is there so that nobody need take our word for what a floor is.
 A job by the queue is two requests here (PUT, GET) and its share of LISTs and deletions; a job by direct is one.
 """
 
@@ -15,7 +18,9 @@ import os
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import results
 from dolambda import LambdaExecutor
@@ -23,7 +28,7 @@ from simulated_aws.behaviour import Behaviour
 from simulated_aws.simulation import Simulation, session_on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 COUNT = 20_000
 BYTES = 700
@@ -55,13 +60,35 @@ class Bare(asyncio.Protocol):
                 self._done.set()
 
 
-def signer(service: str, verb: str, host: str, path: str, body: bytes) -> Callable[[], bytes]:
-    """Give what makes a signed request; the day's key is derived once."""
+def signed(service: str, verb: str, host: str, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    """A whole request, signed: docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html."""
+    now = time.gmtime()
+    stamp, day = time.strftime("%Y%m%dT%H%M%SZ", now), time.strftime("%Y%m%d", now)
+    digest = hashlib.sha256(body).hexdigest()
+    every = {**headers, "Host": host, "X-Amz-Date": stamp, "X-Amz-Content-Sha256": digest}
+    lower = sorted((name.lower(), " ".join(value.split())) for name, value in every.items())
+    names = ";".join(name for name, _ in lower)
+    canonical = "\n".join([verb, quote(path), "", *(f"{name}:{value}" for name, value in lower), "", names, digest])
+    scope = f"{day}/us-east-1/{service}/aws4_request"
+    text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    key = b"AWS4simulated"
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    signature = hmac.digest(key, text.encode(), "sha256").hex()
+    every["Authorization"] = f"AWS4-HMAC-SHA256 Credential=simulated/{scope}, SignedHeaders={names}, Signature={signature}"
+    every["Content-Length"] = str(len(body))
+    head = [f"{verb} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in every.items())]
+    return "\r\n".join([*head, "\r\n"]).encode() + body
+
+
+def prepared(service: str, verb: str, host: str, path: str, headers: Mapping[str, str], body: bytes) -> Callable[[], bytes]:
+    """Give what makes a signed request again and again, of which only time and body are looked at."""
     day = time.strftime("%Y%m%d", time.gmtime())
     scope = f"{day}/us-east-1/{service}/aws4_request"
     key = b"AWS4simulated"
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
+    given = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
 
     def request() -> bytes:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -71,7 +98,7 @@ def signer(service: str, verb: str, host: str, path: str, body: bytes) -> Callab
         text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
         signature = hmac.digest(key, text.encode(), "sha256").hex()
         head = (
-            f"{verb} {path} HTTP/1.1\r\nhost: {host}\r\nx-amz-content-sha256: {digest}\r\nx-amz-date: {stamp}\r\n"
+            f"{verb} {path} HTTP/1.1\r\n{given}host: {host}\r\nx-amz-content-sha256: {digest}\r\nx-amz-date: {stamp}\r\n"
             f"authorization: AWS4-HMAC-SHA256 Credential=simulated/{scope}, SignedHeaders={names}, Signature={signature}\r\n"
             f"content-length: {len(body)}\r\n\r\n"
         )
@@ -80,18 +107,31 @@ def signer(service: str, verb: str, host: str, path: str, body: bytes) -> Callab
     return request
 
 
-def bare(endpoint_url: str, kind: str, in_flight: int) -> dict[str, Any]:
+def unsigned(verb: str, host: str, path: str, headers: Mapping[str, str], body: bytes) -> Callable[[], bytes]:
+    """Give prepared bytes."""
+    given = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    text = f"{verb} {path} HTTP/1.1\r\n{given}host: {host}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+    return lambda: text
+
+
+def requests(kind: str, how: str, host: str) -> Callable[[], bytes]:
+    """Give what makes the next request: of ``kind`` direct an Invoke, of queue a PUT and a GET in turn."""
+    path, small = "/2015-03-31/functions/floor/invocations", b"x" * BYTES
+    invoke = ("lambda", "POST", host, path, {"Content-Type": "application/json", "X-Amz-Invocation-Type": "RequestResponse"})
+    put: tuple[Any, ...] = (
+        (*invoke, b'{"floor":"%s"}' % small) if kind == "direct" else ("s3", "PUT", host, "/bucket/blobs/floor", {}, small)
+    )
+    every = [put] if kind == "direct" else [put, ("s3", "GET", host, "/bucket/blobs/floor", {}, b"")]
+    makers = [partial(signed, *one) if how == "signed" else prepared(*one) if how == "prepared" else unsigned(*one[1:]) for one in every]
+    turns = itertools.cycle(makers)
+    return lambda: next(turns)()  # noqa: PLW0108 - another one each time
+
+
+def bare(endpoint_url: str, kind: str, in_flight: int, how: str = "signed") -> dict[str, Any]:
     host = endpoint_url.removeprefix("https://")
     context = ssl.create_default_context(cafile=os.environ["AWS_CA_BUNDLE"])
     name, port = host.split(":")
-    if kind == "direct":
-        request = signer("lambda", "POST", host, "/2015-03-31/functions/floor/invocations", b'{"floor":"' + b"x" * BYTES + b'"}')
-    else:
-        put, get = signer("s3", "PUT", host, "/bucket/blobs/floor", b"x" * BYTES), signer("s3", "GET", host, "/bucket/blobs/floor", b"")
-        turns = itertools.cycle((put, get))
-
-        def request() -> bytes:
-            return next(turns)()
+    request = requests(kind, how, host)
 
     async def run() -> dict[str, Any]:
         left, done = [COUNT, in_flight], asyncio.Event()
@@ -148,7 +188,9 @@ def measure() -> list[str]:
             for in_flight in (64, 1000):
                 floor = 0.0
                 for name, what in (
-                    ("bare signed " + ("request" if kind == "direct" else "PUT and GET"), "bare"),
+                    ("bare signed " + ("request" if kind == "direct" else "PUT and GET") + " (the floor)", "bare"),
+                    ("as above, the signature prepared", "prepared"),
+                    ("as above, unsigned", "unsigned"),
                     (f"dolambda, a job, {kind}", "jobs"),
                     ("boto3, threads, " + ("a request" if kind == "direct" else "PUT and GET"), "boto3_threads"),
                 ):
@@ -156,8 +198,9 @@ def measure() -> list[str]:
                         continue  # a thousand threads
                     key = os.urandom(32).hex()
                     simulation.tell("/_function", {"kind": "dolambda", "key": key})
-                    given = {"key": key} if what == "jobs" else {}
-                    found = results.apart(what, endpoint_url=simulation.endpoint_url, kind=kind, in_flight=in_flight, **given)
+                    given = {"key": key} if what == "jobs" else {"how": what} if what in ("prepared", "unsigned") else {}
+                    measured = "bare" if "how" in given else what
+                    found = results.apart(measured, endpoint_url=simulation.endpoint_url, kind=kind, in_flight=in_flight, **given)
                     count = found.get("count", COUNT)
                     each = found["cpu"] / count
                     floor = floor or each

@@ -101,10 +101,10 @@ class Packer:
             except NotPicklableError as error:
                 yield error
             else:
-                buffers = [self._pack_buffer(view) for view in apart]
-                digests = tuple(blob.digest for blob in buffers)
+                buffers = tuple(self._pack_buffer(view) for view in apart) if apart else ()
+                digests = tuple(blob.digest for blob in buffers) if apart else ()
                 identity = "" if self._salt is None else self._identity(self._salt, (shared[0].digest, *digests), payload)
-                yield PackedTask(task.index, shared[0].digest, payload, digests, (*shared, *buffers), identity)
+                yield PackedTask(task.index, shared[0].digest, payload, digests, shared + buffers if apart else shared, identity)
 
     def _identity(self, salt: bytes, digests: tuple[str, ...], payload: bytes | memoryview) -> str:
         """Digest of all that a task is, and which of several such it is."""
