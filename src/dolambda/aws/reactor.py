@@ -3,12 +3,13 @@
 libcurl signs, pools connections and moves the bytes: 60 us of CPU a request where boto3 takes 1,630. What an answer means is for
 who asked: `invoke` and `small_objects`. They may have a request repeated, with back-off and jitter; nothing is repeated by itself.
 
+Whoever gets a reply is called in the same thread, by `landing`, which sees to it that nobody holds the requests up.
+
 A libcurl multi handle looks through its idle connections one by one, so there are several, of `_PER_SHARD` connections each.
 """
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import logging
 import os
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import certifi
 import pycurl
 
+from dolambda.aws.landing import Landing
 from dolambda.errors import AccessDeniedError, AwsError
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ log = logging.getLogger("dolambda")
 _PER_SHARD = 300
 _LONGEST = {"s3": 120.0, "lambda": 905.0}  # seconds of one try; a function runs 900 at most
 _CONNECT = 10.0
+_JOIN = 0.1
 _BACK_OFF, _LONGEST_BACK_OFF = 0.05, 5.0
 _AT_ONCE = {"s3": 256, "lambda": 20_000}
 _NOT_SENT = frozenset({pycurl.E_COULDNT_CONNECT, pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_SSL_CONNECT_ERROR, pycurl.E_COULDNT_RESOLVE_PROXY})
@@ -171,7 +174,10 @@ class Line:
 
 
 class Reactor:
-    """Sends requests with an account's credentials, which refresh by themselves. For any thread; close it."""
+    """Sends requests with an account's credentials, which refresh by themselves. For any thread; close it.
+
+    One thread does it at any time, but not always the same: see `Landing`.
+    """
 
     def __init__(self, account: Account) -> None:
         """Nothing is sent yet, and no thread runs."""
@@ -188,7 +194,8 @@ class Reactor:
         self._idle: dict[tuple[str, str], list[Line]] = {}
         self._shards: list[Shard] = []
         self._thread: threading.Thread | None = None
-        self._closing = self._awake = False
+        self._closing = self._awake = self._released = False
+        self.landing = Landing(self._wake_up, self._take_lead)
 
     @property
     def renews(self) -> bool:
@@ -200,12 +207,9 @@ class Reactor:
         with self._lock:
             if self._closing:
                 raise _closed()
-            if self._thread is None:
-                self._start()
             self._new.append(request)
-            if not self._awake:
-                self._awake = True
-                os.write(self._wake, b"x")
+        if not self.landing.leads:  # who leads looks there next
+            self._wake_up()
 
     def repeat(self, request: Request, otherwise: AwsError) -> None:
         """Send a request again after a pause; or, its time being over, have it answered with an error. Only in the reactor's thread."""
@@ -226,13 +230,18 @@ class Reactor:
     def close(self) -> None:
         """Stop. What is under way is given up: AWS may still do it."""
         with self._lock:
-            thread, started = self._thread, self._thread is not None and not self._closing
             self._closing = True
-            if started and not self._awake:
+        self._wake_up()
+        while (thread := self._thread) and thread.is_alive() and thread is not threading.current_thread():
+            thread.join(_JOIN)  # another may have taken the lead
+
+    def _wake_up(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._start()
+            elif not (self._awake or self._released):
                 self._awake = True
                 os.write(self._wake, b"x")
-        if thread and thread is not threading.current_thread():
-            thread.join()
 
     def _start(self) -> None:
         """Make here what can fail, so that it fails for who sends."""
@@ -240,15 +249,26 @@ class Reactor:
         os.set_blocking(self._wakes, False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wakes, selectors.EVENT_READ, None)
+        self.landing.watch()
+        self._lead()
+
+    def _take_lead(self) -> None:
+        with self._lock:
+            self._lead()
+
+    def _lead(self) -> None:
         self._thread = threading.Thread(target=self._serve, name="dolambda-requests", daemon=True)
         self._thread.start()
 
-    # In the thread.
+    # In the thread that leads.
 
     def _serve(self) -> None:
         why = _closed()
+        self.landing.lead()
         try:
             while not self._closing:
+                if not self.landing.work():
+                    return  # it took so long that another thread leads
                 self._step()
         except BaseException as error:  # a defect: those who wait must hear of it
             log.exception("the connection to AWS broke")
@@ -256,9 +276,25 @@ class Reactor:
         self._end(why)
 
     def _step(self) -> None:
+        """Send what is to be sent, wait for something to happen, and take in what came."""
+        while self._later and self._later[0][0] <= time.monotonic():
+            request = heapq.heappop(self._later)[2]
+            self._repeating[request.service] -= 1
+            self._enqueue(request)
+        while self._new:
+            self._enqueue(self._new.popleft())
+        for service, queue in self._queues.items():
+            while queue and self._busy[service] < _AT_ONCE[service]:
+                self._begin(queue.popleft())
+        now = time.monotonic()
         touched: set[Shard] = set()
+        for shard in self._shards:  # what has just begun is due at once
+            if shard.timer is not None and shard.timer <= now:
+                shard.timer = None
+                shard.multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+                touched.add(shard)
         for key, events in self._selector.select(self._patience()):
-            shard: Shard | None = key.data
+            shard = key.data
             if shard is None:
                 os.read(self._wakes, 4096)
                 self._awake = False  # what is sent from here on wakes us again; what was sent before is in `_new`
@@ -270,21 +306,6 @@ class Reactor:
             touched.add(shard)
         for shard in touched:
             self._take_finished(shard)
-        while self._later and self._later[0][0] <= time.monotonic():
-            request = heapq.heappop(self._later)[2]
-            self._repeating[request.service] -= 1
-            self._enqueue(request)
-        while self._new:
-            self._enqueue(self._new.popleft())
-        for service, queue in self._queues.items():
-            while queue and self._busy[service] < _AT_ONCE[service]:
-                self._begin(queue.popleft())
-        now = time.monotonic()
-        for shard in self._shards:  # what has just begun is due at once
-            if shard.timer is not None and shard.timer <= now:
-                shard.timer = None
-                shard.multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
-                self._take_finished(shard)
 
     def _patience(self) -> float:
         moments = [shard.timer for shard in self._shards if shard.timer is not None]
@@ -345,6 +366,11 @@ class Reactor:
             log.exception("an answer could not be handed over")
 
     def _end(self, why: AwsError) -> None:
+        if not self._released:
+            self._release(why)
+        self.landing.finish()
+
+    def _release(self, why: AwsError) -> None:
         with self._lock:
             self._closing = True
             left = [*self._new, *(request for queue in self._queues.values() for request in queue)]
@@ -362,7 +388,8 @@ class Reactor:
         for shard in self._shards:
             shard.multi.close()
         self._selector.close()
-        with self._lock, contextlib.suppress(OSError):
+        with self._lock:
+            self._released = True
             os.close(self._wakes)
             os.close(self._wake)
 

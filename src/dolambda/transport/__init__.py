@@ -7,6 +7,5 @@ in_process.py   the same bytes, run in this process: for debugging
 uploads.py      blobs, each to the bucket once
 window.py       how many calls may be under way, learnt from being throttled
 waiting.py      who waits for which job's reply
-landing.py      the thread in which replies are handed over
 ways.py         the transports to one stack, made when they are asked for
 """

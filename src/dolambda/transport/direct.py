@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from dolambda.aws.invoke import Invoker
+    from dolambda.aws.landing import Landing
     from dolambda.aws.objects import Bucket
     from dolambda.aws.signed_s3 import SignedS3
     from dolambda.transport.base import Answered, SealedJob
@@ -61,11 +62,10 @@ class Direct:
 
     queues = False
 
-    def __init__(self, invoker: Invoker, bucket: Bucket, uploads: Uploads, client: str) -> None:
+    def __init__(self, invoker: Invoker, bucket: Bucket, uploads: Uploads, client: str, landing: Landing) -> None:
         """``invoker`` and ``bucket`` count into the same `Calls`. Nothing is sent yet."""
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 5 ms, which the worker's end does without
 
-        from dolambda.transport.landing import Landing  # noqa: PLC0415 - as above
         from dolambda.transport.waiting import Waiting  # noqa: PLC0415 - as above
         from dolambda.transport.window import Window  # noqa: PLC0415 - as above
 
@@ -76,7 +76,7 @@ class Direct:
         self._uploads = uploads
         self._prefix = keys.replies_prefix(client)
         self._waiting: Waiting[tuple[str, int]] = Waiting()
-        self._landing = Landing("dolambda-landing")
+        self._landing = landing
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="dolambda-large")
         self._window = Window()
         self._spilled = False
@@ -114,7 +114,7 @@ class Direct:
         self._pool.shutdown(cancel_futures=True)
         for answered in left:
             self._landing.hand_over(partial(answered, closed_underneath()))
-        self._landing.close()
+        self._landing.flush()
         if self._spilled:
             try:
                 self._bucket.delete(self._bucket.list(self._prefix))

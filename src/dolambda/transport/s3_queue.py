@@ -38,6 +38,7 @@ from dolambda.worker.worker import refuse
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from dolambda.aws.landing import Landing
     from dolambda.aws.objects import Bucket
     from dolambda.aws.reactor import Request
     from dolambda.aws.signed_s3 import SignedS3
@@ -64,11 +65,12 @@ class S3Queue:
 
     queues = True
 
-    def __init__(self, bucket: Bucket, small: SmallObjects, uploads: Uploads, client: str, *, throttle: float, keep: bool = False) -> None:
+    def __init__(
+        self, bucket: Bucket, small: SmallObjects, uploads: Uploads, client: str, landing: Landing, *, throttle: float, keep: bool = False
+    ) -> None:
         """``throttle``: longest pause in seconds between two looks for replies. ``keep``: replies stay. Nothing is sent yet."""
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 5 ms, which the worker's end does without
 
-        from dolambda.transport.landing import Landing  # noqa: PLC0415 - as above
         from dolambda.transport.waiting import Waiting  # noqa: PLC0415 - as above
 
         self.calls = bucket.calls
@@ -79,7 +81,7 @@ class S3Queue:
         self._throttle = throttle
         self._keep = keep
         self._waiting: Waiting[str] = Waiting()
-        self._landing = Landing("dolambda-landing")
+        self._landing = landing
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="dolambda-large")
         self._changed = threading.Condition()
         self._puts: dict[str, list[Request | None]] = {}
@@ -138,7 +140,7 @@ class S3Queue:
         self._pool.shutdown(cancel_futures=True)
         for answered in left:
             self._landing.hand_over(partial(answered, closed_underneath()))
-        self._landing.close()
+        self._landing.flush()
         if self._poller and not self._keep:
             time.sleep(max(0.0, self._unanswered + _LATE - time.monotonic()))
             self._sweep()

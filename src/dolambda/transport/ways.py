@@ -52,14 +52,14 @@ class Ways:
     def keeping(self, client: str) -> Transport:
         """A queue of its own for a named run, whose replies stay in the bucket; close it."""
         small = SmallObjects(self._reactor, self._account, self._bucket.name, self._bucket.calls)
-        return S3Queue(self._bucket, small, self._uploads, client, throttle=self._throttle, keep=True)
+        return S3Queue(self._bucket, small, self._uploads, client, self._reactor.landing, throttle=self._throttle, keep=True)
 
     def _make(self, name: str) -> Transport:
         if name == "queue":
             small = SmallObjects(self._reactor, self._account, self._bucket.name, self._bucket.calls)
-            return S3Queue(self._bucket, small, self._uploads, self._client, throttle=self._throttle)
+            return S3Queue(self._bucket, small, self._uploads, self._client, self._reactor.landing, throttle=self._throttle)
         if name == "direct":
             invoker = Invoker(self._reactor, self._account, self._stack.name, self._bucket.calls)
-            return Direct(invoker, self._bucket, self._uploads, self._client)
+            return Direct(invoker, self._bucket, self._uploads, self._client, self._reactor.landing)
         msg = f"transport={name!r} is no way to a stack"
         raise ConfigurationError(msg, mend='Give "queue" or "direct".')

@@ -1,0 +1,124 @@
+"""Handing replies over, in the thread that fetched them. On entry: calls to be made; on leaving: made, begun in order.
+
+Who unpickles results and completes futures needs the interpreter to itself: a thread of its own for that would wait for the one that
+moves the bytes, and that one for it, at every job (measured: a quarter more CPU a job). A user's callback may block, though, even wait
+for another task. So one thread leads: it moves bytes, makes the calls that came of it, and goes on. When one call has taken `_STUCK`
+seconds, another thread takes the lead, and the one that is stuck ends with its call.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger("dolambda")
+
+_STUCK = 0.1
+_MOST = 64  # threads that are stuck at once; with one more, all wait for them
+_PATIENCE = 60.0
+
+
+class Landing:
+    """For any thread, but for what only the leading one calls."""
+
+    def __init__(self, wake: Callable[[], None], take_lead: Callable[[], None]) -> None:
+        """``wake`` makes the leading thread `work` soon, ``take_lead`` starts a thread that leads in the place of one that is stuck."""
+        self._wake = wake
+        self._take_lead = take_lead
+        self._lock = threading.Lock()
+        self._calls: deque[Callable[[], None]] = deque()
+        self._leader: int | None = None
+        self._calling = False
+        self._made = 0
+        self._stuck = 0
+        self._busy = threading.Event()
+        self._closed = threading.Event()
+
+    @property
+    def leads(self) -> bool:
+        """Whether the calling thread is the one that leads."""
+        return self._leader == threading.get_ident()
+
+    def hand_over(self, call: Callable[[], None]) -> None:
+        """Have a call made in the leading thread; once there is none any more, here."""
+        with self._lock:
+            if open_ := not self._closed.is_set():
+                self._calls.append(call)
+        if not open_:
+            self._make(call)
+        elif not self.leads:
+            self._wake()
+
+    def watch(self) -> None:
+        """Have somebody look whether a call takes too long. Once, before the first thread leads."""
+        threading.Thread(target=self._watch, name="dolambda-watch", daemon=True).start()
+
+    def flush(self) -> None:
+        """Wait until what was handed over is done, or stuck. In the leading thread itself do nothing: it is done there afterwards."""
+        if not self.leads:
+            done = threading.Event()
+            self.hand_over(done.set)
+            if not done.wait(_PATIENCE):
+                log.warning("replies were not handed over: %s callbacks of futures do not return", _MOST)
+
+    # In the thread that leads.
+
+    def lead(self) -> None:
+        """Become the thread that leads."""
+        self._leader = threading.get_ident()
+
+    def work(self) -> bool:
+        """Make the calls that wait; tell whether this thread still leads, when one took long."""
+        while self._calls:
+            call = self._calls.popleft()
+            self._calling = True
+            if not self._busy.is_set():
+                self._busy.set()
+            self._make(call)
+            del call  # nothing of it may outlive its being handed over
+            with self._lock:
+                if not self.leads:
+                    self._stuck -= 1
+                    return False
+                self._calling = False
+                self._made += 1
+        return True
+
+    def finish(self) -> None:
+        """Make the calls that wait; from then on each is made where it is handed over."""
+        while self.work():
+            with self._lock:
+                if not self._calls:
+                    self._closed.set()
+                    self._leader = None
+                    break
+        self._busy.set()
+
+    def _watch(self) -> None:
+        """Look only while there is something to look at."""
+        while not self._closed.is_set():
+            self._busy.wait()
+            made = self._made
+            self._closed.wait(_STUCK)
+            with self._lock:
+                stuck = self._calling and self._made == made and self._stuck < _MOST
+                if stuck:
+                    self._leader, self._calling = None, False
+                    self._stuck += 1
+            if stuck:
+                self._take_lead()
+            else:
+                self._busy.clear()
+                if self._calling:  # still, or it began in between and took it for set
+                    self._busy.set()
+
+    def _make(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception:  # what users' callbacks raise is theirs, and caught by their futures: this is a defect of ours
+            log.exception("a reply could not be handed over")
