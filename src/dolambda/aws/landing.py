@@ -31,10 +31,10 @@ class Landing:
         self._wake = wake
         self._take_lead = take_lead
         self._lock = threading.Lock()
-        self._calls: deque[Callable[[], None]] = deque()
+        self._calls: deque[Callable[[], object]] = deque()
         self._leader: int | None = None
         self._calling = False
-        self._made = 0
+        self._begun = 0
         self._stuck = 0
         self._busy = threading.Event()
         self._closed = threading.Event()
@@ -44,7 +44,7 @@ class Landing:
         """Whether the calling thread is the one that leads."""
         return self._leader == threading.get_ident()
 
-    def hand_over(self, call: Callable[[], None]) -> None:
+    def hand_over(self, call: Callable[[], object]) -> None:
         """Have a call made in the leading thread; once there is none any more, here."""
         with self._lock:
             if open_ := not self._closed.is_set():
@@ -68,6 +68,11 @@ class Landing:
 
     # In the thread that leads.
 
+    @property
+    def has_calls(self) -> bool:
+        """Whether calls wait to be made."""
+        return bool(self._calls)
+
     def lead(self) -> None:
         """Become the thread that leads."""
         self._leader = threading.get_ident()
@@ -76,6 +81,7 @@ class Landing:
         """Make the calls that wait; tell whether this thread still leads, when one took long."""
         while self._calls:
             call = self._calls.popleft()
+            self._begun += 1
             self._calling = True
             if not self._busy.is_set():
                 self._busy.set()
@@ -86,7 +92,6 @@ class Landing:
                     self._stuck -= 1
                     return False
                 self._calling = False
-                self._made += 1
         return True
 
     def finish(self) -> None:
@@ -103,10 +108,10 @@ class Landing:
         """Look only while there is something to look at."""
         while not self._closed.is_set():
             self._busy.wait()
-            made = self._made
+            begun = self._begun if self._calling else None
             self._closed.wait(_STUCK)
             with self._lock:
-                stuck = self._calling and self._made == made and self._stuck < _MOST
+                stuck = self._calling and self._begun == begun and self._stuck < _MOST
                 if stuck:
                     self._leader, self._calling = None, False
                     self._stuck += 1
@@ -117,8 +122,8 @@ class Landing:
                 if self._calling:  # still, or it began in between and took it for set
                     self._busy.set()
 
-    def _make(self, call: Callable[[], None]) -> None:
+    def _make(self, call: Callable[[], object]) -> None:
         try:
             call()
-        except Exception:  # what users' callbacks raise is theirs, and caught by their futures: this is a defect of ours
+        except BaseException:  # a defect of ours, or what a user's callback raised to end its thread, which others need
             log.exception("a reply could not be handed over")

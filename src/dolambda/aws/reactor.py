@@ -287,12 +287,12 @@ class Reactor:
             while queue and self._busy[service] < _AT_ONCE[service]:
                 self._begin(queue.popleft())
         now = time.monotonic()
-        touched: set[Shard] = set()
-        for shard in self._shards:  # what has just begun is due at once
+        for shard in self._shards:  # what has just begun is due at once, and may even be over at once
             if shard.timer is not None and shard.timer <= now:
                 shard.timer = None
                 shard.multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
-                touched.add(shard)
+                self._take_finished(shard)
+        touched: set[Shard] = set()
         for key, events in self._selector.select(self._patience()):
             shard = key.data
             if shard is None:
@@ -308,6 +308,8 @@ class Reactor:
             self._take_finished(shard)
 
     def _patience(self) -> float:
+        if self.landing.has_calls:
+            return 0.0
         moments = [shard.timer for shard in self._shards if shard.timer is not None]
         if self._later:
             moments.append(self._later[0][0])

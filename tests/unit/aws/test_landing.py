@@ -1,0 +1,117 @@
+"""Replies are handed over in one thread at a time, which nobody can hold up for long."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from answering_server import Server, account
+from dolambda.aws.calls import Calls
+from dolambda.aws.invoke import Invoker
+from dolambda.aws.reactor import Reactor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOON = 20.0  # seconds after which something that should happen has not
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def reactor(server: Server) -> Iterator[Reactor]:
+    made = Reactor(account(server.url))
+    yield made
+    made.close()
+
+
+def test_calls_are_made_in_order_in_one_thread_that_is_not_the_callers(reactor: Reactor) -> None:
+    made: list[tuple[int, int]] = []
+    for i in range(100):
+        reactor.landing.hand_over(partial(lambda i: made.append((i, threading.get_ident())), i))
+    reactor.landing.flush()
+    assert [i for i, _ in made] == list(range(100))
+    assert len({thread for _, thread in made} - {threading.get_ident()}) == 1
+
+
+def test_while_a_call_blocks_requests_are_answered_and_calls_made(reactor: Reactor, server: Server) -> None:
+    release, answers = threading.Event(), list[object]()
+    invoker = Invoker(reactor, account(server.url), "f", Calls())
+    try:
+        for _ in range(3):
+            reactor.landing.hand_over(partial(release.wait, SOON))
+        invoker.send(b"{}", lambda answer: reactor.landing.hand_over(partial(answers.append, answer)))
+        deadline = time.monotonic() + SOON
+        while not answers and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert isinstance(answers[0], bytes)
+        assert not release.is_set()
+    finally:
+        release.set()
+
+
+def test_those_that_were_held_up_end(reactor: Reactor) -> None:
+    release = threading.Event()
+    reactor.landing.hand_over(partial(release.wait, SOON))
+    reactor.landing.flush()  # another thread leads by now
+    release.set()
+    deadline = time.monotonic() + SOON
+    while _requesting() > 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert _requesting() == 1
+
+
+def test_a_call_that_raises_ends_nothing(reactor: Reactor, caplog: pytest.LogCaptureFixture) -> None:
+    def leave() -> None:
+        raise SystemExit
+
+    made = threading.Event()
+    reactor.landing.hand_over(leave)
+    reactor.landing.hand_over(made.set)
+    assert made.wait(SOON)
+    assert "could not be handed over" in caplog.text
+
+
+def test_a_call_may_flush_and_close(reactor: Reactor) -> None:
+    made: list[str] = []
+
+    def call() -> None:
+        reactor.landing.flush()
+        reactor.close()
+        made.append("closed")
+
+    reactor.landing.hand_over(call)
+    reactor.landing.hand_over(partial(made.append, "after"))
+    reactor.landing.flush()
+    assert made == ["closed", "after"]
+
+
+def test_once_closed_calls_are_made_where_they_are_handed_over(reactor: Reactor) -> None:
+    reactor.close()
+    made: list[int] = []
+    reactor.landing.hand_over(lambda: made.append(threading.get_ident()))
+    assert made == [threading.get_ident()]
+
+
+def test_closing_does_not_wait_for_a_call_that_blocks(reactor: Reactor) -> None:
+    release = threading.Event()
+    reactor.landing.hand_over(partial(release.wait, SOON))
+    try:
+        reactor.close()
+        assert not release.is_set()
+        assert _requesting() == 1  # the one that is stuck
+    finally:
+        release.set()
+
+
+def _requesting() -> int:
+    return sum(thread.name == "dolambda-requests" for thread in threading.enumerate())
