@@ -442,7 +442,7 @@ class Run:
         job = self._loader.job(flight, time.time() + self.limits.max_wait, code.digest if code else None)
         blobs = (*flight.blobs, code) if code else flight.blobs
         sealed = SealedJob(self.name, flight.number, job.to_bytes(self._key), blobs)
-        self._transport.send(sealed, partial(self._land, flight.number))
+        self._transport.send(sealed, partial(self._land, flight.number, flight.attempt))
         if (flight.attempt, flight.copies) != (1, 1) and flight.number not in self._flights:
             with self._changed:  # an earlier sending was answered just before: nothing looks for this one's reply
                 self._landed.append(flight.number)
@@ -489,16 +489,16 @@ class Run:
 
     # On the way back.
 
-    def _land(self, number: int, answer: bytes | BaseException) -> None:
+    def _land(self, number: int, attempt: int, answer: bytes | BaseException) -> None:
         """Settle the futures of a job. Called in a thread of the transport's."""
         try:
-            self._take_in(number, answer)
+            self._take_in(number, attempt, answer)
         except BaseException as error:  # noqa: BLE001 - a defect: those who wait must hear of it, and the thread is not ours
             self._fail(number, error)
 
-    def _take_in(self, number: int, answer: bytes | BaseException) -> None:
+    def _take_in(self, number: int, attempt: int, answer: bytes | BaseException) -> None:
         if isinstance(answer, BaseException):
-            if not self._has_copy(number):
+            if not self._may_be_answered(number, attempt):
                 self._missed(number, answer)
             return
         try:
@@ -515,14 +515,16 @@ class Run:
         self.batcher.learn([outcome.seconds for outcome in reply.outcomes if outcome.kind != "lost"], cold=reply.usage.cold)
         self._settle(number, outcomes, _WITHOUT_IT, reply.usage)
 
-    def _has_copy(self, number: int) -> bool:
-        """One sending of a job ended without an answer: whether another is under way, which may have one."""
+    def _may_be_answered(self, number: int, attempt: int) -> bool:
+        """One sending of a job ended without an answer: whether another is under way, or about to be, which may have one."""
         with self._changed:
             flight = self._flights.get(number)
-            if flight is None or flight.copies <= 1:
+            if flight is None:
                 return False
+            if flight.attempt != attempt or not flight.under_way:  # it was sent again for overdue, or is known to be lost
+                return True
             flight.copies -= 1
-            return True
+            return flight.copies > 0
 
     def _missed(self, number: int, error: BaseException) -> None:
         """No answer will come to a job."""
