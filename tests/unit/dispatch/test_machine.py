@@ -296,3 +296,19 @@ class OnABudget(Machine):
 
 TestOnABudget = OnABudget.TestCase
 TestOnABudget.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+
+
+def test_late_reports_of_one_loss_have_a_job_sent_once() -> None:
+    machine, gone = Machine(), Unanswered(Lost(NOT_STARTED, "gone"))
+    try:
+        machine.submit(batch=None, tasks=[square])
+        first = machine.transport.under_way.pop()
+        machine.time_passes(seconds=30.0)  # overdue: it is sent again
+        second = machine.transport.under_way.pop()
+        machine.answer(first, gone)
+        machine.answer(second, gone)
+        machine.answer(first, gone)
+        machine.time_passes(seconds=3.0)
+        assert [sent.job.attempt for sent in machine.transport.under_way] == [3]
+    finally:
+        machine.teardown()
