@@ -9,6 +9,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from dolambda.local.instance import Instance
 from dolambda.local.stack import deploy_into, root
@@ -26,6 +27,10 @@ for name in [name for name in os.environ if name.startswith(("AWS_", "DOLAMBDA_"
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 os.environ["DOLAMBDA_REQUIRES"] = ""  # no layer unless a test asks for one: they are large
 
+
+# The same examples each time: what is found by chance should not stop an unrelated change. HYPOTHESIS_PROFILE=default looks further.
+hypothesis_settings.register_profile("repeatable", derandomize=True)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # what runs beside it keeps its own emulated AWS, and a list of them, there
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="dolambda-tests-")

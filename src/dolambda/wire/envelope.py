@@ -103,7 +103,12 @@ def unseal(kind: str, data: bytes | memoryview, key: bytes) -> tuple[Header, mem
         raise SignatureError(msg, mend="A signed object was copied to another place. It was not unpickled.")
     body = view[_PREFIX_END + length :]
     nbytes = header.pop("deflated", None)
-    return header, body if nbytes is None else memoryview(zlib.decompress(body, bufsize=nbytes))
+    if nbytes is None:
+        return header, body
+    if nbytes not in _DEFLATED:  # it would be allocated
+        msg = f"{nbytes} bytes that were deflated"
+        raise ValueError(msg)
+    return header, memoryview(zlib.decompress(body, bufsize=nbytes))
 
 
 def key_of(data: bytes | memoryview, keys: Sequence[bytes]) -> bytes:
