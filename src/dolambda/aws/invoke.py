@@ -56,11 +56,11 @@ class Invoker:
 
     @property
     def refused(self) -> int:
-        """How many calls wait to be repeated. Only in the reactor's thread."""
+        """How many calls wait to be repeated. Only in the thread that leads."""
         return self._reactor.repeating("lambda")
 
     def send(self, payload: bytes, done: Callable[[bytes | BaseException], None]) -> None:
-        """Call the function; ``done`` gets its answer, or `AwsError`, in the reactor's thread."""
+        """Call the function; ``done`` gets its answer, or `AwsError`, in the reactor's thread that leads."""
         self._reactor.send(
             Request("lambda", "POST", self._url, _HEADERS, payload, self._answered, done, time.monotonic() + _PATIENCE),
         )

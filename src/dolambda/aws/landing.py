@@ -63,8 +63,11 @@ class Landing:
         if not self.leads:
             done = threading.Event()
             self.hand_over(done.set)
-            if not done.wait(_PATIENCE):
-                log.warning("replies were not handed over: %s callbacks of futures do not return", _MOST)
+            self._wait(done)
+
+    def wait_finished(self) -> bool:
+        """Wait for `finish`, and tell whether all is handed over. In the leading thread itself do not wait."""
+        return not self.leads and self._wait(self._closed)
 
     # In the thread that leads.
 
@@ -121,6 +124,11 @@ class Landing:
                 self._busy.clear()
                 if self._calling:  # still, or it began in between and took it for set
                     self._busy.set()
+
+    def _wait(self, event: threading.Event) -> bool:
+        if not (happened := event.wait(_PATIENCE)):
+            log.warning("replies were not handed over: %s callbacks of futures do not return", _MOST)
+        return happened
 
     def _make(self, call: Callable[[], object]) -> None:
         try:

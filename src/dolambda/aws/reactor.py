@@ -37,7 +37,7 @@ log = logging.getLogger("dolambda")
 _PER_SHARD = 300
 _LONGEST = {"s3": 120.0, "lambda": 905.0}  # seconds of one try; a function runs 900 at most
 _CONNECT = 10.0
-_JOIN = 0.1
+_JOIN = 5.0
 _BACK_OFF, _LONGEST_BACK_OFF = 0.05, 5.0
 _AT_ONCE = {"s3": 256, "lambda": 20_000}
 _NOT_SENT = frozenset({pycurl.E_COULDNT_CONNECT, pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_SSL_CONNECT_ERROR, pycurl.E_COULDNT_RESOLVE_PROXY})
@@ -69,7 +69,7 @@ class Answer:
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Request:
-    """What is to be asked. ``answered`` is called in the reactor's thread, once for each time that the request was sent.
+    """What is to be asked. ``answered`` is called in the thread that leads, once for each time that the request was sent.
 
     ``service`` is AWS's name for it, to be signed with. ``until`` is when it is no longer repeated, on the monotonic clock; ``done``
     is who waits for what ``answered`` makes of it. Once ``dropped``, it is not sent any more.
@@ -212,7 +212,7 @@ class Reactor:
             self._wake_up()
 
     def repeat(self, request: Request, otherwise: AwsError) -> None:
-        """Send a request again after a pause; or, its time being over, have it answered with an error. Only in the reactor's thread."""
+        """Send a request again after a pause; or, its time being over, have it answered with an error. Only in the thread that leads."""
         longest = min(_LONGEST_BACK_OFF, _BACK_OFF * 2 ** min(request.tries, 20))
         pause = random.uniform(0.5, 1) * longest  # noqa: S311 - spreads load, hides nothing
         moment = time.monotonic() + pause
@@ -224,7 +224,7 @@ class Reactor:
         heapq.heappush(self._later, (moment, self._count, request))
 
     def repeating(self, service: str) -> int:
-        """How many requests wait to be repeated. Only in the reactor's thread."""
+        """How many requests wait to be repeated. Only in the thread that leads."""
         return self._repeating[service]
 
     def close(self) -> None:
@@ -232,8 +232,11 @@ class Reactor:
         with self._lock:
             self._closing = True
         self._wake_up()
-        while (thread := self._thread) and thread.is_alive() and thread is not threading.current_thread():
-            thread.join(_JOIN)  # another may have taken the lead
+        if self.landing.wait_finished():
+            with self._lock:
+                thread = self._thread
+            if thread and thread is not threading.current_thread():
+                thread.join(_JOIN)  # it has nothing left to do
 
     def _wake_up(self) -> None:
         with self._lock:
@@ -257,8 +260,9 @@ class Reactor:
             self._lead()
 
     def _lead(self) -> None:
-        self._thread = threading.Thread(target=self._serve, name="dolambda-requests", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._serve, name="dolambda-requests", daemon=True)
+        thread.start()
+        self._thread = thread
 
     # In the thread that leads.
 

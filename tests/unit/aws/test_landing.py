@@ -113,6 +113,27 @@ def test_closing_does_not_wait_for_a_call_that_blocks(reactor: Reactor) -> None:
         release.set()
 
 
+def test_closing_waits_for_the_thread_that_is_about_to_lead(server: Server) -> None:
+    class Slow(Reactor):
+        def _take_lead(self) -> None:
+            time.sleep(0.3)
+            super()._take_lead()
+
+    def call() -> None:
+        time.sleep(0.2)
+        called.set()
+
+    before, called = _requesting(), threading.Event()
+    reactor = Slow(account(server.url))
+    reactor.landing.hand_over(call)
+    assert called.wait(SOON)
+    reactor.close()  # the one thread has ended, the next has not begun
+    made: list[int] = []
+    reactor.landing.hand_over(lambda: made.append(threading.get_ident()))
+    assert made == [threading.get_ident()]
+    assert not _requesting() - before
+
+
 def _requesting() -> set[threading.Thread]:
     """Threads of reactors, other tests' among them."""
     return {thread for thread in threading.enumerate() if thread.name == "dolambda-requests"}
