@@ -24,7 +24,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dolambda import LambdaExecutor, register, unregister
-from dolambda.dispatch import run
+from dolambda.dispatch import board
 from dolambda.errors import TaskTimedOutError, WorkerCrashedError
 from dolambda.transport.s3_queue import S3Queue
 from simulated_aws.behaviour import Behaviour
@@ -110,7 +110,7 @@ def weathered(simulation: Simulation, transport: str, futures: list[Future[Any]]
 
 
 def simulated(transport: str, tasks: int, seed: int) -> None:
-    run._GRACE = 1.0  # so that what is lost is found within seconds
+    board._GRACE = 1.0  # so that what is lost is found within seconds
     oracle = Oracle.drawn(tasks, seed, poison=POISON)
     landed: Counter[int] = Counter()
     with Simulation(AWS) as simulation:

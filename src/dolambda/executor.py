@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from types import TracebackType
 
+    from dolambda.dispatch.intake import Call
     from dolambda.dispatch.report import Report
-    from dolambda.dispatch.run import Call, Run
+    from dolambda.dispatch.run import Run
 
 P = ParamSpec("P")
 T = TypeVar("T")

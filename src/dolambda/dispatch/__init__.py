@@ -1,6 +1,8 @@
 """Tasks to jobs to outcomes. Decides what is sent, how often and until when; knows no transport from within.
 
-run.py        one run: keep a window in flight, resend the lost, settle futures, clean up
+run.py        one run: its lock, its thread; send, take replies in, settle futures, clean up
+intake.py     calls pickled at once, in the order of submission
+board.py      what waits, what is under way, what is to be sent next
 flight.py     the states of a task between submitted and settled; jobs cut from the queue
 agenda.py     when something is to happen of itself: a flight overdue, a failed task to be run again
 stragglers.py when a slow job gets a copy

@@ -3,8 +3,8 @@
 Each state of a call has its own class:
 
     (function, args, kwargs)
-        | submit         pickled at once, in the caller's thread: what is sent is what was meant
-    Waiting              in the queue, its future pending
+        | submit         pickled at once (`Intake`), in the caller's thread: what is sent is what was meant
+    Waiting              in the queue (`Board`), its future pending
         | _send          as many jobs in flight as the window holds; when one lands, the thread that settles it sends the next
     Flight               a job on its way or at work, with a deadline
         | _land          the transport's threads: checked, unpickled, then the futures are settled, outside every lock
@@ -21,43 +21,38 @@ put.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import math
 import threading
 import time
-from collections import deque
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dolambda.dispatch.agenda import Agenda
-from dolambda.dispatch.batching import Batcher
-from dolambda.dispatch.budget import Purse
+from dolambda.dispatch.board import Board
 from dolambda.dispatch.flight import Flight, Loader, Resting, Waiting
-from dolambda.dispatch.pilot import JOBS, Estimate
-from dolambda.dispatch.report import Tally
-from dolambda.dispatch.stragglers import Stragglers
+from dolambda.dispatch.intake import Intake
 from dolambda.errors import (
     ConfigurationError,
     DolambdaError,
     EnvelopeError,
     LostError,
     NoReplyError,
-    NotPicklableError,
     QuotedError,
     SignatureError,
-    TooLargeError,
 )
 from dolambda.transport.base import SealedJob, Unanswered
 from dolambda.wire.outcome import CANCELLED, NO_REPLY, NOT_STARTED, REFUSED, Lost, PackedOutcome, Reply, Value
-from dolambda.wire.task import PackedTask, Packer, Surroundings, Task
+from dolambda.wire.task import Packer, Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from dolambda.dispatch.batching import Batcher
+    from dolambda.dispatch.intake import Call, Taken
     from dolambda.dispatch.limits import Limits
+    from dolambda.dispatch.pilot import Estimate
     from dolambda.dispatch.report import Report
     from dolambda.dispatch.stored import Stored
     from dolambda.transport.base import Transport
@@ -66,17 +61,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dolambda")
 
-Call = tuple["Callable[..., Any]", "tuple[Any, ...]", "dict[str, Any]"]
-
 _AGAIN = (NOT_STARTED, CANCELLED)
 _WITHOUT_IT = Lost(NOT_STARTED, "its job was answered without it")
-_PACKED_AT_ONCE = 256  # calls of a large submission: the first are on their way while the last are pickled
-_SENT_AT_ONCE = 64  # jobs cut under one hold of the lock
 _CLEAN_EVERY = 1000  # replies, so that a long run does not fill the bucket
-_GRACE = 10.0  # seconds a reply may take to be found after its job's last moment
 _NAMED = 5  # tasks of a lost job that are told by number
-_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds before a job that AWS did not take is sent again, twice as long each further time
-_HALVED = 2  # times that a job of several tasks is lost before it is sent in halves
 
 
 class Run:
@@ -106,61 +94,40 @@ class Run:
         """
         self.name = name
         self.limits = limits
-        self.batcher = Batcher(limits.batch)
         self._transport = transport
         self._key = key
         self._code = code
         self._relay = relay
         self._progress = progress
-        self._loader = Loader(name, limits, surroundings or Surroundings(), same_buffers=same_buffers)
-        self._packer = Packer(same_buffers=same_buffers, same_functions=same_functions, salt=salt)
-        self._stored = stored
         self._verdict = verdict
-        self._packing = threading.Lock()
-        self._changed = threading.Condition()
-        self._waiting: deque[Waiting] = deque()
-        self._flights: dict[int, Flight] = {}
-        self._agenda = Agenda(self._flights)
-        self._stragglers = Stragglers(copy=limits.speculate)
-        self._purse = Purse(limits.budget, limits.rates, transport.calls.totals)
-        self._ready: deque[Flight] = deque()
-        self._landed: list[int] = []
+        self._intake = Intake(Packer(same_buffers=same_buffers, same_functions=same_functions, salt=salt), limits, stored)
+        self._loader = Loader(name, limits, surroundings or Surroundings(), same_buffers=same_buffers)
+        self._board = Board(limits, self._loader, transport, first=stored.first if stored else 0, pilot=verdict is not None)
+        self._changed = threading.Condition()  # and the lock of the board
         self._settling: list[int] = []  # threads that complete the futures of flights that have landed
-        self._numbers = stored.first if stored else 0
-        self._indexes = 0
-        self._heard = -math.inf  # when a worker last gave a sign of life, were it by dying, on the monotonic clock
-        self._tally = Tally()
         self._begun = 0.0
         self._closing = False
         self._until = -math.inf  # until when the run's thread sleeps, on the monotonic clock
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
+    @property
+    def batcher(self) -> Batcher:
+        """What the run knows of how long its tasks take."""
+        return self._board.batcher
+
     # What faces call.
 
     def submit(self, calls: Iterable[Call]) -> list[Future[Any]]:
         """Queue calls; give their futures at once. What cannot be pickled, or is too large, is an exception of its future."""
-        calls = list(calls)  # before the lock: the caller's iterable may itself submit, or wait for what does
-        futures: list[Future[Any]] = []
-        with self._packing:  # indexes in the order of submission, and one packer
-            packed = self._packer.pack(self._numbered(calls))
-            while queued := [self._queued(one) for one in itertools.islice(packed, _PACKED_AT_ONCE)]:
-                self._enqueue(queued)
-                futures += [future for future, _ in queued]
-        return futures
+        return self._intake.take(calls, self._enqueue)
 
     def cancel(self) -> None:
         """Drop what waits, withdraw what is in flight; its futures raise CancelledError. Returns when that is done."""
         with self._changed:
             self._closing = True
-            left = [*self._waiting, *self._agenda.resting]
-            left += [waiting for flight in self._flights.values() for waiting in flight.cargo.values()]
-            flying = len(self._flights)
-            self._landed += self._flights
-            self._waiting.clear()
-            self._agenda.forget_resting()
-            self._ready.clear()
-            self._flights.clear()
+            flying = len(self._board.flights)
+            left = self._board.take_all()
             self._changed.notify_all()
         if flying and self._transport.queues:
             log.warning(
@@ -177,8 +144,7 @@ class Run:
     def cancel_waiting(self) -> None:
         """Cancel the futures of what has not been sent. What was sent once, and waits to be sent again, goes on."""
         with self._changed:
-            dropped = [waiting for waiting in self._waiting if not waiting.future.running()]
-            self._waiting = deque(waiting for waiting in self._waiting if waiting.future.running())
+            dropped = self._board.take_unsent()
             self._changed.notify_all()
         for waiting in dropped:
             _cancelled(waiting.future)
@@ -195,25 +161,21 @@ class Run:
         """What has been done so far."""
         with self._changed:
             elapsed = time.monotonic() - self._begun if self._begun else 0.0
-            return self._tally.report(running=len(self._flights), elapsed=elapsed)
+            return self._board.tally.report(running=len(self._board.flights), elapsed=elapsed)
 
     # On the way out.
 
-    def _enqueue(self, queued: Sequence[tuple[Future[Any], Waiting | PackedOutcome | None]]) -> None:
-        good = [one for _, one in queued if isinstance(one, Waiting)]
-        stored = [(future, one.open()) for future, one in queued if isinstance(one, PackedOutcome)]
+    def _enqueue(self, taken: Sequence[Taken]) -> None:
+        good = [one for _, one in taken if isinstance(one, Waiting)]
+        stored = [(future, one.open()) for future, one in taken if isinstance(one, PackedOutcome)]
         with self._changed:
             if self._closing:
                 msg = "this run takes no more tasks: it was shut down or cancelled"
                 raise ConfigurationError(msg, mend="Open a new executor, or call Parallel or foreach again.")
-            self._waiting.extend(good)
-            self._tally.tasks += len(queued)
-            self._tally.restored += len(stored)
-            self._tally.done += (done := sum(isinstance(outcome, Value) for _, outcome in stored))
-            self._tally.failed += len(queued) - len(good) - done
-            if self._thread is None and (first := self._take_off()):  # something is under way from here on, as in any executor
-                self._ready.append(first)
+            done = sum(isinstance(outcome, Value) for _, outcome in stored)
+            self._board.enqueue(good, done=done, restored=len(stored), failed=len(taken) - len(good) - done)
             if self._thread is None:
+                self._board.begin()
                 self._begun = time.monotonic()
                 self._thread = threading.Thread(target=self._serve, name=f"dolambda-{self.name}", daemon=True)
                 self._thread.start()
@@ -222,34 +184,6 @@ class Run:
             future.set_running_or_notify_cancel()
             _complete(future, outcome if isinstance(outcome, Value) else outcome.to_error())
 
-    def _numbered(self, calls: Iterable[Call]) -> Iterator[Task]:
-        for function, args, kwargs in calls:
-            yield Task(self._indexes, function, args, kwargs)
-            self._indexes += 1
-
-    def _queued(self, packed: PackedTask | NotPicklableError) -> tuple[Future[Any], Waiting | PackedOutcome | None]:
-        """A task's future, and what it waits for: to be sent, or for an outcome that it has had; or, being refused, for nothing."""
-        future: Future[Any] = Future()
-        error = packed if isinstance(packed, NotPicklableError) else self._too_large(packed)
-        if isinstance(packed, PackedTask) and not error:
-            stored = self._stored.take(packed.identity) if self._stored else None
-            return future, stored or Waiting(packed, future)
-        future.set_exception(error)
-        return future, None
-
-    def _too_large(self, task: PackedTask) -> TooLargeError | None:
-        if self.limits.room is None:
-            return None
-        nbytes = task.nbytes
-        for blob in task.blobs:
-            nbytes += len(blob.data)
-        if nbytes < self.limits.room:
-            return None
-        return TooLargeError(
-            f"the arguments of task {task.index} are of {nbytes >> 20:,} MB, a worker has {self.limits.room >> 20:,} MB of memory",
-            mend="Pass a part of them, or a path to read from there; or deploy the stack with more memory.",
-        )
-
     def _serve(self) -> None:
         """Send what waits and what is overdue, until the run is closed and all is settled."""
         try:
@@ -257,7 +191,7 @@ class Run:
                 pass
         except BaseException as error:  # noqa: BLE001 - a transport closed underneath, or a defect: nobody may wait for ever
             self._give_up(error)
-            self._clean(self._landed)
+            self._clean(self._board.landed)
         finally:
             try:
                 self._tell(over=True)
@@ -267,89 +201,34 @@ class Run:
     def _step(self) -> bool:
         """Wait for something to do and do it; tell whether there may be more. What it refers to is let go in between."""
         with self._changed:
-            self._until = until = self._next()
+            self._until = until = self._board.next()
             patience = None if until == math.inf else max(0.0, until - time.monotonic())
-            self._changed.wait_for(lambda: self._has_work() or self._next() < until, patience)
+            self._changed.wait_for(lambda: self._has_work() or self._board.next() < until, patience)
             over = self._is_over()
-            self._waiting.extendleft(self._agenda.take_rested())
-            overdue = self._agenda.take_overdue()
-            slow = self._take_slow()
-            flights = [*self._ready, *self._agenda.take_put_off()]
-            self._ready.clear()
-            while len(flights) < _SENT_AT_ONCE and (flight := self._take_off()):
-                flights.append(flight)
-            unpaid = self._take_unpaid() if not flights else []
-            estimate = self._estimate()
+            turn = self._board.take_turn()
             landed: list[int] = []
-            if over or len(self._landed) >= _CLEAN_EVERY:
-                landed, self._landed = self._landed, landed
+            if over or len(self._board.landed) >= _CLEAN_EVERY:
+                landed, self._board.landed = self._board.landed, landed
         self._clean(landed)
-        if estimate:
-            self._judge(estimate)
-        for waiting in unpaid:
-            _fail_one(waiting.future, self._purse.refusal(len(unpaid)))
+        if turn.estimate:
+            self._judge(turn.estimate)
+        for waiting in turn.unpaid:
+            _fail_one(waiting.future, self._board.purse.refusal(len(turn.unpaid)))
         if over:
             return False
-        for late in overdue:
+        for late in turn.late:
             self._send_again(late)
-        for flight in flights:
+        for flight in turn.flights:
             self._send(flight)
-        for straggler in slow:
+        for straggler in turn.slow:
             self._send_copy(straggler)
         return True
 
-    def _next(self) -> float:
-        """When something is to happen of itself, on the monotonic clock. Called under the lock."""
-        return min(self._agenda.next(), self._next_slow())
-
-    def _next_slow(self) -> float:
-        """When the job that is longest under way is too slow, as long as there are idle workers for copies."""
-        if self._waiting or self._ready or not self._flights or not self._purse.affords():
-            return math.inf
-        if len(self._flights) >= self._transport.room(self.limits.workers):
-            return math.inf
-        patience = self._stragglers.patience()
-        first = next((one for one in self._flights.values() if one.under_way and not one.copied), None)  # in the order of sending
-        return math.inf if patience is None or first is None else first.sent + patience
-
-    def _take_slow(self) -> list[Flight]:
-        """The jobs that get a copy now, as many as there are idle workers. Called under the lock."""
-        now = time.monotonic()
-        if self._next_slow() > now:
-            return []
-        latest = now - (self._stragglers.patience() or math.inf)
-        slow = [one for one in self._flights.values() if one.under_way and not one.copied and one.sent <= latest and one.overdue > now]
-        idle = self.limits.workers - len(self._flights)
-        copies = [flight for flight in slow[:idle] if self._purse.reserve(flight.number)]
-        for flight in copies:
-            flight.copied = True
-        self._tally.copies += len(copies)
-        return copies
-
     def _has_work(self) -> bool:
-        to_send = self._ready or (self._waiting and (self._has_room() or self._is_broke()))
-        return bool(to_send or self._is_pilot_done() or self._is_over() or len(self._landed) >= _CLEAN_EVERY)
+        return self._board.has_work() or self._is_over() or len(self._board.landed) >= _CLEAN_EVERY
 
-    def _has_room(self) -> bool:
-        if self._verdict:
-            room = JOBS - self._tally.jobs
-        else:  # more jobs than workers only once it is known how many tasks a job should have
-            most = self.limits.window if self.batcher.knows else min(self.limits.window, self.limits.workers)
-            room = self._transport.room(most) - len(self._flights)
-        return room > 0 and self._purse.affords()
-
-    def _is_pilot_done(self) -> bool:
-        return bool(self._verdict and self._waiting) and self._tally.jobs >= JOBS and not self._flights
-
-    def _estimate(self) -> Estimate | None:
-        """What the rest will take, once the pilot is done. Called under the lock."""
-        if not self._is_pilot_done():
-            return None
-        tasks, rates, tally = len(self._waiting), self.limits.rates, self._tally
-        each = self.batcher.expected() or tally.seconds / tally.jobs
-        batch = self.batcher.size(tasks, self.limits.workers)
-        spent = tally.seconds * rates.second + rates.cost(tally.calls) + tally.jobs * rates.invocation
-        return Estimate.from_pilot(tasks=tasks, each=each, batch=batch, workers=self.limits.workers, rates=rates, spent=spent)
+    def _is_over(self) -> bool:
+        return self._closing and self._board.is_empty and not self._settling
 
     def _judge(self, estimate: Estimate) -> None:
         """Ask whether to go on; if not, what has not been sent fails."""
@@ -358,59 +237,16 @@ class Run:
             go_on = verdict is None or verdict(estimate)
         finally:
             with self._changed:
-                self._verdict = None
-                left: list[Waiting] = []
-                if not go_on:
-                    left, self._waiting = list(self._waiting), deque()
-                    self._tally.failed += len(left)
+                left = self._board.end_pilot(go_on=go_on)
             for waiting in left:
                 error = QuotedError(f"only the pilot was run: {estimate}", mend="Run it again, and say yes, or without quote=.")
                 _fail_one(waiting.future, error)
 
-    def _is_broke(self) -> bool:
-        return bool(self._waiting) and not (self._flights or self._agenda.resting or self._purse.affords())
-
-    def _is_over(self) -> bool:
-        return self._closing and not (self._waiting or self._flights or self._agenda.resting or self._settling)
-
-    def _take_unpaid(self) -> list[Waiting]:
-        """The tasks that the budget does not pay for, once nothing is under way any more that could leave some of it. Under the lock."""
-        if not self._is_broke():
-            return []
-        unpaid, self._waiting = list(self._waiting), deque()
-        self._tally.failed += len(unpaid)
-        return unpaid
-
-    def _take_off(self) -> Flight | None:
-        """Cut the next job from the queue. Called under the lock."""
-        if not self._waiting or not self._has_room():
-            return None
-        size = self.batcher.size(len(self._waiting), self.limits.workers)
-        flight = self._loader.load(self._waiting, size, self._numbers)
-        if flight is None:
-            return None
-        if not self._purse.reserve(self._numbers, len(flight.blobs)):  # its blobs are too much
-            self._waiting.extendleft(reversed(flight.cargo.values()))
-            return None
-        self._numbers += 1
-        self._flights[flight.number] = flight
-        self._tally.jobs += 1
-        return flight
-
     def _send(self, flight: Flight) -> None:
         """Send a job, for the first time or because the one sent is lost."""
         with self._changed:
-            self._expect(flight)
+            self._board.expect(flight)
         self._send_copy(flight)
-
-    def _expect(self, flight: Flight) -> None:
-        """A job is about to be sent. Called under the lock."""
-        flight.attempt += 1
-        flight.copies, flight.copied = 0, False
-        flight.sent = time.monotonic()
-        flight.since = flight.since or flight.sent
-        flight.overdue = flight.sent + self.limits.max_wait + self.limits.runtime + _GRACE
-        self._agenda.expect(flight)
 
     def _take_following(self) -> Flight | None:
         """The job that takes the place of one that has landed, None if nothing waits; what else there is to do is the run's thread's.
@@ -418,10 +254,10 @@ class Run:
         Called under the lock, by who handles the landing and sends it then: to wake the run's thread for each job costs as much as
         sending it.
         """
-        following = None if self._ready else self._take_off()
+        following = self._board.take_next()
         if following:
-            self._expect(following)
-        if self._has_work() or self._next() < self._until:
+            self._board.expect(following)
+        if self._has_work() or self._board.next() < self._until:
             self._changed.notify_all()
         return following
 
@@ -443,14 +279,14 @@ class Run:
         blobs = (*flight.blobs, code) if code else flight.blobs
         sealed = SealedJob(self.name, flight.number, job.to_bytes(self._key), blobs)
         self._transport.send(sealed, partial(self._land, flight.number, flight.attempt))
-        if (flight.attempt, flight.copies) != (1, 1) and flight.number not in self._flights:
+        if (flight.attempt, flight.copies) != (1, 1) and flight.number not in self._board.flights:
             with self._changed:  # an earlier sending was answered just before: nothing looks for this one's reply
-                self._landed.append(flight.number)
+                self._board.landed.append(flight.number)
         self._tell()
 
     def _send_again(self, flight: Flight) -> None:
         """Send an overdue job again, whole or in halves; in the end its tasks are lost."""
-        if self._is_to_be_halved(flight):
+        if self._board.is_to_be_halved(flight):
             log.warning("job %s of run %s has no reply by its deadline again; it is sent in halves", flight.number, self.name)
             self._halve(flight.number)
             self._clean([flight.number])  # a worker that is at it stops, and nothing looks for its reply any more
@@ -463,28 +299,13 @@ class Run:
             return
         log.warning("job %s of run %s has no reply by its deadline; it is sent again", flight.number, self.name)
         with self._changed:
-            paid = flight.number in self._flights and self._pay_again(flight)  # an answer may have come at the last moment
+            paid = flight.number in self._board.flights and self._board.renew(flight)  # an answer may have come at the last moment
         if paid:
             self._send(flight)
 
-    def _is_to_be_halved(self, flight: Flight) -> bool:
-        """Whether one of a lost job's tasks may be what it was lost of.
-
-        While no worker gives a sign of life, it is not the task: halves, each with a deadline of its own, would only be waited for in vain.
-        """
-        lives = flight.attempt < self.limits.attempts or self._heard >= flight.since
-        return len(flight.cargo) > 1 and flight.attempt >= _HALVED and lives
-
     def _halve(self, number: int) -> None:
-        """Queue a job's tasks again, first of all, to be sent in two jobs."""
         with self._changed:
-            flight = self._flights.pop(number, None)
-            if flight is None:
-                return
-            self._tally.resent += len(flight.cargo)
-            self._purse.lose(number)
-            self._waiting.extendleft(reversed(flight.halved()))
-            self._landed.append(number)
+            self._board.halve(number)
             self._changed.notify_all()
 
     # On the way back.
@@ -498,7 +319,9 @@ class Run:
 
     def _take_in(self, number: int, attempt: int, answer: bytes | BaseException) -> None:
         if isinstance(answer, BaseException):
-            if not self._may_be_answered(number, attempt):
+            with self._changed:
+                missed = not self._board.may_be_answered(number, attempt)
+            if missed:
                 self._missed(number, answer)
             return
         try:
@@ -510,21 +333,10 @@ class Run:
             said, _, mend = str(refused).partition("\n  ")
             self._settle(number, {}, Lost(reason, f"its reply was refused: {said}", mend), None)
             return
-        self._heard = time.monotonic()
+        self._board.heard = time.monotonic()
         outcomes = {outcome.index: outcome for outcome in reply.outcomes}
         self.batcher.learn([outcome.seconds for outcome in reply.outcomes if outcome.kind != "lost"], cold=reply.usage.cold)
         self._settle(number, outcomes, _WITHOUT_IT, reply.usage)
-
-    def _may_be_answered(self, number: int, attempt: int) -> bool:
-        """One sending of a job ended without an answer: whether another is under way, or about to be, which may have one."""
-        with self._changed:
-            flight = self._flights.get(number)
-            if flight is None:
-                return False
-            if flight.attempt != attempt or not flight.under_way:  # it was sent again for overdue, or is known to be lost
-                return True
-            flight.copies -= 1
-            return flight.copies > 0
 
     def _missed(self, number: int, error: BaseException) -> None:
         """No answer will come to a job."""
@@ -538,21 +350,15 @@ class Run:
     def _unanswered(self, number: int, lost: Lost) -> None:
         """Send a job again that its transport knows to be lost, whole or in halves; in the end its tasks are."""
         if lost.reason != NOT_STARTED:
-            self._heard = time.monotonic()
+            self._board.heard = time.monotonic()
         with self._changed:
-            flight = self._flights.get(number)
+            flight = self._board.flights.get(number)
             if flight is None:
                 return
-            halved = self._is_to_be_halved(flight)
+            halved = self._board.is_to_be_halved(flight)
             again = not halved and flight.attempt < self.limits.attempts
             if again:
-                flight.overdue = math.inf
-                if not self._pay_again(flight):
-                    pass  # its tasks wait until there is money again
-                elif lost.reason == NOT_STARTED:
-                    self._agenda.put_off(flight, time.monotonic() + min(_PAUSE * 2.0 ** (flight.attempt - 1), _LONGEST_PAUSE))
-                else:
-                    self._ready.append(flight)
+                self._board.send_again(flight, later=lost.reason == NOT_STARTED)
                 self._changed.notify_all()
         if halved:
             log.warning("job %s of run %s is sent in halves: %s", number, self.name, lost.detail)
@@ -561,20 +367,6 @@ class Run:
             log.warning("job %s of run %s is sent again: %s", number, self.name, lost.detail)
         else:
             self._fail(number, replace(lost, reason=NO_REPLY if lost.reason == NOT_STARTED else lost.reason).to_error())
-
-    def _pay_again(self, flight: Flight) -> bool:
-        """Reserve a lost job once more; if the budget does not allow it now, its tasks wait until it does. Called under the lock."""
-        self._tally.resent += len(flight.cargo)
-        self._purse.lose(flight.number)
-        if self._purse.reserve(flight.number, len(flight.blobs)):
-            self._tally.again += 1
-            return True
-        del self._flights[flight.number]
-        self._landed.append(flight.number)
-        for waiting in flight.cargo.values():
-            waiting.fruitless += 1
-        self._waiting.extendleft(reversed(flight.cargo.values()))
-        return False
 
     def _opened(self, sealed: bytes, number: int) -> Reply:
         reply = Reply.from_bytes(sealed, self._key)
@@ -585,7 +377,7 @@ class Run:
 
     def _settle(self, number: int, outcomes: dict[int, PackedOutcome], otherwise: Lost, usage: Usage | None) -> None:
         """Settle or queue again each task of a flight; ``otherwise`` says why one has no outcome."""
-        flight = self._flights.get(number)
+        flight = self._board.flights.get(number)
         if flight is None:  # cancelled meanwhile, or answered before
             return
         # A job whose culprit is known settles at least that one: its neighbours go back as often as it takes, blameless.
@@ -611,18 +403,11 @@ class Run:
             else:
                 settled.append((waiting.future, result))
         with self._changed:
-            if self._flights.pop(number, None) is None:
+            if self._board.take_landed(number) is None:
                 return
-            self._account(flight, usage)
+            self._board.account(flight, usage)
             failed = sum(not isinstance(result, Value) for _, result in settled)
-            self._tally.done += len(settled) - failed
-            self._tally.failed += failed
-            self._tally.retried += len(resting)
-            self._tally.resent += len(again)
-            self._waiting.extendleft(reversed(again))
-            for one in resting:
-                self._agenda.rest(one)
-            self._landed.append(number)
+            self._board.settle(done=len(settled) - failed, failed=failed, again=again, resting=resting)
             self._settling.append(threading.get_ident())
             following = self._take_following()
         settled.reverse()
@@ -634,35 +419,22 @@ class Run:
         finally:
             self._settled_one()
 
-    def _account(self, flight: Flight, usage: Usage | None) -> None:
-        """Count what a job took that has come back. Called under the lock."""
-        if usage:
-            self._tally.take_in(usage)
-            self._purse.settle(flight.number, usage.seconds, usage.calls, cold=usage.cold)
-        else:
-            self._purse.lose(flight.number)
-        under_way = time.monotonic() - flight.sent
-        if flight.copied:
-            self._tally.seconds += under_way  # what the copy that came too late has run, at most
-        else:
-            self._stragglers.landed(under_way)
-
     def _fail(self, number: int, error: BaseException) -> None:
         """Give up a flight: its futures raise ``error``, but for those whose tasks, being lost, are to be run again."""
         with self._changed:
-            flight = self._flights.pop(number, None)
+            flight = self._board.take_landed(number)
             if flight is None:
                 return
-            self._purse.lose(number)
+            self._board.purse.lose(number)
             failed: list[Waiting] = []
+            resting: list[Resting] = []
             for waiting in flight.cargo.values():
-                if isinstance(error, LostError) and (rest := self._rest(waiting, error)):
-                    self._agenda.rest(rest)
+                rest = self._rest(waiting, error) if isinstance(error, LostError) else None
+                if rest:
+                    resting.append(rest)
                 else:
                     failed.append(waiting)
-            self._tally.failed += len(failed)
-            self._tally.retried += len(flight.cargo) - len(failed)
-            self._landed.append(number)
+            self._board.settle(failed=len(failed), resting=resting)
             self._settling.append(threading.get_ident())
             self._changed.notify_all()
         try:
@@ -702,14 +474,12 @@ class Run:
         """Let every future raise ``error``."""
         with self._changed:
             self._closing = True
-            waiting = [one.future for one in [*self._waiting, *self._agenda.resting]]
-            self._waiting.clear()
-            self._agenda.forget_resting()
-            numbers = list(self._flights)
+            left = self._board.take_waiting()
+            numbers = list(self._board.flights)
         for number in numbers:
             self._fail(number, error)
-        for future in waiting:
-            _fail_one(future, error)
+        for waiting in left:
+            _fail_one(waiting.future, error)
 
     def _clean(self, numbers: Sequence[int]) -> None:
         if not numbers:

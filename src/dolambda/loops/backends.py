@@ -24,7 +24,8 @@ from dolambda.wire.outcome import Failure, Value
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from dolambda.dispatch.run import Call, Run
+    from dolambda.dispatch.intake import Call
+    from dolambda.dispatch.run import Run
     from dolambda.session import Session
 
 Outcomes = Iterator[tuple[int, Value | Failure]]

@@ -30,7 +30,7 @@ from dolambda.worker.randomness import Opener, Seed, Seeded, shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from dolambda.dispatch.run import Call
+    from dolambda.dispatch.intake import Call
     from dolambda.loops.combine import Combiner
 
 Errors = Literal["stop", "remove", "pass"]

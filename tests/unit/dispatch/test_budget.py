@@ -112,7 +112,7 @@ def test_what_is_lost_costs_its_worst() -> None:
         run.close()
         assert outcomes.count(None) == paid
         assert all(isinstance(outcome, BudgetError) for outcome in outcomes if outcome)
-        assert lost <= run._purse.spent <= 3.5
+        assert lost <= run._board.purse.spent <= 3.5
 
 
 def test_one_that_does_not_cover_a_single_job_is_refused_at_once() -> None:

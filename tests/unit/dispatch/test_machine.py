@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from dolambda.aws.calls import Calls
-from dolambda.dispatch import agenda, run
+from dolambda.dispatch import agenda, board, run
 from dolambda.dispatch.budget import INIT, Rates
 from dolambda.dispatch.limits import Limits
 from dolambda.dispatch.retries import Retries
@@ -59,7 +59,7 @@ class Stepped(run.Run):
 
     def go_on(self) -> bool:
         """Do what there is to do by now; tell whether there may be more later."""
-        while self._has_work() or self._next() <= self.now:
+        while self._has_work() or self._board.next() <= self.now:
             if not self._step():
                 return False
         return True
@@ -126,7 +126,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        for module in (run, agenda):
+        for module in (run, board, agenda):
             self.patch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.run.now, time=time.time))
         self.transport = Held()
         rates = Rates(second=0.1, invocation=0.0, runtime=1.0 / 0.1 - INIT, queues=False)
@@ -230,25 +230,25 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def the_window_is_kept(self) -> None:
-        assert len(self.run._flights) <= WINDOW
+        assert len(self.run._board.flights) <= WINDOW
 
     @invariant()
     def the_budget_is_kept(self) -> None:
-        purse = self.run._purse
+        purse = self.run._board.purse
         assert self.budget is None or purse.spent + purse._sum <= self.budget + 1e-9
-        assert set(purse._reserved) <= set(self.run._flights)
+        assert set(purse._reserved) <= set(self.run._board.flights)
 
     @invariant()
     def every_task_is_in_one_place(self) -> None:
-        waits = [one.task.index for one in [*self.run._waiting, *self.run._agenda.resting]]
-        flies = [index for flight in self.run._flights.values() for index in flight.cargo]
+        waits = [one.task.index for one in [*self.run._board.waiting, *self.run._board.agenda.resting]]
+        flies = [index for flight in self.run._board.flights.values() for index in flight.cargo]
         assert sorted(waits + flies) == [index for index, future in enumerate(self.futures) if not future.done()]
 
     @invariant()
     def every_flight_has_a_deadline(self) -> None:
-        assert not self.run._flights or self.run._agenda.next() < math.inf
-        waits = {flight.number for flight in self.run._ready} | {number for _, number, _ in self.run._agenda._put_off}
-        for flight in self.run._flights.values():
+        assert not self.run._board.flights or self.run._board.agenda.next() < math.inf
+        waits = {flight.number for flight in self.run._board._ready} | {number for _, number, _ in self.run._board.agenda._put_off}
+        for flight in self.run._board.flights.values():
             assert self.run.now <= flight.overdue
             assert flight.under_way or flight.number in waits
 

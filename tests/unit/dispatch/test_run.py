@@ -45,7 +45,7 @@ def open_run(memory: Memory, **limits: Any) -> Run:
 
 @pytest.fixture(autouse=True)
 def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dolambda.dispatch.run._GRACE", 0.0)
+    monkeypatch.setattr("dolambda.dispatch.board._GRACE", 0.0)
 
 
 def results(run: Run, count: int) -> list[Any]:
@@ -514,7 +514,7 @@ def test_a_slow_job_gets_a_copy_when_nothing_else_waits_and_the_first_reply_wins
 
     memory.fate = fate
     run = open_run(memory, batch=1)
-    run._stragglers.patience = lambda: 0.3  # type: ignore[method-assign] # seconds, where it would be 2 at the least
+    run._board._stragglers.patience = lambda: 0.3  # type: ignore[method-assign] # seconds, where it would be 2 at the least
     assert results(run, 20) == [i * i for i in range(20)]
     slow.set()
     run.close()
@@ -535,12 +535,12 @@ def test_no_copy_is_sent_while_tasks_wait_or_where_it_is_switched_off() -> None:
 
         memory.fate = hold
         run = open_run(memory, batch=1, window=1 if waits else 4, speculate=speculate)
-        run._stragglers._seconds.extend([0.0] * 100)
+        run._board._stragglers._seconds.extend([0.0] * 100)
         if not speculate:
-            run._stragglers._copy = False
+            run._board._stragglers._copy = False
         futures = run.submit((square, (i,), {}) for i in range(3))
         time.sleep(0.3)
-        assert run._next_slow() == float("inf")
+        assert run._board._next_slow() == float("inf")
         release.set()
         assert [future.result(20) for future in futures] == [0, 1, 4]
         run.close()
@@ -560,7 +560,7 @@ def test_when_one_of_two_copies_is_lost_the_other_counts() -> None:
 
     memory.fate = fate
     run = open_run(memory, batch=1)
-    run._stragglers.patience = lambda: 0.05  # type: ignore[method-assign] # as above
+    run._board._stragglers.patience = lambda: 0.05  # type: ignore[method-assign] # as above
     assert results(run, 1) == [0]
     run.close()
     assert (run.report().copies, run.report().again, len(memory.sent)) == (1, 0, 2)
@@ -654,7 +654,7 @@ def test_halves_take_the_blobs_that_their_tasks_need() -> None:
 
 
 def test_a_job_that_aws_did_not_take_is_sent_again_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dolambda.dispatch.run._PAUSE", 0.2)
+    monkeypatch.setattr("dolambda.dispatch.board._PAUSE", 0.2)
     memory = Memory()
     moments: list[float] = []
 
