@@ -43,19 +43,9 @@ class Stack:
     @classmethod
     def from_account(cls, account: Account, settings: Settings) -> Stack:
         """Find a stack by name. Raises `NotDeployedError`, `ConfigurationError`."""
-        with translated():
-            client = account.client("lambda")
-            try:
-                found = client.get_function_configuration(FunctionName=settings.stack)
-            except client.exceptions.ResourceNotFoundException as error:
-                msg = f"there is no stack {settings.stack!r} in {account.region} ({error_code(error)})"
-                raise NotDeployedError(
-                    msg, mend="Run `dolambda deploy`, or give stack= or region= of one that stands; dolambda.register('local') needs none."
-                ) from error
-        environment = found.get("Environment", {}).get("Variables", {})
-        if signing_keys.KEY not in environment:
-            msg = f"the function {settings.stack!r} in {account.region} was not made by dolambda"
-            raise NotDeployedError(msg, mend="Choose another stack=; `dolambda deploy` does not touch functions it has not made.")
+        client = account.client("lambda")
+        found = find_function(client, account.region, settings.stack)
+        environment = found["Environment"]["Variables"]
         stack = cls(
             name=settings.stack,
             region=account.region,
@@ -87,6 +77,21 @@ class Stack:
         if self.reserved == 0:
             msg = f"the stack {self.name!r} is stopped: its function's reserved concurrency is 0, so that Lambda runs none of its jobs"
             raise StackStoppedError(msg, mend="`dolambda panic --undo` starts it again after a `dolambda panic`.")
+
+
+def find_function(client: Any, region: str, stack: str) -> dict[str, Any]:  # noqa: ANN401 - boto3 has no types
+    """The configuration of a stack's function, whatever Python or dolambda it runs. Raises `NotDeployedError`."""
+    with translated():
+        try:
+            found: dict[str, Any] = client.get_function_configuration(FunctionName=stack)
+        except client.exceptions.ResourceNotFoundException as error:
+            msg = f"there is no stack {stack!r} in {region} ({error_code(error)})"
+            mend = "Give stack= or region= of one that stands, or make one: `dolambda deploy`; dolambda.register('local') needs none."
+            raise NotDeployedError(msg, mend=mend) from error
+    if signing_keys.KEY not in found.get("Environment", {}).get("Variables", {}):
+        msg = f"the function {stack!r} in {region} was not made by dolambda"
+        raise NotDeployedError(msg, mend="Choose another stack=: dolambda does not touch functions it has not made.")
+    return found
 
 
 def reserved_concurrency(client: Any, function: str) -> int | None:  # noqa: ANN401 - boto3 has no types

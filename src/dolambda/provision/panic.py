@@ -14,12 +14,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dolambda.aws.account import error_code, translated
-from dolambda.errors import NotDeployedError, ProvisionError
+from dolambda.aws.account import translated
+from dolambda.errors import ProvisionError
 from dolambda.provision.names import Names
 from dolambda.provision.trigger import Trigger
-from dolambda.stack import reserved_concurrency
-from dolambda.wire import signing_keys
+from dolambda.stack import find_function, reserved_concurrency
 from dolambda.wire.keys import JOBS, OUTS
 
 if TYPE_CHECKING:
@@ -62,19 +61,10 @@ class Panic:
         """Find the stack, whatever Python or dolambda it runs. Raises `NotDeployedError`."""
         self._lambda = account.client("lambda")
         self._s3 = account.client("s3")
-        with translated():
-            try:
-                found = self._lambda.get_function_configuration(FunctionName=stack)
-            except self._lambda.exceptions.ResourceNotFoundException as error:
-                msg = f"there is no stack {stack!r} in {account.region} ({error_code(error)})"
-                raise NotDeployedError(msg, mend="Give stack= or region= of one that stands.") from error
-        variables = found.get("Environment", {}).get("Variables", {})
-        if signing_keys.KEY not in variables:
-            msg = f"the function {stack!r} in {account.region} was not made by dolambda"
-            raise NotDeployedError(msg, mend="Choose another stack=; dolambda stops no function it has not made.")
+        found = find_function(self._lambda, account.region, stack)
         self.timeout: int = found["Timeout"]
         """Seconds that an invocation under way runs at most."""
-        self._names = Names.of(stack, account.region, account.number, variables["DOLAMBDA_BUCKET"])
+        self._names = Names.of(stack, account.region, account.number, found["Environment"]["Variables"]["DOLAMBDA_BUCKET"])
         self._trigger = Trigger(account, self._names)
 
     def begin(self, tell: Callable[[str], None] = lambda _: None) -> int:

@@ -14,8 +14,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dolambda.aws.account import error_code, translated
-from dolambda.errors import NotDeployedError, ProvisionError
+from dolambda.errors import ProvisionError
 from dolambda.provision.function import wait_until_active
+from dolambda.stack import find_function
 from dolambda.wire import signing_keys
 
 if TYPE_CHECKING:
@@ -57,17 +58,8 @@ class Rotation:
 
     def _found(self) -> tuple[str, dict[str, str]]:
         """The function's revision and the variables of its environment. Raises `NotDeployedError`."""
-        with translated():
-            try:
-                found = self._lambda.get_function_configuration(FunctionName=self._stack)
-            except self._lambda.exceptions.ResourceNotFoundException as error:
-                msg = f"there is no stack {self._stack!r} in {self._region} ({error_code(error)})"
-                raise NotDeployedError(msg, mend="Give stack= or region= of one that stands.") from error
-        variables = found.get("Environment", {}).get("Variables", {})
-        if signing_keys.KEY not in variables:
-            msg = f"the function {self._stack!r} in {self._region} was not made by dolambda"
-            raise NotDeployedError(msg, mend="Choose another stack=; dolambda changes no function it has not made.")
-        return found["RevisionId"], variables
+        found = find_function(self._lambda, self._region, self._stack)
+        return found["RevisionId"], found["Environment"]["Variables"]
 
     def _change(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
         """Change the function's environment, unless someone else does at the same time, and wait until every worker has it."""

@@ -24,13 +24,6 @@ if TYPE_CHECKING:
     from answering_server import Answer
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    made.close()
-
-
 def an_invoker(url: str, token: str | None = None, calls: Calls | None = None) -> Invoker:
     who = account(url, token)
     return Invoker(Reactor(who), who, "f", calls or Calls())

@@ -21,13 +21,6 @@ SOON = 20.0  # seconds after which something that should happen has not
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def reactor(server: Server) -> Iterator[Reactor]:
     made = Reactor(account(server.url))
     yield made

@@ -23,13 +23,6 @@ EXPIRED: Answer = (400, {}, b"<Error><Code>ExpiredToken</Code></Error>")
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def small(server: Server) -> Iterator[SmallObjects]:
     who = account(server.url, "TOKEN")
     reactor = Reactor(who)
