@@ -396,8 +396,8 @@ def test_a_grid_search_ships_each_array_once(session: Session) -> None:
         GridSearchCV(Ridge(), {"alpha": np.logspace(-3, 3, 20)}, cv=folds, refit=False).fit(x, y)
     after = session.report()
     assert after.done - before.done == 100
-    # The folds travel inside jobs, which are deflated where that pays: they are 9% of the bytes.
-    assert 0.9 * unique < after.sent - before.sent < 1.1 * unique
+    # The folds may travel inside jobs, and be deflated there; random numbers cannot be.
+    assert x.nbytes + y.nbytes < after.sent - before.sent < 1.1 * unique
 
 
 def test_a_nested_n_jobs_counts_as_one_on_lambda(session: Session) -> None:

@@ -52,6 +52,14 @@ def results(run: Run, count: int) -> list[Any]:
     return [future.result(20) for future in run.submit((square, (i,), {}) for i in range(count))]
 
 
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for what is to happen soon."""
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_all_results_in_order_and_all_objects_removed() -> None:
     memory = Memory()
     run = open_run(memory)
@@ -180,8 +188,7 @@ def test_cancel_drops_what_waits_and_withdraws_what_flies() -> None:
     memory.fate = hang
     run = open_run(memory, window=2, batch=1)
     futures = run.submit((square, (i,), {}) for i in range(5))
-    while len(memory.sent) < 2:
-        time.sleep(0.01)
+    until(lambda: len(memory.sent) >= 2)
     run.cancel()
     for future in futures:
         with pytest.raises(CancelledError):
@@ -332,9 +339,7 @@ def test_only_after_the_errors_named() -> None:
 def test_a_resting_task_ends_with_its_run() -> None:
     run = open_run(Memory(), retries=Retries(1, wait=60.0))
     (future,) = run.submit([(failing(1, OSError()), (1,), {})])
-    deadline = time.monotonic() + 20
-    while run.report().retried == 0 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: run.report().retried > 0)
     run.cancel()
     with pytest.raises(CancelledError):
         future.result(20)
@@ -351,9 +356,7 @@ def test_cancelled_tasks_that_wait_to_be_sent_again_do_not_hang() -> None:
     memory.fate = not_begun
     run = open_run(memory, window=1, batch=2)
     futures = run.submit((square, (i,), {}) for i in range(6))
-    deadline = time.monotonic() + 20
-    while run.report().resent == 0 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: run.report().resent > 0)
     run.cancel_waiting()
     run.cancel()
     for future in futures:
@@ -673,9 +676,7 @@ def test_a_job_that_aws_did_not_take_is_sent_again_after_a_pause(monkeypatch: py
 def test_what_is_put_off_ends_with_its_run() -> None:
     run = open_run(Memory(lambda _job, _sent: Unanswered(Lost("not_started", "Lambda answered 500"))), batch=1)
     (future,) = run.submit([(square, (1,), {})])
-    deadline = time.monotonic() + 20
-    while run.report().again == 0 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: run.report().again > 0)
     run.cancel()
     with pytest.raises(CancelledError):
         future.result(20)
