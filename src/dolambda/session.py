@@ -115,7 +115,7 @@ class Session:
             stack = Stack.from_account(account, there)
             workers = min(settings.workers or default_workers(), instance.workers)
             session = cls._from_stack(there, account, stack, workers, _LOCAL_AHEAD * workers)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: what was started here ends here
             if not shared:
                 instance.stop()
             raise

@@ -30,7 +30,7 @@ def start(
             Settings.resolve(requires=tuple(requires) if requires else None),
             lambda change: print(f"  {change.action} {change.what}: {change.why}"),
         )
-    except BaseException:
+    except BaseException:  # Ctrl-C too: one without a stack is of no use
         instance.stop()
         raise
     print(f"AWS emulated at {instance.endpoint_url}, {instance.workers} workers. `dolambda local stop` ends it.")

@@ -140,7 +140,7 @@ def build(
     try:
         _install_as_here(wanted, platform, scratch)
         contents = _arranged(wanted, _from_directory(scratch), most_layers, compress=compress)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: nobody else knows of the directory
         shutil.rmtree(scratch)
         raise
     weakref.finalize(contents, shutil.rmtree, scratch)  # the zips are made from it when they are needed

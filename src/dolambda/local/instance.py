@@ -134,7 +134,7 @@ class Instance:
         """Wait until it answers; stop it if it does not. Raises `LocalAwsError`."""
         try:
             self._await_ready()
-        except BaseException:
+        except BaseException:  # Ctrl-C too: it was started for the caller, who does not get it
             self.stop()
             raise
         return self

@@ -84,7 +84,7 @@ class Combiner:
     def _call(self, combine: Callable[..., Any]) -> Any:  # noqa: ANN401 - as above
         try:
             return functools.reduce(combine, self._held) if combine in _FOLDS.values() else combine(*self._held)
-        except Exception as error:
+        except Exception as error:  # the user's function may raise anything
             name = self._combine if isinstance(self._combine, str) else getattr(combine, "__name__", combine)
             msg = f"combine={name} raised {type(error).__name__}: {error}"
             raise CombineError(msg, mend="It was called with results of the loop; its own exception is the cause.") from error

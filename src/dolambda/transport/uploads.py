@@ -48,7 +48,7 @@ class Uploads:
             return
         try:
             self._upload(blob)
-        except BaseException as error:
+        except BaseException as error:  # whatever it is, others wait for this upload
             with self._lock:
                 del self._made[blob.digest]
             upload.future.set_exception(error)

@@ -34,7 +34,7 @@ class Initialised:
         if self._token not in _done:
             try:
                 self._initializer(*self._initargs)
-            except Exception as error:
+            except Exception as error:  # the user's function may raise anything
                 msg = f"the executor's initializer raised {type(error).__name__}: {error}"
                 raise BrokenExecutor(msg) from error
             _done.add(self._token)
