@@ -86,7 +86,7 @@ def find_function(client: Any, region: str, stack: str) -> dict[str, Any]:  # no
             found: dict[str, Any] = client.get_function_configuration(FunctionName=stack)
         except client.exceptions.ResourceNotFoundException as error:
             msg = f"there is no stack {stack!r} in {region} ({error_code(error)})"
-            mend = "Give stack= or region= of one that stands, or make one: `dolambda deploy`; dolambda.register('local') needs none."
+            mend = "Run `dolambda deploy`, or give stack= or region= of one that stands; dolambda.register('local') needs none."
             raise NotDeployedError(msg, mend=mend) from error
     if signing_keys.KEY not in found.get("Environment", {}).get("Variables", {}):
         msg = f"the function {stack!r} in {region} was not made by dolambda"
