@@ -44,7 +44,8 @@ class Stack:
     def from_account(cls, account: Account, settings: Settings) -> Stack:
         """Find a stack by name. Raises `NotDeployedError`, `ConfigurationError`."""
         client = account.client("lambda")
-        found = find_function(client, account.region, settings.stack)
+        mend = "Run `dolambda deploy`, or give stack= or region= of one that stands; dolambda.register('local') needs none."
+        found = find_function(client, account.region, settings.stack, mend)
         environment = found["Environment"]["Variables"]
         stack = cls(
             name=settings.stack,
@@ -79,14 +80,13 @@ class Stack:
             raise StackStoppedError(msg, mend="`dolambda panic --undo` starts it again after a `dolambda panic`.")
 
 
-def find_function(client: Any, region: str, stack: str) -> dict[str, Any]:  # noqa: ANN401 - boto3 has no types
-    """The configuration of a stack's function, whatever Python or dolambda it runs. Raises `NotDeployedError`."""
+def find_function(client: Any, region: str, stack: str, mend: str) -> dict[str, Any]:  # noqa: ANN401 - boto3 has no types
+    """The configuration of a stack's function, whatever Python or dolambda it runs. Raises `NotDeployedError`, with ``mend``."""
     with translated():
         try:
             found: dict[str, Any] = client.get_function_configuration(FunctionName=stack)
         except client.exceptions.ResourceNotFoundException as error:
             msg = f"there is no stack {stack!r} in {region} ({error_code(error)})"
-            mend = "Run `dolambda deploy`, or give stack= or region= of one that stands; dolambda.register('local') needs none."
             raise NotDeployedError(msg, mend=mend) from error
     if signing_keys.KEY not in found.get("Environment", {}).get("Variables", {}):
         msg = f"the function {stack!r} in {region} was not made by dolambda"

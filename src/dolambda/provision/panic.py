@@ -61,7 +61,7 @@ class Panic:
         """Find the stack, whatever Python or dolambda it runs. Raises `NotDeployedError`."""
         self._lambda = account.client("lambda")
         self._s3 = account.client("s3")
-        found = find_function(self._lambda, account.region, stack)
+        found = find_function(self._lambda, account.region, stack, "Give stack= or region= of one that stands.")
         self.timeout: int = found["Timeout"]
         """Seconds that an invocation under way runs at most."""
         self._names = Names.of(stack, account.region, account.number, found["Environment"]["Variables"]["DOLAMBDA_BUCKET"])

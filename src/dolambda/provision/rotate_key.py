@@ -58,7 +58,7 @@ class Rotation:
 
     def _found(self) -> tuple[str, dict[str, str]]:
         """The function's revision and the variables of its environment. Raises `NotDeployedError`."""
-        found = find_function(self._lambda, self._region, self._stack)
+        found = find_function(self._lambda, self._region, self._stack, "Give stack= or region= of one that stands.")
         return found["RevisionId"], found["Environment"]["Variables"]
 
     def _change(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
