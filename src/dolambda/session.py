@@ -7,7 +7,6 @@ current, made on first use if `register` was not called. A session that emulates
 from __future__ import annotations
 
 import atexit
-import base64
 import hashlib
 import itertools
 import logging
@@ -30,7 +29,7 @@ from dolambda.dispatch.retries import Retries
 from dolambda.dispatch.run import Run
 from dolambda.environment.own_modules import OwnModules
 from dolambda.environment.requirements import differing
-from dolambda.environment.worker_zip import worker_zip
+from dolambda.environment.worker_zip import worker_code
 from dolambda.errors import ConfigurationError
 from dolambda.local.instance import Instance, default_workers
 from dolambda.local.stack import deploy_into
@@ -358,7 +357,7 @@ class Session:
 def mismatches(stack: Stack) -> list[str]:
     """In what the stack differs from what is here, told as sentences; Python's version `Stack` has compared already."""
     told = differing(stack.requires)
-    if stack.code_sha256 != base64.b64encode(hashlib.sha256(worker_zip()).digest()).decode():
+    if stack.code != worker_code():
         told.append(f"its worker code is of another dolambda (or cloudpickle) than {VERSION}, which is here")
     return told
 

@@ -35,8 +35,8 @@ class Stack:
     workers: int
     requires: tuple[str, ...] = ()
     """What its workers have installed, pinned."""
-    code_sha256: str = ""
-    """Digest of the function's code, as Lambda gives it."""
+    code: str = ""
+    """Name of its worker's code, see `worker_code`; "" for code that `deploy` has not put there."""
     reserved: int | None = None
     """The function's reserved concurrency; None for none, 0 for one that may not run."""
 
@@ -47,6 +47,7 @@ class Stack:
         mend = "Run `dolambda deploy`, or give stack= or region= of one that stands; dolambda.register('local') needs none."
         found = find_function(client, account.region, settings.stack, mend)
         environment = found["Environment"]["Variables"]
+        name, _, digest = environment.get("DOLAMBDA_CODE", "").partition(":")
         stack = cls(
             name=settings.stack,
             region=account.region,
@@ -58,7 +59,7 @@ class Stack:
             timeout=found["Timeout"],
             workers=int(environment["DOLAMBDA_WORKERS"]),
             requires=unpacked(environment.get("DOLAMBDA_REQUIRES", "")),
-            code_sha256=found["CodeSha256"],
+            code=name if base64.b64decode(found["CodeSha256"]).hex() == digest else "",
             reserved=reserved_concurrency(client, settings.stack),
         )
         stack.check(settings)

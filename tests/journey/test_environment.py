@@ -72,6 +72,21 @@ def test_a_stack_that_differs_is_refused_before_the_first_task(instance: Instanc
     destroy(resources(account, replace(there, requires=()), here=True))
 
 
+def test_code_that_another_patch_version_compiled_is_the_same_code(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(stack="patched", requires=("joblib",))
+    with monkeypatch.context() as another:
+        another.setattr("dolambda.environment.worker_zip._compiled", lambda _: {})
+        there, credentials = deploy_into(instance, settings)
+    assert use(there, credentials)[1] == version("joblib")
+    _, account = root(instance, settings)
+    told: list[str] = []
+    deploy(resources(account, there, here=True), lambda change: told.append(change.why))
+    assert "its code is another version's" in told
+    assert deploy(resources(account, there, here=True)) == 0
+    assert use(there, credentials)[1] == version("joblib")
+    destroy(resources(account, replace(there, requires=()), here=True))
+
+
 def test_an_upgrade_replaces_the_layer_and_removes_the_old_one(instance: Instance) -> None:
     before, account = root(instance, Settings(stack="upgraded", requires=("cloudpickle==3.1.0",)))
     deploy(resources(account, before, here=True))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.account import error_code, translated
 from dolambda.environment.archive import digest_of
-from dolambda.environment.worker_zip import worker_zip
+from dolambda.environment.worker_zip import worker_code, worker_zip
 from dolambda.provision.plan import Change, wait_until
 from dolambda.stack import packed, reserved_concurrency
 from dolambda.wire import signing_keys
@@ -110,6 +110,7 @@ class Function:
                     "DOLAMBDA_WORKERS": str(self._workers),
                     "DOLAMBDA_PYTHON_VERSION": PYTHON,
                     **({"DOLAMBDA_PYTHON": self._settings.interpreter} if self._settings.runtime else {}),
+                    "DOLAMBDA_CODE": f"{worker_code()}:{digest_of(self._code)}",
                     "DOLAMBDA_REQUIRES": packed(self._contents.requires),
                     **self._bundle(variables.get("DOLAMBDA_BUNDLE", "")),
                     "JOBLIB_MULTIPROCESSING": "0",  # no /dev/shm on Lambda: nested joblib calls run sequentially

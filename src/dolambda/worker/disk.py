@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import shutil
 from pathlib import Path
 
 LEAST = 64 * 1024
@@ -51,7 +50,8 @@ class Disk:
 
     def _make_room(self, nbytes: int) -> bool:
         if self._room is None:
-            self._room = shutil.disk_usage(self._directory).free // 2
+            there = os.statvfs(self._directory)
+            self._room = there.f_bavail * there.f_frsize // 2
         kept = []
         for path in self._directory.iterdir():
             try:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import sys
 import types
 import zipfile
@@ -14,7 +15,7 @@ import pytest
 from dolambda.environment import code
 from dolambda.environment.archive import digest_of, make_zip
 from dolambda.environment.requirements import pinned
-from dolambda.environment.worker_zip import worker_zip
+from dolambda.environment.worker_zip import worker_code, worker_zip
 from dolambda.errors import ConfigurationError, TooLargeError
 
 if TYPE_CHECKING:
@@ -33,9 +34,14 @@ def test_zips_are_the_same_whatever_the_order_and_the_time(tmp_path: Path) -> No
     assert digest_of(make_zip({"b": file, "a": b"1"})) == digest_of(one)
 
 
-def test_the_workers_zip_is_small_whole_and_without_an_sdk(tmp_path: Path) -> None:
+def in_another_process(script: str, *args: str, option: str = "-B", **variables: str) -> str:
     import subprocess  # noqa: PLC0415 - only here
 
+    command = [sys.executable, option, "-c", script, *args]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **variables}).stdout.strip()  # noqa: S603
+
+
+def test_the_workers_zip_is_small_whole_and_without_an_sdk(tmp_path: Path) -> None:
     content = worker_zip()
     assert len(content) < 250 * 1024
     (tmp_path / "worker.zip").write_bytes(content)
@@ -44,9 +50,29 @@ def test_the_workers_zip_is_small_whole_and_without_an_sdk(tmp_path: Path) -> No
         "import dolambda.handler; print(dolambda.__file__);"
         "print([m for m in ('boto3', 'botocore', 'obstore', 'joblib', 'numpy') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-S", "-c", script, str(tmp_path / "worker.zip")], capture_output=True, text=True, check=True)  # noqa: S603
-    assert "worker.zip" in done.stdout
-    assert done.stdout.endswith("[]\n")
+    said = in_another_process(script, str(tmp_path / "worker.zip"), option="-S")
+    assert "worker.zip" in said
+    assert said.endswith("[]")
+
+
+def test_the_workers_zip_is_the_same_whoever_makes_it() -> None:
+    """Its bytecode too, which would otherwise name what it shares with the process that compiled it."""
+    script = "from dolambda.environment import archive, worker_zip as w; print(archive.digest_of(w.worker_zip()), w.worker_code())"
+    ours = f"{digest_of(worker_zip())} {worker_code()}"
+    assert [in_another_process(script, PYTHONHASHSEED=seed, PYTHONPYCACHEPREFIX="/nowhere") for seed in ("1", "2")] == [ours, ours]
+
+
+def test_the_worker_compiles_nothing_unless_its_python_is_another(tmp_path: Path) -> None:
+    zipfile.ZipFile(io.BytesIO(worker_zip())).extractall(tmp_path)
+    script = "import sys; sys.path.insert(0, sys.argv[1]); from dolambda.wire import task; print(task.__file__, hasattr(task, 'Job'))"
+    source = tmp_path / "dolambda" / "wire" / "task.py"
+    good = source.read_text()
+    source.write_text("")  # not even looked at
+    assert in_another_process(script, str(tmp_path)) == f"{source} True"
+    source.write_text(good)
+    (compiled,) = (tmp_path / "dolambda" / "wire" / "__pycache__").glob("task.*.pyc")
+    compiled.write_bytes(b"0000" + compiled.read_bytes()[4:])  # another Python's
+    assert in_another_process(script, str(tmp_path)) == f"{source} True"
 
 
 def own_module(tmp_path: Path, name: str = "mine") -> ModuleType:
