@@ -6,6 +6,7 @@ direct.py       Invoke, request and reply inline, what is large through S3      
 in_process.py   the same bytes, run in this process: for debugging
 uploads.py      blobs, each to the bucket once
 window.py       how many calls may be under way, learnt from being throttled
+pace.py         how often to look for replies
 waiting.py      who waits for which job's reply
 ways.py         the transports to one stack, made when they are asked for
 """

@@ -51,9 +51,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("dolambda")
 
 _THREADS = 16
-_SOONEST = 0.02
-_SLOWER = 1.4
-_ENOUGH = 4  # replies that one LIST has to find to be worth what it costs: half of what a job's own requests do
 _PATIENCE = 200.0  # seconds: longer than any request is repeated
 _LOOKS_FAIL = 120.0  # seconds of looks that failed, and of nothing else, after which all who wait hear of it
 _LATE = 1.0  # seconds after its job was withdrawn in which an answer may still come: a worker that takes longer than the next looks first
@@ -71,6 +68,7 @@ class S3Queue:
         """``throttle``: longest pause in seconds between two looks for replies. ``keep``: replies stay. Nothing is sent yet."""
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 5 ms, which the worker's end does without
 
+        from dolambda.transport.pace import Pace  # noqa: PLC0415 - as above
         from dolambda.transport.waiting import Waiting  # noqa: PLC0415 - as above
 
         self.calls = bucket.calls
@@ -78,7 +76,7 @@ class S3Queue:
         self._small = small
         self._uploads = uploads
         self._prefix = keys.replies_prefix(client)
-        self._throttle = throttle
+        self._pace = Pace(throttle)
         self._keep = keep
         self._waiting: Waiting[str] = Waiting()
         self._landing = landing
@@ -177,19 +175,23 @@ class S3Queue:
             self._landing.hand_over(partial(answered, error))
 
     def _poll(self) -> None:
-        """Look for replies: every few hundredths of a second while they flow, ever more rarely while they do not."""
-        pause = _SOONEST
-        while not self._closing.wait(_SOONEST):
-            wanted = self._waiting.places() - self._fetching
-            if not wanted or pause > _SOONEST:
-                # Nothing to look for: sleep until something is sent. Something: until then, or for the pause.
-                if self._wake.wait(pause if wanted else None):
-                    pause = _SOONEST
+        """Look for replies, as often as `Pace` has it; while there are none to look for, sleep until something is sent."""
+        pace = self._pace
+        while not self._closing.wait(pace.soonest):
+            if len(self._waiting) == 0:
+                self._wake.wait()
                 self._wake.clear()
-                if not wanted:
-                    continue
-            found = self._look(wanted)
-            pause = _SOONEST if found >= min(_ENOUGH, len(wanted)) else min(pause * _SLOWER, self._throttle)
+                pace.sent()
+                continue
+            if pace.pause > pace.soonest:
+                if not pace.heeds_sending(len(self._waiting)):
+                    self._closing.wait(pace.pause - pace.soonest)
+                elif self._wake.wait(pace.pause):
+                    pace.sent()
+                self._wake.clear()
+            wanted = self._waiting.places() - self._fetching
+            if wanted:
+                pace.looked(self._look(wanted), len(wanted))
 
     def _look(self, wanted: set[str]) -> int:
         """Look once for these replies, and have those fetched that are there; tell how many. A look that fails is no reply's fault.
