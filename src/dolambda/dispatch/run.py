@@ -63,7 +63,7 @@ log = logging.getLogger("dolambda")
 
 _AGAIN = (NOT_STARTED, CANCELLED)
 _WITHOUT_IT = Lost(NOT_STARTED, "its job was answered without it")
-_CLEAN_EVERY = 1000  # replies, so that a long run does not fill the bucket
+_CLEAN_EVERY = 250  # replies: those that are left there are in each look
 _NAMED = 5  # tasks of a lost job that are told by number
 
 
