@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import ssl
 import subprocess
@@ -47,6 +48,7 @@ class Simulation:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=_HERE,
+            env={**os.environ, "TMPDIR": self._scratch.name},  # the user's modules that workers unpack go with it
         )
         assert self._process.stdout is not None
         self.endpoint_url = f"http{'s' if tls else ''}://127.0.0.1:{int(self._process.stdout.readline())}"
