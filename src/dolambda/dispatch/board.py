@@ -9,6 +9,7 @@ import math
 import time
 from collections import deque
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from dolambda.dispatch.agenda import Agenda
@@ -19,7 +20,7 @@ from dolambda.dispatch.report import Tally
 from dolambda.dispatch.stragglers import Stragglers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from dolambda.dispatch.flight import Flight, Loader, Resting, Waiting
     from dolambda.dispatch.limits import Limits
@@ -30,6 +31,19 @@ _SENT_AT_ONCE = 64  # jobs cut under one hold of the lock
 _GRACE = 10.0  # seconds a reply may take to be found after its job's last moment
 _PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds before a job that AWS did not take is sent again, twice as long each further time
 _HALVED = 2  # times that a job of several tasks is lost before it is sent in halves
+
+
+class Fate(Enum):
+    """What becomes of a lost job."""
+
+    AGAIN = auto()
+    """It is paid for, and to be sent again."""
+    HALVED = auto()
+    """Its tasks wait to be sent in two jobs."""
+    UNPAID = auto()
+    """Its tasks wait until the budget allows it."""
+    GIVEN_UP = auto()
+    """It was sent as often as may be: its tasks are lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +128,7 @@ class Board:
     def expect(self, flight: Flight) -> None:
         """A job is about to be sent."""
         flight.attempt += 1
-        flight.copies, flight.copied = 0, False
+        flight.copies, flight.copied = 1, False
         flight.sent = time.monotonic()
         flight.since = flight.since or flight.sent
         flight.overdue = flight.sent + self._limits.max_wait + self._limits.runtime + _GRACE
@@ -122,49 +136,38 @@ class Board:
 
     # What became of it.
 
-    def may_be_answered(self, number: int, attempt: int) -> bool:
-        """One sending of a job ended without an answer: whether another is under way, or about to be, which may have one."""
+    def unanswered(self, number: int, attempt: int) -> Flight | None:
+        """One sending of a job ended without an answer: the job, None if another is under way, or about to be, which may have one."""
         flight = self.flights.get(number)
-        if flight is None:
-            return False
-        if flight.attempt != attempt or not flight.under_way:  # it was sent again for overdue, or is known to be lost
-            return True
+        if flight is None or flight.attempt != attempt or not flight.under_way:  # it has landed, was sent again, or is known to be lost
+            return None
         flight.copies -= 1
-        return flight.copies > 0
+        return None if flight.copies else flight
 
-    def is_to_be_halved(self, flight: Flight) -> bool:
-        """Whether one of a lost job's tasks may be what it was lost of.
+    def is_under_way(self, flight: Flight) -> bool:
+        """Whether a job that was under way a moment ago still is: it has neither landed nor been known to be lost since."""
+        return self.flights.get(flight.number) is flight and flight.under_way
 
-        While no worker gives a sign of life, it is not the task: halves, each with a deadline of its own, would only be waited for in vain.
-        """
-        lives = flight.attempt < self._limits.attempts or self.heard >= flight.since
-        return len(flight.cargo) > 1 and flight.attempt >= _HALVED and lives
-
-    def halve(self, number: int) -> None:
-        """Queue a lost job's tasks again, first of all, to be sent in two jobs."""
-        if flight := self.take_landed(number):
-            self.tally.resent += len(flight.cargo)
-            self.purse.lose(number)
-            self.waiting.extendleft(reversed(flight.halved()))
-
-    def renew(self, flight: Flight) -> bool:
-        """Reserve a lost job once more; if the budget does not allow it now, its tasks wait until it does."""
-        self.tally.resent += len(flight.cargo)
+    def lose(self, flight: Flight) -> Fate:
+        """Decide what becomes of a lost job. From here on it is not under way, whoever reports it lost once more."""
+        flight.overdue = math.inf
+        if self._is_to_be_halved(flight):
+            self._requeue(flight, flight.halved())
+            return Fate.HALVED
+        if flight.attempt >= self._limits.attempts:
+            return Fate.GIVEN_UP
         self.purse.lose(flight.number)
         if self.purse.reserve(flight.number, len(flight.blobs)):
+            self.tally.resent += len(flight.cargo)
             self.tally.again += 1
-            return True
-        self.take_landed(flight.number)
+            return Fate.AGAIN
         for waiting in flight.cargo.values():
             waiting.fruitless += 1
-        self.waiting.extendleft(reversed(flight.cargo.values()))
-        return False
+        self._requeue(flight, list(flight.cargo.values()))
+        return Fate.UNPAID
 
     def send_again(self, flight: Flight, *, later: bool) -> None:
-        """Have a lost job sent again if it can be paid for, at once or after a pause."""
-        flight.overdue = math.inf
-        if not self.renew(flight):
-            return
+        """Have a lost job sent in the next turn, or after a pause."""
         if later:
             self.agenda.put_off(flight, time.monotonic() + min(_PAUSE * 2.0 ** (flight.attempt - 1), _LONGEST_PAUSE))
         else:
@@ -200,15 +203,28 @@ class Board:
         for one in resting:
             self.agenda.rest(one)
 
+    def _is_to_be_halved(self, flight: Flight) -> bool:
+        """Whether one of a lost job's tasks may be what it was lost of.
+
+        While no worker gives a sign of life, it is not the task: halves, each with a deadline of its own, would only be waited for in vain.
+        """
+        lives = flight.attempt < self._limits.attempts or self.heard >= flight.since
+        return len(flight.cargo) > 1 and flight.attempt >= _HALVED and lives
+
+    def _requeue(self, flight: Flight, tasks: Sequence[Waiting]) -> None:
+        """A lost job's tasks wait again, before all others."""
+        self.take_landed(flight.number)
+        self.purse.lose(flight.number)
+        self.tally.resent += len(tasks)
+        self.waiting.extendleft(reversed(tasks))
+
     # What is not to be run.
 
     def take_all(self) -> list[Waiting]:
         """Let go of every task: what waits, rests and is under way."""
-        left = [*self.waiting, *self.agenda.resting]
+        left = self.take_waiting()
         left += [waiting for flight in self.flights.values() for waiting in flight.cargo.values()]
         self.landed += self.flights
-        self.waiting.clear()
-        self.agenda.forget_resting()
         self._ready.clear()
         self.flights.clear()
         return left
@@ -229,11 +245,10 @@ class Board:
     def end_pilot(self, *, go_on: bool) -> list[Waiting]:
         """Go on as without one; or else let go of what waits."""
         self.pilot = False
-        return [] if go_on else self._fail(self.waiting)
+        return [] if go_on else self._fail_waiting()
 
-    def _fail(self, tasks: Iterable[Waiting]) -> list[Waiting]:
-        failed = list(tasks)
-        self.waiting = deque()
+    def _fail_waiting(self) -> list[Waiting]:
+        failed, self.waiting = list(self.waiting), deque()
         self.tally.failed += len(failed)
         return failed
 
@@ -281,6 +296,7 @@ class Board:
         copies = [flight for flight in slow[:idle] if self.purse.reserve(flight.number)]
         for flight in copies:
             flight.copied = True
+            flight.copies += 1  # from here on: if the one under way is lost before this one is sent, that is no loss
         self.tally.copies += len(copies)
         return copies
 
@@ -289,7 +305,7 @@ class Board:
 
     def _take_unpaid(self) -> list[Waiting]:
         """The tasks that the budget does not pay for, once nothing is under way any more that could leave some of it."""
-        return self._fail(self.waiting) if self._is_broke() else []
+        return self._fail_waiting() if self._is_broke() else []
 
     def _is_pilot_done(self) -> bool:
         return self.pilot and bool(self.waiting) and self.tally.jobs >= JOBS and not self.flights

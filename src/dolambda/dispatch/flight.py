@@ -67,9 +67,9 @@ class Flight:
     """A job on its way, and what is needed to send it again.
 
     ``inside`` are the blobs that travel in the job, ``blobs`` those that have to be there before it. ``attempt`` counts how often it
-    was sent for lost, its tasks in larger jobs before it, ``copies`` how often it is under way now, ``copied`` whether it was sent
-    once more for being slow. ``since``, when it or the first of those was sent, ``sent``, when it was sent last, and ``overdue``, when
-    it is sent again (never of itself while it is not under way), are on the monotonic clock.
+    was sent for lost, its tasks in larger jobs before it, ``copies`` how often it is under way now or about to be, ``copied`` whether
+    it was sent once more for being slow. ``since``, when it or the first of those was sent, ``sent``, when it was sent last, and
+    ``overdue``, when it is sent again (never of itself while it is not under way), are on the monotonic clock.
     """
 
     number: int

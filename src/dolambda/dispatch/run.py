@@ -30,7 +30,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dolambda.dispatch.board import Board
+from dolambda.dispatch.board import Board, Fate
 from dolambda.dispatch.flight import Flight, Loader, Resting, Waiting
 from dolambda.dispatch.intake import Intake
 from dolambda.errors import (
@@ -64,6 +64,7 @@ log = logging.getLogger("dolambda")
 _AGAIN = (NOT_STARTED, CANCELLED)
 _WITHOUT_IT = Lost(NOT_STARTED, "its job was answered without it")
 _CLEAN_EVERY = 250  # replies: those that are left there are in each look
+_HOW = {Fate.AGAIN: "again", Fate.HALVED: "in halves", Fate.UNPAID: "again when the budget allows it"}
 _NAMED = 5  # tasks of a lost job that are told by number
 
 
@@ -221,7 +222,8 @@ class Run:
         for flight in turn.flights:
             self._send(flight)
         for straggler in turn.slow:
-            self._send_copy(straggler)
+            if self._board.is_under_way(straggler):
+                self._send_copy(straggler)
         return True
 
     def _has_work(self) -> bool:
@@ -274,39 +276,32 @@ class Run:
         except DolambdaError as error:
             self._fail(flight.number, error)
             return
-        flight.copies += 1
         job = self._loader.job(flight, time.time() + self.limits.max_wait, code.digest if code else None)
         blobs = (*flight.blobs, code) if code else flight.blobs
         sealed = SealedJob(self.name, flight.number, job.to_bytes(self._key), blobs)
         self._transport.send(sealed, partial(self._land, flight.number, flight.attempt))
-        if (flight.attempt, flight.copies) != (1, 1) and flight.number not in self._board.flights:
+        if (flight.attempt > 1 or flight.copied) and flight.number not in self._board.flights:
             with self._changed:  # an earlier sending was answered just before: nothing looks for this one's reply
                 self._board.landed.append(flight.number)
         self._tell()
 
     def _send_again(self, flight: Flight) -> None:
         """Send an overdue job again, whole or in halves; in the end its tasks are lost."""
-        if self._board.is_to_be_halved(flight):
-            log.warning("job %s of run %s has no reply by its deadline again; it is sent in halves", flight.number, self.name)
-            self._halve(flight.number)
-            self._clean([flight.number])  # a worker that is at it stops, and nothing looks for its reply any more
-            return
-        if flight.attempt >= self.limits.attempts:
+        with self._changed:
+            if not self._board.is_under_way(flight):  # what became of it has just come
+                return
+            fate = self._board.lose(flight)
+        if fate is Fate.GIVEN_UP:
             what = ", ".join(f"task {index}" for index in flight.cargo) if len(flight.cargo) <= _NAMED else f"{len(flight.cargo)} tasks"
             msg = f"no reply to job {flight.number} ({what}) came after {flight.attempt} attempts"
             error = NoReplyError(msg, mend="`dolambda status` shows whether the stack stands; its log whether workers start at all.")
             self._fail(flight.number, error)
             return
-        log.warning("job %s of run %s has no reply by its deadline; it is sent again", flight.number, self.name)
-        with self._changed:
-            paid = flight.number in self._board.flights and self._board.renew(flight)  # an answer may have come at the last moment
-        if paid:
+        log.warning("job %s of run %s has no reply by its deadline; it is sent %s", flight.number, self.name, _HOW[fate])
+        if fate is Fate.AGAIN:
             self._send(flight)
-
-    def _halve(self, number: int) -> None:
-        with self._changed:
-            self._board.halve(number)
-            self._changed.notify_all()
+        elif fate is Fate.HALVED:
+            self._clean([flight.number])  # a worker that is at it stops, and nothing looks for its reply any more
 
     # On the way back.
 
@@ -319,10 +314,7 @@ class Run:
 
     def _take_in(self, number: int, attempt: int, answer: bytes | BaseException) -> None:
         if isinstance(answer, BaseException):
-            with self._changed:
-                missed = not self._board.may_be_answered(number, attempt)
-            if missed:
-                self._missed(number, answer)
+            self._missed(number, attempt, answer)
             return
         try:
             reply = self._opened(answer, number)
@@ -338,35 +330,28 @@ class Run:
         self.batcher.learn([outcome.seconds for outcome in reply.outcomes if outcome.kind != "lost"], cold=reply.usage.cold)
         self._settle(number, outcomes, _WITHOUT_IT, reply.usage)
 
-    def _missed(self, number: int, error: BaseException) -> None:
-        """No answer will come to a job."""
-        if isinstance(error, Unanswered):
-            self._unanswered(number, error.lost)
-        elif isinstance(error, CancelledError):
-            self._fail(number, CancelledError(f"the transport was closed under run {self.name}"))
-        else:
-            self._fail(number, error)
-
-    def _unanswered(self, number: int, lost: Lost) -> None:
-        """Send a job again that its transport knows to be lost, whole or in halves; in the end its tasks are."""
-        if lost.reason != NOT_STARTED:
-            self._board.heard = time.monotonic()
+    def _missed(self, number: int, attempt: int, error: BaseException) -> None:
+        """One sending of a job has no answer. One that its transport knows to be lost is sent again, whole or in halves."""
+        lost = error.lost if isinstance(error, Unanswered) else None
         with self._changed:
-            flight = self._board.flights.get(number)
+            flight = self._board.unanswered(number, attempt)
             if flight is None:
                 return
-            halved = self._board.is_to_be_halved(flight)
-            again = not halved and flight.attempt < self.limits.attempts
-            if again:
-                self._board.send_again(flight, later=lost.reason == NOT_STARTED)
+            if lost:
+                if lost.reason != NOT_STARTED:
+                    self._board.heard = time.monotonic()
+                fate = self._board.lose(flight)
+                if fate is Fate.AGAIN:
+                    self._board.send_again(flight, later=lost.reason == NOT_STARTED)
                 self._changed.notify_all()
-        if halved:
-            log.warning("job %s of run %s is sent in halves: %s", number, self.name, lost.detail)
-            self._halve(number)
-        elif again:
-            log.warning("job %s of run %s is sent again: %s", number, self.name, lost.detail)
-        else:
+        if isinstance(error, CancelledError):
+            error = CancelledError(f"the transport was closed under run {self.name}")
+        if lost is None:
+            self._fail(number, error)
+        elif fate is Fate.GIVEN_UP:
             self._fail(number, replace(lost, reason=NO_REPLY if lost.reason == NOT_STARTED else lost.reason).to_error())
+        else:
+            log.warning("job %s of run %s is sent %s: %s", number, self.name, _HOW[fate], lost.detail)
 
     def _opened(self, sealed: bytes, number: int) -> Reply:
         reply = Reply.from_bytes(sealed, self._key)

@@ -10,12 +10,16 @@ import importlib.util
 import marshal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cloudpickle
 
 from dolambda import errors
 from dolambda.bootstrap import SCRIPT
 from dolambda.environment.archive import digest_of_files, files_below, make_zip
+
+if TYPE_CHECKING:
+    from types import CodeType
 
 _OURS = (
     "__init__.py",
@@ -64,8 +68,18 @@ def _compiled(sources: dict[str, bytes | Path]) -> dict[str, bytes | Path]:
     compiled: dict[str, bytes | Path] = {}
     for name, path in sources.items():
         if isinstance(path, Path) and not name.startswith(_RARELY_IMPORTED):
-            code = compile(path.read_bytes(), name, "exec", dont_inherit=True, optimize=0)
+            bytecode = _bytecode(compile(path.read_bytes(), name, "exec", dont_inherit=True, optimize=0))
+            if bytecode is None:
+                continue
             package, _, module = name.rpartition("/")
             where = f"{package}/__pycache__/{module.removesuffix('.py')}.{sys.implementation.cache_tag}.pyc"
-            compiled[where] = importlib.util.MAGIC_NUMBER + _UNCHECKED + marshal.dumps(code, _REPRODUCIBLE)
+            compiled[where] = importlib.util.MAGIC_NUMBER + _UNCHECKED + bytecode
     return compiled
+
+
+def _bytecode(code: CodeType) -> bytes | None:
+    """None for what the format does not hold, such as the slices among the constants of Python 3.14: that source is compiled there."""
+    try:
+        return marshal.dumps(code, _REPRODUCIBLE)
+    except ValueError:
+        return None

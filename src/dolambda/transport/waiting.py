@@ -25,6 +25,10 @@ class Waiting(Generic[Place]):
         """How many jobs are waited for."""
         return len(self._answered)
 
+    def __contains__(self, place: Place) -> bool:
+        """Whether a job is waited for."""
+        return place in self._answered
+
     def places(self) -> set[Place]:
         """The jobs that are waited for."""
         with self._lock:

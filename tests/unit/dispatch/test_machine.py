@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
 
+    from dolambda.dispatch.flight import Flight
     from dolambda.transport.base import Answered, SealedJob
 
 KEY = b"k" * 32
@@ -310,5 +311,43 @@ def test_late_reports_of_one_loss_have_a_job_sent_once() -> None:
         machine.answer(first, gone)
         machine.time_passes(seconds=3.0)
         assert [sent.job.attempt for sent in machine.transport.under_way] == [3]
+    finally:
+        machine.teardown()
+
+
+def test_what_is_reported_lost_while_it_is_found_overdue_is_sent_once() -> None:
+    machine, gone = Machine(), Unanswered(Lost(CRASHED, "gone"))
+    try:
+        machine.submit(batch=None, tasks=[square])
+        first, plain = machine.transport.under_way.pop(), machine.run._send_again
+
+        def raced(flight: Flight) -> None:
+            first.answered(gone)
+            plain(flight)
+
+        machine.run._send_again = raced  # type: ignore[method-assign] # another thread's report, in the worst moment
+        machine.time_passes(seconds=30.0)
+        assert [sent.job.attempt for sent in machine.transport.under_way] == [2]
+    finally:
+        machine.teardown()
+
+
+def test_what_is_lost_while_its_copy_is_about_to_be_sent_is_not_sent_besides() -> None:
+    machine, gone = Machine(), Unanswered(Lost(CRASHED, "gone"))
+    try:
+        machine.run._board._stragglers.patience = lambda: 0.3  # type: ignore[method-assign] # seconds, where it would be 2 at the least
+        machine.submit(batch=None, tasks=[square])
+        first, plain = machine.transport.under_way.pop(), machine.run._send_copy
+
+        def raced(flight: Flight) -> None:
+            first.answered(gone)
+            plain(flight)
+
+        machine.run._send_copy = raced  # type: ignore[method-assign] # as above
+        machine.time_passes(seconds=0.5)
+        (copy,) = machine.transport.under_way
+        assert copy.job.attempt == 1
+        copy.answered(machine.transport.reply(copy.job))
+        assert machine.futures[0].result(0) == 0
     finally:
         machine.teardown()

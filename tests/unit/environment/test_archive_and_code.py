@@ -15,7 +15,7 @@ import pytest
 from dolambda.environment import code
 from dolambda.environment.archive import digest_of, make_zip
 from dolambda.environment.requirements import pinned
-from dolambda.environment.worker_zip import worker_code, worker_zip
+from dolambda.environment.worker_zip import _bytecode, worker_code, worker_zip
 from dolambda.errors import ConfigurationError, TooLargeError
 
 if TYPE_CHECKING:
@@ -73,6 +73,12 @@ def test_the_worker_compiles_nothing_unless_its_python_is_another(tmp_path: Path
     (compiled,) = (tmp_path / "dolambda" / "wire" / "__pycache__").glob("task.*.pyc")
     compiled.write_bytes(b"0000" + compiled.read_bytes()[4:])  # another Python's
     assert in_another_process(script, str(tmp_path)) == f"{source} True"
+
+
+def test_code_that_cannot_be_brought_compiled_is_brought_as_source() -> None:
+    code = compile("a = 1", "a.py", "exec")
+    assert _bytecode(code)
+    assert _bytecode(code.replace(co_consts=(slice(1),))) is None
 
 
 def own_module(tmp_path: Path, name: str = "mine") -> ModuleType:
