@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import dolambda.local
 from dolambda.errors import LocalAwsError
 from dolambda.local.instance import Instance, home, instances, sweep
 
@@ -142,9 +143,9 @@ from ministack.core import lambda_runtime as r
 from ministack.services import lambda_svc as s
 print(m.version("ministack"), m.version("awslambdaric"))
 print(r.ProvidedWorker.__mro__[1].__name__)
-for f in (r.ProvidedWorker._build_handler_class, r.ProvidedWorker._drain_stderr_bounded,
-          r._worker_class_for, s._execute_function_warm, s._execute_function_provided_warm, s._provided_worker_env,
-          s.invoke_async_with_retry, s._execute_function, s._resolve_layer_zip, s._extract_zip_preserving_mode):
+for f in (r.ProvidedWorker._build_handler_class, r.ProvidedWorker._pump_output, r.ProvidedWorker._drain_stderr_bounded,
+          r.ProvidedWorker._drain_stderr, r._worker_class_for, s._execute_function_warm, s._execute_function_provided_warm,
+          s._provided_worker_env, s.invoke_async_with_retry, s._execute_function, s._resolve_layer_zip, s._extract_zip_preserving_mode):
     print(f.__name__, list(inspect.signature(f).parameters))
 """
     python = instance.directory / "env" / "bin" / "python"
@@ -153,7 +154,9 @@ for f in (r.ProvidedWorker._build_handler_class, r.ProvidedWorker._drain_stderr_
         "1.5.33 4.2.2",
         "Worker",
         "_build_handler_class ['self', 'generation', 'pending']",
+        "_pump_output ['self', 'stream', 'log_queue']",
         "_drain_stderr_bounded ['self', 'first_line_wait', 'idle_confirm', 'hard_cap']",
+        "_drain_stderr ['self']",
         "_worker_class_for ['config']",
         "_execute_function_warm ['func', 'event', 'request_id']",
         "_execute_function_provided_warm ['func', 'event', 'request_id']",
@@ -163,3 +166,27 @@ for f in (r.ProvidedWorker._build_handler_class, r.ProvidedWorker._drain_stderr_
         "_resolve_layer_zip ['attachment']",
         "_extract_zip_preserving_mode ['zf', 'dest_dir']",
     ]
+
+
+def test_what_an_invocation_prints_is_in_its_own_log_though_nobody_read_it_meanwhile(instance: Instance) -> None:
+    """On a busy machine the thread that reads the output may get its turn only after the answer: here it gets none."""
+    script = """
+import io, sys, zipfile
+import launcher
+
+class Starved(launcher.PythonWorker):
+    def _pump_output(self, stream, log_queue): pass
+
+file = io.BytesIO()
+with zipfile.ZipFile(file, "w") as archive:
+    archive.writestr("code.py", "def handler(event, context): print(*event, sep=chr(10))")
+config = {"Handler": "code.handler", "Runtime": f"python{sys.version_info.major}.{sys.version_info.minor}", "Timeout": 20,
+          "FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:prints"}
+worker = Starved("prints", config, file.getvalue())
+print([worker.invoke(event, str(i))["log"][:20] for i, event in enumerate((["one", "two"], ["three"], ["x" * 60_000]))])
+worker._teardown()
+"""
+    python = instance.directory / "env" / "bin" / "python"
+    environment = os.environ | {"DOLAMBDA_LOCAL_SLOTS": "1", "PYTHONPATH": str(Path(dolambda.local.__file__).parent)}
+    asked = subprocess.run([python, "-c", script], capture_output=True, text=True, env=environment)  # noqa: S603, PLW1510 - as above
+    assert (asked.stdout, asked.returncode) == (str(["one\ntwo", "three", "x" * 20]) + "\n", 0), asked.stderr

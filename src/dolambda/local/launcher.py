@@ -5,7 +5,8 @@ Changes, each to what stock ministack does otherwise (measured with the pinned v
 - A python* runtime runs the real awslambdaric over ministack's Runtime API: errors come back as AWS gives them, and ten
   times as many short calls a second. Layers are at one directory, in order, behind the function's own code, as /opt is.
 - Async events (S3's) wait for a free slot, as in Lambda's event queue. Stock drops them after three attempts at once.
-- An invocation that logs nothing is not held for 50 ms in case it should.
+- What an invocation has printed is read when it answers, and is then all there. Stock holds it for 50 ms in case a line should
+  come, and a line that comes later still is the next one's, if there is a next one.
 - Reading and removing a reserved concurrency need the IAM actions of their own. Stock asks for PutFunctionConcurrency.
 - Functions inherit nothing of this process's environment but PATH and the like.
 
@@ -14,16 +15,19 @@ On entry: environment variables, see guardian.py. On leaving: a server that runs
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import hashlib
 import io
 import os
+import queue
+import select
 import sys
 import tempfile
 import threading
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ministack.core import iam_actions
 from ministack.core import lambda_runtime as runtime
@@ -32,6 +36,7 @@ from ministack.services import lambda_svc as service
 _VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _LAYERS = Path(tempfile.gettempdir(), "layers")
 _SLOTS = threading.BoundedSemaphore(int(os.environ["DOLAMBDA_LOCAL_SLOTS"]))
+_PIPE = 1 << 16  # bytes: what a pipe holds at most, so that one read takes all of it
 _FOR_FUNCTIONS = ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME", "TZ", "SSL_CERT_FILE")
 
 
@@ -67,6 +72,7 @@ class PythonWorker(runtime.ProvidedWorker):
         with zipfile.ZipFile(file, "a") as archive:
             archive.writestr(zipfile.ZipInfo("bootstrap", (1980, 1, 1, 0, 0, 0)), bootstrap)
         super().__init__(name, config, file.getvalue())
+        self._taking, self._begun = threading.Lock(), b""  # the output is read by two threads; a line whose end has not come
 
     def _build_handler_class(self, generation: int, pending: Any) -> type[Any]:
         """Answer without Nagle's delay, which would cost 40 ms an event."""
@@ -74,9 +80,42 @@ class PythonWorker(runtime.ProvidedWorker):
         handler.disable_nagle_algorithm = True
         return handler
 
-    def _drain_stderr_bounded(self, first_line_wait: float = 0.002, idle_confirm: float = 0.002, hard_cap: float = 0.05) -> str:
-        """Wait 2 ms for the log of an invocation that may have none, not 50: a line that comes later is the next one's."""
-        return str(super()._drain_stderr_bounded(first_line_wait, idle_confirm, hard_cap))
+    def _pump_output(self, stream: IO[bytes], log_queue: queue.Queue[str]) -> None:
+        """Take what is printed between invocations, and more than a pipe holds, until the process ends."""
+        printed = select.poll()
+        printed.register(stream, select.POLLIN)
+        more = True
+        while more:
+            printed.poll()
+            with self._taking:
+                more = self._take_output(stream, log_queue)
+                if not more:
+                    stream.close()
+
+    def _drain_stderr_bounded(self, *_waits: float, **_named: float) -> str:
+        """All that was printed before the answer: it was in the pipe before the answer came, so nothing need be waited for."""
+        process = self._proc
+        with self._taking:
+            if process is not None and not process.stdout.closed:
+                self._take_output(process.stdout, self._stderr_queue)
+        return str(self._drain_stderr())
+
+    def _take_output(self, stream: IO[bytes], log_queue: queue.Queue[str]) -> bool:
+        """Move what is in the pipe into the queue, line by line; whether more can come."""
+        os.set_blocking(stream.fileno(), False)
+        try:
+            content = os.read(stream.fileno(), _PIPE)
+        except BlockingIOError:  # the other thread was faster
+            return True
+        *lines, self._begun = (self._begun + content).split(b"\n")
+        if not content and self._begun:
+            lines, self._begun = [self._begun], b""
+        for line in lines:
+            if log_queue.full():  # the oldest line goes: the function must not wait for a reader
+                with contextlib.suppress(queue.Empty):
+                    log_queue.get_nowait()
+            log_queue.put_nowait(line.decode(errors="replace").rstrip("\r"))
+        return bool(content)
 
 
 def is_python(config: dict[str, Any]) -> bool:
