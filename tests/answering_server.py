@@ -21,6 +21,7 @@ class Server:
         self.answers: list[Answer] = [(200, {}, b"{}")]
         self.seen: list[tuple[str, dict[str, str], bytes]] = []
         self.delay = 0.0
+        self.together: threading.Barrier | None = None  # answers come when so many requests are here
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -30,6 +31,12 @@ class Server:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 outer.seen.append((self.path, dict(self.headers), body))
                 time.sleep(outer.delay)
+                try:
+                    if outer.together:
+                        outer.together.wait(30)
+                except threading.BrokenBarrierError:
+                    self.close_connection = True
+                    return
                 answer = outer.answers.pop(0) if len(outer.answers) > 1 else outer.answers[0]
                 if answer is None:
                     self.close_connection = True
@@ -56,6 +63,8 @@ class Server:
         self.thread.start()
 
     def close(self) -> None:
+        if self.together:
+            self.together.abort()
         self.http.shutdown()
         self.http.server_close()
         self.thread.join()

@@ -29,7 +29,8 @@ os.environ["DOLAMBDA_REQUIRES"] = ""  # no layer unless a test asks for one: the
 
 
 # The same examples each time: what is found by chance should not stop an unrelated change. HYPOTHESIS_PROFILE=default looks further.
-hypothesis_settings.register_profile("repeatable", derandomize=True)
+# No deadline: how long an example takes says how busy the machine is.
+hypothesis_settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # what runs beside it keeps its own emulated AWS, and a list of them, there

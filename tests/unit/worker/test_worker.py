@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -148,7 +149,7 @@ def test_what_earlier_tasks_left_in_memory_is_no_later_tasks_fault() -> None:
 
 
 def test_a_task_at_its_own_time_limit_is_stopped(worker: Worker) -> None:
-    first, second, third = outcomes(worker, (len, ("a",)), (time.sleep, (30,)), (len, ("a",)), task_timeout=0.3)
+    first, second, third = outcomes(worker, (len, ("a",)), (time.sleep, (30,)), (len, ("a",)), task_timeout=1)
     assert first == Value(1)
     assert isinstance(second, Lost)
     assert second.reason == "timed_out"
@@ -157,7 +158,7 @@ def test_a_task_at_its_own_time_limit_is_stopped(worker: Worker) -> None:
 
 def test_what_time_does_not_suffice_for_is_handed_back_and_not_blamed(worker: Worker) -> None:
     sent = job(*((time.sleep, (seconds,)) for seconds in (0.7, 30, 0.1)))
-    first, second, third = (outcome.open() for outcome in run(worker, sent, seconds=2.2).outcomes)
+    first, second, third = (outcome.open() for outcome in run(worker, sent, seconds=4).outcomes)
     assert first == Value(None)
     assert isinstance(second, Lost)
     assert isinstance(third, Lost)
@@ -293,7 +294,8 @@ def test_a_child_that_died_between_jobs_is_replaced_and_nobody_blamed(worker: Wo
         threading.Timer(0.1, os._exit, [1]).start()
 
     assert outcomes(worker, (die_later, ())) == [Value(None)]
-    time.sleep(0.5)
+    assert worker._child
+    assert select.select([worker._child._from_child], [], [], 10)[0]  # its end of the pipe is closed
     assert outcomes(worker, (len, ("abc",)), (len, ("ab",))) == [Value(3), Value(2)]
 
 
