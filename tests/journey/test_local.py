@@ -145,7 +145,8 @@ print(m.version("ministack"), m.version("awslambdaric"))
 print(r.ProvidedWorker.__mro__[1].__name__)
 for f in (r.ProvidedWorker._build_handler_class, r.ProvidedWorker._pump_output, r.ProvidedWorker._drain_stderr_bounded,
           r.ProvidedWorker._drain_stderr, r._worker_class_for, s._execute_function_warm, s._execute_function_provided_warm,
-          s._provided_worker_env, s.invoke_async_with_retry, s._execute_function, s._resolve_layer_zip, s._extract_zip_preserving_mode):
+          s._provided_worker_env, s.invoke_async_with_retry, s._execute_function,
+          s.invalidate_worker, s.release_worker, r.kill_workers, s._resolve_layer_zip, s._extract_zip_preserving_mode):
     print(f.__name__, list(inspect.signature(f).parameters))
 """
     python = instance.directory / "env" / "bin" / "python"
@@ -163,6 +164,9 @@ for f in (r.ProvidedWorker._build_handler_class, r.ProvidedWorker._pump_output, 
         "_provided_worker_env ['config', 'code_dir', 'port']",
         "invoke_async_with_retry ['func', 'event']",
         "_execute_function ['func', 'event']",
+        "invalidate_worker ['func_name', 'qualifier', 'account', 'region']",
+        "release_worker ['worker']",
+        "kill_workers ['workers']",
         "_resolve_layer_zip ['attachment']",
         "_extract_zip_preserving_mode ['zf', 'dest_dir']",
     ]

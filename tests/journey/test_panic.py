@@ -18,9 +18,10 @@ from dolambda.local.stack import deploy_into, root
 from dolambda.provision.deploy import deploy, destroy, names_of, resources
 from dolambda.provision.panic import MARK, Before, Panic
 from dolambda.settings import Settings
+from waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from dolambda.aws.account import Credentials
     from dolambda.local.instance import Instance
@@ -159,7 +160,7 @@ def test_what_runs_away_stops(stage: Stage, tmp_path: Path) -> None:
     session = stage.open()
     executor = LambdaExecutor(session=session, batch=1)
     futures = [executor.submit(task, number) for number in range(200)]
-    _until(lambda: len(list(marks.iterdir())) > 2)
+    until(lambda: len(list(marks.iterdir())) > 2)
     stage.panic().begin()
     time.sleep(6)  # two looks of a worker at its job, and what it was at
     begun = len(list(marks.iterdir()))
@@ -258,10 +259,3 @@ def test_what_is_remembered_fits_a_tag(before: Before) -> None:
     value = before.to_tag()
     assert Before.from_tag(value) == before
     assert all(sign.isalnum() or sign in " _.:/=+-@" for sign in value)  # what AWS lets a tag's value hold
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

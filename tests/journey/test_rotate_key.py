@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from dolambda.provision.rotate_key import Rotation
 from dolambda.session import Session
 from dolambda.settings import Settings
 from dolambda.wire import signing_keys
+from waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,6 +117,29 @@ def test_no_task_is_lost_while_the_key_is_replaced_again_and_again(stage: Stage)
         over.set()
         thread.join()
     assert wrong == []
+
+
+@pytest.mark.parametrize("transport", ["queue", "direct"])
+def test_what_is_at_work_while_the_key_is_replaced_comes_to_its_end(stage: Stage, transport: str, tmp_path: Path) -> None:
+    """As on Lambda, where an update lets invocations go on. Their environment is not used again."""
+    begun, go_on = tmp_path / "begun", tmp_path / "go on"
+
+    def task() -> int:
+        begun.touch()
+        while not go_on.exists():
+            time.sleep(0.02)
+        return os.getppid()
+
+    with stage.open(transport) as session, LambdaExecutor(session=session) as executor:
+        future = executor.submit(task)
+        until(begun.exists)
+        stage.rotation.rotate()
+        go_on.touch()
+        environment = future.result(60)
+        assert session.report().resent == 0
+        assert executor.submit(abs, -1).result(60) == 1
+        assert executor.submit(os.getppid).result(60) != environment
+    until(lambda: not Path(f"/proc/{environment}").exists())
 
 
 def test_a_second_rotation_drops_the_first_key(stage: Stage) -> None:

@@ -7,6 +7,7 @@ Changes, each to what stock ministack does otherwise (measured with the pinned v
 - Async events (S3's) wait for a free slot, as in Lambda's event queue. Stock drops them after three attempts at once.
 - What an invocation has printed is read when it answers, and is then all there. Stock holds it for 50 ms in case a line should
   come, and a line that comes later still is the next one's, if there is a next one.
+- What is at work when its function is updated comes to its end, as on Lambda. Stock kills it.
 - Reading and removing a reserved concurrency need the IAM actions of their own. Stock asks for PutFunctionConcurrency.
 - Functions inherit nothing of this process's environment but PATH and the like.
 
@@ -37,6 +38,7 @@ _VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _LAYERS = Path(tempfile.gettempdir(), "layers")
 _SLOTS = threading.BoundedSemaphore(int(os.environ["DOLAMBDA_LOCAL_SLOTS"]))
 _PIPE = 1 << 16  # bytes: what a pipe holds at most, so that one read takes all of it
+_RETIRED = "-retired"
 _FOR_FUNCTIONS = ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME", "TZ", "SSL_CERT_FILE")
 
 
@@ -57,7 +59,9 @@ def layers_directory(layers: list[Any]) -> Path:
 
 
 class PythonWorker(runtime.ProvidedWorker):
-    """An execution environment whose bootstrap is Lambda's own Python client."""
+    """An execution environment whose bootstrap is Lambda's own Python client. `retired`: it ends with what it is at."""
+
+    retired = False
 
     def __init__(self, name: str, config: dict[str, Any], code: bytes) -> None:
         """Add to the function's code the bootstrap that AWS has in its image."""
@@ -73,6 +77,11 @@ class PythonWorker(runtime.ProvidedWorker):
             archive.writestr(zipfile.ZipInfo("bootstrap", (1980, 1, 1, 0, 0, 0)), bootstrap)
         super().__init__(name, config, file.getvalue())
         self._taking, self._begun = threading.Lock(), b""  # the output is read by two threads; a line whose end has not come
+
+    @property
+    def failed(self) -> bool:
+        """Whether its process could not be started, or is gone."""
+        return self._proc is None and self._generation > 0
 
     def _build_handler_class(self, generation: int, pending: Any) -> type[Any]:
         """Answer without Nagle's delay, which would cost 40 ms an event."""
@@ -118,13 +127,51 @@ class PythonWorker(runtime.ProvidedWorker):
         return bool(content)
 
 
+def retire(function: str, qualifier: str) -> None:
+    """Take the environments that are at work out of a function's pool, without letting go of them."""
+    with runtime._lock:
+        for key in [key for key in runtime._workers if key.endswith(f":{function}:{qualifier}")]:
+            retired = [one for one in runtime._workers[key] if isinstance(one, PythonWorker) and one.in_use and not one.failed]
+            for worker in retired:
+                worker.retired = True
+                runtime._workers[key].remove(worker)
+            runtime._workers.setdefault(key + _RETIRED, []).extend(retired)
+
+
+def end_retired(worker: PythonWorker) -> None:
+    """End an environment that has done what it was at."""
+    with runtime._lock:
+        for workers in [found for key, found in runtime._workers.items() if key.endswith(_RETIRED)]:
+            if worker in workers:
+                workers.remove(worker)
+    runtime.kill_workers([worker])
+
+
 def is_python(config: dict[str, Any]) -> bool:
     """Whether a function has one of the managed Python runtimes."""
     return str(config.get("Runtime", "")).startswith("python")
 
 
+def install_retiring() -> None:
+    """Put in place what lets environments end with what they are at."""
+    invalidate, release = service.invalidate_worker, service.release_worker
+
+    def invalidate_idle(function: str, qualifier: str | None = None, **where: Any) -> None:
+        if qualifier:  # otherwise the whole function is deleted
+            retire(function, qualifier)
+        invalidate(function, qualifier, **where)
+
+    def release_or_end(worker: Any) -> None:
+        release(worker)
+        if isinstance(worker, PythonWorker) and worker.retired:
+            end_retired(worker)
+
+    service.invalidate_worker = invalidate_idle
+    service.release_worker = release_or_end
+
+
 def install() -> None:
-    """Put the changes in place."""
+    """Put all other changes in place."""
     class_for, warm = runtime._worker_class_for, service._execute_function_warm
     environment, invoke_async, execute = service._provided_worker_env, service.invoke_async_with_retry, service._execute_function
     is_async = contextvars.ContextVar("is_async", default=False)
@@ -170,4 +217,5 @@ if __name__ == "__main__":
     from ministack.app import main
 
     install()
+    install_retiring()
     main()

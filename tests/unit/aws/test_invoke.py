@@ -6,7 +6,6 @@ import gc
 import json
 import socket
 import threading
-import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from dolambda.aws.calls import Calls
 from dolambda.aws.invoke import FunctionEndedError, Invoker, UnknownOutcomeError
 from dolambda.aws.reactor import Reactor, Request
 from dolambda.errors import AccessDeniedError, AwsError, NotDeployedError, ThrottledError
+from waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,9 +163,7 @@ def test_credentials_that_cannot_be_refreshed_fail_their_calls_and_no_others(ser
 def test_closing_answers_what_is_under_way(server: Server, invoker: Invoker) -> None:
     server.together = threading.Barrier(2)  # it comes alone
     future = sent(invoker)
-    deadline = time.monotonic() + 10
-    while not server.seen and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: bool(server.seen))
     invoker._reactor.close()
     with pytest.raises(AwsError, match="was closed"):
         future.result(5)

@@ -31,6 +31,7 @@ from dolambda.errors import (
 from dolambda.transport.base import Unanswered
 from dolambda.wire.blob import Blob
 from dolambda.wire.outcome import Lost, PackedOutcome, Reply
+from waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,14 +51,6 @@ def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def results(run: Run, count: int) -> list[Any]:
     return [future.result(20) for future in run.submit((square, (i,), {}) for i in range(count))]
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for what is to happen soon."""
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_all_results_in_order_and_all_objects_removed() -> None:
