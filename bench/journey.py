@@ -7,20 +7,15 @@ two requests that a job is at the least (a PUT and a GET of as many bytes). Run 
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
 import statistics
 import time
 from collections import defaultdict
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import results
 from dolambda import LambdaExecutor, register, unregister
 from dolambda.dispatch import run as dispatch
 from dolambda.transport import s3_queue
-from dolambda.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +25,6 @@ if TYPE_CHECKING:
     from dolambda.wire.outcome import Reply
 
 TASKS = 300
-RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 class Stations:
@@ -173,17 +167,5 @@ def measure() -> list[str]:
     return lines + [f"| {name} | {milliseconds:.2f} |" for name, milliseconds in split.items()]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--write", action="store_true", help="keep the figures in bench/RESULTS.md")
-    write = parser.parse_args().write
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-    lines = [f"## The journey, {datetime.now(UTC):%Y-%m-%d}, dolambda {VERSION}", "", f"`make bench` on {machine}", "", *measure(), ""]
-    print("\n".join(lines))
-    if write:
-        with RESULTS.open("a", encoding="utf-8") as file:
-            file.write("\n" + "\n".join(lines))
-
-
 if __name__ == "__main__":
-    main()
+    results.main("The journey", measure)

@@ -5,15 +5,11 @@ Run it with: python bench/layers.py [--write]. It downloads some hundreds of MB 
 
 from __future__ import annotations
 
-import argparse
 import time
-from datetime import UTC, datetime
-from pathlib import Path
 
+import results
 from dolambda.environment.layer import MB, Platform, build, table
-from dolambda.version import VERSION
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
 CASES = {
     "numpy + pandas + scikit-learn": ["numpy>=2", "pandas>=2", "scikit-learn>=1.5"],
     "the same + pyarrow": ["numpy>=2", "pandas>=2", "scikit-learn>=1.5", "pyarrow>=18"],
@@ -52,16 +48,5 @@ def measure() -> list[str]:
     return ["Sizes in MiB, Python 3.13.", "", *lines, *details]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--write", action="store_true", help="keep the figures in bench/RESULTS.md")
-    write = parser.parse_args().write
-    lines = [f"## Layers, {datetime.now(UTC):%Y-%m-%d}, dolambda {VERSION}", "", "`python bench/layers.py`", "", *measure(), ""]
-    print("\n".join(lines))
-    if write:
-        with RESULTS.open("a", encoding="utf-8") as file:
-            file.write("\n" + "\n".join(lines))
-
-
 if __name__ == "__main__":
-    main()
+    results.main("Layers", measure)

@@ -1,4 +1,4 @@
-"""Where figures go: printed, and with --write appended to RESULTS.md under this machine and today's date."""
+"""Where figures go: printed, and with --write kept in RESULTS.md, under this machine and today's date, in the place of older ones."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -38,8 +39,15 @@ def main(title: str, measure: Callable[[], list[str]], **alone: Callable[..., di
     lines = [f"## {title}, {datetime.now(UTC):%Y-%m-%d}, dolambda {VERSION}", "", f"`{command}` on {machine}", "", *measure(), ""]
     print("\n".join(lines))
     if chosen.write:
-        with RESULTS.open("a", encoding="utf-8") as file:
-            file.write("\n" + "\n".join(lines))
+        RESULTS.write_text(with_section(RESULTS.read_text(encoding="utf-8"), "\n".join(lines)), encoding="utf-8")
+
+
+def with_section(text: str, section: str) -> str:
+    """Put a section, a heading ``## <title>, <date>...`` and what is under it, in the place of the one of its title, or last."""
+    head, *sections = re.split(r"(?m)^(?=## )", text)
+    title = section.partition(", 20")[0]
+    others = [one for one in sections if one.partition(", 20")[0] != title]
+    return "\n\n".join(one.strip() for one in (head, *others, section)) + "\n"
 
 
 def apart(name: str, **given: Any) -> dict[str, Any]:
