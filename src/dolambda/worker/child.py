@@ -111,6 +111,10 @@ class Child:
         self._calls.update(reply.usage.calls)
         return list(reply.outcomes)
 
+    def is_ending(self) -> bool:
+        """Whether it has ended, or is about to, between two jobs: then it says nothing, so what can be read is the end of its pipe."""
+        return bool(select.select([self._from_child], [], [], 0)[0])
+
     def take_calls(self) -> Counter[str]:
         """Requests that the child has made since this was last asked."""
         calls, self._calls = self._calls, Counter()

@@ -200,6 +200,8 @@ class Worker:
 
     def _ready_child(self, job: Job) -> Child:
         threads = job.surroundings.threads
+        if self._child and self._child.alive and self._child.is_ending():  # while it ends, it may still take a job
+            self.close()
         if self._child and self._child.alive and (self._code not in (None, job.code) or self._threads != threads):
             self.close()  # modules already imported from another bundle would hide the new ones, and threads are set at import
         if not (self._child and self._child.alive):

@@ -290,13 +290,24 @@ def test_usage_tells_cold_from_warm_and_names_the_worker(worker: Worker) -> None
 
 
 def test_a_child_that_died_between_jobs_is_replaced_and_nobody_blamed(worker: Worker) -> None:
-    def die_later() -> None:
-        threading.Timer(0.1, os._exit, [1]).start()
+    """Nor while it ends, when it still takes a job: that is a moment, so it is tried several times."""
+    reads, writes = os.pipe()  # the children have it too
 
-    assert outcomes(worker, (die_later, ())) == [Value(None)]
-    assert worker._child
-    assert select.select([worker._child._from_child], [], [], 10)[0]  # its end of the pipe is closed
-    assert outcomes(worker, (len, ("abc",)), (len, ("ab",))) == [Value(3), Value(2)]
+    def wait_and_die() -> None:
+        os.read(reads, 1)
+        os._exit(1)
+
+    def begin_to_wait() -> None:
+        threading.Thread(target=wait_and_die).start()
+
+    for _ in range(100):
+        assert outcomes(worker, (begin_to_wait, ())) == [Value(None)]
+        assert worker._child
+        os.write(writes, b"x")
+        assert select.select([worker._child._from_child], [], [], 10)[0]  # it has begun to end
+        assert outcomes(worker, (len, ("abc",)), (len, ("ab",))) == [Value(3), Value(2)]
+    os.close(reads)
+    os.close(writes)
 
 
 def test_an_array_is_a_tasks_own_and_aligned_and_a_large_one_is_shared_and_read_only(worker: Worker) -> None:
