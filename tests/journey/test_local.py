@@ -172,7 +172,7 @@ for f in (r.ProvidedWorker._build_handler_class, r.ProvidedWorker._pump_output, 
     ]
 
 
-def test_what_an_invocation_prints_is_in_its_own_log_though_nobody_read_it_meanwhile(instance: Instance) -> None:
+def test_what_an_invocation_prints_is_in_its_own_log_though_nobody_read_it_meanwhile(instance: Instance, tmp_path: Path) -> None:
     """On a busy machine the thread that reads the output may get its turn only after the answer: here it gets none."""
     script = """
 import io, sys, zipfile
@@ -188,9 +188,10 @@ config = {"Handler": "code.handler", "Runtime": f"python{sys.version_info.major}
           "FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:prints"}
 worker = Starved("prints", config, file.getvalue())
 print([worker.invoke(event, str(i))["log"][:20] for i, event in enumerate((["one", "two"], ["three"], ["x" * 60_000]))])
-worker._teardown()
+launcher.runtime.kill_workers([worker])
 """
     python = instance.directory / "env" / "bin" / "python"
-    environment = os.environ | {"DOLAMBDA_LOCAL_SLOTS": "1", "PYTHONPATH": str(Path(dolambda.local.__file__).parent)}
-    asked = subprocess.run([python, "-c", script], capture_output=True, text=True, env=environment)  # noqa: S603, PLW1510 - as above
+    place = str(Path(dolambda.local.__file__).parent)
+    environment = os.environ | {"DOLAMBDA_LOCAL_SLOTS": "1", "PYTHONPATH": place, "TMPDIR": str(tmp_path)}
+    asked = subprocess.run([python, "-c", script], capture_output=True, text=True, check=False, timeout=120, env=environment)  # noqa: S603 - as above
     assert (asked.stdout, asked.returncode) == (str(["one\ntwo", "three", "x" * 20]) + "\n", 0), asked.stderr

@@ -200,10 +200,10 @@ class Worker:
 
     def _ready_child(self, job: Job) -> Child:
         threads = job.surroundings.threads
-        if self._child and self._child.alive and self._child.is_ending():  # while it ends, it may still take a job
+        # Modules already imported from another bundle would hide the new ones, and threads are set at import.
+        other = self._code not in (None, job.code) or self._threads != threads
+        if self._child and self._child.alive and (other or self._child.is_ending()):  # while it ends, it could still take a job
             self.close()
-        if self._child and self._child.alive and (self._code not in (None, job.code) or self._threads != threads):
-            self.close()  # modules already imported from another bundle would hide the new ones, and threads are set at import
         if not (self._child and self._child.alive):
             self._child = Child.from_fork(self._source, self._keys, self._room, threads)
         self._code, self._threads = job.code, threads

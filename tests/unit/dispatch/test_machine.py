@@ -32,7 +32,7 @@ from dolambda.worker.run_job import run_job
 from dolambda.worker.shelf import Shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
 
     from dolambda.dispatch.flight import Flight
@@ -299,55 +299,53 @@ TestOnABudget = OnABudget.TestCase
 TestOnABudget.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 
 
-def test_late_reports_of_one_loss_have_a_job_sent_once() -> None:
-    machine, gone = Machine(), Unanswered(Lost(NOT_STARTED, "gone"))
-    try:
-        machine.submit(batch=None, tasks=[square])
-        first = machine.transport.under_way.pop()
-        machine.time_passes(seconds=30.0)  # overdue: it is sent again
-        second = machine.transport.under_way.pop()
-        machine.answer(first, gone)
-        machine.answer(second, gone)
-        machine.answer(first, gone)
-        machine.time_passes(seconds=3.0)
-        assert [sent.job.attempt for sent in machine.transport.under_way] == [3]
-    finally:
-        machine.teardown()
+# What the machine cannot draw: reports that come late, or in the worst moment, from another thread.
 
 
-def test_what_is_reported_lost_while_it_is_found_overdue_is_sent_once() -> None:
-    machine, gone = Machine(), Unanswered(Lost(CRASHED, "gone"))
-    try:
-        machine.submit(batch=None, tasks=[square])
-        first, plain = machine.transport.under_way.pop(), machine.run._send_again
-
-        def raced(flight: Flight) -> None:
-            first.answered(gone)
-            plain(flight)
-
-        machine.run._send_again = raced  # type: ignore[method-assign] # another thread's report, in the worst moment
-        machine.time_passes(seconds=30.0)
-        assert [sent.job.attempt for sent in machine.transport.under_way] == [2]
-    finally:
-        machine.teardown()
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    made = Machine()
+    yield made
+    made.teardown()
 
 
-def test_what_is_lost_while_its_copy_is_about_to_be_sent_is_not_sent_besides() -> None:
-    machine, gone = Machine(), Unanswered(Lost(CRASHED, "gone"))
-    try:
-        machine.run._board._stragglers.patience = lambda: 0.3  # type: ignore[method-assign] # seconds, where it would be 2 at the least
-        machine.submit(batch=None, tasks=[square])
-        first, plain = machine.transport.under_way.pop(), machine.run._send_copy
+def report_lost_before(machine: Machine, step: str, first: Any) -> None:
+    """Have ``first`` reported lost whenever the run's thread is about to take that step."""
+    plain = getattr(machine.run, step)
 
-        def raced(flight: Flight) -> None:
-            first.answered(gone)
-            plain(flight)
+    def raced(flight: Flight) -> None:
+        first.answered(Unanswered(Lost(CRASHED, "gone")))
+        plain(flight)
 
-        machine.run._send_copy = raced  # type: ignore[method-assign] # as above
-        machine.time_passes(seconds=0.5)
-        (copy,) = machine.transport.under_way
-        assert copy.job.attempt == 1
-        copy.answered(machine.transport.reply(copy.job))
-        assert machine.futures[0].result(0) == 0
-    finally:
-        machine.teardown()
+    setattr(machine.run, step, raced)
+
+
+def test_late_reports_of_one_loss_have_a_job_sent_once(machine: Machine) -> None:
+    gone = Unanswered(Lost(NOT_STARTED, "gone"))
+    machine.submit(batch=None, tasks=[square])
+    first = machine.transport.under_way.pop()
+    machine.time_passes(seconds=30.0)  # overdue: it is sent again
+    second = machine.transport.under_way.pop()
+    machine.answer(first, gone)
+    machine.answer(second, gone)
+    machine.answer(first, gone)
+    machine.time_passes(seconds=3.0)
+    assert [sent.job.attempt for sent in machine.transport.under_way] == [3]
+
+
+def test_what_is_reported_lost_while_it_is_found_overdue_is_sent_once(machine: Machine) -> None:
+    machine.submit(batch=None, tasks=[square])
+    report_lost_before(machine, "_send_again", machine.transport.under_way.pop())
+    machine.time_passes(seconds=30.0)
+    assert [sent.job.attempt for sent in machine.transport.under_way] == [2]
+
+
+def test_what_is_lost_while_its_copy_is_about_to_be_sent_is_not_sent_besides(machine: Machine) -> None:
+    machine.run._board._stragglers.patience = lambda: 0.3  # type: ignore[method-assign] # seconds, where it would be 2 at the least
+    machine.submit(batch=None, tasks=[square])
+    report_lost_before(machine, "_send_copy", machine.transport.under_way.pop())
+    machine.time_passes(seconds=0.5)
+    (copy,) = machine.transport.under_way
+    assert copy.job.attempt == 1
+    copy.answered(machine.transport.reply(copy.job))
+    assert machine.futures[0].result(0) == 0
