@@ -6,13 +6,16 @@ BIN    := $(VENV)/bin
 UV     := $(or $(shell command -v uv),.tools/bin/uv)
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check conformance bench soak clean
+.PHONY: demo test test-fast check conformance bench soak clean
 
 demo: $(READY)
 	$(BIN)/dolambda demo
 
 test: $(READY)
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+test-fast: $(READY)
+	$(BIN)/pytest tests/unit
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -33,6 +36,9 @@ bench: $(VENV)-bench/.ready
 	$(VENV)-bench/bin/python bench/floor.py --write
 	$(VENV)-bench/bin/python bench/peers.py --write
 	$(VENV)-bench/bin/python bench/makespan.py --write
+
+# Benchmarks and soaks use the simulated AWS in tests/support.
+bench soak: export PYTHONPATH = tests
 
 soak: $(READY)
 	$(BIN)/python bench/soak.py

@@ -24,15 +24,22 @@ from urllib.parse import quote
 
 import results
 from dolambda import LambdaExecutor
-from simulated_aws.behaviour import Behaviour
-from simulated_aws.simulation import Simulation, session_on
+from support.simulated_aws.behaviour import Behaviour
+from support.simulated_aws.simulation import Simulation, session_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 COUNT = 20_000
 BYTES = 700
-QUICK = Behaviour(s3_latency=0.005, invoke_latency=0.005, event_delay=0.0, cold_start=0.0, warm_start=0.0, burst=100_000)
+QUICK = Behaviour(
+    s3_latency=0.005,
+    invoke_latency=0.005,
+    event_delay=0.0,
+    cold_start=0.0,
+    warm_start=0.0,
+    burst=100_000,
+)
 
 
 class Bare(asyncio.Protocol):
@@ -60,7 +67,9 @@ class Bare(asyncio.Protocol):
                 self._done.set()
 
 
-def signed(service: str, verb: str, host: str, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+def signed(
+    service: str, verb: str, host: str, path: str, headers: Mapping[str, str], body: bytes
+) -> bytes:
     """A whole request, signed: docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html."""
     now = time.gmtime()
     stamp, day = time.strftime("%Y%m%dT%H%M%SZ", now), time.strftime("%Y%m%d", now)
@@ -68,20 +77,26 @@ def signed(service: str, verb: str, host: str, path: str, headers: Mapping[str, 
     every = {**headers, "Host": host, "X-Amz-Date": stamp, "X-Amz-Content-Sha256": digest}
     lower = sorted((name.lower(), " ".join(value.split())) for name, value in every.items())
     names = ";".join(name for name, _ in lower)
-    canonical = "\n".join([verb, quote(path), "", *(f"{name}:{value}" for name, value in lower), "", names, digest])
+    canonical = "\n".join(
+        [verb, quote(path), "", *(f"{name}:{value}" for name, value in lower), "", names, digest]
+    )
     scope = f"{day}/us-east-1/{service}/aws4_request"
     text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     key = b"AWS4simulated"
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
     signature = hmac.digest(key, text.encode(), "sha256").hex()
-    every["Authorization"] = f"AWS4-HMAC-SHA256 Credential=simulated/{scope}, SignedHeaders={names}, Signature={signature}"
+    every["Authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential=simulated/{scope}, SignedHeaders={names}, Signature={signature}"
+    )
     every["Content-Length"] = str(len(body))
     head = [f"{verb} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in every.items())]
     return "\r\n".join([*head, "\r\n"]).encode() + body
 
 
-def prepared(service: str, verb: str, host: str, path: str, headers: Mapping[str, str], body: bytes) -> Callable[[], bytes]:
+def prepared(
+    service: str, verb: str, host: str, path: str, headers: Mapping[str, str], body: bytes
+) -> Callable[[], bytes]:
     """Give what makes a signed request again and again, of which only time and body are looked at."""
     day = time.strftime("%Y%m%d", time.gmtime())
     scope = f"{day}/us-east-1/{service}/aws4_request"
@@ -95,7 +110,9 @@ def prepared(service: str, verb: str, host: str, path: str, headers: Mapping[str
         digest = hashlib.sha256(body).hexdigest()
         names = "host;x-amz-content-sha256;x-amz-date"
         canonical = f"{verb}\n{path}\n\nhost:{host}\nx-amz-content-sha256:{digest}\nx-amz-date:{stamp}\n\n{names}\n{digest}"
-        text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+        text = (
+            f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+        )
         signature = hmac.digest(key, text.encode(), "sha256").hex()
         head = (
             f"{verb} {path} HTTP/1.1\r\n{given}host: {host}\r\nx-amz-content-sha256: {digest}\r\nx-amz-date: {stamp}\r\n"
@@ -107,22 +124,44 @@ def prepared(service: str, verb: str, host: str, path: str, headers: Mapping[str
     return request
 
 
-def unsigned(verb: str, host: str, path: str, headers: Mapping[str, str], body: bytes) -> Callable[[], bytes]:
+def unsigned(
+    verb: str, host: str, path: str, headers: Mapping[str, str], body: bytes
+) -> Callable[[], bytes]:
     """Give prepared bytes."""
     given = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    text = f"{verb} {path} HTTP/1.1\r\n{given}host: {host}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+    text = (
+        f"{verb} {path} HTTP/1.1\r\n{given}host: {host}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
     return lambda: text
 
 
 def requests(kind: str, how: str, host: str) -> Callable[[], bytes]:
     """Give what makes the next request: of ``kind`` direct an Invoke, of queue a PUT and a GET in turn."""
     path, small = "/2015-03-31/functions/floor/invocations", b"x" * BYTES
-    invoke = ("lambda", "POST", host, path, {"Content-Type": "application/json", "X-Amz-Invocation-Type": "RequestResponse"})
-    put: tuple[Any, ...] = (
-        (*invoke, b'{"floor":"%s"}' % small) if kind == "direct" else ("s3", "PUT", host, "/bucket/blobs/floor", {}, small)
+    invoke = (
+        "lambda",
+        "POST",
+        host,
+        path,
+        {"Content-Type": "application/json", "X-Amz-Invocation-Type": "RequestResponse"},
     )
-    every = [put] if kind == "direct" else [put, ("s3", "GET", host, "/bucket/blobs/floor", {}, b"")]
-    makers = [partial(signed, *one) if how == "signed" else prepared(*one) if how == "prepared" else unsigned(*one[1:]) for one in every]
+    put: tuple[Any, ...] = (
+        (*invoke, b'{"floor":"%s"}' % small)
+        if kind == "direct"
+        else ("s3", "PUT", host, "/bucket/blobs/floor", {}, small)
+    )
+    every = (
+        [put] if kind == "direct" else [put, ("s3", "GET", host, "/bucket/blobs/floor", {}, b"")]
+    )
+    makers = [
+        partial(signed, *one)
+        if how == "signed"
+        else prepared(*one)
+        if how == "prepared"
+        else unsigned(*one[1:])
+        for one in every
+    ]
     turns = itertools.cycle(makers)
     return lambda: next(turns)()  # noqa: PLW0108 - another one each time
 
@@ -136,7 +175,12 @@ def bare(endpoint_url: str, kind: str, in_flight: int, how: str = "signed") -> d
     async def run() -> dict[str, Any]:
         left, done = [COUNT, in_flight], asyncio.Event()
         loop = asyncio.get_running_loop()
-        lines = [await loop.create_connection(lambda: Bare(left, done, request), name, int(port), ssl=context) for _ in range(in_flight)]
+        lines = [
+            await loop.create_connection(
+                lambda: Bare(left, done, request), name, int(port), ssl=context
+            )
+            for _ in range(in_flight)
+        ]
         with results.Stopwatch() as watch:
             for _, line in lines:
                 line.next()
@@ -154,11 +198,15 @@ def boto3_threads(endpoint_url: str, kind: str, in_flight: int) -> dict[str, Any
     count = COUNT // 10
     session = boto3.Session("simulated", "simulated", region_name="us-east-1")
     config = Config(max_pool_connections=in_flight)
-    client = session.client("lambda" if kind == "direct" else "s3", endpoint_url=endpoint_url, config=config)
+    client = session.client(
+        "lambda" if kind == "direct" else "s3", endpoint_url=endpoint_url, config=config
+    )
 
     def call(_: int) -> None:
         if kind == "direct":
-            client.invoke(FunctionName="floor", Payload=b'{"floor":"' + b"x" * BYTES + b'"}')["Payload"].read()
+            client.invoke(FunctionName="floor", Payload=b'{"floor":"' + b"x" * BYTES + b'"}')[
+                "Payload"
+            ].read()
         else:
             client.put_object(Bucket="bucket", Key="blobs/floor", Body=b"x" * BYTES)
             client.get_object(Bucket="bucket", Key="blobs/floor")["Body"].read()
@@ -188,23 +236,45 @@ def measure() -> list[str]:
             for in_flight in (64, 1000):
                 floor = 0.0
                 for name, what in (
-                    ("bare signed " + ("request" if kind == "direct" else "PUT and GET") + " (the floor)", "bare"),
+                    (
+                        "bare signed "
+                        + ("request" if kind == "direct" else "PUT and GET")
+                        + " (the floor)",
+                        "bare",
+                    ),
                     ("as above, the signature prepared", "prepared"),
                     ("as above, unsigned", "unsigned"),
                     (f"dolambda, a job, {kind}", "jobs"),
-                    ("boto3, threads, " + ("a request" if kind == "direct" else "PUT and GET"), "boto3_threads"),
+                    (
+                        "boto3, threads, " + ("a request" if kind == "direct" else "PUT and GET"),
+                        "boto3_threads",
+                    ),
                 ):
                     if (what, in_flight) == ("boto3_threads", 1000):
                         continue  # a thousand threads
                     key = os.urandom(32).hex()
                     simulation.tell("/_function", {"kind": "dolambda", "key": key})
-                    given = {"key": key} if what == "jobs" else {"how": what} if what in ("prepared", "unsigned") else {}
+                    given = (
+                        {"key": key}
+                        if what == "jobs"
+                        else {"how": what}
+                        if what in ("prepared", "unsigned")
+                        else {}
+                    )
                     measured = "bare" if "how" in given else what
-                    found = results.apart(measured, endpoint_url=simulation.endpoint_url, kind=kind, in_flight=in_flight, **given)
+                    found = results.apart(
+                        measured,
+                        endpoint_url=simulation.endpoint_url,
+                        kind=kind,
+                        in_flight=in_flight,
+                        **given,
+                    )
                     count = found.get("count", COUNT)
                     each = found["cpu"] / count
                     floor = floor or each
-                    rows.append(f"| {name} | {in_flight:,} | {count / found['wall']:,.0f} | {each * 1e6:.0f} | {each / floor:.1f} |")
+                    rows.append(
+                        f"| {name} | {in_flight:,} | {count / found['wall']:,.0f} | {each * 1e6:.0f} | {each / floor:.1f} |"
+                    )
     return rows
 
 

@@ -42,6 +42,14 @@ if __name__ == "__main__":
     begun = time.perf_counter()
     assert total == sum((lambda i: i)(i) for i in range(TASKS))  # noqa: PLC3002 - a call a task
     plain = time.perf_counter() - begun
-    print(f"- {TASKS:,} tasks, combine='+': {seconds:.0f} s, {report.jobs} jobs, {sum(report.calls.values())} AWS calls")
-    print(f"- client CPU {cpu / TASKS * 1e6:.0f} us a task; a plain loop of calls takes {plain / TASKS * 1e6:.2f}")
-    print("- peak memory, MB, at each tenth:", " ".join(f"{mb:.0f}" for _, mb in AT), f"and {peak():.0f} at the end")
+    print(
+        f"- {TASKS:,} tasks, combine='+': {seconds:.0f} s, {report.jobs} jobs, {sum(report.calls.values())} AWS calls"
+    )
+    print(
+        f"- client CPU {cpu / TASKS * 1e6:.0f} us a task; a plain loop of calls takes {plain / TASKS * 1e6:.2f}"
+    )
+    print(
+        "- peak memory, MB, at each tenth:",
+        " ".join(f"{mb:.0f}" for _, mb in AT),
+        f"and {peak():.0f} at the end",
+    )

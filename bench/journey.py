@@ -43,7 +43,15 @@ class Stations:
         self.stamps: dict[int, dict[str, float]] = defaultdict(dict)
         self._undo: list[Callable[[], None]] = []
 
-    def watch(self, place: Any, name: str, station: str, number: Callable[..., int], *, after: bool = False) -> None:
+    def watch(
+        self,
+        place: Any,
+        name: str,
+        station: str,
+        number: Callable[..., int],
+        *,
+        after: bool = False,
+    ) -> None:
         plain = getattr(place, name)
 
         def wrapped(*args: Any) -> Any:
@@ -83,7 +91,10 @@ class Stations:
     def means(self) -> dict[str, float]:
         """Milliseconds a job, from station to station."""
         steps = zip(self.NAMES, self.ORDER, self.ORDER[1:], strict=False)
-        means = {name: statistics.fmean(one[end] - one[begin] for one in self.stamps.values()) for name, begin, end in steps}
+        means = {
+            name: statistics.fmean(one[end] - one[begin] for one in self.stamps.values())
+            for name, begin, end in steps
+        }
         means["of that, worker: run"] = statistics.fmean(one["ran"] for one in self.stamps.values())
         return {name: seconds * 1e3 for name, seconds in means.items()}
 
@@ -94,7 +105,10 @@ def one_by_one() -> tuple[float, dict[str, float], float]:
         begun, cpu = time.perf_counter(), time.process_time()
         assert list(executor.map(abs, range(TASKS))) == list(range(TASKS))
         wall, cpu = time.perf_counter() - begun, time.process_time() - cpu
-    with Stations() as stations, LambdaExecutor(batch=1) as executor:  # anew: looking takes time too
+    with (
+        Stations() as stations,
+        LambdaExecutor(batch=1) as executor,
+    ):  # anew: looking takes time too
         assert list(executor.map(abs, range(TASKS))) == list(range(TASKS))
     return wall, stations.means(), cpu
 
@@ -152,7 +166,10 @@ def measure() -> list[str]:
         unregister()
     alone = statistics.median(latencies)
     calls = {name: report.calls[name] - before.calls.get(name, 0) for name in report.calls}
-    each, kinds = wall / TASKS, ", ".join(f"{times} {action}" for action, times in sorted(calls.items()) if times)
+    each, kinds = (
+        wall / TASKS,
+        ", ".join(f"{times} {action}" for action, times in sorted(calls.items()) if times),
+    )
     lines = [
         f"- {TASKS} tasks one by one on {session.workers} workers: {wall:.2f} s, {each * 1e3:.1f} ms a job, {each / floor:.1f} x boto3's",
         f"  PUT + GET ({floor * 1e3:.1f} ms, in the same run); client CPU {cpu / TASKS * 1e3:.2f} ms a job",

@@ -17,13 +17,13 @@ from pathlib import Path
 
 from dolambda.named_runs import NamedRun
 from dolambda.wire.outcome import Value
-from simulated_aws.behaviour import Behaviour
-from simulated_aws.simulation import Simulation, session_on
+from support.simulated_aws.behaviour import Behaviour
+from support.simulated_aws.simulation import Simulation, session_on
 
 SCRIPT = """
     import os, sys, time
     sys.path.insert(0, os.environ["BENCH"])
-    from simulated_aws.simulation import session_on
+    from support.simulated_aws.simulation import session_on
     from dolambda import LambdaExecutor
 
     NOTES = os.environ["NOTES"]
@@ -34,7 +34,7 @@ SCRIPT = """
         time.sleep(0.05)
         return x * x
 
-    session = session_on(os.environ["ENDPOINT"], bytes.fromhex(os.environ["KEY"]), workers=4, exclude_code=("simulated_aws",))
+    session = session_on(os.environ["ENDPOINT"], bytes.fromhex(os.environ["KEY"]), workers=4, exclude_code=("support",))
     with LambdaExecutor(run="killed", session=session, batch=2) as executor:
         print(sum(executor.map(work, range({TASKS}))))
     session.close()
@@ -50,12 +50,20 @@ def kill_and_resume(directory: Path, *, times: int, tasks: int, seed: int) -> tu
     again: set[int] = set()
     with Simulation(Behaviour(cold_start=0.05, event_delay=0.02)) as simulation:
         simulation.session(workers=4, key=key).close()
-        here = {"BENCH": str(Path(__file__).parent), "NOTES": str(notes), "ENDPOINT": simulation.endpoint_url, "KEY": key.hex()}
+        here = {
+            "BENCH": str(Path(__file__).parent),
+            "NOTES": str(notes),
+            "ENDPOINT": simulation.endpoint_url,
+            "KEY": key.hex(),
+        }
         out = ""
         for attempt in range(times + 1):
             before = len(ran(notes))
-            client = subprocess.Popen(  # noqa: S603 - our own
-                [sys.executable, str(script)], env={**os.environ, **here}, stdout=subprocess.PIPE, text=True
+            client = subprocess.Popen(
+                [sys.executable, str(script)],
+                env={**os.environ, **here},
+                stdout=subprocess.PIPE,
+                text=True,
             )
             if attempt < times:
                 moment = time.monotonic() + draw.uniform(0.5, 2.0)  # from before it has begun on
@@ -79,7 +87,9 @@ def replied(endpoint_url: str, key: bytes) -> set[int]:
     session = session_on(endpoint_url, key, workers=4)
     assert session.bucket is not None
     run = NamedRun("killed", session.bucket, key)
-    outcomes = [packed.open() for reply in run.replies(run.reply_keys()) for packed in reply.outcomes]
+    outcomes = [
+        packed.open() for reply in run.replies(run.reply_keys()) for packed in reply.outcomes
+    ]
     session.close()
     return {round(outcome.value**0.5) for outcome in outcomes if isinstance(outcome, Value)}
 

@@ -17,7 +17,17 @@ CASES = {
 
 
 def measure() -> list[str]:
-    columns = ["what", "architecture", "unzipped", "stripped", "layers, zipped", "bundle, zipped", "storage", "s to a name", "s to zips"]
+    columns = [
+        "what",
+        "architecture",
+        "unzipped",
+        "stripped",
+        "layers, zipped",
+        "bundle, zipped",
+        "storage",
+        "s to a name",
+        "s to zips",
+    ]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     details: list[str] = []
     for what, requires in CASES.items():
@@ -29,7 +39,10 @@ def measure() -> list[str]:
             unchanged = time.perf_counter() - begun  # all that an unchanged environment costs
             assert all(archive.content for archive in archives)
             seconds = time.perf_counter() - begun
-            before, after = (sum(sizes) / MB for sizes in zip(*((p.unstripped, p.size) for p in contents.packages), strict=True))
+            before, after = (
+                sum(sizes) / MB
+                for sizes in zip(*((p.unstripped, p.size) for p in contents.packages), strict=True)
+            )
             zipped = " + ".join(f"{len(layer.content) / MB:.0f}" for layer in contents.layers)
             bundle = f"{len(contents.bundle.content) / MB:.0f}" if contents.bundle else "-"
             row = [
@@ -44,7 +57,12 @@ def measure() -> list[str]:
                 f"{seconds:.1f}",
             ]
             lines.append(f"| {' | '.join(row)} |")
-            details += ["", f"{what}, {architecture}:", "", *(f"    {line}" for line in table(contents))]
+            details += [
+                "",
+                f"{what}, {architecture}:",
+                "",
+                *(f"    {line}" for line in table(contents)),
+            ]
     return ["Sizes in MiB, Python 3.13.", "", *lines, *details]
 
 

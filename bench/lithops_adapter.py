@@ -21,12 +21,28 @@ from urllib.parse import urlsplit
 import uv
 
 
-def executor(endpoint_url: str, *, key: str, secret: str, bucket: str, role: str, workers: int, deployed: bool) -> Any:
+def executor(
+    endpoint_url: str,
+    *,
+    key: str,
+    secret: str,
+    bucket: str,
+    role: str,
+    workers: int,
+    deployed: bool,
+) -> Any:
     """Give an executor. ``deployed``: do not deploy a function, there is one of any name."""
-    home = tempfile.mkdtemp(prefix="lithops-")  # it remembers deployed functions in its user's home, of whichever AWS
+    home = tempfile.mkdtemp(
+        prefix="lithops-"
+    )  # it remembers deployed functions in its user's home, of whichever AWS
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     os.environ["HOME"] = home
-    os.environ.update(AWS_ENDPOINT_URL=endpoint_url, AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=secret, AWS_DEFAULT_REGION="us-east-1")
+    os.environ.update(
+        AWS_ENDPOINT_URL=endpoint_url,
+        AWS_ACCESS_KEY_ID=key,
+        AWS_SECRET_ACCESS_KEY=secret,
+        AWS_DEFAULT_REGION="us-east-1",
+    )
     import lithops  # noqa: PLC0415 - only where it is installed
     from lithops.serverless.backends.aws_lambda.aws_lambda import AWSLambdaBackend  # noqa: PLC0415 - as above
     from lithops.version import __version__  # noqa: PLC0415 - as above
@@ -47,13 +63,22 @@ def executor(endpoint_url: str, *, key: str, secret: str, bucket: str, role: str
     AWSLambdaBackend.__init__ = made
     AWSLambdaBackend._create_layer = _publish_layer
     if deployed:
-        meta = {"preinstalls": [], "python_version": f"{sys.version_info.major}.{sys.version_info.minor}", "lithops_version": __version__}
+        meta = {
+            "preinstalls": [],
+            "python_version": f"{sys.version_info.major}.{sys.version_info.minor}",
+            "lithops_version": __version__,
+        }
         AWSLambdaBackend.deploy_runtime = lambda *_, **__: meta
     config = {
         "lithops": {"backend": "aws_lambda", "storage": "aws_s3", "log_level": "ERROR"},
         "aws": {"region": "us-east-1", "access_key_id": key, "secret_access_key": secret},
         "aws_s3": {"storage_bucket": bucket},
-        "aws_lambda": {"execution_role": role, "account_id": "000000000000", "user_id": "AIDAXXXXBENCH", "max_workers": workers},
+        "aws_lambda": {
+            "execution_role": role,
+            "account_id": "000000000000",
+            "user_id": "AIDAXXXXBENCH",
+            "max_workers": workers,
+        },
     }
     return lithops.FunctionExecutor(config=config)
 
@@ -65,8 +90,17 @@ def _publish_layer(self: Any, runtime_name: str) -> str:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch, "python")
-        command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--target", str(target), "--python", sys.executable]
-        subprocess.run([*command, *config.DEFAULT_REQUIREMENTS], check=True)  # noqa: S603 - our own
+        command = [
+            uv.find_uv_bin(),
+            "pip",
+            "install",
+            "--quiet",
+            "--target",
+            str(target),
+            "--python",
+            sys.executable,
+        ]
+        subprocess.run([*command, *config.DEFAULT_REQUIREMENTS], check=True)
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             for file in sorted(target.rglob("*")):

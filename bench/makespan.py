@@ -15,8 +15,8 @@ from typing import Any
 
 import results
 from dolambda import LambdaExecutor
-from simulated_aws.behaviour import Behaviour
-from simulated_aws.simulation import Simulation, session_on
+from support.simulated_aws.behaviour import Behaviour
+from support.simulated_aws.simulation import Simulation, session_on
 
 WORKERS = 10_000
 TASKS = 40_000
@@ -53,7 +53,9 @@ def run(endpoint_url: str, key: str, transport: str) -> dict[str, Any]:
         executor.for_each(time.sleep, durations())
     report = session.report()
     session.close()
-    return watch.told(before=before.peak, jobs=report.jobs, copies=report.copies, again=report.again)
+    return watch.told(
+        before=before.peak, jobs=report.jobs, copies=report.copies, again=report.again
+    )
 
 
 def measure() -> list[str]:
@@ -73,14 +75,21 @@ def measure() -> list[str]:
             over = threading.Event()
             begun = time.monotonic()
 
-            def look(simulation: Simulation = simulation, curve: Any = curve, over: Any = over, begun: float = begun) -> None:
+            def look(
+                simulation: Simulation = simulation,
+                curve: Any = curve,
+                over: Any = over,
+                begun: float = begun,
+            ) -> None:
                 while not over.wait(1.0):
                     curve.append((time.monotonic() - begun, simulation.seen()["busy"]))
 
             looking = threading.Thread(target=look)
             looking.start()
             try:
-                found = results.apart("run", endpoint_url=simulation.endpoint_url, key=key, transport=transport)
+                found = results.apart(
+                    "run", endpoint_url=simulation.endpoint_url, key=key, transport=transport
+                )
             finally:
                 over.set()
                 looking.join()
@@ -101,11 +110,21 @@ def picture(curves: dict[str, list[tuple[float, int]]]) -> str:
     from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice above
 
     figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
-    for (name, points), style in zip(curves.items(), ("#999999", "#2f5f8f", "#c0504d"), strict=True):
-        axes.plot(*zip(*points, strict=True), color=style, label=name, linestyle="--" if name == "ideal" else "-", drawstyle="steps-post")
+    for (name, points), style in zip(
+        curves.items(), ("#999999", "#2f5f8f", "#c0504d"), strict=True
+    ):
+        axes.plot(
+            *zip(*points, strict=True),
+            color=style,
+            label=name,
+            linestyle="--" if name == "ideal" else "-",
+            drawstyle="steps-post",
+        )
     axes.set_xlabel("seconds")
     axes.set_ylabel("workers busy")
-    axes.set_title(f"{TASKS:,} tasks of 15 to 45 s, up to {WORKERS:,} simulated workers", fontsize=10)
+    axes.set_title(
+        f"{TASKS:,} tasks of 15 to 45 s, up to {WORKERS:,} simulated workers", fontsize=10
+    )
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     results.PICTURES.mkdir(exist_ok=True)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import results
 from dolambda import LambdaExecutor
 from dolambda.money.prices import PRICES
-from simulated_aws.behaviour import Behaviour
-from simulated_aws.simulation import Simulation, session_on
+from support.simulated_aws.behaviour import Behaviour
+from support.simulated_aws.simulation import Simulation, session_on
 
 if TYPE_CHECKING:
     from dolambda.session import Session
@@ -47,7 +47,9 @@ def by_session(session: Session, tasks: int, batch: int | None) -> dict[str, Any
     return watch.told(one=one.wall, calls={name: count for name, count in calls.items() if count})
 
 
-def dolambda_simulated(endpoint_url: str, key: str, transport: str, tasks: int, batch: int | None) -> dict[str, Any]:
+def dolambda_simulated(
+    endpoint_url: str, key: str, transport: str, tasks: int, batch: int | None
+) -> dict[str, Any]:
     session = session_on(endpoint_url, bytes.fromhex(key), workers=WORKERS, transport=transport)
     try:
         return by_session(session, tasks, batch)
@@ -78,8 +80,15 @@ def lithops(executor: Any, tasks: int) -> dict[str, Any]:
 def lithops_simulated(endpoint_url: str, tasks: int) -> dict[str, Any]:
     import lithops_adapter  # noqa: PLC0415 - only where Lithops is installed
 
-    where = {"key": "simulated", "secret": "simulated", "bucket": "bucket", "role": "arn:aws:iam::000000000000:role/r"}  # no secrets
-    return lithops(lithops_adapter.executor(endpoint_url, workers=WORKERS, deployed=True, **where), tasks)
+    where = {
+        "key": "simulated",
+        "secret": "simulated",
+        "bucket": "bucket",
+        "role": "arn:aws:iam::000000000000:role/r",
+    }  # no secrets
+    return lithops(
+        lithops_adapter.executor(endpoint_url, workers=WORKERS, deployed=True, **where), tasks
+    )
 
 
 def lithops_emulated(tasks: int) -> dict[str, Any]:
@@ -93,13 +102,27 @@ def lithops_emulated(tasks: int) -> dict[str, Any]:
         root = boto3.Session(instance.key, instance.secret, region_name="us-east-1")
         root.client("s3", endpoint_url=instance.endpoint_url).create_bucket(Bucket="lithops-bench")
         iam = root.client("iam", endpoint_url=instance.endpoint_url)
-        may = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        may = {
+            "Effect": "Allow",
+            "Principal": {"Service": "lambda.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
         trust = json.dumps({"Version": "2012-10-17", "Statement": [may]})
         role = iam.create_role(RoleName="lithops", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
-        anything = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
+        anything = (
+            '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
+        )
         iam.put_role_policy(RoleName="lithops", PolicyName="all", PolicyDocument=anything)
-        where = {"key": instance.key, "secret": instance.secret, "bucket": "lithops-bench", "role": role}
-        return lithops(lithops_adapter.executor(instance.endpoint_url, workers=2, deployed=False, **where), tasks)
+        where = {
+            "key": instance.key,
+            "secret": instance.secret,
+            "bucket": "lithops-bench",
+            "role": role,
+        }
+        return lithops(
+            lithops_adapter.executor(instance.endpoint_url, workers=2, deployed=False, **where),
+            tasks,
+        )
     finally:
         instance.stop()
 
@@ -120,25 +143,36 @@ def loky(tasks: int) -> dict[str, Any]:
 def dask(tasks: int) -> dict[str, Any]:
     from distributed import Client, LocalCluster  # noqa: PLC0415 - only here
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
         client.gather(client.map(same, range(8)))
         with results.Stopwatch() as one:
             client.submit(same, 1).result()
         with results.Stopwatch() as watch:
-            assert client.gather(client.map(same, range(10, tasks + 10))) == list(range(10, tasks + 10))
+            assert client.gather(client.map(same, range(10, tasks + 10))) == list(
+                range(10, tasks + 10)
+            )
         return watch.told(one=one.wall)
 
 
 def cost(calls: dict[str, int], tasks: int) -> float:
     """Dollars a million tasks, for requests and invocations alone."""
     prices = PRICES["x86_64"]
-    dollars = sum(prices.s3.get(name, 0.0) * count for name, count in calls.items()) + calls.get("invocations", 0) * prices.invocation
+    dollars = (
+        sum(prices.s3.get(name, 0.0) * count for name, count in calls.items())
+        + calls.get("invocations", 0) * prices.invocation
+    )
     return dollars / tasks * 1e6
 
 
 def row(name: str, tasks: int, found: dict[str, Any], against: dict[str, Any] | None) -> str:
     calls = found.get("calls", {})
-    named = ", ".join(f"{count:,} {action.removeprefix('s3:').removeprefix('lambda:')}" for action, count in sorted(calls.items()))
+    named = ", ".join(
+        f"{count:,} {action.removeprefix('s3:').removeprefix('lambda:')}"
+        for action, count in sorted(calls.items())
+    )
     faster = f"{against['wall'] / found['wall']:.0f} x" if against else ""
     sooner = f"{against['one'] / found['one']:.0f} x" if against else ""
     dollars = f"{cost(calls, tasks):.2f}" if calls else ""
@@ -152,7 +186,12 @@ HEAD = [
     "| who | tasks | s | tasks/s | faster | one task, ms | sooner | client CPU, ms a task | client MB | AWS calls | $ a million |",
     "|---|---|---|---|---|---|---|---|---|---|---|",
 ]
-OURS = [("queue", "queue", 1), ("direct", "direct", 1), ("queue, batched", "queue", None), ("direct, batched", "direct", None)]
+OURS = [
+    ("queue", "queue", 1),
+    ("direct", "direct", 1),
+    ("queue, batched", "queue", None),
+    ("direct, batched", "direct", None),
+]
 
 
 def simulated(drawn: list[tuple[str, int, float]]) -> list[str]:
@@ -160,16 +199,24 @@ def simulated(drawn: list[tuple[str, int, float]]) -> list[str]:
     with Simulation(INSTANT) as simulation:
         for tasks in SIZES:
             simulation.tell("/_function", {"kind": "lithops"})
-            theirs = results.apart("lithops_simulated", endpoint_url=simulation.endpoint_url, tasks=tasks)
+            theirs = results.apart(
+                "lithops_simulated", endpoint_url=simulation.endpoint_url, tasks=tasks
+            )
             theirs["calls"] = simulation.seen()["calls"]
-            theirs["calls"] = {name: theirs["calls"][name] for name in theirs["calls"] if name[:3] == "s3:" or name == "invocations"}
+            theirs["calls"] = {
+                name: theirs["calls"][name]
+                for name in theirs["calls"]
+                if name[:3] == "s3:" or name == "invocations"
+            }
             rows.append(row("Lithops", tasks, theirs, None))
             drawn.append(("Lithops", tasks, theirs["wall"]))
             for name, transport, batch in OURS:
                 key = os.urandom(32).hex()
                 simulation.tell("/_function", {"kind": "dolambda", "key": key})
                 where = {"endpoint_url": simulation.endpoint_url, "key": key}
-                ours = results.apart("dolambda_simulated", **where, transport=transport, tasks=tasks, batch=batch)
+                ours = results.apart(
+                    "dolambda_simulated", **where, transport=transport, tasks=tasks, batch=batch
+                )
                 rows.append(row(f"dolambda, {name}", tasks, ours, theirs))
                 drawn.append((f"dolambda, {name}", tasks, ours["wall"]))
     return [f"Simulated AWS, {WORKERS:,} workers at a time:", "", *HEAD, *rows, ""]
@@ -181,13 +228,22 @@ def emulated() -> list[str]:
     rows = [row("Lithops", tasks, theirs, None)]
     for name, transport, batch in OURS:
         rows.append(
-            row(f"dolambda, {name}", tasks, results.apart("dolambda_emulated", transport=transport, tasks=tasks, batch=batch), theirs)
+            row(
+                f"dolambda, {name}",
+                tasks,
+                results.apart("dolambda_emulated", transport=transport, tasks=tasks, batch=batch),
+                theirs,
+            )
         )
     return ["AWS emulated on this machine, the same two workers:", "", *HEAD, *rows, ""]
 
 
 def here() -> list[str]:
-    rows = [row(who, tasks, results.apart(who, tasks=tasks), None) for who in ("loky", "dask") for tasks in SIZES]
+    rows = [
+        row(who, tasks, results.apart(who, tasks=tasks), None)
+        for who in ("loky", "dask")
+        for tasks in SIZES
+    ]
     return ["This machine, two processes, no AWS:", "", *HEAD, *rows, ""]
 
 
@@ -200,9 +256,14 @@ def picture(drawn: list[tuple[str, int, float]]) -> str:
     figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
     names = list(dict.fromkeys(name for name, _, _ in drawn))
     for at, tasks in enumerate(SIZES):
-        walls = [next(wall for who, count, wall in drawn if (who, count) == (name, tasks)) for name in names]
+        walls = [
+            next(wall for who, count, wall in drawn if (who, count) == (name, tasks))
+            for name in names
+        ]
         places = [place + 0.4 * at for place in range(len(names))]
-        bars = axes.barh(places, walls, height=0.38, label=f"{tasks:,} tasks", color=("#9ab8d8", "#2f5f8f")[at])
+        bars = axes.barh(
+            places, walls, height=0.38, label=f"{tasks:,} tasks", color=("#9ab8d8", "#2f5f8f")[at]
+        )
         axes.bar_label(bars, [f" {wall:.2f} s" for wall in walls], fontsize=8)
     axes.set_yticks([place + 0.2 for place in range(len(names))], names)
     axes.set_xscale("log")

@@ -24,7 +24,9 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 PICTURES = Path(__file__).with_name("pictures")
 
 
-def main(title: str, measure: Callable[[], list[str]], **alone: Callable[..., dict[str, Any]]) -> None:
+def main(
+    title: str, measure: Callable[[], list[str]], **alone: Callable[..., dict[str, Any]]
+) -> None:
     """Measure and tell. Each of ``alone`` can be measured in a process of its own, see `apart`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--write", action="store_true", help="keep the figures in bench/RESULTS.md")
@@ -36,10 +38,19 @@ def main(title: str, measure: Callable[[], list[str]], **alone: Callable[..., di
         return
     machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
     command = f"python bench/{Path(sys.argv[0]).name}"
-    lines = [f"## {title}, {datetime.now(UTC):%Y-%m-%d}, dolambda {VERSION}", "", f"`{command}` on {machine}", "", *measure(), ""]
+    lines = [
+        f"## {title}, {datetime.now(UTC):%Y-%m-%d}, dolambda {VERSION}",
+        "",
+        f"`{command}` on {machine}",
+        "",
+        *measure(),
+        "",
+    ]
     print("\n".join(lines))
     if chosen.write:
-        RESULTS.write_text(with_section(RESULTS.read_text(encoding="utf-8"), "\n".join(lines)), encoding="utf-8")
+        RESULTS.write_text(
+            with_section(RESULTS.read_text(encoding="utf-8"), "\n".join(lines)), encoding="utf-8"
+        )
 
 
 def with_section(text: str, section: str) -> str:
@@ -53,7 +64,7 @@ def with_section(text: str, section: str) -> str:
 def apart(name: str, **given: Any) -> dict[str, Any]:
     """Measure one thing in a process of its own, so that no other's CPU or memory is counted with it."""
     command = [sys.executable, sys.argv[0], "--alone", name, json.dumps(given)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=3600)  # noqa: S603 - this very file
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=3600)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 

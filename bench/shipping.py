@@ -24,7 +24,9 @@ Y = X @ np.random.default_rng(1).random(50)
 FOLDS = list(KFold(5).split(X))
 CASES: dict[str, tuple[Callable[[], Any], int]] = {
     "GridSearchCV, 20 candidates, 5 folds": (
-        lambda: GridSearchCV(Ridge(), {"alpha": np.logspace(-3, 3, 20)}, cv=FOLDS, refit=False).fit(X, Y),
+        lambda: GridSearchCV(Ridge(), {"alpha": np.logspace(-3, 3, 20)}, cv=FOLDS, refit=False).fit(
+            X, Y
+        ),
         X.nbytes + Y.nbytes + sum(train.nbytes + test.nbytes for train, test in FOLDS),
     ),
     "permutation_importance, 50 columns": (
@@ -37,7 +39,9 @@ if __name__ == "__main__":
     print("| what | unique, KB | shipped, KB | ratio | jobs | X in each task, KB |")
     print("|---|---|---|---|---|---|")
     for name, (case, unique) in CASES.items():
-        session = register("local", requires=("scikit-learn",), progress=False)  # anew: nothing is in the bucket yet
+        session = register(
+            "local", requires=("scikit-learn",), progress=False
+        )  # anew: nothing is in the bucket yet
         before = session.report()
         with joblib.parallel_config("dolambda", n_jobs=2):
             case()

@@ -21,7 +21,9 @@ def imported(module: str, *options: str, where: str = "") -> float:
     path = [where] if where else []
     code = f"import time, sys; sys.path[:0] = {path}; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
     command = [sys.executable, *options, "-c", code]
-    runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(TIMES)]  # noqa: S603 - our own
+    runs = [
+        subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(TIMES)
+    ]
     return statistics.median(float(run.stdout) for run in runs) * 1e3
 
 

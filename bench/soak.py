@@ -27,9 +27,9 @@ from dolambda import LambdaExecutor, register, unregister
 from dolambda.dispatch import board
 from dolambda.errors import TaskTimedOutError, WorkerCrashedError
 from dolambda.transport.s3_queue import S3Queue
-from simulated_aws.behaviour import Behaviour
-from simulated_aws.oracle import Oracle
-from simulated_aws.simulation import Simulation
+from support.simulated_aws.behaviour import Behaviour
+from support.simulated_aws.oracle import Oracle
+from support.simulated_aws.simulation import Simulation
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -80,13 +80,19 @@ def emulated(tasks: int, seed: int) -> None:
     try:
         with LambdaExecutor(task_timeout=1.0) as executor:
             futures = [executor.submit(task, number, fate) for number, fate in enumerate(fates)]
-        wrong = [number for number, fate in enumerate(fates) if not as_it_should(number, fate, futures[number])]
+        wrong = [
+            number
+            for number, fate in enumerate(fates)
+            if not as_it_should(number, fate, futures[number])
+        ]
         assert session.bucket is not None
         left = session.bucket.list("jobs/") + session.bucket.list("outs/")
         report = session.report()
     finally:
         unregister()
-    print(f"{tasks} tasks in {time.perf_counter() - begun:.0f} s, {report.jobs} jobs, {report.resent} tasks sent again")
+    print(
+        f"{tasks} tasks in {time.perf_counter() - begun:.0f} s, {report.jobs} jobs, {report.resent} tasks sent again"
+    )
     print(f"injected: {dict(Counter(fates))}")
     print(f"wrong: {len(wrong)}, left behind: {len(left)}")
     if wrong or left:
@@ -97,7 +103,9 @@ def count(landed: Counter[int], number: int, _: Future[Any]) -> None:
     landed[number] += 1
 
 
-def weathered(simulation: Simulation, transport: str, futures: list[Future[Any]]) -> set[Future[Any]]:
+def weathered(
+    simulation: Simulation, transport: str, futures: list[Future[Any]]
+) -> set[Future[Any]]:
     """Wait, with a storm now and then; give the futures that are not done in the end."""
     ends = time.monotonic() + HANGS
     left = set(futures)
@@ -114,7 +122,9 @@ def simulated(transport: str, tasks: int, seed: int) -> None:
     oracle = Oracle.drawn(tasks, seed, poison=POISON)
     landed: Counter[int] = Counter()
     with Simulation(AWS) as simulation:
-        session = simulation.session(workers=1000, transport=transport, max_wait=5, attempts=10, logs=False)
+        session = simulation.session(
+            workers=1000, transport=transport, max_wait=5, attempts=10, logs=False
+        )
         session.runtime = 2.0
         simulation.behave(**FAULTS[transport], seed=seed)
         begun = time.perf_counter()
@@ -125,7 +135,9 @@ def simulated(transport: str, tasks: int, seed: int) -> None:
         hanging = weathered(simulation, transport, futures)
         seconds = time.perf_counter() - begun
         if hanging:
-            raise SystemExit(f"{len(hanging)} of {tasks} tasks hang after {HANGS:.0f} s: {simulation.seen()}")
+            raise SystemExit(
+                f"{len(hanging)} of {tasks} tasks hang after {HANGS:.0f} s: {simulation.seen()}"
+            )
         executor.shutdown()
         report = session.report()
         wrong = oracle.wrong(futures)
@@ -138,18 +150,28 @@ def simulated(transport: str, tasks: int, seed: int) -> None:
         left = session.bucket.list("jobs/") + session.bucket.list("outs/")
     lost = tasks - len(landed)
     twice = report.done + report.failed - tasks + sum(times > 1 for times in landed.values())
-    print(f"{transport}: {tasks} tasks in {seconds:.0f} s, {report.jobs} jobs, {report.again} sent again, {report.copies} copies")
+    print(
+        f"{transport}: {tasks} tasks in {seconds:.0f} s, {report.jobs} jobs, {report.again} sent again, {report.copies} copies"
+    )
     print(f"  tasks: {oracle.injected()}")
     print(f"  faults injected: {seen['faults']}")
-    print(f"  {lost} lost, {twice} twice, {len(hanging)} hangs, {len(wrong)} wrong, {len(left)} left behind")
-    without = [fault for fault in {**FAULTS[transport], **STORMS[transport]} if not seen["faults"].get(fault)]
+    print(
+        f"  {lost} lost, {twice} twice, {len(hanging)} hangs, {len(wrong)} wrong, {len(left)} left behind"
+    )
+    without = [
+        fault
+        for fault in {**FAULTS[transport], **STORMS[transport]}
+        if not seen["faults"].get(fault)
+    ]
     if lost or twice or wrong or left or without:
         raise SystemExit(f"wrong: {wrong[:10]}, left: {left[:10]}, not injected: {without}")
 
 
 def polling(looks: int) -> None:
     with Simulation(Behaviour(s3_latency=0.0, event_delay=0.0, cold_start=0.0)) as simulation:
-        session = simulation.session(workers=4, window=8, transport="queue", max_wait=21_600, speculate=False, logs=False)
+        session = simulation.session(
+            workers=4, window=8, transport="queue", max_wait=21_600, speculate=False, logs=False
+        )
         queue = session.transport
         assert isinstance(queue, S3Queue)
         with LambdaExecutor(session=session, batch=1) as executor:
@@ -172,7 +194,9 @@ def polling(looks: int) -> None:
             session.close()
         lists = simulation.seen()["calls"]["s3:ListBucket"]
     seconds = time.perf_counter() - begun
-    print(f"polling: {looks / 3600:.0f} h of looks, one a second, in {seconds:.0f} s: {lists} LISTs, memory grew by {grown:.1f} MB")
+    print(
+        f"polling: {looks / 3600:.0f} h of looks, one a second, in {seconds:.0f} s: {lists} LISTs, memory grew by {grown:.1f} MB"
+    )
     if grown > MOST_GROWN:
         raise SystemExit(f"memory grew by {grown:.1f} MB after the first {WARM} looks")
 
@@ -189,7 +213,9 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, help="of each part")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
-    logging.getLogger("dolambda").setLevel(logging.ERROR)  # of each that is sent again there is a warning
+    logging.getLogger("dolambda").setLevel(
+        logging.ERROR
+    )  # of each that is sent again there is a warning
     for transport in FAULTS:
         if chosen.only in (None, transport):
             simulated(transport, chosen.tasks or 10_000, chosen.seed)

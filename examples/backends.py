@@ -60,7 +60,10 @@ def use(backend: str) -> None:
 
         with parallel_config(backend, n_jobs=2):
             print("Parallel ", Parallel()(delayed(collatz)(n) for n in range(1, 11)))
-            print("stream   ", sum(Parallel(return_as="generator")(delayed(collatz)(n) for n in range(1, 101))))
+            print(
+                "stream   ",
+                sum(Parallel(return_as="generator")(delayed(collatz)(n) for n in range(1, 101))),
+            )
 
 
 if __name__ == "__main__":

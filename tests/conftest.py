@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from dolambda.aws.account import Account, Credentials
     from dolambda.session import Session
 
+_TESTS = Path(__file__).parent
+
 for name in [name for name in os.environ if name.startswith(("AWS_", "DOLAMBDA_"))]:
     del os.environ[name]  # no test may find real credentials
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
@@ -33,8 +36,19 @@ os.environ["DOLAMBDA_REQUIRES"] = ""  # no layer unless a test asks for one: the
 hypothesis_settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # what runs beside it keeps its own emulated AWS, and a list of them, there
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # what runs beside it keeps its own emulated AWS, and a list of them, there
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="dolambda-tests-")
+
+
+_MARKED = {"integration", "chaos", "conformance"}  # folders whose tests bear their name as a marker
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker in _MARKED.intersection(item.path.relative_to(_TESTS).parts):
+            item.add_marker(marker)
 
 
 def pytest_unconfigure() -> None:

@@ -70,13 +70,12 @@ __all__ = [
 announce()
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+def __getattr__(name: str) -> Any:
     """Load a public name on first use (PEP 562)."""
     if name == "__version__":
         return import_module("dolambda.version").VERSION
     if name not in _WHERE:
-        msg = f"module 'dolambda' has no attribute {name!r}"
-        raise AttributeError(msg)
+        raise AttributeError(f"module 'dolambda' has no attribute {name!r}")
     return getattr(import_module(f"dolambda.{_WHERE[name]}"), name)
 
 

@@ -50,7 +50,11 @@ def serve(connection: http.client.HTTPConnection, handler: Callable[[Any, Contex
             _post(connection, f"{_API}/invocation/{request}/response", answer)
         except Exception as error:  # noqa: BLE001 - whatever it is, Lambda reports it
             traceback.print_exc()
-            _post(connection, f"{_API}/invocation/{request}/error", {"errorMessage": str(error), "errorType": type(error).__name__})
+            _post(
+                connection,
+                f"{_API}/invocation/{request}/error",
+                {"errorMessage": str(error), "errorType": type(error).__name__},
+            )
 
 
 def _post(connection: http.client.HTTPConnection, path: str, body: object) -> None:
@@ -61,7 +65,10 @@ def _post(connection: http.client.HTTPConnection, path: str, body: object) -> No
 def main() -> None:
     """Start as Lambda's bootstrap."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    sys.path += ["/opt/python", f"/opt/python/lib/{version}/site-packages"]  # behind our own code, as the managed runtime has it
+    sys.path += [
+        "/opt/python",
+        f"/opt/python/lib/{version}/site-packages",
+    ]  # behind our own code, as the managed runtime has it
     from dolambda.handler import handler  # noqa: PLC0415 - what it imports may be in a layer
 
     serve(http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"]), handler)

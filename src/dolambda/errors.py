@@ -37,9 +37,9 @@ from __future__ import annotations
 class DolambdaError(Exception):
     """Base of all errors raised by dolambda itself."""
 
-    def __init__(self, message: str, *, mend: str = "") -> None:
-        """``message`` says what is wrong and names the culprit; ``mend`` says what to do."""
-        super().__init__(f"{message}\n  {mend}" if mend else message)
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        """``message`` says what is wrong and names the culprit; ``hint`` says what to do."""
+        super().__init__(f"{message}\n  {hint}" if hint else message)
 
 
 class ConfigurationError(DolambdaError, ValueError):

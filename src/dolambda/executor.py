@@ -49,7 +49,7 @@ class LambdaExecutor(Executor):
         self,
         max_workers: int | None = None,
         *,
-        initializer: Any = None,  # noqa: ANN401 - checked to be callable
+        initializer: Any = None,
         initargs: tuple[Any, ...] = (),
         task_timeout: float | None = None,
         retries: int | Retries | None = None,
@@ -62,11 +62,11 @@ class LambdaExecutor(Executor):
     ) -> None:
         """Raises `ConfigurationError` (a ValueError) for a number that makes no sense. Nothing is sent yet."""
         if max_workers is not None and max_workers <= 0:
-            msg = "max_workers must be greater than 0"
-            raise ConfigurationError(msg, mend="Leave max_workers= out for the default.")
+            raise ConfigurationError(
+                "max_workers must be greater than 0", hint="Leave max_workers= out for the default."
+            )
         if not (initializer is None or callable(initializer)):
-            msg = f"initializer={initializer!r} is not a function"
-            raise TypeError(msg)
+            raise TypeError(f"initializer={initializer!r} is not a function")
         self._wrap = with_initializer(initializer, initargs)
         policy = Retries.of(retries)
         self._session = session or current(default_session)
@@ -81,7 +81,9 @@ class LambdaExecutor(Executor):
             run=run,
         )
         self._down = False
-        weakref.finalize(self, self._run.close, wait=False)  # one that is dropped without shutdown ends when its tasks are done
+        weakref.finalize(
+            self, self._run.close, wait=False
+        )  # one that is dropped without shutdown ends when its tasks are done
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """See `concurrent.futures.Executor.submit`."""
@@ -97,7 +99,7 @@ class LambdaExecutor(Executor):
         buffersize: int | None = ...,
         return_exceptions: Literal[False] = ...,
         order_outputs: bool = ...,
-        seed: Any = ...,  # noqa: ANN401 - numbers, or numpy's
+        seed: Any = ...,
         seed_everywhere: bool = ...,
     ) -> Iterator[T]: ...
 
@@ -111,7 +113,7 @@ class LambdaExecutor(Executor):
         buffersize: int | None = ...,
         return_exceptions: Literal[True],
         order_outputs: bool = ...,
-        seed: Any = ...,  # noqa: ANN401 - as above
+        seed: Any = ...,
         seed_everywhere: bool = ...,
     ) -> Iterator[T | Exception]: ...
 
@@ -137,15 +139,22 @@ class LambdaExecutor(Executor):
         numbers for a seed and a place, whatever the batch size or retry (see `foreach`).
         """
         if chunksize < 1:
-            msg = "chunksize must be >= 1."
-            raise ConfigurationError(msg, mend="Leave chunksize= out for the default.")
+            raise ConfigurationError(
+                "chunksize must be >= 1.", hint="Leave chunksize= out for the default."
+            )
         every = zip(*iterables, strict=False)
         drawn = Seed.of(seed, everywhere=seed_everywhere)
         calls: Iterator[Call] = ((fn, args, {}) for args in every)
         if drawn:
             seeded = Seeded(fn, drawn, takes_rng=takes_rng(fn))
             calls = ((seeded, ((place,), *args), {}) for place, args in enumerate(every))
-        results = self._map(calls, timeout, buffersize, return_exceptions=return_exceptions, order_outputs=order_outputs)
+        results = self._map(
+            calls,
+            timeout,
+            buffersize,
+            return_exceptions=return_exceptions,
+            order_outputs=order_outputs,
+        )
         return _opened(results) if drawn else results
 
     def starmap(
@@ -159,16 +168,22 @@ class LambdaExecutor(Executor):
     ) -> Iterator[T]:
         """As `map`, with each task's arguments already together: ``fn(*arguments)`` for each of ``iterable``."""
         calls: Iterator[Call] = ((fn, tuple(args), {}) for args in iterable)
-        return self._map(calls, timeout, buffersize, return_exceptions=False, order_outputs=order_outputs)
+        return self._map(
+            calls, timeout, buffersize, return_exceptions=False, order_outputs=order_outputs
+        )
 
-    def for_each(self, fn: Callable[..., object], *iterables: Iterable[Any], timeout: float | None = None) -> None:
+    def for_each(
+        self, fn: Callable[..., object], *iterables: Iterable[Any], timeout: float | None = None
+    ) -> None:
         """As `map`, for what tasks do rather than give: waits for all of them and keeps no results."""
         deque(self.map(fn, *iterables, timeout=timeout, order_outputs=False), maxlen=0)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - the base class's signature
         """See `concurrent.futures.Executor.shutdown`. The run's objects are removed once its last task is done."""
         self._down = True
-        if self._session.of_another_process:  # the tasks are the parent's, and so are the threads that would end them
+        if (
+            self._session.of_another_process
+        ):  # the tasks are the parent's, and so are the threads that would end them
             return
         if cancel_futures:
             self._run.cancel_waiting()
@@ -176,9 +191,18 @@ class LambdaExecutor(Executor):
         if wait:
             self._session.retire(self._run)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool | None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
         """Wait for all tasks; after Ctrl-C cancel them instead."""
-        if kind is not None and issubclass(kind, KeyboardInterrupt) and not self._session.of_another_process:
+        if (
+            kind is not None
+            and issubclass(kind, KeyboardInterrupt)
+            and not self._session.of_another_process
+        ):
             self._run.cancel()
         return super().__exit__(kind, error, trace)
 
@@ -189,30 +213,43 @@ class LambdaExecutor(Executor):
 
     def _submit(self, calls: Iterable[Call]) -> list[Future[Any]]:
         if self._down:
-            msg = "cannot schedule new futures after shutdown"
-            raise RuntimeError(msg)
+            raise RuntimeError("cannot schedule new futures after shutdown")
         if ending.interpreter_ends:
-            msg = "cannot schedule new futures after interpreter shutdown"
-            raise RuntimeError(msg)
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
         self._session.refuse_fork()
-        return self._run.submit((self._wrap(function), args, kwargs) for function, args, kwargs in calls)
+        return self._run.submit(
+            (self._wrap(function), args, kwargs) for function, args, kwargs in calls
+        )
 
     def _map(
-        self, calls: Iterator[Call], timeout: float | None, buffersize: int | None, *, return_exceptions: bool, order_outputs: bool
+        self,
+        calls: Iterator[Call],
+        timeout: float | None,
+        buffersize: int | None,
+        *,
+        return_exceptions: bool,
+        order_outputs: bool,
     ) -> Generator[Any, None, None]:
         if buffersize is not None and buffersize < 1:
-            msg = "buffersize must be >= 1."
-            raise ConfigurationError(msg, mend="Leave buffersize= out for the default.")
+            raise ConfigurationError(
+                "buffersize must be >= 1.", hint="Leave buffersize= out for the default."
+            )
         deadline = None if timeout is None else time.monotonic() + timeout
         ahead: InOrder | AsDone = InOrder(deadline) if order_outputs else AsDone(deadline)
         ahead.add(self._submit(itertools.islice(calls, buffersize)))
         return self._results(ahead, calls, return_exceptions=return_exceptions)
 
-    def _results(self, ahead: InOrder | AsDone, calls: Iterator[Call], *, return_exceptions: bool) -> Generator[Any, None, None]:
+    def _results(
+        self, ahead: InOrder | AsDone, calls: Iterator[Call], *, return_exceptions: bool
+    ) -> Generator[Any, None, None]:
         try:
             while ahead:
                 # No name is bound to future or result: neither may outlive its being taken.
-                yield _result_or_exception(ahead.next()) if return_exceptions else ahead.next().result()
+                yield (
+                    _result_or_exception(ahead.next())
+                    if return_exceptions
+                    else ahead.next().result()
+                )
                 if more := list(itertools.islice(calls, 1)):
                     ahead.add(self._submit(more))
         finally:
@@ -293,6 +330,6 @@ def _left(deadline: float | None) -> float | None:
     return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
-def _result_or_exception(future: Future[Any]) -> Any:  # noqa: ANN401 - what the task gave
+def _result_or_exception(future: Future[Any]) -> Any:
     error = future.exception()
     return error if isinstance(error, Exception) else future.result()

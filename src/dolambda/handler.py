@@ -47,8 +47,10 @@ class BucketBlobs:
         """See `BlobSource`."""
         data = self._s3.get(keys.blob_key(digest))
         if data is None:
-            msg = f"blob {digest[:12]} is not in the bucket"
-            raise EnvelopeError(msg, mend="Was it deleted while the run went on? Run again: it is uploaded anew.")
+            raise EnvelopeError(
+                f"blob {digest[:12]} is not in the bucket",
+                hint="Was it deleted while the run went on? Run again: it is uploaded anew.",
+            )
         return data
 
 
@@ -71,8 +73,15 @@ def _keys() -> tuple[bytes, ...]:
 def _worker() -> Worker:
     name, _, digest = os.environ.get("DOLAMBDA_BUNDLE", "").partition(":")
     if name:  # here and not at import: it may take longer than Lambda's 10 s for that
-        sys.path.append(str(unpack(digest, lambda path: _s3().get_to_file(keys.bundle_key(name), path))))
-    return Worker(BucketBlobs, _keys()[0], also=_keys()[1:], memory=int(os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]))
+        sys.path.append(
+            str(unpack(digest, lambda path: _s3().get_to_file(keys.bundle_key(name), path)))
+        )
+    return Worker(
+        BucketBlobs,
+        _keys()[0],
+        also=_keys()[1:],
+        memory=int(os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]),
+    )
 
 
 @cache

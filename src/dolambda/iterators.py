@@ -83,8 +83,10 @@ def icountn(dims: Iterable[int]) -> Iterator[tuple[int, ...]]:
     """Count in several dimensions, the first fastest: R's `icountn`, from 0. None at all if one of ``dims`` is 0."""
     limits = [_whole("dims: ", dim, 0) for dim in dims]
     if not limits:
-        msg = "icountn: dims is empty"
-        raise ConfigurationError(msg, mend="Give the length of at least one dimension: icountn([2, 3]).")
+        raise ConfigurationError(
+            "icountn: dims is empty",
+            hint="Give the length of at least one dimension: icountn([2, 3]).",
+        )
     return _odometer(limits)
 
 
@@ -112,15 +114,19 @@ def idiv(n: int, *, chunks: int | None = None, chunksize: int | None = None) -> 
     return map(len, isplit_indices(n, chunks=chunks, chunksize=chunksize))
 
 
-def isplit_indices(n: int, *, chunks: int | None = None, chunksize: int | None = None) -> Iterator[range]:
+def isplit_indices(
+    n: int, *, chunks: int | None = None, chunksize: int | None = None
+) -> Iterator[range]:
     """Split the positions 0 to ``n`` - 1 into ranges of `idiv`'s sizes: R's `isplitIndices`, which gives vectors from 1."""
     whole = _whole("n=", n, 0)
     if chunks is not None and chunksize is None:
         return _ranges(whole, _whole("chunks=", chunks, 1))
     if chunksize is not None and chunks is None:
         return _ranges(whole, -(-whole // _whole("chunksize=", chunksize, 1)))
-    msg = f"chunks={chunks!r} and chunksize={chunksize!r}: exactly one of them is needed"
-    raise ConfigurationError(msg, mend="Give chunks= for a number of parts, or chunksize= for their greatest size.")
+    raise ConfigurationError(
+        f"chunks={chunks!r} and chunksize={chunksize!r}: exactly one of them is needed",
+        hint="Give chunks= for a number of parts, or chunksize= for their greatest size.",
+    )
 
 
 def _ranges(n: int, chunks: int) -> Iterator[range]:
@@ -128,16 +134,23 @@ def _ranges(n: int, chunks: int) -> Iterator[range]:
     for left in range(chunks, 0, -1):
         if start == n:
             return
-        stop = start - (start - n) // left  # what remains, divided by the parts that remain, and rounded up
+        stop = (
+            start - (start - n) // left
+        )  # what remains, divided by the parts that remain, and rounded up
         yield range(start, stop)
         start = stop
 
 
-def isplit_vector(sequence: _X, *, chunks: int | None = None, chunksize: int | None = None) -> Iterator[_X]:
+def isplit_vector(
+    sequence: _X, *, chunks: int | None = None, chunksize: int | None = None
+) -> Iterator[_X]:
     """Split a list, string, 1-D array, Series or other sequence into slices of `idiv`'s sizes: R's `isplitVector`."""
     n = _length(sequence, "isplit_vector: sequence", dims=1)
     place: Any = getattr(sequence, "iloc", sequence)
-    return (place[part.start : part.stop] for part in isplit_indices(n, chunks=chunks, chunksize=chunksize))
+    return (
+        place[part.start : part.stop]
+        for part in isplit_indices(n, chunks=chunks, chunksize=chunksize)
+    )
 
 
 def ichunk(iterable: Iterable[_T], size: int) -> Iterator[list[_T]]:
@@ -150,15 +163,23 @@ def _chunked(items: Iterator[_T], size: int) -> Iterator[list[_T]]:
         yield chunk
 
 
-def irep(iterable: Iterable[_T], *, times: int | None = None, each: int | None = None, length: int | None = None) -> Iterator[_T]:
+def irep(
+    iterable: Iterable[_T],
+    *,
+    times: int | None = None,
+    each: int | None = None,
+    length: int | None = None,
+) -> Iterator[_T]:
     """Repeat: every item ``each`` times, then all of it ``times`` over or round and round to ``length`` items: R's `irep`.
 
     ``times`` and ``length`` exclude each other; what is to come again is held in memory. A vector of R's ``times`` is
     ``itertools.chain.from_iterable(map(itertools.repeat, x, times))``.
     """
     if times is not None and length is not None:
-        msg = f"irep: both times={times!r} and length={length!r} say where to end"
-        raise ConfigurationError(msg, mend="Leave one of them out; R ignores times= then.")
+        raise ConfigurationError(
+            f"irep: both times={times!r} and length={length!r} say where to end",
+            hint="Leave one of them out; R ignores times= then.",
+        )
     copies = 1 if each is None else _whole("each=", each, 0)
     items = itertools.chain.from_iterable(map(itertools.repeat, iterable, itertools.repeat(copies)))
     if length is not None:
@@ -206,13 +227,19 @@ class Peekable(Iterator[_T]):
 def isplit_rows(x: _X, *, chunks: int | None = None, chunksize: int | None = None) -> Iterator[_X]:
     """Split a 2-D array or a frame into blocks of rows, as many in each as `idiv` says: R's `isplitRows`."""
     rows, _ = _shape(x, "isplit_rows")
-    return (_part(x, slice(part.start, part.stop), _ALL) for part in isplit_indices(rows, chunks=chunks, chunksize=chunksize))
+    return (
+        _part(x, slice(part.start, part.stop), _ALL)
+        for part in isplit_indices(rows, chunks=chunks, chunksize=chunksize)
+    )
 
 
 def isplit_cols(x: _X, *, chunks: int | None = None, chunksize: int | None = None) -> Iterator[_X]:
     """Split a 2-D array or a frame into blocks of columns, as many in each as `idiv` says: R's `isplitCols`."""
     _, columns = _shape(x, "isplit_cols")
-    return (_part(x, _ALL, slice(part.start, part.stop)) for part in isplit_indices(columns, chunks=chunks, chunksize=chunksize))
+    return (
+        _part(x, _ALL, slice(part.start, part.stop))
+        for part in isplit_indices(columns, chunks=chunks, chunksize=chunksize)
+    )
 
 
 def by_row(x: _X, chunksize: int = 1) -> Iterator[_X]:
@@ -225,7 +252,7 @@ def by_row(x: _X, chunksize: int = 1) -> Iterator[_X]:
     return (_part(x, slice(start, start + step), _ALL) for start in range(0, rows, step))
 
 
-def by_column(x: Any, chunksize: int = 1) -> Iterator[Any]:  # noqa: ANN401 - an array of any library, or a frame
+def by_column(x: Any, chunksize: int = 1) -> Iterator[Any]:
     """Take ``chunksize`` columns at a time, the last block having what is left: R's `iter(x, by="column")`.
 
     From a 2-D array 2-D blocks, of 1 column too; from a frame a Series each, as R gives a vector, or frames if ``chunksize``
@@ -238,12 +265,12 @@ def by_column(x: Any, chunksize: int = 1) -> Iterator[Any]:  # noqa: ANN401 - an
     return (_part(x, _ALL, slice(start, start + step)) for start in range(0, columns, step))
 
 
-def by_cell(x: Any) -> Iterator[Any]:  # noqa: ANN401 - as above
+def by_cell(x: Any) -> Iterator[Any]:
     """Take an array's or a frame's cells one by one, down the columns: R's `iter(x, by="cell")`."""
     return (_part(x, *at) for at in icountn(_shape(x, "by_cell")))
 
 
-def iapply(array: Any, axes: int | Iterable[int]) -> Iterator[Any]:  # noqa: ANN401 - as above
+def iapply(array: Any, axes: int | Iterable[int]) -> Iterator[Any]:
     """Take the slices at each position along ``axes``, the first of them fastest: R's `iapply`, and `apply` of such margins.
 
     ``axes`` count from 0, or from -1 backwards. A slice has the other axes, in their order; over all axes it is a cell.
@@ -251,13 +278,19 @@ def iapply(array: Any, axes: int | Iterable[int]) -> Iterator[Any]:  # noqa: ANN
     shape = getattr(array, "shape", ())
     given = tuple(axes) if isinstance(axes, Iterable) else (axes,)
     known = range(-len(shape), len(shape))
-    if not given or any(axis not in known for axis in given) or len({axis % len(shape) for axis in given}) < len(given):
-        msg = f"iapply: axes={axes!r} are not different axes of array, which is {_kind(array)}"
-        raise ConfigurationError(msg, mend="Axes count from 0: R's margin 1 is axis 0. Of lists numpy.asarray makes an array.")
+    if (
+        not given
+        or any(axis not in known for axis in given)
+        or len({axis % len(shape) for axis in given}) < len(given)
+    ):
+        raise ConfigurationError(
+            f"iapply: axes={axes!r} are not different axes of array, which is {_kind(array)}",
+            hint="Axes count from 0: R's margin 1 is axis 0. Of lists numpy.asarray makes an array.",
+        )
     return _slices(array, [axis % len(shape) for axis in given], shape)
 
 
-def _slices(array: Any, axes: list[int], shape: tuple[int, ...]) -> Iterator[Any]:  # noqa: ANN401 - as above
+def _slices(array: Any, axes: list[int], shape: tuple[int, ...]) -> Iterator[Any]:
     for at in icountn(shape[axis] for axis in axes):
         index: list[Any] = [_ALL] * len(shape)
         for axis, position in zip(axes, at, strict=True):
@@ -274,7 +307,7 @@ class Group(NamedTuple):
     """The group's level of each factor."""
 
 
-def isplit(x: Any, groups: Any, *, drop: bool = False) -> Iterator[Group]:  # noqa: ANN401 - as above
+def isplit(x: Any, groups: Any, *, drop: bool = False) -> Iterator[Group]:
     """Split by one factor or several, the first fastest: R's `isplit`, and the order of `split`.
 
     ``x`` is a sequence, a Series, or an array or a frame, of which rows are taken. ``groups`` is one factor: anything of as
@@ -288,12 +321,21 @@ def isplit(x: Any, groups: Any, *, drop: bool = False) -> Iterator[Group]:  # no
     for number, (_, codes) in enumerate(factors):
         if len(codes) != n:
             which = f"groups[{number}]" if len(factors) > 1 else "groups"
-            msg = f"isplit: {which} has {len(codes)} entries, and x has {n}"
-            raise ConfigurationError(msg, mend="Give one entry for each of x. Several factors are a list of lists, arrays or Series.")
-    return _grouped(x, [levels for levels, _ in factors], list(zip(*(codes for _, codes in factors), strict=True)), drop=drop)
+            raise ConfigurationError(
+                f"isplit: {which} has {len(codes)} entries, and x has {n}",
+                hint="Give one entry for each of x. Several factors are a list of lists, arrays or Series.",
+            )
+    return _grouped(
+        x,
+        [levels for levels, _ in factors],
+        list(zip(*(codes for _, codes in factors), strict=True)),
+        drop=drop,
+    )
 
 
-def _grouped(x: Any, levels: list[list[Any]], codes: list[tuple[int, ...]], *, drop: bool) -> Iterator[Group]:  # noqa: ANN401 - as above
+def _grouped(
+    x: Any, levels: list[list[Any]], codes: list[tuple[int, ...]], *, drop: bool
+) -> Iterator[Group]:
     members: dict[tuple[int, ...], list[int]] = {}
     for position, code in enumerate(codes):
         if min(code) >= 0:
@@ -305,16 +347,20 @@ def _grouped(x: Any, levels: list[list[Any]], codes: list[tuple[int, ...]], *, d
         yield Group(value, tuple(level[number] for level, number in zip(levels, code, strict=True)))
 
 
-def _factors(groups: Any) -> list[Any]:  # noqa: ANN401 - as above
+def _factors(groups: Any) -> list[Any]:
     if hasattr(groups, "columns"):
         return [column for _, column in groups.items()]
     # A key can be hashed; lists, arrays, Series and Categoricals cannot.
-    if isinstance(groups, (list, tuple)) and groups and not any(isinstance(entry, Hashable) for entry in groups):
+    if (
+        isinstance(groups, (list, tuple))
+        and groups
+        and not any(isinstance(entry, Hashable) for entry in groups)
+    ):
         return list(groups)
     return [groups]
 
 
-def _factor(entries: Any) -> tuple[list[Any], list[int]]:  # noqa: ANN401 - as above
+def _factor(entries: Any) -> tuple[list[Any], list[int]]:
     """Levels, and each entry's place among them: -1 for a missing one."""
     categorical = getattr(entries, "cat", entries)
     if hasattr(categorical, "categories"):
@@ -327,18 +373,22 @@ def _factor(entries: Any) -> tuple[list[Any], list[int]]:  # noqa: ANN401 - as a
         places = {level: place for place, level in enumerate(levels)}
         return levels, [places.get(value, -1) for value in values]
     except TypeError as error:
-        msg = f"isplit: groups cannot be sorted into levels ({error})"
-        raise ConfigurationError(msg, mend="Give entries of one type, or pandas.Categorical(groups, categories=...).") from error
+        raise ConfigurationError(
+            f"isplit: groups cannot be sorted into levels ({error})",
+            hint="Give entries of one type, or pandas.Categorical(groups, categories=...).",
+        ) from error
 
 
-def _missing(value: Any) -> bool:  # noqa: ANN401 - as above
+def _missing(value: Any) -> bool:
     try:
         return value is None or bool(value != value)  # noqa: PLR0124 - NaN and NaT differ from themselves
     except TypeError:  # pandas' NA answers NA, which is neither true nor false
         return True
 
 
-def iread_lines(path: str | os.PathLike[str], n: int = 1, *, encoding: str = "utf-8") -> Iterator[list[str]]:
+def iread_lines(
+    path: str | os.PathLike[str], n: int = 1, *, encoding: str = "utf-8"
+) -> Iterator[list[str]]:
     """Read a text file ``n`` lines at a time, without their ends: R's `ireadLines`. The last list may be shorter."""
     return _lines(_file(path), _whole("n=", n, 1), encoding)
 
@@ -348,7 +398,7 @@ def _lines(file: Path, n: int, encoding: str) -> Iterator[list[str]]:
         yield from ichunk((line.removesuffix("\n") for line in lines), n)
 
 
-def iread_table(path: str | os.PathLike[str], nrows: int, **options: Any) -> Iterator[Any]:  # noqa: ANN401 - pandas'
+def iread_table(path: str | os.PathLike[str], nrows: int, **options: Any) -> Iterator[Any]:
     """Read a table ``nrows`` rows at a time into pandas frames: R's `iread.table(header=TRUE)`.
 
     ``options`` are those of `pandas.read_csv`, but columns are separated by white space; the first line has their names unless
@@ -359,15 +409,18 @@ def iread_table(path: str | os.PathLike[str], nrows: int, **options: Any) -> Ite
     try:
         import pandas as pd  # type: ignore[import-not-found, import-untyped, unused-ignore] # noqa: PLC0415 - the user's own, or absent
     except ImportError as error:
-        msg = "iread_table: pandas is not installed"
-        raise ConfigurationError(msg, mend="Install it (pip install pandas), or use iread_lines.") from error
+        raise ConfigurationError(
+            "iread_table: pandas is not installed",
+            hint="Install it (pip install pandas), or use iread_lines.",
+        ) from error
     if "chunksize" in options:
-        msg = "iread_table: nrows= and chunksize= are the same"
-        raise ConfigurationError(msg, mend="Leave chunksize= out.")
+        raise ConfigurationError(
+            "iread_table: nrows= and chunksize= are the same", hint="Leave chunksize= out."
+        )
     return _frames(pd, file, {"sep": r"\s+", **options, "chunksize": rows})
 
 
-def _frames(pandas: Any, file: Path, options: dict[str, Any]) -> Iterator[Any]:  # noqa: ANN401 - as above
+def _frames(pandas: Any, file: Path, options: dict[str, Any]) -> Iterator[Any]:
     try:
         with pandas.read_csv(file, **options) as frames:
             yield from filter(len, frames)  # a header alone makes an empty frame
@@ -385,8 +438,10 @@ def irecord(path: str | os.PathLike[str], iterable: Iterable[object]) -> None:
             try:
                 pickled = cloudpickle.dumps(item)
             except Exception as error:  # any class may raise anything from its __reduce__
-                msg = f"irecord: item {number}, {_kind(item)}, cannot be pickled ({type(error).__name__}: {error})"
-                raise NotPicklableError(msg, mend="Record what it is made from instead.") from error
+                raise NotPicklableError(
+                    f"irecord: item {number}, {_kind(item)}, cannot be pickled ({type(error).__name__}: {error})",
+                    hint="Record what it is made from instead.",
+                ) from error
             file.write(pickled)
 
 
@@ -407,8 +462,10 @@ def _replayed(path: Path) -> Iterator[Any]:
             try:
                 item = pickle.load(file)  # noqa: S301 - the caller's own recording: see ireplay
             except (pickle.UnpicklingError, EOFError) as error:
-                msg = f"ireplay: {path} is not a recording, or was cut off in item {number}"
-                raise ConfigurationError(msg, mend="Record it again with irecord.") from error
+                raise ConfigurationError(
+                    f"ireplay: {path} is not a recording, or was cut off in item {number}",
+                    hint="Record it again with irecord.",
+                ) from error
             yield item
 
 
@@ -417,57 +474,76 @@ def irandom(
     size: int | tuple[int, ...] | None = None,
     *,
     count: int | None = None,
-    **parameters: Any,  # noqa: ANN401 - the distribution's
+    **parameters: Any,
 ) -> Iterator[_T]:
     """Draw ``count`` times, or for ever: R's `irnorm`, `irunif`, `irpois`, `isample` and their like.
 
     ``draw`` is a method of a numpy Generator, called as ``draw(size=size, **parameters)``: ``irandom(rng.normal, 2, loc=5.0)``.
     """
     if not callable(cast("object", draw)):
-        msg = f"irandom: draw={draw!r} is not a function"
-        raise ConfigurationError(msg, mend="Give a method of a generator without calling it: irandom(rng.normal, 2).")
-    turns: Iterable[object] = itertools.repeat(None) if count is None else range(_whole("count=", count, 0))
+        raise ConfigurationError(
+            f"irandom: draw={draw!r} is not a function",
+            hint="Give a method of a generator without calling it: irandom(rng.normal, 2).",
+        )
+    turns: Iterable[object] = (
+        itertools.repeat(None) if count is None else range(_whole("count=", count, 0))
+    )
     return (draw(size=size, **parameters) for _ in turns)
 
 
 def _whole(name: str, value: object, least: int) -> int:
     whole = operator.index(value) if isinstance(value, SupportsIndex) else least - 1
     if whole < least:
-        msg = f"{name}{value!r} is not a whole number of {least} or more"
-        raise ConfigurationError(msg, mend=f"Give an int, {least} at the least.")
+        raise ConfigurationError(
+            f"{name}{value!r} is not a whole number of {least} or more",
+            hint=f"Give an int, {least} at the least.",
+        )
     return whole
 
 
-def _length(x: Any, what: str, dims: float = math.inf) -> int:  # noqa: ANN401 - as above
+def _length(x: Any, what: str, dims: float = math.inf) -> int:
     shape = getattr(x, "shape", None)
     if isinstance(shape, tuple) and 0 < len(shape) <= dims:
         return int(shape[0])
-    if shape is None and hasattr(x, "__len__") and hasattr(x, "__getitem__") and not isinstance(x, Mapping):
+    if (
+        shape is None
+        and hasattr(x, "__len__")
+        and hasattr(x, "__getitem__")
+        and not isinstance(x, Mapping)
+    ):
         return len(x)
-    msg = f"{what} is {_kind(x)}, whose entries cannot be taken by position"
-    raise ConfigurationError(msg, mend="Give a sequence or a vector: list(x). ichunk takes iterators, isplit_rows matrices.")
+    raise ConfigurationError(
+        f"{what} is {_kind(x)}, whose entries cannot be taken by position",
+        hint="Give a sequence or a vector: list(x). ichunk takes iterators, isplit_rows matrices.",
+    )
 
 
-def _shape(x: Any, who: str) -> tuple[int, int]:  # noqa: ANN401 - as above
+def _shape(x: Any, who: str) -> tuple[int, int]:
     shape = getattr(x, "shape", None)
     if isinstance(shape, tuple) and len(shape) == 2:  # noqa: PLR2004 - rows and columns
         return shape
-    msg = f"{who}: x is {_kind(x)}, not a matrix or a data frame"
-    raise ConfigurationError(msg, mend="Give two dimensions: numpy.asarray(x) for lists, x[:, None] for a vector; iapply for more.")
+    raise ConfigurationError(
+        f"{who}: x is {_kind(x)}, not a matrix or a data frame",
+        hint="Give two dimensions: numpy.asarray(x) for lists, x[:, None] for a vector; iapply for more.",
+    )
 
 
-def _kind(x: Any) -> str:  # noqa: ANN401 - as above
+def _kind(x: Any) -> str:
     shape = getattr(x, "shape", None)
-    return f"of type {type(x).__name__}" + (f" and of shape {shape}" if isinstance(shape, tuple) else "")
+    return f"of type {type(x).__name__}" + (
+        f" and of shape {shape}" if isinstance(shape, tuple) else ""
+    )
 
 
-def _part(x: Any, *index: Any) -> Any:  # noqa: ANN401 - as above
+def _part(x: Any, *index: Any) -> Any:
     return getattr(x, "iloc", x)[index]
 
 
 def _file(path: str | os.PathLike[str]) -> Path:
     file = Path(path)
     if not file.exists() or file.is_dir():
-        msg = f"path={str(path)!r} is {'a directory' if file.is_dir() else 'not there'}"
-        raise ConfigurationError(msg, mend="Give the path of a file that can be read.")
+        raise ConfigurationError(
+            f"path={str(path)!r} is {'a directory' if file.is_dir() else 'not there'}",
+            hint="Give the path of a file that can be read.",
+        )
     return file

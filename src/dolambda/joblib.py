@@ -44,7 +44,7 @@ class LambdaBackend(ParallelBackendBase):
         inner_max_num_threads: int | None = None,
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
-        **options: Any,  # noqa: ANN401 - joblib's signature
+        **options: Any,
     ) -> None:
         """Light: no credentials are needed before the first call. ``options`` are those of `Session.open_run`."""
         super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
@@ -57,8 +57,7 @@ class LambdaBackend(ParallelBackendBase):
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """How many workers ``n_jobs`` stands for."""
         if n_jobs == 0:
-            msg = "n_jobs == 0 in Parallel has no meaning"
-            raise ValueError(msg)
+            raise ValueError("n_jobs == 0 in Parallel has no meaning")
         if forked():
             return 1  # nested in a forked worker of another backend: one after the other, in that worker
         session = current(default_session)
@@ -69,17 +68,21 @@ class LambdaBackend(ParallelBackendBase):
     def configure(
         self,
         n_jobs: int | None = 1,
-        parallel: Any = None,  # noqa: ANN401 - joblib's signature
+        parallel: Any = None,
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
-        **_options: Any,  # noqa: ANN401 - joblib's signature; what loky is told of its memmaps, mostly
+        **_options: Any,
     ) -> int:
         """Open the run of one Parallel call."""
         width = self.effective_n_jobs(n_jobs)
         if width == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
         self.parallel = parallel
-        self._wrap = with_initializer(initializer, initargs) if initializer else with_initializer(self._initializer, self._initargs)
+        self._wrap = (
+            with_initializer(initializer, initargs)
+            if initializer
+            else with_initializer(self._initializer, self._initargs)
+        )
         self._open(width)
         return width
 
@@ -87,16 +90,22 @@ class LambdaBackend(ParallelBackendBase):
         session = self._session = current(default_session)
         nesting = self.get_nested_backend()[0].nesting_level
         self._workers = session.open_run(
-            workers=width, same_buffers=True, nesting=nesting, threads=self.inner_max_num_threads, **self._options
+            workers=width,
+            same_buffers=True,
+            nesting=nesting,
+            threads=self.inner_max_num_threads,
+            **self._options,
         )
 
-    def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Future[list[Any]]:  # noqa: ANN401 - BatchedCalls, or what behaves as one
+    def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Future[list[Any]]:
         """Queue a batch; give the future of its list of results."""
         batch: Future[list[Any]] = Future()
         if callback:
             batch.add_done_callback(callback)
         try:
-            futures = self._open_run().submit([(self._wrap(function), args, kwargs) for function, args, kwargs in func.items])
+            futures = self._open_run().submit(
+                [(self._wrap(function), args, kwargs) for function, args, kwargs in func.items]
+            )
         except BaseException as error:  # noqa: BLE001 - raised here it would hang joblib for ever
             complete_elsewhere(batch, error)
             return batch
@@ -107,8 +116,7 @@ class LambdaBackend(ParallelBackendBase):
 
     def _open_run(self) -> Run:
         if self._workers is None:
-            msg = "the backend was terminated"
-            raise RuntimeError(msg)
+            raise RuntimeError("the backend was terminated")
         return self._workers
 
     def retrieve_result_callback(self, out: Future[list[Any]]) -> list[Any]:
@@ -163,8 +171,12 @@ class Gather:
             if self._over or not (error is not None or self._left == 0):
                 return
             self._over = True
-        if self._submitting == threading.get_ident():  # done before it could be watched: joblib must not see that within `submit`
-            threading.Thread(target=self._complete, args=(error,), name="dolambda-gather", daemon=True).start()
+        if (
+            self._submitting == threading.get_ident()
+        ):  # done before it could be watched: joblib must not see that within `submit`
+            threading.Thread(
+                target=self._complete, args=(error,), name="dolambda-gather", daemon=True
+            ).start()
         else:
             self._complete(error)
 
@@ -177,7 +189,9 @@ class Gather:
 
 def complete_elsewhere(batch: Future[list[Any]], error: BaseException) -> None:
     """Fail a future from another thread: joblib must not see it completed within `submit`."""
-    threading.Thread(target=batch.set_exception, args=(error,), name="dolambda-refuse", daemon=True).start()
+    threading.Thread(
+        target=batch.set_exception, args=(error,), name="dolambda-refuse", daemon=True
+    ).start()
 
 
 def make_default() -> Callable[[], None]:

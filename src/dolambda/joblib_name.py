@@ -30,7 +30,12 @@ def announce() -> None:
 class Watch:
     """Waits for joblib to be imported; finds nothing itself. A finder without importlib's base class, whose module takes 3 ms to import."""
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:  # noqa: ARG002 - what Python calls it with
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,  # noqa: ARG002 - the import system's signature
+        target: ModuleType | None = None,  # noqa: ARG002 - the import system's signature
+    ) -> ModuleSpec | None:
         """Have joblib's own loader followed by our entry."""
         if fullname != _TABLE:
             return None
@@ -63,11 +68,11 @@ class Followed:
         _enter(module)
 
 
-def _enter(parallel: Any) -> None:  # noqa: ANN401 - joblib has no types
+def _enter(parallel: Any) -> None:
     parallel.BACKENDS.setdefault("dolambda", _backend)
 
 
-def _backend(**options: Any) -> Any:  # noqa: ANN401 - as above
+def _backend(**options: Any) -> Any:
     """What joblib calls for a backend: ours; on a worker, where a task that names us has arrived, one that runs here."""
     try:
         ours = importlib.import_module("dolambda.joblib")

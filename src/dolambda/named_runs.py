@@ -59,8 +59,10 @@ class Record:
 def check_name(name: str) -> str:
     """Give a run's name back. Raises `ConfigurationError`."""
     if not _NAME.match(name):
-        msg = f"run={name!r} is no name for a run"
-        raise ConfigurationError(msg, mend="Give up to 40 small letters, digits, hyphens and underscores, such as nightly-17.")
+        raise ConfigurationError(
+            f"run={name!r} is no name for a run",
+            hint="Give up to 40 small letters, digits, hyphens and underscores, such as nightly-17.",
+        )
     return name
 
 
@@ -86,7 +88,9 @@ class NamedRun:
         left = self._bucket.list(f"{keys.JOBS}{self.client}/")
         self._bucket.delete(left)
         replies = self.reply_keys()
-        stored = Stored.from_replies(self.replies(replies), 1 + max((int(key[-9:]) for key in [*left, *replies]), default=-1))
+        stored = Stored.from_replies(
+            self.replies(replies), 1 + max((int(key[-9:]) for key in [*left, *replies]), default=-1)
+        )
         before = self.record()
         script = Path(sys.argv[0])
         now = time.time()
@@ -119,7 +123,9 @@ class NamedRun:
         """What is known of it; None if it has no record, or one that is not this stack's."""
         with contextlib.suppress(FileNotFoundError, EnvelopeError, TypeError):
             header, _ = envelope.unseal("record", self._bucket.get(self._record), self._key)
-            return Record(**{name: value for name, value in header.items() if name not in ("kind", "format")})
+            return Record(
+                **{name: value for name, value in header.items() if name not in ("kind", "format")}
+            )
         return None
 
     def write(self, record: Record) -> None:
@@ -151,7 +157,9 @@ def recorded(named: NamedRun, show: Callable[[Report], None] | None) -> Callable
             show(report)
         if report.over and (record := named.record()):
             over = report.done + report.failed == report.tasks
-            now = replace(record, changed=time.time(), over=over, tasks=report.tasks, done=report.done)
+            now = replace(
+                record, changed=time.time(), over=over, tasks=report.tasks, done=report.done
+            )
             named.write(replace(now, failed=report.failed, restored=report.restored))
 
     return call

@@ -41,7 +41,9 @@ def in_notebook() -> bool:
 def details(report: Report) -> str:
     """What a bar says beside its counts."""
     busy = min(report.running, len(report.workers))
-    parts = [f"{busy} of {len(report.workers)} workers busy" if report.workers else "starting workers"]
+    parts = [
+        f"{busy} of {len(report.workers)} workers busy" if report.workers else "starting workers"
+    ]
     parts += [f"{report.rate:,.{1 if report.rate < 10 else 0}f} tasks/s"] if report.rate else []  # noqa: PLR2004 - two digits are enough
     parts += [f"{report.failed} failed"] if report.failed else []
     parts += [f"{report.retried} retried"] if report.retried else []
@@ -53,7 +55,9 @@ def details(report: Report) -> str:
 class Line:
     """Reports as one line of text, written over. For any thread."""
 
-    def __init__(self, description: str = "lambda", file: TextIO | None = None, every: float = 0.2) -> None:
+    def __init__(
+        self, description: str = "lambda", file: TextIO | None = None, every: float = 0.2
+    ) -> None:
         """``file`` is standard error by default; at least ``every`` seconds between two writings."""
         self._description = description
         self._file = file
@@ -67,13 +71,22 @@ class Line:
         ended = report.done + report.failed
         with self._lock:
             last = report.over or (ended >= report.tasks and not report.running)
-            if report.tasks == 0 or not (last or time.monotonic() >= self._next) or (last and not self._width):
+            if (
+                report.tasks == 0
+                or not (last or time.monotonic() >= self._next)
+                or (last and not self._width)
+            ):
                 return
             self._next = time.monotonic() + self._every
             filled = _CELLS * ended // report.tasks
             line = f"{self._description}: {ended / report.tasks:4.0%}|{'█' * filled}{' ' * (_CELLS - filled)}| "
             line += f"{ended}/{report.tasks} [{report.elapsed:.1f} s, {details(report)}]"
-            print("\r" + line.ljust(self._width), end="\n" if last else "", file=self._file or sys.stderr, flush=True)
+            print(
+                "\r" + line.ljust(self._width),
+                end="\n" if last else "",
+                file=self._file or sys.stderr,
+                flush=True,
+            )
             self._width = 0 if last else len(line)
 
 
@@ -119,7 +132,12 @@ class Bar:
     def _draw(self, report: Report) -> None:
         if self._progress is None or self._task is None:
             return
-        self._progress.update(self._task, total=report.tasks, completed=report.done + report.failed, details=details(report))
+        self._progress.update(
+            self._task,
+            total=report.tasks,
+            completed=report.done + report.failed,
+            details=details(report),
+        )
 
     def _hide(self) -> None:
         self._last = None

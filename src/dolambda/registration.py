@@ -34,13 +34,13 @@ def register(
     throttle: float | None = None,
     token: str | None = None,
     profile: str | None = None,
-    session: Any = None,  # noqa: ANN401 - boto3 has no types
+    session: Any = None,
     endpoint_url: str | None = None,
     stack: str | None = None,
     workers: int | None = None,
     requires: Iterable[str] | None = None,
     progress: bool | Callable[[Report], None] | None = None,
-    **settings: Any,  # noqa: ANN401 - checked against Settings
+    **settings: Any,
 ) -> Session:
     """Make Lambda the backend of joblib, executors and foreach; give the session, which is also a context manager.
 
@@ -58,8 +58,9 @@ def register(
     local = where == LOCAL
     if where and not local:
         if stack not in (None, where):
-            msg = f"two stacks were named: {where!r} and stack={stack!r}"
-            raise ConfigurationError(msg, mend="Name one.")
+            raise ConfigurationError(
+                f"two stacks were named: {where!r} and stack={stack!r}", hint="Name one."
+            )
         stack = where
     resolved = Settings.resolve(
         bucket=bucket,
@@ -75,7 +76,11 @@ def register(
     )
     credentials = Credentials(key, secret, token, session)
     anything = (where, stack, bucket, key, region, profile, session, endpoint_url)
-    opened = Session.open(resolved, credentials, local=local) if any(anything) else default_session(resolved)
+    opened = (
+        Session.open(resolved, credentials, local=local)
+        if any(anything)
+        else default_session(resolved)
+    )
     replace_current(opened)
     opened.progress = progress if callable(progress) else resolved.progress
     global _restore_joblib  # noqa: PLW0603 - there is one default joblib backend

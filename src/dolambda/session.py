@@ -58,7 +58,9 @@ _open: weakref.WeakSet[Session] = weakref.WeakSet()
 """All sessions: what was opened and not closed is closed when the interpreter ends."""
 
 _RELAYS = {"relay": relay.to_stdout, "errors": relay.failed_to_stdout, False: None}
-_LOCAL_AHEAD = 2  # jobs in flight for each local worker: the emulator queues them in order, as Lambda need not
+_LOCAL_AHEAD = (
+    2  # jobs in flight for each local worker: the emulator queues them in order, as Lambda need not
+)
 
 
 @dataclass(eq=False)
@@ -90,11 +92,15 @@ class Session:
         _open.add(self)
 
     @classmethod
-    def open(cls, settings: Settings, credentials: Credentials | None = None, *, local: bool = False) -> Session:
+    def open(
+        cls, settings: Settings, credentials: Credentials | None = None, *, local: bool = False
+    ) -> Session:
         """Connect: to AWS, to AWS emulated here, or to nothing but this process. Raises what is wrong, before any task."""
         if settings.transport == "in_process":
             key = secrets.token_bytes(32)
-            return cls(settings, InProcess(key), key, settings.workers or 1, 2, float(settings.timeout))
+            return cls(
+                settings, InProcess(key), key, settings.workers or 1, 2, float(settings.timeout)
+            )
         if local:
             return cls._open_local(settings)
         account = Account.from_settings(settings, credentials)
@@ -122,7 +128,9 @@ class Session:
         return session
 
     @classmethod
-    def _from_stack(cls, settings: Settings, account: Account, stack: Stack, workers: int, window: int) -> Session:
+    def _from_stack(
+        cls, settings: Settings, account: Account, stack: Stack, workers: int, window: int
+    ) -> Session:
         client = keys.new_client_id()
         with translated():
             bucket = Bucket.from_account(account, stack.bucket)
@@ -169,8 +177,9 @@ class Session:
             ("budget", budget),
         ):
             if value is not None and value <= 0:
-                msg = f"{name} must be greater than 0"
-                raise ConfigurationError(msg, mend=f"Leave {name}= out for the default.")
+                raise ConfigurationError(
+                    f"{name} must be greater than 0", hint=f"Leave {name}= out for the default."
+                )
         self._code.look_again()
         way = self.ways.of(transport) if transport and self.ways else self.transport
         named, stored = self._named(run, way) if run is not None else (None, None)
@@ -213,12 +222,16 @@ class Session:
     def _named(self, name: str, way: Transport) -> tuple[NamedRun, Stored]:
         """Take over the run of that name. Raises `ConfigurationError` where there is nothing to keep replies in."""
         if self.bucket is None or not way.queues:
-            msg = f"run={name!r} was given with a transport that keeps no replies"
-            raise ConfigurationError(msg, mend='Named runs go through the bucket: transport="queue".')
+            raise ConfigurationError(
+                f"run={name!r} was given with a transport that keeps no replies",
+                hint='Named runs go through the bucket: transport="queue".',
+            )
         named = NamedRun(name, self.bucket, self.key)
         if named.run in self._kept:
-            msg = f"run={name!r} is under way in this session already"
-            raise ConfigurationError(msg, mend="Give another name, or wait for its end.")
+            raise ConfigurationError(
+                f"run={name!r} is under way in this session already",
+                hint="Give another name, or wait for its end.",
+            )
         stored = named.begin()
         if len(stored):
             log.info("run %s: %s tasks have been done before", name, len(stored))
@@ -246,7 +259,11 @@ class Session:
         def call(report: Report) -> None:
             try:
                 ours = Counter(self.transport.calls.totals()) - before
-                show(replace(report, cost=self._cost(replace(report, calls=ours + Counter(report.calls)))))
+                show(
+                    replace(
+                        report, cost=self._cost(replace(report, calls=ours + Counter(report.calls)))
+                    )
+                )
             except Exception:  # the user's function may raise anything
                 log.exception("progress=%r raised; the run goes on", show)
 
@@ -256,7 +273,9 @@ class Session:
         """Dollars by list price, of a report that has the requests of both sides; 0 where there is no stack."""
         if self.stack is None:
             return 0.0
-        return Bill.from_report(report, memory=self.stack.memory, architecture=self.stack.architecture).total
+        return Bill.from_report(
+            report, memory=self.stack.memory, architecture=self.stack.architecture
+        ).total
 
     def _rates(self, way: Transport) -> Rates:
         if self.stack is None:
@@ -274,14 +293,20 @@ class Session:
 
     def bill(self) -> Bill:
         """What all runs of this session would cost so far, by list price. That of each is logged as INFO when it ends."""
-        return self._bill(sum((run.report() for run in list(self._runs)), self._finished), Counter())
+        return self._bill(
+            sum((run.report() for run in list(self._runs)), self._finished), Counter()
+        )
 
     def _bill(self, report: Report, before: Counter[str]) -> Bill:
         """Price a report, and the requests of this side that were not made ``before``."""
         if self.stack is None:
             return Bill(0.0, 0.0, 0.0, 0.0)
         ours = Counter(self.transport.calls.totals()) - before
-        return Bill.from_report(report + Report(calls=ours), memory=self.stack.memory, architecture=self.stack.architecture)
+        return Bill.from_report(
+            report + Report(calls=ours),
+            memory=self.stack.memory,
+            architecture=self.stack.architecture,
+        )
 
     def retire(self, run: Run) -> None:
         """Keep the counts of a run that has ended."""
@@ -290,7 +315,11 @@ class Session:
             report = run.report()
             self._finished += report
             if self.stack and report.jobs:
-                log.info("run %s: %s", run.name, self._bill(report, self._before.pop(run.name, Counter())))
+                log.info(
+                    "run %s: %s",
+                    run.name,
+                    self._bill(report, self._before.pop(run.name, Counter())),
+                )
         if kept := self._kept.pop(run.name, None):
             kept.close()
 
@@ -309,10 +338,9 @@ class Session:
     def refuse_fork(self) -> None:
         """Raise `ConfigurationError` in a fork of the process that opened it."""
         if self.of_another_process:
-            msg = "this process is a fork of one that uses dolambda, whose connection does not survive the fork"
             raise ConfigurationError(
-                msg,
-                mend='Start processes by "spawn" or "forkserver" (multiprocessing.set_start_method), or use dolambda in one of them only.',
+                "this process is a fork of one that uses dolambda, whose connection does not survive the fork",
+                hint='Start processes by "spawn" or "forkserver" (multiprocessing.set_start_method), or use dolambda in one of them only.',
             )
 
     def __enter__(self) -> Self:
@@ -358,7 +386,9 @@ def mismatches(stack: Stack) -> list[str]:
     """In what the stack differs from what is here, told as sentences; Python's version `Stack` has compared already."""
     told = differing(stack.requires)
     if stack.code != worker_code():
-        told.append(f"its worker code is of another dolambda (or cloudpickle) than {VERSION}, which is here")
+        told.append(
+            f"its worker code is of another dolambda (or cloudpickle) than {VERSION}, which is here"
+        )
     return told
 
 
@@ -366,14 +396,21 @@ def refuse_mismatch(stack: Stack) -> None:
     """Raise `ConfigurationError` for a stack that differs from what is here, before the first task."""
     told = mismatches(stack)
     if told:
-        msg = f"the stack {stack.name!r} differs from this environment: {'; '.join(told)}"
-        raise ConfigurationError(msg, mend="Run `dolambda deploy` from this environment, or install here what is there.")
+        raise ConfigurationError(
+            f"the stack {stack.name!r} differs from this environment: {'; '.join(told)}",
+            hint="Run `dolambda deploy` from this environment, or install here what is there.",
+        )
 
 
 def default_session(settings: Settings | None = None) -> Session:
     """What runs tasks when nothing was registered: the stack that settings and credentials lead to, else AWS emulated here."""
     settings = settings or Settings.resolve()
-    named = settings.region or settings.profile or settings.endpoint_url or settings.transport == "in_process"
+    named = (
+        settings.region
+        or settings.profile
+        or settings.endpoint_url
+        or settings.transport == "in_process"
+    )
     if named or has_credentials():
         return Session.open(settings)
     log.info("no AWS credentials were found: running on AWS emulated on this machine")

@@ -85,16 +85,24 @@ class Settings:
     def __post_init__(self) -> None:
         """Check what can be checked without asking AWS."""
         if self.requires is not None and self.requirements is not None:
-            msg = "both requires= and requirements= were given"
-            raise ConfigurationError(msg, mend="Put all into one of them.")
+            raise ConfigurationError(
+                "both requires= and requirements= were given", hint="Put all into one of them."
+            )
         for name, (holds, says) in _CHECKS.items():
             value = getattr(self, name)
             if value is not None and not holds(value):
-                msg = f"{name}={value!r} is not {says}"
-                raise ConfigurationError(msg, mend=f"Give {name}= {says}.")
+                raise ConfigurationError(
+                    f"{name}={value!r} is not {says}", hint=f"Give {name}= {says}."
+                )
 
     @classmethod
-    def resolve(cls, *, directory: Path | None = None, environ: Mapping[str, str] | None = None, **arguments: object) -> Settings:
+    def resolve(
+        cls,
+        *,
+        directory: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+        **arguments: object,
+    ) -> Settings:
         """Put the settings together. ``directory`` is where the search for pyproject.toml begins (default: here)."""
         known = {field.name: field.type for field in fields(cls)}
         _refuse_unknown(arguments, known, "argument")
@@ -106,7 +114,9 @@ class Settings:
             variable = f"DOLAMBDA_{name.upper()}"
             if arguments.get(name) is not None:
                 chosen[name] = _converted(arguments[name], str(kind), name)
-            elif environ.get(variable) or (variable in environ and "tuple" in str(kind)):  # an empty list says something
+            elif environ.get(variable) or (
+                variable in environ and "tuple" in str(kind)
+            ):  # an empty list says something
                 chosen[name] = _converted(environ[variable], str(kind), variable)
             elif name in from_file:
                 chosen[name] = _converted(from_file[name], str(kind), f"[tool.dolambda] {name}")
@@ -116,15 +126,18 @@ class Settings:
 def _refuse_unknown(given: Mapping[str, object], known: Mapping[str, object], what: str) -> None:
     unknown = sorted(set(given) - set(known))
     if unknown:
-        msg = f"unknown {what}: {', '.join(unknown)}"
-        raise ConfigurationError(msg, mend=f"Known are: {', '.join(sorted(known))}.")
+        raise ConfigurationError(
+            f"unknown {what}: {', '.join(unknown)}", hint=f"Known are: {', '.join(sorted(known))}."
+        )
 
 
 def _from_pyproject(directory: Path) -> dict[str, object]:
     for folder in (directory, *directory.parents):
         file = folder / "pyproject.toml"
         if file.is_file():
-            table = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("dolambda", {})
+            table = (
+                tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("dolambda", {})
+            )
             return dict(table)
     return {}
 
@@ -138,18 +151,57 @@ def _converted(value: object, kind: str, source: str) -> object:
         if kind == "tuple[str, ...]":
             return tuple(filter(None, value.split(",")) if isinstance(value, str) else value)  # type: ignore[arg-type] # TypeError is caught
         if kind == "bool" and isinstance(value, str):
-            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[value.lower()]
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[
+                value.lower()
+            ]
         return {"str": str, "int": int, "float": float, "bool": bool}[kind](value)
     except (KeyError, TypeError, ValueError) as error:
         if kind.startswith("Literal"):
-            msg = f"{source}={value!r} is no way to show logs"
-            raise ConfigurationError(msg, mend='Give "relay", "errors" or False.') from error
-        msg = f"{source}={value!r} is no {kind}"
-        raise ConfigurationError(msg, mend=f"Give a value of type {kind}.") from error
+            raise ConfigurationError(
+                f"{source}={value!r} is no way to show logs",
+                hint='Give "relay", "errors" or False.',
+            ) from error
+        raise ConfigurationError(
+            f"{source}={value!r} is no {kind}", hint=f"Give a value of type {kind}."
+        ) from error
 
 
-_LOGS = {"relay": "relay", "errors": "errors", "false": False, "0": False, "no": False, "true": "relay", "1": "relay", "yes": "relay"}
-_LOG_DAYS = frozenset({1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653})
+_LOGS = {
+    "relay": "relay",
+    "errors": "errors",
+    "false": False,
+    "0": False,
+    "no": False,
+    "true": "relay",
+    "1": "relay",
+    "yes": "relay",
+}
+_LOG_DAYS = frozenset(
+    {
+        1,
+        3,
+        5,
+        7,
+        14,
+        30,
+        60,
+        90,
+        120,
+        150,
+        180,
+        365,
+        400,
+        545,
+        731,
+        1096,
+        1827,
+        2192,
+        2557,
+        2922,
+        3288,
+        3653,
+    }
+)
 
 
 def _between(low: float, high: float) -> Callable[[Any], bool]:
@@ -161,19 +213,37 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda name: re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name) is not None,
         "a name of at most 31 small letters, digits and hyphens that begins with a letter",
     ),
-    "transport": (lambda name: name in ("queue", "direct", "in_process"), '"queue", "direct" or "in_process"'),
+    "transport": (
+        lambda name: name in ("queue", "direct", "in_process"),
+        '"queue", "direct" or "in_process"',
+    ),
     "workers": (_between(1, 100_000), "a whole number from 1 to 100,000"),
     "throttle": (_between(0.02, 60), "a number of seconds from 0.02 to 60"),
     "task_timeout": (_between(0.01, 900), "a number of seconds from 0.01 to 900, Lambda's limit"),
-    "max_wait": (_between(1, 21_600), "a number of seconds from 1 to 21,600, Lambda's longest event age"),
+    "max_wait": (
+        _between(1, 21_600),
+        "a number of seconds from 1 to 21,600, Lambda's longest event age",
+    ),
     "budget": (lambda dollars: dollars > 0, "a number of dollars greater than 0"),
     "attempts": (_between(1, 100), "a whole number from 1 to 100"),
     "storage": (_between(512, 10_240), "a whole number of MB from 512 to 10,240, Lambda's limits"),
-    "runtime": (lambda name: name == "provided.al2023", '"provided.al2023", or left out for the managed runtime'),
-    "layers": (lambda arns: len(arns) < 5 and all(arn.startswith("arn:") for arn in arns), "at most 4 ARNs of layer versions"),  # noqa: PLR2004 - Lambda's limit, one left for ours
+    "runtime": (
+        lambda name: name == "provided.al2023",
+        '"provided.al2023", or left out for the managed runtime',
+    ),
+    "layers": (
+        lambda arns: (
+            len(arns) < 5  # noqa: PLR2004 - the sentence beside it says it
+            and all(arn.startswith("arn:") for arn in arns)
+        ),
+        "at most 4 ARNs of layer versions",
+    ),
     "architecture": (lambda name: name in ("x86_64", "arm64"), '"x86_64" or "arm64"'),
     "concurrency": (_between(1, 100_000), "a whole number from 1 to 100,000"),
-    "log_days": (lambda days: days in _LOG_DAYS, "one of the numbers of days that CloudWatch takes: 1, 3, 5, 7, 14, 30, 60, 90, ..."),
+    "log_days": (
+        lambda days: days in _LOG_DAYS,
+        "one of the numbers of days that CloudWatch takes: 1, 3, 5, 7, 14, 30, 60, 90, ...",
+    ),
     "memory": (_between(128, 10_240), "a whole number of MB from 128 to 10,240, Lambda's limits"),
     "timeout": (_between(3, 900), "a whole number of seconds from 3 to 900, Lambda's limit"),
 }

@@ -11,7 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.account import error_code, translated
-from dolambda.errors import ConfigurationError, NotDeployedError, PythonMismatchError, StackStoppedError
+from dolambda.errors import (
+    ConfigurationError,
+    NotDeployedError,
+    PythonMismatchError,
+    StackStoppedError,
+)
 from dolambda.wire import signing_keys
 from dolambda.wire.task import PYTHON
 
@@ -44,8 +49,8 @@ class Stack:
     def from_account(cls, account: Account, settings: Settings) -> Stack:
         """Find a stack by name. Raises `NotDeployedError`, `ConfigurationError`."""
         client = account.client("lambda")
-        mend = "Run `dolambda deploy`, or give stack= or region= of one that stands; dolambda.register('local') needs none."
-        found = find_function(client, account.region, settings.stack, mend)
+        hint = "Run `dolambda deploy`, or give stack= or region= of one that stands; dolambda.register('local') needs none."
+        found = find_function(client, account.region, settings.stack, hint)
         environment = found["Environment"]["Variables"]
         name, _, digest = environment.get("DOLAMBDA_CODE", "").partition(":")
         stack = cls(
@@ -68,38 +73,49 @@ class Stack:
     def check(self, settings: Settings) -> None:
         """Refuse what cannot work, before the first task is sent."""
         if self.python != PYTHON:
-            msg = f"the stack {self.name!r} runs Python {self.python}, this is Python {PYTHON}: functions do not pickle across"
-            raise PythonMismatchError(msg, mend=f"Run `dolambda deploy` from this Python, or the client under Python {self.python}.")
+            raise PythonMismatchError(
+                f"the stack {self.name!r} runs Python {self.python}, this is Python {PYTHON}: functions do not pickle across",
+                hint=f"Run `dolambda deploy` from this Python, or the client under Python {self.python}.",
+            )
         if settings.bucket not in (None, self.bucket):
-            msg = f"the stack {self.name!r} uses the bucket {self.bucket!r}, not {settings.bucket!r}"
-            raise ConfigurationError(msg, mend="Leave bucket= out: it is known from the stack.")
+            raise ConfigurationError(
+                f"the stack {self.name!r} uses the bucket {self.bucket!r}, not {settings.bucket!r}",
+                hint="Leave bucket= out: it is known from the stack.",
+            )
 
     def refuse_stopped(self) -> None:
         """Raise `StackStoppedError` for one that Lambda runs nothing of."""
         if self.reserved == 0:
-            msg = f"the stack {self.name!r} is stopped: its function's reserved concurrency is 0, so that Lambda runs none of its jobs"
-            raise StackStoppedError(msg, mend="`dolambda panic --undo` starts it again after a `dolambda panic`.")
+            raise StackStoppedError(
+                f"the stack {self.name!r} is stopped: its function's reserved concurrency is 0, so that Lambda runs none of its jobs",
+                hint="`dolambda panic --undo` starts it again after a `dolambda panic`.",
+            )
 
 
-def find_function(client: Any, region: str, stack: str, mend: str) -> dict[str, Any]:  # noqa: ANN401 - boto3 has no types
-    """The configuration of a stack's function, whatever Python or dolambda it runs. Raises `NotDeployedError`, with ``mend``."""
+def find_function(client: Any, region: str, stack: str, hint: str) -> dict[str, Any]:
+    """The configuration of a stack's function, whatever Python or dolambda it runs. Raises `NotDeployedError`, with ``hint``."""
     with translated():
         try:
             found: dict[str, Any] = client.get_function_configuration(FunctionName=stack)
         except client.exceptions.ResourceNotFoundException as error:
-            msg = f"there is no stack {stack!r} in {region} ({error_code(error)})"
-            raise NotDeployedError(msg, mend=mend) from error
+            raise NotDeployedError(
+                f"there is no stack {stack!r} in {region} ({error_code(error)})", hint=hint
+            ) from error
     if signing_keys.KEY not in found.get("Environment", {}).get("Variables", {}):
-        msg = f"the function {stack!r} in {region} was not made by dolambda"
-        raise NotDeployedError(msg, mend="Choose another stack=: dolambda does not touch functions it has not made.")
+        raise NotDeployedError(
+            f"the function {stack!r} in {region} was not made by dolambda",
+            hint="Choose another stack=: dolambda does not touch functions it has not made.",
+        )
     return found
 
 
-def reserved_concurrency(client: Any, function: str) -> int | None:  # noqa: ANN401 - boto3 has no types
+def reserved_concurrency(client: Any, function: str) -> int | None:
     """How many invocations of a function Lambda keeps for it and runs at most; None for the account's limit. Of no function, None."""
     with translated():
         try:
-            found: int | None = client.get_function_concurrency(FunctionName=function).get("ReservedConcurrentExecutions")
+            found: int | None = client.get_function_concurrency(FunctionName=function).get(
+                "ReservedConcurrentExecutions"
+            )
         except client.exceptions.ResourceNotFoundException:
             return None
     return found
@@ -110,7 +126,11 @@ _ROOM = 2500  # bytes of the 4 KB that all of a function's environment may take
 
 def packed(requires: tuple[str, ...]) -> str:
     """Requirements as a variable of the function's environment; nothing when they are too many, and then cannot be compared."""
-    text = base64.b64encode(zlib.compress("\n".join(requires).encode(), 9)).decode() if requires else ""
+    text = (
+        base64.b64encode(zlib.compress("\n".join(requires).encode(), 9)).decode()
+        if requires
+        else ""
+    )
     return text if len(text) <= _ROOM else ""
 
 

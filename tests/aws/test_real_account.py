@@ -31,7 +31,10 @@ CAP = 0.05
 """Dollars that these tests may cost at the very worst."""
 
 pytestmark = [
-    pytest.mark.skipif(not os.environ.get("DOLAMBDA_TEST_AWS"), reason="costs money on a real account: set DOLAMBDA_TEST_AWS=1 to run it"),
+    pytest.mark.skipif(
+        not os.environ.get("DOLAMBDA_TEST_AWS"),
+        reason="costs money on a real account: set DOLAMBDA_TEST_AWS=1 to run it",
+    ),
     pytest.mark.timeout(900),
 ]
 

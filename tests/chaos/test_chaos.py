@@ -20,9 +20,9 @@ from botocore.credentials import RefreshableCredentials
 from dolambda import LambdaExecutor
 from dolambda.errors import AccessDeniedError, AwsError
 from dolambda.transport.s3_queue import S3Queue
-from simulated_aws.behaviour import Behaviour
-from simulated_aws.oracle import Oracle, task
-from simulated_aws.simulation import Simulation
+from support.simulated_aws.behaviour import Behaviour
+from support.simulated_aws.oracle import Oracle, task
+from support.simulated_aws.simulation import Simulation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,14 @@ if TYPE_CHECKING:
     from dolambda.session import Session
 
 DEADLINE = 40.0
-QUICK = Behaviour(s3_latency=0.002, invoke_latency=0.005, event_delay=0.01, cold_start=0.02, slower=100.0, late_by=1.5)
+QUICK = Behaviour(
+    s3_latency=0.002,
+    invoke_latency=0.005,
+    event_delay=0.01,
+    cold_start=0.02,
+    slower=100.0,
+    late_by=1.5,
+)
 
 QUEUE = {
     "lost events": {"lost_events": 0.1},
@@ -51,8 +58,21 @@ DIRECT = {
     "stragglers": {"slow": 0.02},
 }
 ALL = {"s3_503": 0.05, "s3_500": 0.05, "killed": 0.03, "slow": 0.01}
-QUEUE["all"] = {**ALL, "s3_cut": 0.05, "lost_events": 0.05, "duplicate_events": 0.2, "late_events": 0.05}
-DIRECT["all"] = {**ALL, "s3_503": 0.3, "s3_500": 0.3, "invoke_429": 0.3, "invoke_500": 0.03, "invoke_cut": 0.03}
+QUEUE["all"] = {
+    **ALL,
+    "s3_cut": 0.05,
+    "lost_events": 0.05,
+    "duplicate_events": 0.2,
+    "late_events": 0.05,
+}
+DIRECT["all"] = {
+    **ALL,
+    "s3_503": 0.3,
+    "s3_500": 0.3,
+    "invoke_429": 0.3,
+    "invoke_500": 0.03,
+    "invoke_cut": 0.03,
+}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +90,9 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 def opened(simulation: Simulation, transport: str, **settings: Any) -> Session:
     """A session whose lost jobs are found within two seconds: one of waiting, the rest at work and in grace."""
     simulation.behave(**asdict(QUICK))
-    session = simulation.session(workers=40, transport=transport, throttle=0.1, **{"max_wait": 1, "attempts": 10, **settings})
+    session = simulation.session(
+        workers=40, transport=transport, throttle=0.1, **{"max_wait": 1, "attempts": 10, **settings}
+    )
     session.runtime = 0.3
     return session
 
@@ -96,10 +118,16 @@ def done(session: Session, oracle: Oracle, batch: int | None = 1) -> None:
         futures = oracle.submit(executor)
         assert not wait(futures, DEADLINE).not_done
         wrong = oracle.wrong(futures)
-        assert not wrong, [(number, oracle.fates[number], futures[number].exception()) for number in wrong[:3]]
+        assert not wrong, [
+            (number, oracle.fates[number], futures[number].exception()) for number in wrong[:3]
+        ]
     report = session.report()
     failing = sum(fate in ("raise", "poison") for fate in oracle.fates)
-    settled = (report.done - before.done, report.failed - before.failed, report.tasks - before.tasks)
+    settled = (
+        report.done - before.done,
+        report.failed - before.failed,
+        report.tasks - before.tasks,
+    )
     assert settled == (len(futures) - failing, failing, len(futures))
 
 
@@ -112,7 +140,10 @@ def done(session: Session, oracle: Oracle, batch: int | None = 1) -> None:
     ],
 )
 def test_every_task_has_its_one_outcome_whatever_aws_does(
-    simulation: Simulation, transport: str, faults: dict[str, float], caplog: pytest.LogCaptureFixture
+    simulation: Simulation,
+    transport: str,
+    faults: dict[str, float],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     session = opened(simulation, transport)
     simulation.behave(**faults)
@@ -132,7 +163,9 @@ def test_a_poisonous_task_fails_alone(simulation: Simulation, transport: str) ->
 
 
 @pytest.mark.parametrize("transport", ["queue", "direct"])
-def test_credentials_that_expire_in_the_middle_are_renewed(simulation: Simulation, transport: str) -> None:
+def test_credentials_that_expire_in_the_middle_are_renewed(
+    simulation: Simulation, transport: str
+) -> None:
     opened(simulation, transport).close()
     renewals: list[str] = []
 
@@ -143,14 +176,23 @@ def test_credentials_that_expire_in_the_middle_are_renewed(simulation: Simulatio
 
     def metadata(name: str, seconds: float) -> dict[str, str]:
         expires = datetime.now(UTC) + timedelta(seconds=seconds)
-        return {"access_key": name, "secret_key": name, "token": name, "expiry_time": expires.isoformat()}
+        return {
+            "access_key": name,
+            "secret_key": name,
+            "token": name,
+            "expiry_time": expires.isoformat(),
+        }
 
-    credentials = RefreshableCredentials.create_from_metadata(metadata("first", 3600), renew, "simulated")
+    credentials = RefreshableCredentials.create_from_metadata(
+        metadata("first", 3600), renew, "simulated"
+    )
     boto3_session = boto3.Session(region_name="us-east-1")
     boto3_session._session._credentials = credentials  # where botocore keeps what it has found
     session = opened(simulation, transport, boto3_session=boto3_session)
     done(session, Oracle.drawn(40, seed=1))
-    credentials._expiry_time = datetime.now(UTC) + timedelta(minutes=15, seconds=1)  # so it is renewed in a second
+    credentials._expiry_time = datetime.now(UTC) + timedelta(
+        minutes=15, seconds=1
+    )  # so it is renewed in a second
     simulation.behave(denied_keys=["first"])  # ... and AWS takes it for expired earlier than that
     done(session, Oracle.drawn(200, seed=2))
     assert renewals == ["second"]
@@ -163,10 +205,14 @@ def test_a_clock_that_is_wrong_is_told(simulation: Simulation, transport: str) -
     session = opened(simulation, transport)
     simulation.behave(skewed=1.0)
     with LambdaExecutor(session=session) as executor:
-        with pytest.raises(AccessDeniedError, match=r"clock and AWS's differ.*\n  Set this machine's clock"):
+        with pytest.raises(
+            AccessDeniedError, match=r"clock and AWS's differ.*\n  Set this machine's clock"
+        ):
             executor.submit(task, 1, "return").result(DEADLINE)
         assert session.bucket is not None
-        with pytest.raises(AccessDeniedError, match=r"RequestTimeTooSkewed.*\n  Set this machine's clock"):
+        with pytest.raises(
+            AccessDeniedError, match=r"RequestTimeTooSkewed.*\n  Set this machine's clock"
+        ):
             session.bucket.list("outs/")
         simulation.behave(skewed=0.0)
         assert executor.submit(task, 1, "return").result(DEADLINE) == 2
@@ -192,11 +238,17 @@ class Failing:
         return sizes
 
 
-@pytest.mark.parametrize("error", [AwsError("cut off"), RuntimeError("a defect"), OSError("no memory")], ids=repr)
-def test_a_look_for_replies_that_fails_fails_no_task(simulation: Simulation, error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "error", [AwsError("cut off"), RuntimeError("a defect"), OSError("no memory")], ids=repr
+)
+def test_a_look_for_replies_that_fails_fails_no_task(
+    simulation: Simulation, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     session = opened(simulation, "queue")
     assert isinstance(session.transport, S3Queue)
-    session.transport._bucket = failing = Failing(session.bucket, lambda look: error if look % 3 else None)  # type: ignore[assignment] # as one
+    session.transport._bucket = failing = Failing(  # type: ignore[assignment] # as one
+        session.bucket, lambda look: error if look % 3 else None
+    )
     with caplog.at_level(logging.WARNING, "dolambda"):
         done(session, Oracle.drawn(40, seed=5))
     assert failing.looks >= 3
@@ -204,8 +256,14 @@ def test_a_look_for_replies_that_fails_fails_no_task(simulation: Simulation, err
     assert settled(simulation, session) == []
 
 
-@pytest.mark.parametrize(("error", "most"), [(AwsError("no bucket any more"), 100), (AccessDeniedError("not allowed"), 10)], ids=repr)
-def test_looks_that_go_on_failing_are_told(simulation: Simulation, error: Exception, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "most"),
+    [(AwsError("no bucket any more"), 100), (AccessDeniedError("not allowed"), 10)],
+    ids=repr,
+)
+def test_looks_that_go_on_failing_are_told(
+    simulation: Simulation, error: Exception, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("dolambda.transport.s3_queue._LOOKS_FAIL", 0.5)
     session = opened(simulation, "queue")
     assert isinstance(session.transport, S3Queue)

@@ -9,7 +9,9 @@ import pytest
 from dolambda.joblib import NAME, LambdaBackend
 
 _CHILD = "a process that the test starts has not imported dolambda, so joblib does not know the name there"
-_MANAGER = "its tasks talk to a multiprocessing.Manager on this machine, which a worker elsewhere cannot"
+_MANAGER = (
+    "its tasks talk to a multiprocessing.Manager on this machine, which a worker elsewhere cannot"
+)
 _MEMMAP = "it wants arrays to be np.memmap, files of this machine; ours arrive read-only too, but are no memmaps"
 _PRIVATE = "it looks at private attributes of joblib's AutoBatchingMixin; our batch sizes are learnt by dispatch/batching.py"
 _WHY_NOT = {
@@ -34,16 +36,26 @@ _LOKY_255 = "https://github.com/joblib/loky/pull/255"  # joblib expects a failur
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect and explain."""
-    others = [item for item in items if item.path.name == "test_joblib_parallel.py" and not _names_us(item)]
+    others = [
+        item
+        for item in items
+        if item.path.name == "test_joblib_parallel.py" and not _names_us(item)
+    ]
     config.hook.pytest_deselected(items=others)
     gone = set(others)
     items[:] = [item for item in items if item not in gone]
     for item in items:
-        item.own_markers = [mark for mark in item.own_markers if mark.kwargs.get("reason") != _LOKY_255]
+        item.own_markers = [
+            mark for mark in item.own_markers if mark.kwargs.get("reason") != _LOKY_255
+        ]
         if item.path.name == "test_joblib_parallel.py" and item.name in _WHY_NOT:
             item.add_marker(pytest.mark.xfail(reason=_WHY_NOT[item.name], strict=True))
 
 
 def _names_us(item: Any) -> bool:
     params = getattr(item, "callspec", None)
-    return any(value == NAME or isinstance(value, LambdaBackend) for value in params.params.values()) if params else False
+    return (
+        any(value == NAME or isinstance(value, LambdaBackend) for value in params.params.values())
+        if params
+        else False
+    )

@@ -25,11 +25,19 @@ class Count:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count each test once, and keep why one did not pass."""
-        outcome = "expected to fail" if hasattr(report, "wasxfail") and report.skipped else report.outcome
-        if report.when == "call" or (report.when == "setup" and outcome != "passed") or (report.when == "teardown" and report.failed):
+        outcome = (
+            "expected to fail" if hasattr(report, "wasxfail") and report.skipped else report.outcome
+        )
+        if (
+            report.when == "call"
+            or (report.when == "setup" and outcome != "passed")
+            or (report.when == "teardown" and report.failed)
+        ):
             self.note(Path(report.fspath).name, outcome)
             if outcome == "expected to fail":
-                self.reasons.append(f"  {report.nodeid.split('::')[-1]}: {getattr(report, 'wasxfail', '')}")
+                self.reasons.append(
+                    f"  {report.nodeid.split('::')[-1]}: {getattr(report, 'wasxfail', '')}"
+                )
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Keep why a whole file was skipped."""
@@ -43,11 +51,18 @@ class Count:
 
 if __name__ == "__main__":
     count = Count()
-    code = pytest.main(["-q", "--no-header", "-p", "no:cacheprovider", str(Path(__file__).parent)], plugins=[count])
+    code = pytest.main(
+        ["-q", "--no-header", "-p", "no:cacheprovider", str(Path(__file__).parent)], plugins=[count]
+    )
     print()
     for file, suite in SUITES.items():
         print(
-            f"{suite:<40}", ", ".join(f"{number} {outcome}" for outcome, number in sorted(count.counts.get(file, {}).items())) or "not run"
+            f"{suite:<40}",
+            ", ".join(
+                f"{number} {outcome}"
+                for outcome, number in sorted(count.counts.get(file, {}).items())
+            )
+            or "not run",
         )
     print("\nWhat does not pass, and why:", *sorted(count.reasons), sep="\n")
     sys.exit(code)

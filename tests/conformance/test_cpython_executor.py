@@ -9,10 +9,17 @@ import pytest
 from dolambda import LambdaExecutor
 
 suite = pytest.importorskip(
-    "test.test_concurrent_futures.executor", reason="this interpreter comes without CPython's test suite, or with an older layout of it"
+    "test.test_concurrent_futures.executor",
+    reason="this interpreter comes without CPython's test suite, or with an older layout of it",
 )
 
-from test.test_concurrent_futures import test_as_completed, test_init, test_shutdown, test_wait, util  # noqa: E402 - once it is known to be there
+from test.test_concurrent_futures import (  # noqa: E402 - only where CPython has its tests
+    test_as_completed,
+    test_init,
+    test_shutdown,
+    test_wait,
+    util,
+)
 
 pytestmark = pytest.mark.usefixtures("session")
 
@@ -50,8 +57,21 @@ class TestShutdown(OnLambda, test_shutdown.ExecutorShutdownTest, unittest.TestCa
         plain = test_shutdown.assert_python_ok
 
         def rewritten(flag: str, script: str) -> tuple[int, bytes, bytes]:
-            script = script.replace("from concurrent.futures import LambdaExecutor", "from dolambda import LambdaExecutor")
-            code, out, err = plain(flag, script, __isolated=False, DOLAMBDA_REQUIRES="", AWS_EC2_METADATA_DISABLED="true")
-            return code, out.replace(b"[task 0] ", b""), err  # we tag what tasks print; the suite expects it bare
+            script = script.replace(
+                "from concurrent.futures import LambdaExecutor",
+                "from dolambda import LambdaExecutor",
+            )
+            code, out, err = plain(
+                flag,
+                script,
+                __isolated=False,
+                DOLAMBDA_REQUIRES="",
+                AWS_EC2_METADATA_DISABLED="true",
+            )
+            return (
+                code,
+                out.replace(b"[task 0] ", b""),
+                err,
+            )  # we tag what tasks print; the suite expects it bare
 
         monkeypatch.setattr(test_shutdown, "assert_python_ok", rewritten)

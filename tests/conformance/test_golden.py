@@ -20,7 +20,7 @@ import pytest
 
 from dolambda import do, dopar, foreach, get_backend, iterators, set_backend, times, when
 from dolambda.errors import CombineError, ConfigurationError, TaskError
-from own_code import fails_at
+from support.user_module import fails_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,14 @@ if TYPE_CHECKING:
 
 GOLDEN = {
     line["id"]: line
-    for line in map(json.loads, Path(__file__).with_name("data").joinpath("r-foreach-golden.jsonl").read_text().splitlines())
+    for line in map(
+        json.loads,
+        Path(__file__)
+        .with_name("data")
+        .joinpath("r-foreach-golden.jsonl")
+        .read_text()
+        .splitlines(),
+    )
 }
 E: list[int] = []
 
@@ -49,7 +56,12 @@ class Calls:
 def arity(way: Operator, values: Any, **how: Any) -> dict[str, Any]:
     calls = Calls()
     r = foreach(i=values, combine=calls, **how) % way % (lambda i: i)
-    return {"r": r, "calls": calls.made, "ncalls": len(calls.made), "nargs": [len(made) for made in calls.made]}
+    return {
+        "r": r,
+        "calls": calls.made,
+        "ncalls": len(calls.made),
+        "nargs": [len(made) for made in calls.made],
+    }
 
 
 def only(names: str, found: dict[str, Any]) -> dict[str, Any]:
@@ -177,12 +189,18 @@ LOOPS: dict[str, Callable[[Operator], Any]] = {
     "list_default": lambda way: foreach(i=N) % way % (lambda i: i**2),
     "combine_c": lambda way: foreach(i=N, combine="c") % way % (lambda i: i**2),
     "combine_c_str": lambda way: foreach(i=N, combine="c").run(lambda i: i**2, way.backend()),
-    "combine_c_of_lists": lambda way: foreach(i=[1, 2], combine="c") % way % (lambda i: [i, 10 * i]),
+    "combine_c_of_lists": lambda way: (
+        foreach(i=[1, 2], combine="c") % way % (lambda i: [i, 10 * i])
+    ),
     "combine_times": lambda way: foreach(i=range(1, 5), combine="*") % way % (lambda i: i),
-    "combine_rbind": lambda way: foreach(i=[1, 2], combine="rbind") % way % (lambda i: [i, 10 * i, 100 * i]),
+    "combine_rbind": lambda way: (
+        foreach(i=[1, 2], combine="rbind") % way % (lambda i: [i, 10 * i, 100 * i])
+    ),
     "combine_max_str": lambda way: foreach(i=[3, 9, 4], combine="max") % way % (lambda i: i),
     "null_results_list": lambda way: foreach(i=N) % way % (lambda i: None if i == 2 else i),
-    "null_results_c": lambda way: foreach(i=N, combine="c") % way % (lambda i: None if i == 2 else i),
+    "null_results_c": lambda way: (
+        foreach(i=N, combine="c") % way % (lambda i: None if i == 2 else i)
+    ),
     "zero_list": lambda way: foreach(i=E) % way % (lambda i: i),
     "zero_combine": lambda way: foreach(i=E, combine="c") % way % (lambda i: i),
     "zero_plus_init": lambda way: foreach(i=E, combine="+", init=7) % way % (lambda i: i),
@@ -190,33 +208,61 @@ LOOPS: dict[str, Callable[[Operator], Any]] = {
     "one_init": lambda way: only("r calls", arity(way, [5], init=100)),
     "arity_default2": lambda way: only("r calls", arity(way, range(1, 6))),
     "arity_multi": lambda way: only("r calls", arity(way, range(1, 6), multicombine=True)),
-    "arity_multi_init_max3": lambda way: only("r calls", arity(way, range(1, 8), multicombine=True, maxcombine=3, init=100)),
+    "arity_multi_init_max3": lambda way: only(
+        "r calls", arity(way, range(1, 8), multicombine=True, maxcombine=3, init=100)
+    ),
     "arity_multi_101": lambda way: only("r nargs", arity(way, range(1, 251), multicombine=True)),
     "arity_max_without_multi": lambda way: only("r nargs", arity(way, range(1, 8), maxcombine=4)),
     "final": lambda way: foreach(i=N, combine="c", final=lambda x: x[::-1]) % way % (lambda i: i),
-    "final_list_names": lambda way: foreach(n=["a", "b"], final=lambda x: dict(zip("ab", x, strict=True))) % way % (lambda n: n.upper()),
+    "final_list_names": lambda way: (
+        foreach(n=["a", "b"], final=lambda x: dict(zip("ab", x, strict=True)))
+        % way
+        % (lambda n: n.upper())
+    ),
     "init_list": lambda way: foreach(i=[1, 2], combine="c", init=["z"]) % way % (lambda i: i),
-    "zip_shortest": lambda way: foreach(i=range(1, 5), j=range(1, 11), combine="c") % way % (lambda i, j: i + 10 * j),
+    "zip_shortest": lambda way: (
+        foreach(i=range(1, 5), j=range(1, 11), combine="c") % way % (lambda i, j: i + 10 * j)
+    ),
     "unnamed_count": lambda way: foreach(N, combine="c") % way % (lambda: 7),
     "iter_list": lambda way: (
-        foreach(x=[1.0, "a", True]) % way % (lambda x: {"float": "numeric", "str": "character", "bool": "logical"}[type(x).__name__])
+        foreach(x=[1.0, "a", True])
+        % way
+        % (lambda x: {"float": "numeric", "str": "character", "bool": "logical"}[type(x).__name__])
     ),
-    "iter_named_list_drops_names": lambda way: foreach(x={"p": 1, "q": 2}.values()) % way % (lambda x: x),
+    "iter_named_list_drops_names": lambda way: (
+        foreach(x={"p": 1, "q": 2}.values()) % way % (lambda x: x)
+    ),
     "iter_stateful_order": stateful,
     "foreach_obj_reusable": reused,
     "iter_expr_evaluated_at_do": late,
     "err_remove": lambda way: foreach(i=N, errors="remove") % way % fails_at,
     "err_remove_all": lambda way: foreach(i=N, errors="remove") % way % (lambda i: fails_at(2)),
-    "err_remove_all_init": lambda way: foreach(i=N, errors="remove", combine="+", init=4) % way % (lambda i: fails_at(2)),
+    "err_remove_all_init": lambda way: (
+        foreach(i=N, errors="remove", combine="+", init=4) % way % (lambda i: fails_at(2))
+    ),
     "err_pass_classes": lambda way: kinds(foreach(i=N, errors="pass") % way % fails_at),
     "err_pass_message": lambda way: str((foreach(i=N, errors="pass") % way % fails_at)[1]),
-    "options_backend_ignored": lambda way: foreach(i=[1, 2], options={"nosuch": {"a": 1}}, combine="c") % way % (lambda i: i),
+    "options_backend_ignored": lambda way: (
+        foreach(i=[1, 2], options={"nosuch": {"a": 1}}, combine="c") % way % (lambda i: i)
+    ),
     "nest_list": lambda way: foreach(i=[1, 2]) % foreach(j=N) % way % (lambda i, j: 10 * i + j),
-    "nest_c_c": lambda way: foreach(i=[1, 2], combine="c") % foreach(j=N, combine="c") % way % (lambda i, j: 10 * i + j),
-    "nest_cbind_c": lambda way: foreach(i=[1, 2], combine="cbind") % foreach(j=N, combine="c") % way % (lambda i, j: 10 * i + j),
-    "nest_c_list": lambda way: foreach(i=[1, 2], combine="c") % foreach(j=[1, 2]) % way % (lambda i, j: 10 * i + j),
+    "nest_c_c": lambda way: (
+        foreach(i=[1, 2], combine="c") % foreach(j=N, combine="c") % way % (lambda i, j: 10 * i + j)
+    ),
+    "nest_cbind_c": lambda way: (
+        foreach(i=[1, 2], combine="cbind")
+        % foreach(j=N, combine="c")
+        % way
+        % (lambda i, j: 10 * i + j)
+    ),
+    "nest_c_list": lambda way: (
+        foreach(i=[1, 2], combine="c") % foreach(j=[1, 2]) % way % (lambda i, j: 10 * i + j)
+    ),
     "nest_inner_empty": lambda way: (
-        foreach(i=range(3)) % foreach(j=lambda i: range(1, i + 1), combine="c") % way % (lambda i, j: 10 * i + j)
+        foreach(i=range(3))
+        % foreach(j=lambda i: range(1, i + 1), combine="c")
+        % way
+        % (lambda i, j: 10 * i + j)
     ),
     "nest_three": lambda way: (
         foreach(i=[1, 2], combine="+")
@@ -226,38 +272,91 @@ LOOPS: dict[str, Callable[[Operator], Any]] = {
         % (lambda i, j, k: 100 * i + 10 * j + k)
     ),
     "nest_final_inner": lambda way: (
-        foreach(i=[1, 2], combine="c") % foreach(j=N, combine="c", final=lambda x: sum(x) / len(x)) % way % (lambda i, j: 10 * i + j)
+        foreach(i=[1, 2], combine="c")
+        % foreach(j=N, combine="c", final=lambda x: sum(x) / len(x))
+        % way
+        % (lambda i, j: 10 * i + j)
     ),
     "nest_init_inner_sees_outer": lambda way: (
-        foreach(i=[1, 2], combine="c") % foreach(j=[1, 2], combine="+", init=lambda i: 1000 * i) % way % (lambda j: j)
+        foreach(i=[1, 2], combine="c")
+        % foreach(j=[1, 2], combine="+", init=lambda i: 1000 * i)
+        % way
+        % (lambda j: j)
     ),
-    "nest_err_inner_remove": lambda way: foreach(i=[1, 2]) % foreach(j=N, errors="remove") % way % (lambda i, j: 10 * i + fails_at(j)),
-    "nest_err_outer_remove_only": lambda way: foreach(i=[1, 2], errors="remove") % foreach(j=N) % way % (lambda i, j: 10 * i + fails_at(j)),
-    "when_simple": lambda way: foreach(i=range(1, 7), combine="c") % when(lambda i: i % 2 == 0) % way % (lambda i: i),
-    "when_none": lambda way: foreach(i=range(1, 7), combine="c") % when(lambda i: i > 10) % way % (lambda i: i),
-    "when_between": lambda way: foreach(i=N) % when(lambda i: i != 2) % foreach(j=[1, 2], combine="c") % way % (lambda i, j: 10 * i + j),
-    "when_inner": lambda way: foreach(i=N) % foreach(j=N, combine="c") % when(lambda i, j: i != j) % way % (lambda i, j: 10 * i + j),
+    "nest_err_inner_remove": lambda way: (
+        foreach(i=[1, 2])
+        % foreach(j=N, errors="remove")
+        % way
+        % (lambda i, j: 10 * i + fails_at(j))
+    ),
+    "nest_err_outer_remove_only": lambda way: (
+        foreach(i=[1, 2], errors="remove")
+        % foreach(j=N)
+        % way
+        % (lambda i, j: 10 * i + fails_at(j))
+    ),
+    "when_simple": lambda way: (
+        foreach(i=range(1, 7), combine="c") % when(lambda i: i % 2 == 0) % way % (lambda i: i)
+    ),
+    "when_none": lambda way: (
+        foreach(i=range(1, 7), combine="c") % when(lambda i: i > 10) % way % (lambda i: i)
+    ),
+    "when_between": lambda way: (
+        foreach(i=N)
+        % when(lambda i: i != 2)
+        % foreach(j=[1, 2], combine="c")
+        % way
+        % (lambda i, j: 10 * i + j)
+    ),
+    "when_inner": lambda way: (
+        foreach(i=N)
+        % foreach(j=N, combine="c")
+        % when(lambda i, j: i != j)
+        % way
+        % (lambda i, j: 10 * i + j)
+    ),
     "when_inner_none_for_some": lambda way: (
-        foreach(i=N) % foreach(j=[1, 2], combine="c") % when(lambda i, j: i < j) % way % (lambda i, j: 10 * i + j)
+        foreach(i=N)
+        % foreach(j=[1, 2], combine="c")
+        % when(lambda i, j: i < j)
+        % way
+        % (lambda i, j: 10 * i + j)
     ),
     "times": lambda way: len(times(3) % way % (lambda rng: rng.random(2))),
     "times_c": lambda way: times(3) % way % (lambda: 7),
     "times_zero": lambda way: times(0) % way % (lambda: 7),
-    "it_chain_of_foreach": lambda way: foreach(i=itertools.chain([1, 2], [11, 12]), combine="c") % way % (lambda i: i),
-    "it_nested_product": lambda way: foreach(a=[1, 2], combine="c") % foreach(b=[10, 20], combine="c") % way % (lambda a, b: a + b),
+    "it_chain_of_foreach": lambda way: (
+        foreach(i=itertools.chain([1, 2], [11, 12]), combine="c") % way % (lambda i: i)
+    ),
+    "it_nested_product": lambda way: (
+        foreach(a=[1, 2], combine="c")
+        % foreach(b=[10, 20], combine="c")
+        % way
+        % (lambda a, b: a + b)
+    ),
 }
-NESTED = foreach(i=[1], export={"a": 1, "b": 2}, packages=["p"]) % foreach(j=[1], export={"b": 2, "c": 3}, noexport=["z"])
+NESTED = foreach(i=[1], export={"a": 1, "b": 2}, packages=["p"]) % foreach(
+    j=[1], export={"b": 2, "c": 3}, noexport=["z"]
+)
 CODES = pd.Categorical(["x", "y", "x"], categories=["x", "y", "z"])
 FRAME = pd.DataFrame({"a": [1, 2], "b": [3, 4]})
 HERE: dict[str, Callable[[], Any]] = {
     # Orders that only hold where one thing comes after the other, and what is asked of the loop and not of its tasks.
-    "arity_inorder_false": lambda: only("r calls", arity(do, range(1, 8), multicombine=True, maxcombine=3, inorder=False)),
+    "arity_inorder_false": lambda: only(
+        "r calls", arity(do, range(1, 8), multicombine=True, maxcombine=3, inorder=False)
+    ),
     "options_kept": lambda: foreach(i=[1, 2], options={"foo": {"a": 1}}).options,
-    "nest_exports_union": lambda: [list(NESTED.export), list(NESTED.noexport), list(NESTED.packages)],
+    "nest_exports_union": lambda: [
+        list(NESTED.export),
+        list(NESTED.noexport),
+        list(NESTED.packages),
+    ],
     "do_side_effects": side_effects,
     "custom_backend": custom,
     "info_workers_NULL_is_1": lambda: sequential()[2],
-    "registerDoSEQ_info": lambda: [True, "doSEQ", sequential()[2], "1.5.2", "doSEQ", 1] if sequential()[1] == "seq" else None,
+    "registerDoSEQ_info": lambda: (
+        [True, "doSEQ", sequential()[2], "1.5.2", "doSEQ", 1] if sequential()[1] == "seq" else None
+    ),
     "verbose": lambda: verbose()[0] if len(verbose()[1]) == 4 else None,
     # Iterators
     "it:icountn(c(2,3))": lambda: [[i + 1, j + 1] for i, j in iterators.icountn((2, 3))],
@@ -272,47 +371,84 @@ HERE: dict[str, Callable[[], Any]] = {
     "it:iter(matrix(1:10,5),by='row',chunksize=2)": lambda: iterators.by_row(M(1, 10, 5), 2),
     "it:iter(data.frame(a=1:2,b=3:4),by='row')": lambda: iterators.by_row(FRAME),
     "it:iter(data.frame(a=1:2,b=3:4),by='column')": lambda: iterators.by_column(FRAME),
-    "it:isplit(1:4, list(c('x','y','x','y'), c(1,1,2,2)))": lambda: iterators.isplit([1, 2, 3, 4], [["x", "y", "x", "y"], [1, 1, 2, 2]]),
+    "it:isplit(1:4, list(c('x','y','x','y'), c(1,1,2,2)))": lambda: iterators.isplit(
+        [1, 2, 3, 4], [["x", "y", "x", "y"], [1, 1, 2, 2]]
+    ),
     "it:isplit(1:3, list(c('x','y','x'), c(1,1,1)), drop=TRUE)": lambda: iterators.isplit(
         [1, 2, 3], [["x", "y", "x"], [1, 1, 1]], drop=True
     ),
-    "it:isplit(1:3, factor(c('x','y','x'), levels=c('x','y','z')))": lambda: iterators.isplit([1, 2, 3], CODES),
+    "it:isplit(1:3, factor(c('x','y','x'), levels=c('x','y','z')))": lambda: iterators.isplit(
+        [1, 2, 3], CODES
+    ),
     "it:isplit(data.frame(k=c('a','b','a'),v=1:3), c('a','b','a'))": lambda: iterators.isplit(
         pd.DataFrame({"k": ["a", "b", "a"], "v": [1, 2, 3]}), ["a", "b", "a"]
     ),
     "it:iapply(matrix(1:6,2),1)": lambda: iterators.iapply(M(1, 6, 2), 0),
     "it:ichunk(1:7,3)": lambda: iterators.ichunk(range(1, 8), 3),
     "it:ichunk(1:7,3,mode='integer')": lambda: map(np.array, iterators.ichunk(range(1, 8), 3)),
-    "it:isplitIndices(10,chunks=3)": lambda: [[i + 1 for i in part] for part in iterators.isplit_indices(10, chunks=3)],
-    "it:isplitIndices(10,chunkSize=4)": lambda: [[i + 1 for i in part] for part in iterators.isplit_indices(10, chunksize=4)],
-    "it:isplitVector(letters[1:7],chunks=3)": lambda: iterators.isplit_vector(list("abcdefg"), chunks=3),
-    "it:isplitRows(matrix(1:10,5),chunkSize=2)": lambda: iterators.isplit_rows(M(1, 10, 5), chunksize=2),
+    "it:isplitIndices(10,chunks=3)": lambda: [
+        [i + 1 for i in part] for part in iterators.isplit_indices(10, chunks=3)
+    ],
+    "it:isplitIndices(10,chunkSize=4)": lambda: [
+        [i + 1 for i in part] for part in iterators.isplit_indices(10, chunksize=4)
+    ],
+    "it:isplitVector(letters[1:7],chunks=3)": lambda: iterators.isplit_vector(
+        list("abcdefg"), chunks=3
+    ),
+    "it:isplitRows(matrix(1:10,5),chunkSize=2)": lambda: iterators.isplit_rows(
+        M(1, 10, 5), chunksize=2
+    ),
     "it:chain(1:2,c('a','b'))": lambda: itertools.chain([1, 2], "ab"),
-    "it:enumerate(c('a','b'))": lambda: [{"index": i, "value": x} for i, x in enumerate("ab", start=1)],
-    "it:product(a=1:2,b=c('x','y','z'))": lambda: [{"a": a, "b": b} for a, b in itertools.product([1, 2], "xyz")],
+    "it:enumerate(c('a','b'))": lambda: [
+        {"index": i, "value": x} for i, x in enumerate("ab", start=1)
+    ],
+    "it:product(a=1:2,b=c('x','y','z'))": lambda: [
+        {"a": a, "b": b} for a, b in itertools.product([1, 2], "xyz")
+    ],
     "it:irep(1:2,times=2)": lambda: iterators.irep([1, 2], times=2),
     "it:irep(1:2,each=2)": lambda: iterators.irep([1, 2], each=2),
     "it:irep(1:3,length.out=5)": lambda: iterators.irep([1, 2, 3], length=5),
     "it:ifilter(function(i) i%%2==0, 1:6)": lambda: filter(lambda i: i % 2 == 0, range(1, 7)),
-    "it:ifilterfalse(function(i) i%%2==0, 1:6)": lambda: itertools.filterfalse(lambda i: i % 2 == 0, range(1, 7)),
-    "it:ilimit(iter(function(i) i*i),4)": lambda: itertools.islice(map(lambda i: i * i, itertools.count(1)), 4),  # noqa: C417 - R's iter(f)
+    "it:ifilterfalse(function(i) i%%2==0, 1:6)": lambda: itertools.filterfalse(
+        lambda i: i % 2 == 0, range(1, 7)
+    ),
+    "it:ilimit(iter(function(i) i*i),4)": lambda: itertools.islice(
+        (i * i for i in itertools.count(1)), 4
+    ),
     "it:iter(list(1,'a'))": lambda: iter([1, "a"]),
     "it_recycle": lambda: itertools.islice(itertools.cycle([1, 2]), 3),
     "it_hasNext": lambda: has_next(),
-    "it_irnorm_count": lambda: len(list(iterators.irandom(np.random.default_rng(1).normal, 2, count=3))),
+    "it_irnorm_count": lambda: len(
+        list(iterators.irandom(np.random.default_rng(1).normal, 2, count=3))
+    ),
     "it_readLines": lambda: lines(),
     "it_readtable": lambda: table(),
     "it_irecord": lambda: recorded(),
 }
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
-    "err_in_final": (lambda: foreach(i=[1, 2], final=lambda _: fails_at(2)) % do % (lambda i: i), "boom"),
+    "err_in_final": (
+        lambda: foreach(i=[1, 2], final=lambda _: fails_at(2)) % do % (lambda i: i),
+        "boom",
+    ),
     "arg_none": (lambda: foreach() % do % (lambda: 1), "nothing to iterate over"),
-    "arg_init_no_combine": (lambda: foreach(i=[1, 2], init=1) % do % (lambda i: i), "init= was given without combine="),
+    "arg_init_no_combine": (
+        lambda: foreach(i=[1, 2], init=1) % do % (lambda i: i),
+        "init= was given without combine=",
+    ),
     "arg_unknown_dot": (lambda: foreach(i=[1, 2], foo=1), "foo=1 is not something to iterate over"),  # type: ignore[arg-type] # the mistake
-    "arg_errorhandling_bad": (lambda: foreach(i=[1, 2], errors="nope"), "none of stop, remove, pass"),  # type: ignore[arg-type] # the mistake
-    "arg_maxcombine1": (lambda: foreach(i=[1, 2], combine="c", maxcombine=1), "maxcombine=1 is less than 2"),
+    "arg_errorhandling_bad": (
+        lambda: foreach(i=[1, 2], errors="nope"),  # type: ignore[arg-type] # the mistake
+        "none of stop, remove, pass",
+    ),
+    "arg_maxcombine1": (
+        lambda: foreach(i=[1, 2], combine="c", maxcombine=1),
+        "maxcombine=1 is less than 2",
+    ),
     "arg_final_notfun": (lambda: foreach(i=[1, 2], final=3), "final=3 is not a function"),  # type: ignore[arg-type] # the mistake
-    "arg_inorder_notlogical": (lambda: foreach(i=[1, 2], inorder="x"), "inorder='x' is neither True nor False"),  # type: ignore[arg-type] # the mistake
+    "arg_inorder_notlogical": (
+        lambda: foreach(i=[1, 2], inorder="x"),  # type: ignore[arg-type] # the mistake  # type: ignore[arg-type] # the mistake
+        "inorder='x' is neither True nor False",
+    ),
     "arg_packages_notchar": (lambda: foreach(i=[1, 2], packages=1), "packages=1 are no names"),  # type: ignore[arg-type] # the mistake
     "nest_bad_left": (lambda: 1 % foreach(i=[1, 2]), "unsupported operand"),  # type: ignore[operator] # the mistake
     "nest_bad_right": (lambda: foreach(i=[1, 2]) % 3, "only % do, % dopar"),
@@ -329,20 +465,32 @@ DEVIATES: dict[str, tuple[str, Callable[[], Any]]] = {
     "err_stop_runs_all": ("an error cancels the rest", lambda: foreach(i=range(5)) % do % fails_at),
     "err_in_combine_partial": (
         "combine raises",
-        lambda: foreach(i=range(1, 5), combine=lambda a, b: operator.truediv(a + b, b - 3)) % do % (lambda i: i),
+        lambda: (
+            foreach(i=range(1, 5), combine=lambda a, b: operator.truediv(a + b, b - 3))
+            % do
+            % (lambda i: i)
+        ),
     ),
     "arg_errorhandling_partial": ("no partial matching", lambda: foreach(i=[1, 2], errors="rem")),  # type: ignore[arg-type] # the mistake
 }
-NESTED_ERRORS: list[tuple[dict[str, Any], dict[str, Any]]] = [({}, {"errors": "remove"}), ({"errors": "pass"}, {"errors": "remove"})]
+NESTED_ERRORS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {"errors": "remove"}),
+    ({"errors": "pass"}, {"errors": "remove"}),
+]
 DIFFERS: dict[str, tuple[str, Callable[[], Any], Any]] = {
     "err_value_is_treated_as_error": (
         "an exception that is returned is a result",
-        lambda: [type(result).__name__ for result in foreach(i=[1, 2]) % do % (lambda i: ValueError("v"))],
+        lambda: [
+            type(result).__name__ for result in foreach(i=[1, 2]) % do % (lambda i: ValueError("v"))
+        ],
         ["ValueError", "ValueError"],
     ),
     "nest_errorhandling_merge": (
         "the inner loop decides for its tasks",
-        lambda: [foreach(i=[1], **outer) % foreach(j=[1], **inner) % do % (lambda: fails_at(2)) for outer, inner in NESTED_ERRORS],
+        lambda: [
+            foreach(i=[1], **outer) % foreach(j=[1], **inner) % do % (lambda: fails_at(2))
+            for outer, inner in NESTED_ERRORS
+        ],
         [[[]], [[]]],
     ),
 }
@@ -412,7 +560,9 @@ def test_the_rest_gives_what_r_gives(name: str) -> None:
 def test_what_r_refuses_is_refused(name: str) -> None:
     mistake, says = REFUSED[name]
     assert "error" in GOLDEN[name]
-    with pytest.raises((ConfigurationError, TaskError, TypeError, ValueError, StopIteration)) as caught:
+    with pytest.raises(
+        (ConfigurationError, TaskError, TypeError, ValueError, StopIteration)
+    ) as caught:
         mistake()
     assert says in str(caught.value)
 

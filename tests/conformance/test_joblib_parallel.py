@@ -17,12 +17,18 @@ from dolambda.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-parallel.register_parallel_backend(NAME, LambdaBackend)  # before the suite is imported: it makes its lists from what is registered
+parallel.register_parallel_backend(
+    NAME, LambdaBackend
+)  # before the suite is imported: it makes its lists from what is registered
 
 from joblib.test import test_parallel  # noqa: E402 - see above
 from joblib.test.test_parallel import *  # noqa: E402, F403 - that is the suite
 
-for names in (test_parallel.PARALLEL_BACKENDS, test_parallel.PROCESS_BACKENDS, test_parallel.all_backends_for_context_manager):
+for names in (
+    test_parallel.PARALLEL_BACKENDS,
+    test_parallel.PROCESS_BACKENDS,
+    test_parallel.all_backends_for_context_manager,
+):
     names.append(NAME)
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("four_workers")]
@@ -34,7 +40,9 @@ def four_workers() -> Iterator[None]:
     instance = Instance.from_start(workers=4)
     before = parallel.DEFAULT_BACKEND
     try:
-        here = Settings(requires=("joblib", "numpy", "pytest"), include_code=("joblib",), timeout=60)
+        here = Settings(
+            requires=("joblib", "numpy", "pytest"), include_code=("joblib",), timeout=60
+        )
         settings, credentials = deploy_into(instance, here)
         register(
             region=settings.region,
@@ -47,7 +55,9 @@ def four_workers() -> Iterator[None]:
         )
         parallel.DEFAULT_BACKEND = before  # the suite chooses for itself
         # Its time limits are shorter than a cold start. What is defined in a function travels with what it refers to.
-        joblib.Parallel(backend=NAME)(joblib.delayed(lambda: test_parallel.sleep(0.5))() for _ in range(8))
+        joblib.Parallel(backend=NAME)(
+            joblib.delayed(lambda: test_parallel.sleep(0.5))() for _ in range(8)
+        )
         yield
     finally:
         unregister()

@@ -26,7 +26,9 @@ settings: Settings = session.settings
 policy: Retries = Retries(3, on=(OSError, LostError), wait=1)
 crash: type[DolambdaError] = OutOfMemoryError
 
-with LambdaExecutor(4, task_timeout=10, batch=3, retries=policy, progress=True, budget=0.5, run="nightly") as executor:
+with LambdaExecutor(
+    4, task_timeout=10, batch=3, retries=policy, progress=True, budget=0.5, run="nightly"
+) as executor:
     standard: Executor = executor
     assert_type(executor.submit(f, 1), Future[str])
     assert_type(executor.submit(f, 1, scale=2.0), Future[str])

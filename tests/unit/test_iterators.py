@@ -67,7 +67,10 @@ def from_one(positions: Iterable[Iterable[int]]) -> Iterator[list[int]]:
 
 
 GOLDEN: dict[str, tuple[Callable[[], Iterable[Any]], list[Any]]] = {
-    "icountn(c(2,3))": (lambda: from_one(icountn([2, 3])), [[1, 1], [2, 1], [1, 2], [2, 2], [1, 3], [2, 3]]),
+    "icountn(c(2,3))": (
+        lambda: from_one(icountn([2, 3])),
+        [[1, 1], [2, 1], [1, 2], [2, 2], [1, 3], [2, 3]],
+    ),
     "icountn(c(2,0))": (lambda: icountn([2, 0]), []),
     "idiv(10,chunkSize=3)": (lambda: idiv(10, chunksize=3), [3, 3, 2, 2]),
     "idiv(10,chunkSize=4)": (lambda: idiv(10, chunksize=4), [4, 3, 3]),
@@ -76,8 +79,14 @@ GOLDEN: dict[str, tuple[Callable[[], Iterable[Any]], list[Any]]] = {
     "iter(matrix(1:6,2))": (lambda: by_column(MATRIX), [[[1], [2]], [[3], [4]], [[5], [6]]]),
     "iter(matrix(1:6,2),by='row')": (lambda: by_row(MATRIX), [[[1, 3, 5]], [[2, 4, 6]]]),
     "iter(matrix(1:6,2),by='cell')": (lambda: by_cell(MATRIX), [1, 2, 3, 4, 5, 6]),
-    "iter(matrix(1:10,5),by='row',chunksize=2)": (lambda: by_row(TALL, 2), [[[1, 6], [2, 7]], [[3, 8], [4, 9]], [[5, 10]]]),
-    "iter(data.frame(a=1:2,b=3:4),by='row')": (lambda: by_row(FRAME), [[{"a": 1, "b": 3}], [{"a": 2, "b": 4}]]),
+    "iter(matrix(1:10,5),by='row',chunksize=2)": (
+        lambda: by_row(TALL, 2),
+        [[[1, 6], [2, 7]], [[3, 8], [4, 9]], [[5, 10]]],
+    ),
+    "iter(data.frame(a=1:2,b=3:4),by='row')": (
+        lambda: by_row(FRAME),
+        [[{"a": 1, "b": 3}], [{"a": 2, "b": 4}]],
+    ),
     "iter(data.frame(a=1:2,b=3:4),by='column')": (lambda: by_column(FRAME), [[1, 2], [3, 4]]),
     "isplit(1:4, list(c('x','y','x','y'), c(1,1,2,2)))": (
         lambda: isplit([1, 2, 3, 4], [["x", "y", "x", "y"], [1, 1, 2, 2]]),
@@ -94,23 +103,48 @@ GOLDEN: dict[str, tuple[Callable[[], Iterable[Any]], list[Any]]] = {
     ),
     "isplit(1:3, factor(c('x','y','x'), levels=c('x','y','z')))": (
         lambda: isplit([1, 2, 3], WITH_Z),
-        [{"value": [1, 3], "key": ["x"]}, {"value": [2], "key": ["y"]}, {"value": [], "key": ["z"]}],
+        [
+            {"value": [1, 3], "key": ["x"]},
+            {"value": [2], "key": ["y"]},
+            {"value": [], "key": ["z"]},
+        ],
     ),
     "isplit(data.frame(k=c('a','b','a'),v=1:3), c('a','b','a'))": (
         lambda: isplit(KEYED, ["a", "b", "a"]),
-        [{"value": [{"k": "a", "v": 1}, {"k": "a", "v": 3}], "key": ["a"]}, {"value": [{"k": "b", "v": 2}], "key": ["b"]}],
+        [
+            {"value": [{"k": "a", "v": 1}, {"k": "a", "v": 3}], "key": ["a"]},
+            {"value": [{"k": "b", "v": 2}], "key": ["b"]},
+        ],
     ),
     "iapply(matrix(1:6,2),1)": (lambda: iapply(MATRIX, 0), [[1, 3, 5], [2, 4, 6]]),
     "ichunk(1:7,3)": (lambda: ichunk(range(1, 8), 3), [[1, 2, 3], [4, 5, 6], [7]]),
-    "ichunk(1:7,3,mode='integer')": (lambda: map(np.array, ichunk(range(1, 8), 3)), [[1, 2, 3], [4, 5, 6], [7]]),
-    "isplitIndices(10,chunks=3)": (lambda: from_one(isplit_indices(10, chunks=3)), [[1, 2, 3, 4], [5, 6, 7], [8, 9, 10]]),
-    "isplitIndices(10,chunkSize=4)": (lambda: from_one(isplit_indices(10, chunksize=4)), [[1, 2, 3, 4], [5, 6, 7], [8, 9, 10]]),
-    "isplitVector(letters[1:7],chunks=3)": (lambda: isplit_vector(list("abcdefg"), chunks=3), [["a", "b", "c"], ["d", "e"], ["f", "g"]]),
-    "isplitRows(matrix(1:10,5),chunkSize=2)": (lambda: isplit_rows(TALL, chunksize=2), [[[1, 6], [2, 7]], [[3, 8], [4, 9]], [[5, 10]]]),
+    "ichunk(1:7,3,mode='integer')": (
+        lambda: map(np.array, ichunk(range(1, 8), 3)),
+        [[1, 2, 3], [4, 5, 6], [7]],
+    ),
+    "isplitIndices(10,chunks=3)": (
+        lambda: from_one(isplit_indices(10, chunks=3)),
+        [[1, 2, 3, 4], [5, 6, 7], [8, 9, 10]],
+    ),
+    "isplitIndices(10,chunkSize=4)": (
+        lambda: from_one(isplit_indices(10, chunksize=4)),
+        [[1, 2, 3, 4], [5, 6, 7], [8, 9, 10]],
+    ),
+    "isplitVector(letters[1:7],chunks=3)": (
+        lambda: isplit_vector(list("abcdefg"), chunks=3),
+        [["a", "b", "c"], ["d", "e"], ["f", "g"]],
+    ),
+    "isplitRows(matrix(1:10,5),chunkSize=2)": (
+        lambda: isplit_rows(TALL, chunksize=2),
+        [[[1, 6], [2, 7]], [[3, 8], [4, 9]], [[5, 10]]],
+    ),
     "irep(1:2,times=2)": (lambda: irep([1, 2], times=2), [1, 2, 1, 2]),
     "irep(1:2,each=2)": (lambda: irep([1, 2], each=2), [1, 1, 2, 2]),
     "irep(1:3,length.out=5)": (lambda: irep([1, 2, 3], length=5), [1, 2, 3, 1, 2]),
-    "irnorm_count": (lambda: [len(list(irandom(np.random.default_rng(1).normal, 2, count=3)))], [3]),
+    "irnorm_count": (
+        lambda: [len(list(irandom(np.random.default_rng(1).normal, 2, count=3)))],
+        [3],
+    ),
     # What Python's own serve for, as the module's table says.
     "chain(1:2,c('a','b'))": (lambda: itertools.chain([1, 2], "ab"), [1, 2, "a", "b"]),
     "enumerate(c('a','b'))": (lambda: enumerate("ab", start=1), [[1, "a"], [2, "b"]]),
@@ -118,17 +152,29 @@ GOLDEN: dict[str, tuple[Callable[[], Iterable[Any]], list[Any]]] = {
         lambda: itertools.product([1, 2], "xyz"),
         [[1, "x"], [1, "y"], [1, "z"], [2, "x"], [2, "y"], [2, "z"]],
     ),
-    "ifilter(function(i) i%%2==0, 1:6)": (lambda: filter(lambda i: i % 2 == 0, range(1, 7)), [2, 4, 6]),
-    "ifilterfalse(function(i) i%%2==0, 1:6)": (lambda: itertools.filterfalse(lambda i: i % 2 == 0, range(1, 7)), [1, 3, 5]),
+    "ifilter(function(i) i%%2==0, 1:6)": (
+        lambda: filter(lambda i: i % 2 == 0, range(1, 7)),
+        [2, 4, 6],
+    ),
+    "ifilterfalse(function(i) i%%2==0, 1:6)": (
+        lambda: itertools.filterfalse(lambda i: i % 2 == 0, range(1, 7)),
+        [1, 3, 5],
+    ),
     "ilimit(iter(function(i) i*i),4)": (
         lambda: itertools.islice(map(operator.mul, itertools.count(1), itertools.count(1)), 4),
         [1, 4, 9, 16],
     ),
     "iter(list(1,'a'))": (lambda: iter([1, "a"]), [1, "a"]),
     "recycle": (lambda: itertools.islice(itertools.cycle([1, 2]), 3), [1, 2, 1]),
-    "exhausted": (lambda: [next(gone := iter(range(1))), next(gone, "StopIteration")], [0, "StopIteration"]),
+    "exhausted": (
+        lambda: [next(gone := iter(range(1))), next(gone, "StopIteration")],
+        [0, "StopIteration"],
+    ),
     "chain_of_foreach": (lambda: itertools.chain([1, 2], [11, 12]), [1, 2, 11, 12]),
-    "nested_product": (lambda: itertools.starmap(lambda a, b: a + b, itertools.product([1, 2], [10, 20])), [11, 21, 12, 22]),
+    "nested_product": (
+        lambda: itertools.starmap(lambda a, b: a + b, itertools.product([1, 2], [10, 20])),
+        [11, 21, 12, 22],
+    ),
 }
 
 
@@ -143,14 +189,24 @@ def test_files_are_read_as_r_reads_them(tmp_path: Path) -> None:
     lines.write_text("a\nb\nc\nd\ne\n")
     assert list(iread_lines(lines, 2)) == [["a", "b"], ["c", "d"], ["e"]]
     table.write_text('"a" "b"\n1 4\n2 5\n3 6\n')  # what write.table(row.names=FALSE) writes
-    assert [frame.to_dict("list") for frame in iread_table(table, 2)] == [{"a": [1, 2], "b": [4, 5]}, {"a": [3], "b": [6]}]
+    assert [frame.to_dict("list") for frame in iread_table(table, 2)] == [
+        {"a": [1, 2], "b": [4, 5]},
+        {"a": [3], "b": [6]},
+    ]
     irecord(recording, iter([1, 2, 3]))
     assert list(ireplay(recording)) == [1, 2, 3]
 
 
 def test_an_iterator_that_knows_whether_it_goes_on() -> None:
     ahead = Peekable([1, 2])
-    assert [ahead.has_next(), ahead.has_next(), ahead.peek(), next(ahead), next(ahead), ahead.has_next()] == [True, True, 1, 1, 2, False]
+    assert [
+        ahead.has_next(),
+        ahead.has_next(),
+        ahead.peek(),
+        next(ahead),
+        next(ahead),
+        ahead.has_next(),
+    ] == [True, True, 1, 1, 2, False]
     with pytest.raises(StopIteration):
         next(ahead)
     with pytest.raises(StopIteration):
@@ -173,7 +229,10 @@ def test_a_check_function_is_a_filter() -> None:
     hundred = np.arange(1, 101)
     columns, rows = hundred.reshape(5, 20, order="F"), hundred.reshape(20, 5)
     assert list(filter(lambda cell: cell % 10 == 0, by_cell(columns))) == list(range(10, 101, 10))
-    for blocks, last, second in ((by_column(columns), (4, 0), columns[:, [1]]), (by_row(rows), (0, 4), rows[[1], :])):
+    for blocks, last, second in (
+        (by_column(columns), (4, 0), columns[:, [1]]),
+        (by_row(rows), (0, 4), rows[[1], :]),
+    ):
         hits = [block for block in blocks if block[last] % 10 == 0]
         assert len(hits) == 10
         np.testing.assert_array_equal(hits[0], second)
@@ -186,7 +245,10 @@ def test_a_frame_gives_frames_by_row_and_series_by_column() -> None:
     pd.testing.assert_frame_equal(pd.concat(rows), frame)
     assert [type(column) for column in columns] == [pd.Series] * 2
     pd.testing.assert_frame_equal(pd.concat(columns, axis=1), frame)
-    assert [block.shape for block in by_column(pd.concat([frame, frame["a"]], axis=1), 2)] == [(10, 2), (10, 1)]
+    assert [block.shape for block in by_column(pd.concat([frame, frame["a"]], axis=1), 2)] == [
+        (10, 2),
+        (10, 1),
+    ]
     assert list(by_cell(frame)) == list(range(1, 21))
 
 
@@ -204,7 +266,9 @@ def test_functions_as_iterators() -> None:
 
 
 @pytest.mark.parametrize(("axis", "by", "most"), [(1, by_column, 23), (0, by_row, 15)])
-def test_blocks_of_any_size_make_the_matrix_again(axis: int, by: Callable[[Any, int], Iterator[Any]], most: int) -> None:
+def test_blocks_of_any_size_make_the_matrix_again(
+    axis: int, by: Callable[[Any, int], Iterator[Any]], most: int
+) -> None:
     matrix = np.random.default_rng(1).normal(size=(13, 21))
     for size in range(1, most + 1):
         blocks = list(by(matrix, size))
@@ -217,20 +281,28 @@ def test_blocks_of_any_size_make_the_matrix_again(axis: int, by: Callable[[Any, 
 def applied(array: Any, axes: tuple[int, ...]) -> list[Any]:
     """R's apply(array, axes, identity), by its definition: margins last, all else and the margins column-major."""
     rest = [axis for axis in range(array.ndim) if axis not in axes]
-    turned = array.transpose(*rest, *axes).reshape([array.shape[axis] for axis in rest] + [-1], order="F")
+    turned = array.transpose(*rest, *axes).reshape(
+        [array.shape[axis] for axis in rest] + [-1], order="F"
+    )
     return [turned[..., at] for at in range(turned.shape[-1])]
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4), (6, 4)])
 def test_slices_and_their_order_are_those_of_apply(shape: tuple[int, ...]) -> None:
     array = np.random.default_rng(2).normal(size=shape)
-    margins = [axes for size in range(1, len(shape) + 1) for axes in itertools.permutations(range(len(shape)), size)]
+    margins = [
+        axes
+        for size in range(1, len(shape) + 1)
+        for axes in itertools.permutations(range(len(shape)), size)
+    ]
     assert len(margins) == {3: 15, 2: 4}[len(shape)]
     for axes in margins:
         for ours, theirs in zip(iapply(array, axes), applied(array, axes), strict=True):
             np.testing.assert_array_equal(ours, theirs)
         backwards = [axis - len(shape) for axis in axes]
-        assert [plain(part) for part in iapply(array, backwards)] == [plain(part) for part in iapply(array, axes)]
+        assert [plain(part) for part in iapply(array, backwards)] == [
+            plain(part) for part in iapply(array, axes)
+        ]
 
 
 def test_frames_are_applied_over_too() -> None:
@@ -248,28 +320,46 @@ def test_frames_are_applied_over_too() -> None:
     ],
 )
 def test_counting_has_the_order_of_expand_grid(dims: list[int]) -> None:
-    grid = np.indices(dims).reshape(len(dims), -1, order="F").T if math.prod(dims) else np.empty((0, len(dims)))
+    grid = (
+        np.indices(dims).reshape(len(dims), -1, order="F").T
+        if math.prod(dims)
+        else np.empty((0, len(dims)))
+    )
     assert list(map(list, icountn(dims))) == grid.tolist()
 
 
 @pytest.mark.parametrize("drop", [False, True])
 @pytest.mark.parametrize("number", [1, 2])
-def test_groups_are_those_of_split(number: int, drop: bool) -> None:  # noqa: FBT001 - a parameter of the table
+def test_groups_are_those_of_split(number: int, drop: bool) -> None:
     rng = np.random.default_rng(3)
-    values, factors = rng.normal(size=200), [rng.choice(list("abcdefghij"), 200) for _ in range(number)]
-    keys = [key[::-1] for key in itertools.product(*([*"abcdefghij"],) * number)]  # the first fastest
-    members = {key: values[np.all([factor == level for factor, level in zip(factors, key, strict=True)], axis=0)] for key in keys}
+    values, factors = (
+        rng.normal(size=200),
+        [rng.choice(list("abcdefghij"), 200) for _ in range(number)],
+    )
+    keys = [
+        key[::-1] for key in itertools.product(*([*"abcdefghij"],) * number)
+    ]  # the first fastest
+    members = {
+        key: values[
+            np.all([factor == level for factor, level in zip(factors, key, strict=True)], axis=0)
+        ]
+        for key in keys
+    }
     got = list(isplit(values, factors if number > 1 else factors[0], drop=drop))
     assert [group.key for group in got] == [key for key in keys if len(members[key]) or not drop]
     for group in got:
         np.testing.assert_array_equal(group.value, members[group.key])
-    assert number == 1 or drop == all(len(group.value) for group in got)  # the seed leaves some of 100 groups empty
+    assert number == 1 or drop == all(
+        len(group.value) for group in got
+    )  # the seed leaves some of 100 groups empty
 
 
 def test_recycling() -> None:
     values = np.random.default_rng(4).normal(size=21)
     recycled = [value for value, _ in zip(itertools.cycle(values), range(21 * 17), strict=False)]
-    np.testing.assert_array_equal(np.reshape(recycled, (21, 17), order="F"), np.repeat(values[:, None], 17, axis=1))
+    np.testing.assert_array_equal(
+        np.reshape(recycled, (21, 17), order="F"), np.repeat(values[:, None], 17, axis=1)
+    )
     assert list(irep(values, times=17)) == recycled
 
 
@@ -293,7 +383,10 @@ def test_divisions_are_whole_and_balanced(n: int, by: int) -> None:
         (range(7), [range(3), range(3, 5), range(5, 7)]),
         ((1, 2), [(1,), (2,)]),
         (np.arange(4), [[0, 1], [2], [3]]),
-        (pd.Series([5, 6, 7], index=[2, 1, 0]), [[5], [6], [7]]),  # by position, whatever the labels
+        (
+            pd.Series([5, 6, 7], index=[2, 1, 0]),
+            [[5], [6], [7]],
+        ),  # by position, whatever the labels
     ],
 )
 def test_slices_are_of_the_kind_of_their_sequence(whole: Any, parts: list[Any]) -> None:
@@ -303,8 +396,14 @@ def test_slices_are_of_the_kind_of_their_sequence(whole: Any, parts: list[Any]) 
 
 
 def test_frames_split_into_frames() -> None:
-    assert [plain(block) for block in isplit_rows(FRAME, chunks=2)] == [[{"a": 1, "b": 3}], [{"a": 2, "b": 4}]]
-    assert [plain(block) for block in isplit_cols(FRAME, chunks=2)] == [[{"a": 1}, {"a": 2}], [{"b": 3}, {"b": 4}]]
+    assert [plain(block) for block in isplit_rows(FRAME, chunks=2)] == [
+        [{"a": 1, "b": 3}],
+        [{"a": 2, "b": 4}],
+    ]
+    assert [plain(block) for block in isplit_cols(FRAME, chunks=2)] == [
+        [{"a": 1}, {"a": 2}],
+        [{"b": 3}, {"b": 4}],
+    ]
     assert [block.shape for block in isplit_cols(MATRIX, chunksize=2)] == [(2, 2), (2, 1)]
 
 
@@ -312,7 +411,13 @@ def test_repeating_items_and_then_all_of_them() -> None:
     assert "".join(irep("ab", each=2, times=2)) == "aabbaabb"
     assert "".join(irep("ab", each=2, length=7)) == "aabbaab"
     assert "".join(irep("ab")) == "ab"
-    assert list(irep("ab", times=0)) == list(irep("ab", each=0, times=3)) == list(irep("ab", length=0)) == list(irep("", length=3)) == []
+    assert (
+        list(irep("ab", times=0))
+        == list(irep("ab", each=0, times=3))
+        == list(irep("ab", length=0))
+        == list(irep("", length=3))
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -322,13 +427,21 @@ def test_repeating_items_and_then_all_of_them() -> None:
         (np.array([2.0, math.nan, 1.0]), [(1.0,), (2.0,)]),
         (pd.Series(["b", pd.NA, "a"], dtype=object), [("a",), ("b",)]),
         (pd.Series(["b", None, "a"]), [("a",), ("b",)]),
-        (pd.Series(["b", None, "a"], dtype="category").cat.set_categories(["b", "a"]), [("b",), ("a",)]),
-        (np.array(["2024-01-02", "NaT", "2024-01-01"], dtype="M8[ns]"), [(np.datetime64("2024-01-01"),), (np.datetime64("2024-01-02"),)]),
+        (
+            pd.Series(["b", None, "a"], dtype="category").cat.set_categories(["b", "a"]),
+            [("b",), ("a",)],
+        ),
+        (
+            np.array(["2024-01-02", "NaT", "2024-01-01"], dtype="M8[ns]"),
+            [(np.datetime64("2024-01-01"),), (np.datetime64("2024-01-02"),)],
+        ),
         ([("b", 1), None, ("a", 2)], [(("a", 2),), (("b", 1),)]),  # tuples are keys
         (pd.DataFrame({"p": ["b", None, "a"], "q": [1, 1, 1]}), [("a", 1), ("b", 1)]),
     ],
 )
-def test_levels_are_sorted_and_what_is_missing_is_in_no_group(groups: Any, keys: list[tuple[Any, ...]]) -> None:
+def test_levels_are_sorted_and_what_is_missing_is_in_no_group(
+    groups: Any, keys: list[tuple[Any, ...]]
+) -> None:
     got = list(isplit(["x", "y", "z"], groups))
     assert [group.key for group in got] == keys
     assert {*itertools.chain.from_iterable(group.value for group in got)} == {"x", "z"}
@@ -339,12 +452,17 @@ def test_keys_are_plain_values_and_rows_of_arrays_are_taken() -> None:
     assert repr(first.key) == "(1,)"
     assert first.value.tolist() == [[1, 6], [3, 8]]
     assert second.value.tolist() == [[2, 7], [4, 9], [5, 10]]
-    assert [plain(group.value) for group in isplit(np.array([1, 2]), pd.Categorical(["b", "b"], categories=["a", "b"]))] == [[], [1, 2]]
+    assert [
+        plain(group.value)
+        for group in isplit(np.array([1, 2]), pd.Categorical(["b", "b"], categories=["a", "b"]))
+    ] == [[], [1, 2]]
 
 
 def test_thousands_of_levels_need_no_walk_through_all_combinations() -> None:
     names = list(range(3000))
-    assert [group.value for group in isplit(names, [names] * 4, drop=True)] == [[name] for name in names]
+    assert [group.value for group in isplit(names, [names] * 4, drop=True)] == [
+        [name] for name in names
+    ]
     assert [group.value for group in itertools.islice(isplit(names, [names] * 4), 2)] == [[0], []]
 
 
@@ -383,14 +501,20 @@ def test_what_was_recorded_before_an_error_is_kept(tmp_path: Path) -> None:
     assert list(ireplay(file)) == ["kept"]
 
 
-@pytest.mark.parametrize("spoil", [lambda data: data[:-2], lambda data: data + b"no pickle", lambda data: data + b"\x80"])
-def test_a_recording_cut_off_or_spoilt_says_so(tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
+@pytest.mark.parametrize(
+    "spoil", [lambda data: data[:-2], lambda data: data + b"no pickle", lambda data: data + b"\x80"]
+)
+def test_a_recording_cut_off_or_spoilt_says_so(
+    tmp_path: Path, spoil: Callable[[bytes], bytes]
+) -> None:
     file = tmp_path / "recording"
     irecord(file, ["first", "second"])
     file.write_bytes(spoil(file.read_bytes()))
     played = ireplay(file)
     assert next(played) == "first"
-    with pytest.raises(ConfigurationError, match=r"is not a recording, or was cut off in item [12]\n"):
+    with pytest.raises(
+        ConfigurationError, match=r"is not a recording, or was cut off in item [12]\n"
+    ):
         list(played)
 
 
@@ -399,7 +523,10 @@ def test_draws_are_the_generator_s_own() -> None:
     rng = np.random.default_rng(1)
     for drawn in itertools.islice(endless, 3):
         np.testing.assert_array_equal(drawn, rng.normal(5.0, size=2))
-    assert [sorted(sample) for sample in irandom(rng.choice, 3, count=2, a=[1, 2, 3], replace=False)] == [[1, 2, 3]] * 2  # type: ignore[call-overload]
+    assert [
+        sorted(sample)
+        for sample in irandom(rng.choice, 3, count=2, a=[1, 2, 3], replace=False)  # type: ignore[call-overload]
+    ] == [[1, 2, 3]] * 2
     assert np.ndim(next(irandom(rng.normal))) == 0
 
 
@@ -429,7 +556,9 @@ class Source:
         (Peekable, 0, 1),
     ],
 )
-def test_nothing_is_taken_before_it_is_asked_for(made: Callable[[Source], Iterator[Any]], first: Any, taken: int) -> None:
+def test_nothing_is_taken_before_it_is_asked_for(
+    made: Callable[[Source], Iterator[Any]], first: Any, taken: int
+) -> None:
     source = Source()
     parts = made(source)
     assert source.taken == 0
@@ -460,7 +589,9 @@ class Huge:
         (lambda x: isplit_indices(x.shape[0], chunksize=5), range(5, 10)),
     ],
 )
-def test_parts_are_made_one_at_a_time_of_anything_with_a_shape(made: Callable[[Any], Iterator[Any]], second: Any) -> None:
+def test_parts_are_made_one_at_a_time_of_anything_with_a_shape(
+    made: Callable[[Any], Iterator[Any]], second: Any
+) -> None:
     assert list(itertools.islice(made(Huge()), 2))[1] == second
 
 
@@ -477,7 +608,7 @@ def test_parts_of_arrays_are_views() -> None:
 
 def test_neither_numpy_nor_pandas_is_loaded() -> None:
     code = "import sys, dolambda.iterators; assert not {'numpy', 'pandas'} & sys.modules.keys()"
-    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 - our own code
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # Errors, all at the call.
@@ -486,9 +617,15 @@ def test_neither_numpy_nor_pandas_is_loaded() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: idiv(10), r"chunks=None and chunksize=None: exactly one of them is needed"),  # it_errors_idiv_none
+        (
+            lambda: idiv(10),
+            r"chunks=None and chunksize=None: exactly one of them is needed",
+        ),  # it_errors_idiv_none
         (lambda: idiv(10, chunks=2, chunksize=2), r"chunks=2 and chunksize=2: exactly one"),
-        (lambda: idiv(10, chunksize=0), r"chunksize=0 is not a whole number of 1 or more"),  # it_errors_idiv_zero
+        (
+            lambda: idiv(10, chunksize=0),
+            r"chunksize=0 is not a whole number of 1 or more",
+        ),  # it_errors_idiv_zero
         (lambda: idiv(10, chunks=0), r"chunks=0 is not"),
         (lambda: idiv(-1, chunks=1), r"n=-1 is not a whole number of 0 or more"),
         (lambda: idiv(2.5, chunks=1), r"n=2\.5 is not a whole number"),  # type: ignore[arg-type]
@@ -496,9 +633,18 @@ def test_neither_numpy_nor_pandas_is_loaded() -> None:
         (lambda: isplit_vector([1]), r"exactly one"),
         (lambda: isplit_rows(MATRIX), r"exactly one"),
         (lambda: isplit_cols(MATRIX, chunksize=0), r"chunksize=0"),
-        (lambda: isplit_vector({1: 2}, chunks=1), r"sequence is of type dict, whose entries cannot be taken by position\n.*list"),
-        (lambda: isplit_vector(iter([1]), chunks=1), r"sequence is of type list_iterator,.*\n.*ichunk takes iterators"),
-        (lambda: isplit_vector(MATRIX, chunks=1), r"of type ndarray and of shape \(2, 3\),.*\n.*isplit_rows"),
+        (
+            lambda: isplit_vector({1: 2}, chunks=1),
+            r"sequence is of type dict, whose entries cannot be taken by position\n.*list",
+        ),
+        (
+            lambda: isplit_vector(iter([1]), chunks=1),
+            r"sequence is of type list_iterator,.*\n.*ichunk takes iterators",
+        ),
+        (
+            lambda: isplit_vector(MATRIX, chunks=1),
+            r"of type ndarray and of shape \(2, 3\),.*\n.*isplit_rows",
+        ),
         (lambda: icountn([]), r"dims is empty"),
         (lambda: icountn([2, -1]), r"dims: -1 is not a whole number of 0 or more"),
         (lambda: ichunk([1], 0), r"size=0"),
@@ -506,14 +652,20 @@ def test_neither_numpy_nor_pandas_is_loaded() -> None:
         (lambda: irep([1], each=-1), r"each=-1"),
         (lambda: irep([1], length=-1), r"length=-1"),
         (lambda: irep([1], times=1, length=1), r"both times=1 and length=1"),
-        (lambda: by_row([[1, 2]]), r"by_row: x is of type list, not a matrix or a data frame\n.*asarray"),
+        (
+            lambda: by_row([[1, 2]]),
+            r"by_row: x is of type list, not a matrix or a data frame\n.*asarray",
+        ),
         (lambda: by_row(MATRIX, 0), r"chunksize=0"),
         (lambda: by_column(np.zeros(3)), r"by_column: x is of type ndarray and of shape \(3,\)"),
         (lambda: by_column(FRAME, 0), r"chunksize=0"),
         (lambda: by_cell(np.zeros((1, 1, 1))), r"by_cell: x is .*\(1, 1, 1\)"),
         (lambda: isplit_rows(FRAME["a"], chunks=1), r"isplit_rows: x is of type Series"),
         (lambda: isplit_cols(5, chunks=1), r"isplit_cols: x is of type int"),
-        (lambda: iapply(MATRIX, 2), r"axes=2 are not different axes of array, which is .*\(2, 3\)\n.*margin 1 is axis 0"),
+        (
+            lambda: iapply(MATRIX, 2),
+            r"axes=2 are not different axes of array, which is .*\(2, 3\)\n.*margin 1 is axis 0",
+        ),
         (lambda: iapply(MATRIX, (0, -2)), r"axes=\(0, -2\)"),
         (lambda: iapply(MATRIX, ()), r"axes=\(\)"),
         (lambda: iapply([1, 2], 0), r"which is of type list\n.*asarray"),
@@ -521,7 +673,10 @@ def test_neither_numpy_nor_pandas_is_loaded() -> None:
         (lambda: isplit({1: 2}, [1]), r"isplit: x is of type dict"),
         (lambda: isplit([1, 2, 3], ["a", "b"]), r"groups has 2 entries, and x has 3"),
         (lambda: isplit([1, 2], [["a", "b"], ["a"]]), r"groups\[1\] has 1 entries, and x has 2"),
-        (lambda: isplit([1, 2], ["a", 1]), r"groups cannot be sorted into levels .*\n.*Categorical"),
+        (
+            lambda: isplit([1, 2], ["a", 1]),
+            r"groups cannot be sorted into levels .*\n.*Categorical",
+        ),
         (lambda: isplit([1, 2], [{}, 1]), r"unhashable type"),
         (lambda: isplit([1, 2], 5), r"not iterable"),
         (lambda: iread_lines("/nowhere/at/all"), r"path='/nowhere/at/all' is not there"),

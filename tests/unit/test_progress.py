@@ -13,7 +13,9 @@ from dolambda.progress import Bar, Line, display
 @pytest.fixture
 def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     file = io.StringIO()
-    monkeypatch.setattr("rich.console.Console", lambda **_: Console(file=file, force_terminal=True, width=100))
+    monkeypatch.setattr(
+        "rich.console.Console", lambda **_: Console(file=file, force_terminal=True, width=100)
+    )
     return file
 
 
@@ -24,13 +26,17 @@ def shown(screen: io.StringIO, text: str) -> bool:
     return text in screen.getvalue()
 
 
-def test_a_run_shows_what_is_done_failed_and_resent_and_then_leaves_the_screen(screen: io.StringIO) -> None:
+def test_a_run_shows_what_is_done_failed_and_resent_and_then_leaves_the_screen(
+    screen: io.StringIO,
+) -> None:
     bar = Bar(after=0.01)
     bar(Report(tasks=10, done=4, failed=1, resent=2, running=2, workers=frozenset("ab")))
     assert shown(screen, "5/10")
     assert shown(screen, "2 of 2 workers busy, 1 failed, 2 resent")
     bar(Report(tasks=10, done=9, failed=1, running=0))
-    assert screen.getvalue().endswith("\x1b[?25h\r\x1b[1A\x1b[2K")  # the cursor is shown again, the line is gone
+    assert screen.getvalue().endswith(
+        "\x1b[?25h\r\x1b[1A\x1b[2K"
+    )  # the cursor is shown again, the line is gone
 
 
 def test_what_is_over_in_a_moment_needs_no_bar(screen: io.StringIO) -> None:
@@ -72,14 +78,24 @@ def test_a_line_of_text_is_written_over_and_ends_with_the_last_report() -> None:
     file = io.StringIO()
     line = Line(file=file, every=0.0)
     line(Report(tasks=4, done=1, running=2, workers=frozenset("ab"), elapsed=0.5, cost=0.25))
-    line(Report(tasks=4, done=3, failed=1, retried=2, running=0, workers=frozenset("ab"), elapsed=2.0))
+    line(
+        Report(
+            tasks=4, done=3, failed=1, retried=2, running=0, workers=frozenset("ab"), elapsed=2.0
+        )
+    )
     first, second = file.getvalue().removeprefix("\r").split("\r")
-    assert first.startswith("lambda:  25%|█████               | 1/4 [0.5 s, 2 of 2 workers busy, 2.0 tasks/s, $0.2500]")
-    assert second.startswith("lambda: 100%|████████████████████| 4/4 [2.0 s, 0 of 2 workers busy, 2.0 tasks/s, 1 failed, 2 retried]")
+    assert first.startswith(
+        "lambda:  25%|█████               | 1/4 [0.5 s, 2 of 2 workers busy, 2.0 tasks/s, $0.2500]"
+    )
+    assert second.startswith(
+        "lambda: 100%|████████████████████| 4/4 [2.0 s, 0 of 2 workers busy, 2.0 tasks/s, 1 failed, 2 retried]"
+    )
     assert second.endswith("\n")
 
 
-def test_nothing_is_shown_where_nobody_looks_unless_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_shown_where_nobody_looks_unless_it_is_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("sys.stderr", io.StringIO())
     assert display(None) is None
     assert display(wanted=False) is None

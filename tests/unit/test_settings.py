@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    (tmp_path / "pyproject.toml").write_text('[tool.dolambda]\nstack = "from-file"\nworkers = 5\nrequires = ["numpy", "pandas"]\n')
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.dolambda]\nstack = "from-file"\nworkers = 5\nrequires = ["numpy", "pandas"]\n'
+    )
     below = tmp_path / "notebooks"
     below.mkdir()
     return below
@@ -22,7 +24,13 @@ def project(tmp_path: Path) -> Path:
 def test_argument_beats_environment_beats_file_beats_default(project: Path) -> None:
     environ = {"DOLAMBDA_WORKERS": "6", "DOLAMBDA_THROTTLE": "2.5", "DOLAMBDA_LOGS": "no"}
     found = Settings.resolve(directory=project, environ=environ, throttle=3)
-    assert (found.stack, found.workers, found.throttle, found.logs, found.memory) == ("from-file", 6, 3.0, False, 1769)
+    assert (found.stack, found.workers, found.throttle, found.logs, found.memory) == (
+        "from-file",
+        6,
+        3.0,
+        False,
+        1769,
+    )
     assert found.requires == ("numpy", "pandas")
 
 
@@ -39,7 +47,9 @@ def test_argument_beats_environment_beats_file_beats_default(project: Path) -> N
         ({"buckets": "x"}, "unknown argument: buckets"),
     ],
 )
-def test_what_is_wrong_is_named_with_what_it_may_be(tmp_path: Path, arguments: dict[str, Any], names: str) -> None:
+def test_what_is_wrong_is_named_with_what_it_may_be(
+    tmp_path: Path, arguments: dict[str, Any], names: str
+) -> None:
     with pytest.raises(ConfigurationError, match="\n  ") as caught:
         Settings.resolve(directory=tmp_path, environ={}, **arguments)
     assert names in str(caught.value)

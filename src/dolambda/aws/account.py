@@ -25,9 +25,21 @@ Interceptor = Callable[[str, str, dict[str, Any]], dict[str, Any] | None]
 
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
-_UNKNOWN = {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken"}
+_UNKNOWN = {
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "InvalidToken",
+}
 _SKEWED = ("RequestTimeTooSkewed", "Signature expired", "Signature not yet current")
-_THROTTLED = {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"}
+_THROTTLED = {
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "SlowDown",
+}
 
 
 @dataclass(frozen=True)
@@ -43,8 +55,10 @@ class Credentials:
         """Check that what was given is whole."""
         if bool(self.key) != bool(self.secret):
             given, missing = ("key", "secret") if self.key else ("secret", "key")
-            msg = f"{given}= was given without {missing}="
-            raise ConfigurationError(msg, mend="Give both, or neither to use the credentials of `aws configure`.")
+            raise ConfigurationError(
+                f"{given}= was given without {missing}=",
+                hint="Give both, or neither to use the credentials of `aws configure`.",
+            )
 
 
 class _Sent:
@@ -54,7 +68,14 @@ class _Sent:
 
 
 _SECRETS = re.compile(r"((?:DOLAMBDA_KEY\w*|SecretAccessKey)\W{1,12})[^\"'\\<>\s,}]{16,}")
-_SPEAKING = ("botocore.parsers", "botocore.endpoint", "botocore.hooks", "botocore.httpsession", "botocore.retryhandler", "botocore.retries")
+_SPEAKING = (
+    "botocore.parsers",
+    "botocore.endpoint",
+    "botocore.hooks",
+    "botocore.httpsession",
+    "botocore.retryhandler",
+    "botocore.retries",
+)
 
 
 class _Redacting(logging.Filter):
@@ -75,7 +96,7 @@ _redacting = _Redacting()
 class Account:
     """An AWS account and region, as seen with some credentials."""
 
-    def __init__(self, session: Any, region: str, endpoint_url: str | None) -> None:  # noqa: ANN401 - boto3 has no types
+    def __init__(self, session: Any, region: str, endpoint_url: str | None) -> None:
         """Use `Account.from_settings`."""
         self.session = session
         self.region = region
@@ -99,14 +120,18 @@ class Account:
                 profile_name=settings.profile,
             )
         except ProfileNotFound as error:
-            raise ConfigurationError(str(error), mend="`aws configure list-profiles` shows the ones there are.") from error
+            raise ConfigurationError(
+                str(error), hint="`aws configure list-profiles` shows the ones there are."
+            ) from error
         region = settings.region or session.region_name
         if not region:
-            msg = "no AWS region is set"
-            raise ConfigurationError(msg, mend="Give region=, or set AWS_DEFAULT_REGION, or run `aws configure`.")
+            raise ConfigurationError(
+                "no AWS region is set",
+                hint="Give region=, or set AWS_DEFAULT_REGION, or run `aws configure`.",
+            )
         return cls(session, region, settings.endpoint_url)
 
-    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 has no types
+    def client(self, service: str) -> Any:
         """Give the boto3 client of a service, made once."""
         if service not in self._clients:
             from botocore.config import Config  # noqa: PLC0415 - slow, as boto3
@@ -117,7 +142,9 @@ class Account:
                 read_timeout=60,
                 s3={"addressing_style": "path"} if self.endpoint_url else {},
             )
-            self._clients[service] = self.session.client(service, region_name=self.region, endpoint_url=self.endpoint_url, config=config)
+            self._clients[service] = self.session.client(
+                service, region_name=self.region, endpoint_url=self.endpoint_url, config=config
+            )
             for name in _SPEAKING:
                 logging.getLogger(name).addFilter(_redacting)  # the same one again changes nothing
             events = self._clients[service].meta.events
@@ -129,13 +156,17 @@ class Account:
         """Show each request of the control plane to ``interceptor`` first; what it answers, unless None, is taken for AWS's answer."""
         self._interceptor = interceptor
 
-    def _remember(self, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:  # noqa: ANN401 - botocore's signature
+    def _remember(self, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
         context["dolambda_params"] = dict(params)
 
-    def _intercept(self, model: Any, context: dict[str, Any], **_: Any) -> tuple[_Sent, dict[str, Any]] | None:  # noqa: ANN401 - as above
+    def _intercept(
+        self, model: Any, context: dict[str, Any], **_: Any
+    ) -> tuple[_Sent, dict[str, Any]] | None:
         if self._interceptor is None:
             return None
-        answer = self._interceptor(model.service_model.service_name, model.name, context.get("dolambda_params", {}))
+        answer = self._interceptor(
+            model.service_model.service_name, model.name, context.get("dolambda_params", {})
+        )
         return None if answer is None else (_Sent(), answer)
 
     @cached_property
@@ -160,14 +191,16 @@ def translated() -> Iterator[None]:
     try:
         yield
     except NoCredentialsError as error:
-        msg = "no AWS credentials were found"
         raise ConfigurationError(
-            msg, mend="Run `aws configure`, give profile= or key= and secret=; or run without AWS: dolambda.register('local')."
+            "no AWS credentials were found",
+            hint="Run `aws configure`, give profile= or key= and secret=; or run without AWS: dolambda.register('local').",
         ) from error
     except ClientError as error:
         raise _ours(error) from error
     except BotoCoreError as error:
-        raise AwsError(str(error), mend="Is the network up, and are region= and endpoint_url= right?") from error
+        raise AwsError(
+            str(error), hint="Is the network up, and are region= and endpoint_url= right?"
+        ) from error
 
 
 MEND_CLOCK = "Set this machine's clock (`timedatectl`, or the system's settings): AWS takes no request more than some minutes off its own."
@@ -183,18 +216,28 @@ def error_code(error: Exception) -> str:
     return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
 
 
-def _ours(error: Any) -> AwsError | ConfigurationError:  # noqa: ANN401 - boto3 has no types
+def _ours(error: Any) -> AwsError | ConfigurationError:
     code, text = error_code(error), str(error)
     if is_skewed(text):
-        return ConfigurationError(text, mend=MEND_CLOCK)
+        return ConfigurationError(text, hint=MEND_CLOCK)
     if code in _DENIED:
         return AccessDeniedError(
-            text, mend="The credentials in use lack that permission: `dolambda policy submitter` (or deployer) prints all that are needed."
+            text,
+            hint="The credentials in use lack that permission: `dolambda policy submitter` (or deployer) prints all that are needed.",
         )
     if code in _EXPIRED:
-        return ConfigurationError(text, mend="The credentials have expired: log in again (`aws sso login`) or get a new token.")
+        return ConfigurationError(
+            text,
+            hint="The credentials have expired: log in again (`aws sso login`) or get a new token.",
+        )
     if code in _UNKNOWN:
-        return ConfigurationError(text, mend="AWS does not know these credentials: check key=, secret= and token=, or the profile.")
+        return ConfigurationError(
+            text,
+            hint="AWS does not know these credentials: check key=, secret= and token=, or the profile.",
+        )
     if code in _THROTTLED:
-        return ThrottledError(text, mend="It was repeated with pauses. Wait a minute, or ask AWS for a higher quota if it comes back.")
-    return AwsError(text, mend="AWS refused the request for that reason.")
+        return ThrottledError(
+            text,
+            hint="It was repeated with pauses. Wait a minute, or ask AWS for a higher quota if it comes back.",
+        )
+    return AwsError(text, hint="AWS refused the request for that reason.")

@@ -38,7 +38,10 @@ class FunctionEndedError(AwsError):
 
     def __init__(self, kind: str, said: str) -> None:
         """``said`` is Lambda's own sentence."""
-        super().__init__(f"Lambda ended the invocation: {kind}: {said}", mend="`dolambda logs --all` has what Lambda wrote of it.")
+        super().__init__(
+            f"Lambda ended the invocation: {kind}: {said}",
+            hint="`dolambda logs --all` has what Lambda wrote of it.",
+        )
         self.kind = kind
 
 
@@ -62,29 +65,63 @@ class Invoker:
     def send(self, payload: bytes, done: Callable[[bytes | BaseException], None]) -> None:
         """Call the function; ``done`` gets its answer, or `AwsError`, in the reactor's thread that leads."""
         self._reactor.send(
-            Request("lambda", "POST", self._url, _HEADERS, payload, self._answered, done, time.monotonic() + _PATIENCE),
+            Request(
+                "lambda",
+                "POST",
+                self._url,
+                _HEADERS,
+                payload,
+                self._answered,
+                done,
+                time.monotonic() + _PATIENCE,
+            ),
         )
 
     def _answered(self, request: Request, answer: Answer | AwsError) -> None:
         if isinstance(answer, AwsError):
             request.done(answer)
             return
-        self._calls.add("lambda:InvokeFunction", sent=len(request.payload), received=len(answer.body))
+        self._calls.add(
+            "lambda:InvokeFunction", sent=len(request.payload), received=len(answer.body)
+        )
         if not answer.status:
             if answer.sent:
-                request.done(UnknownOutcomeError(f"the connection to Lambda ended: {answer.error}", mend="The job is sent again."))
+                request.done(
+                    UnknownOutcomeError(
+                        f"the connection to Lambda ended: {answer.error}",
+                        hint="The job is sent again.",
+                    )
+                )
             else:
-                mend = "Is the network up, and is region= right?"
-                self._reactor.repeat(request, AwsError(f"Lambda cannot be reached: {answer.error}", mend=mend))
-        elif answer.status in (http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.SERVICE_UNAVAILABLE):
+                hint = "Is the network up, and is region= right?"
+                self._reactor.repeat(
+                    request, AwsError(f"Lambda cannot be reached: {answer.error}", hint=hint)
+                )
+        elif answer.status in (
+            http.HTTPStatus.TOO_MANY_REQUESTS,
+            http.HTTPStatus.SERVICE_UNAVAILABLE,
+        ):
             reason = _reason(answer.body) or f"status {answer.status}"
             self.throttled(reason)
-            request.until = max(request.until, self._heard + _PATIENCE)  # as long as others are run, its turn comes
-            self._reactor.repeat(request, ThrottledError(f"Lambda refused to run the function: {reason}", mend=_MEND_THROTTLED))
+            request.until = max(
+                request.until, self._heard + _PATIENCE
+            )  # as long as others are run, its turn comes
+            self._reactor.repeat(
+                request,
+                ThrottledError(
+                    f"Lambda refused to run the function: {reason}", hint=_MEND_THROTTLED
+                ),
+            )
         elif answer.status != http.HTTPStatus.OK:
             refused = _refused(answer.status, answer.header("x-amzn-errortype"), answer.body)
-            if self._reactor.renews and isinstance(refused, AccessDeniedError) and b"is expired" in answer.body:
-                request.until = min(request.until, time.monotonic() + _RENEWAL)  # from the first time on, which is the earliest
+            if (
+                self._reactor.renews
+                and isinstance(refused, AccessDeniedError)
+                and b"is expired" in answer.body
+            ):
+                request.until = min(
+                    request.until, time.monotonic() + _RENEWAL
+                )  # from the first time on, which is the earliest
                 self._reactor.repeat(request, refused)
             else:
                 request.done(refused)
@@ -119,14 +156,22 @@ def _ended(body: bytes) -> FunctionEndedError:
 def _refused(status: int, kind: str, body: bytes) -> AwsError | NotDeployedError:
     text = body[:300].decode(errors="replace")
     if is_skewed(text):
-        return AccessDeniedError(f"lambda:InvokeFunction was denied, as this machine's clock and AWS's differ: {text}", mend=MEND_CLOCK)
+        return AccessDeniedError(
+            f"lambda:InvokeFunction was denied, as this machine's clock and AWS's differ: {text}",
+            hint=MEND_CLOCK,
+        )
     if status == http.HTTPStatus.FORBIDDEN or "AccessDenied" in kind:
         return AccessDeniedError(
             f"lambda:InvokeFunction was denied: {text}",
-            mend="`dolambda policy submitter` prints what is needed; or have the credentials expired?",
+            hint="`dolambda policy submitter` prints what is needed; or have the credentials expired?",
         )
     if status == http.HTTPStatus.NOT_FOUND:
-        return NotDeployedError(f"there is no such function: {text}", mend="Run `dolambda deploy`.")
+        return NotDeployedError(f"there is no such function: {text}", hint="Run `dolambda deploy`.")
     if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
-        return UnknownOutcomeError(f"Lambda answered {status} {kind}: {text}", mend="The job is sent again.")
-    return AwsError(f"Lambda answered {status} {kind}: {text}", mend="If it stays so, `dolambda doctor` looks for the cause.")
+        return UnknownOutcomeError(
+            f"Lambda answered {status} {kind}: {text}", hint="The job is sent again."
+        )
+    return AwsError(
+        f"Lambda answered {status} {kind}: {text}",
+        hint="If it stays so, `dolambda doctor` looks for the cause.",
+    )

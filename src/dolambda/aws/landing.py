@@ -127,7 +127,9 @@ class Landing:
 
     def _wait(self, event: threading.Event) -> bool:
         if not (happened := event.wait(_PATIENCE)):
-            log.warning("replies were not handed over: %s callbacks of futures do not return", _MOST)
+            log.warning(
+                "replies were not handed over: %s callbacks of futures do not return", _MOST
+            )
         return happened
 
     def _make(self, call: Callable[[], object]) -> None:

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
     from dolambda.aws.account import Account
 
-_ASK_AGAIN = timedelta(minutes=5)  # for credentials: botocore renews them ten minutes before they expire, at the latest
+_ASK_AGAIN = timedelta(
+    minutes=5
+)  # for credentials: botocore renews them ten minutes before they expire, at the latest
 _AT_ONCE = 1000  # keys that one LIST gives and one DeleteObjects takes
 
 _THROTTLED = ("503 Service Unavailable", "SlowDown", "429 Too Many Requests")
@@ -63,13 +65,18 @@ class Provider(Boto3CredentialProvider):
     def has_others(self) -> bool:
         """Whether there are other credentials by now than those it gave last. Raises `AwsError` if they could not be renewed."""
         with translated():
-            return bool(self._given) and self.credentials.get_frozen_credentials().access_key != self._given
+            return (
+                bool(self._given)
+                and self.credentials.get_frozen_credentials().access_key != self._given
+            )
 
 
 class Bucket:
     """One bucket, by an account's credentials, which refresh by themselves while a run goes on."""
 
-    def __init__(self, opened: Callable[[Provider], Any], provider: Callable[[], Provider], name: str) -> None:
+    def __init__(
+        self, opened: Callable[[Provider], Any], provider: Callable[[], Provider], name: str
+    ) -> None:
         """Use `Bucket.from_account`."""
         self._opened = opened
         self._provider = provider
@@ -82,7 +89,10 @@ class Bucket:
     @classmethod
     def from_account(cls, account: Account, name: str) -> Bucket:
         """Open a bucket; nothing is sent."""
-        options: ClientConfig = {"timeout": timedelta(seconds=120), "connect_timeout": timedelta(seconds=10)}
+        options: ClientConfig = {
+            "timeout": timedelta(seconds=120),
+            "connect_timeout": timedelta(seconds=10),
+        }
         where: dict[str, Any] = {}
         if account.endpoint_url:
             options["allow_http"] = account.endpoint_url.startswith("http:")
@@ -96,7 +106,11 @@ class Bucket:
                 retry_config={
                     "max_retries": 10,
                     "retry_timeout": timedelta(minutes=3),
-                    "backoff": {"init_backoff": timedelta(milliseconds=50), "max_backoff": timedelta(seconds=5), "base": 2},
+                    "backoff": {
+                        "init_backoff": timedelta(milliseconds=50),
+                        "max_backoff": timedelta(seconds=5),
+                        "base": 2,
+                    },
                 },
                 credential_provider=provider,
                 **where,
@@ -106,7 +120,12 @@ class Bucket:
 
     def put(self, key: str, data: bytes | memoryview) -> None:
         """Write an object, over one that may be there."""
-        self._ask("s3:PutObject", key, lambda: obstore.put(self._store, key, data, use_multipart=False), sent=len(data))
+        self._ask(
+            "s3:PutObject",
+            key,
+            lambda: obstore.put(self._store, key, data, use_multipart=False),
+            sent=len(data),
+        )
 
     def get(self, key: str) -> bytes:
         """Read an object. Raises FileNotFoundError."""
@@ -129,7 +148,11 @@ class Bucket:
 
     def sizes(self, prefix: str, after: str | None = None) -> dict[str, int]:
         """As `list`, with the bytes of each object."""
-        pages = self._ask("s3:ListBucket", prefix, lambda: list(obstore.list(self._store, prefix=prefix, offset=after)))
+        pages = self._ask(
+            "s3:ListBucket",
+            prefix,
+            lambda: list(obstore.list(self._store, prefix=prefix, offset=after)),
+        )
         found = {entry["path"]: entry["size"] for page in pages for entry in page}
         self.calls.add("s3:ListBucket", len(found) // _AT_ONCE)
         return found
@@ -138,9 +161,13 @@ class Bucket:
         """Remove objects, a thousand a request; ones that are not there do no harm."""
         for at in range(0, len(keys), _AT_ONCE):
             some = list(keys[at : at + _AT_ONCE])
-            self._ask("s3:DeleteObjects", some[0], lambda some=some: obstore.delete(self._store, some))  # type: ignore[misc]
+            self._ask(
+                "s3:DeleteObjects",
+                some[0],
+                lambda some=some: obstore.delete(self._store, some),  # type: ignore[misc]
+            )
 
-    def _ask(self, action: str, key: str, request: Callable[[], Any], *, sent: int = 0) -> Any:  # noqa: ANN401 - what the request gives
+    def _ask(self, action: str, key: str, request: Callable[[], Any], *, sent: int = 0) -> Any:
         until, pause = time.monotonic() + _PATIENCE, _PAUSE
         while True:
             self.calls.add(action, sent=sent)
@@ -150,7 +177,10 @@ class Bucket:
                 raise
             except BaseError as error:
                 what, text = f"{action} on s3://{self.name}/{key}", str(error)
-                refused = isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or "403 Forbidden" in text  # LIST's is generic
+                refused = (
+                    isinstance(error, (PermissionDeniedError, UnauthenticatedError))
+                    or "403 Forbidden" in text
+                )  # LIST's is generic
                 expired = any(sign in text for sign in _EXPIRED)
                 if (refused or expired) and self._renewed():
                     continue
@@ -176,10 +206,12 @@ class Bucket:
 def denied(what: str, code: str = "") -> AccessDeniedError:
     """Make the error of a request that S3 denied, perhaps with a code of its own."""
     if is_skewed(code):
-        return AccessDeniedError(f"{what} was denied ({code}): this machine's clock and AWS's differ", mend=MEND_CLOCK)
+        return AccessDeniedError(
+            f"{what} was denied ({code}): this machine's clock and AWS's differ", hint=MEND_CLOCK
+        )
     return AccessDeniedError(
         f"{what} was denied{f' ({code})' if code else ''}",
-        mend="The credentials in use lack it, or have expired; `dolambda policy submitter` prints what is needed.",
+        hint="The credentials in use lack it, or have expired; `dolambda policy submitter` prints what is needed.",
     )
 
 
@@ -188,6 +220,9 @@ def failed(what: str, said: str) -> AwsError:
     if any(sign in said for sign in _THROTTLED):
         return ThrottledError(
             f"{what} failed: {said}",
-            mend="It was repeated for up to 3 minutes. Use fewer workers at a time, or larger tasks, and run it again.",
+            hint="It was repeated for up to 3 minutes. Use fewer workers at a time, or larger tasks, and run it again.",
         )
-    return AwsError(f"{what} failed: {said}", mend="It was retried for up to 3 minutes. Is the network up, and the bucket still there?")
+    return AwsError(
+        f"{what} failed: {said}",
+        hint="It was retried for up to 3 minutes. Is the network up, and the bucket still there?",
+    )

@@ -40,7 +40,14 @@ _CONNECT = 10.0
 _JOIN = 5.0  # seconds for a thread that has nothing left to do
 _BACK_OFF, _LONGEST_BACK_OFF = 0.05, 5.0
 _AT_ONCE = {"s3": 256, "lambda": 20_000}
-_NOT_SENT = frozenset({pycurl.E_COULDNT_CONNECT, pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_SSL_CONNECT_ERROR, pycurl.E_COULDNT_RESOLVE_PROXY})
+_NOT_SENT = frozenset(
+    {
+        pycurl.E_COULDNT_CONNECT,
+        pycurl.E_COULDNT_RESOLVE_HOST,
+        pycurl.E_SSL_CONNECT_ERROR,
+        pycurl.E_COULDNT_RESOLVE_PROXY,
+    }
+)
 _EVENTS = {
     pycurl.POLL_IN: selectors.EVENT_READ,
     pycurl.POLL_OUT: selectors.EVENT_WRITE,
@@ -142,7 +149,7 @@ class Line:
             curl.setopt(pycurl.POST, 1)
             curl.setopt(pycurl.CUSTOMREQUEST, verb)
 
-    def load(self, request: Request, credentials: Any) -> None:  # noqa: ANN401 - botocore has no types
+    def load(self, request: Request, credentials: Any) -> None:
         """Take up a request."""
         self.request = request
         headers = request.headers
@@ -158,16 +165,20 @@ class Line:
         """Give the request back, and status, body and headers of its answer."""
         request, self.request = self.request, None
         if request is None:
-            msg = "an idle line has no request to give back"
-            raise AssertionError(msg)
-        taken = request, self.curl.getinfo(pycurl.RESPONSE_CODE), b"".join(self.body), b"".join(self.head)
+            raise AssertionError("an idle line has no request to give back")
+        taken = (
+            request,
+            self.curl.getinfo(pycurl.RESPONSE_CODE),
+            b"".join(self.body),
+            b"".join(self.head),
+        )
         self.body.clear()
         self.head.clear()
         if request.verb != "GET":
             self.curl.setopt(pycurl.POSTFIELDS, b"")
         return taken
 
-    def _change(self, option: int, value: Any) -> None:  # noqa: ANN401 - whatever the option takes
+    def _change(self, option: int, value: Any) -> None:
         if self._set.get(option) != value:
             self.curl.setopt(option, value)
             self._set[option] = value
@@ -276,7 +287,10 @@ class Reactor:
                 self._step()
         except BaseException as error:  # a defect: those who wait must hear of it
             log.exception("the connection to AWS broke")
-            why = AwsError(f"the connection to AWS broke: {error!r}", mend="Open a new session: dolambda.register().")
+            why = AwsError(
+                f"the connection to AWS broke: {error!r}",
+                hint="Open a new session: dolambda.register().",
+            )
         self._end(why)
 
     def _step(self) -> None:
@@ -291,7 +305,9 @@ class Reactor:
             while queue and self._busy[service] < _AT_ONCE[service]:
                 self._begin(queue.popleft())
         now = time.monotonic()
-        for shard in self._shards:  # what has just begun is due at once, and may even be over at once
+        for (
+            shard
+        ) in self._shards:  # what has just begun is due at once, and may even be over at once
             if shard.timer is not None and shard.timer <= now:
                 shard.timer = None
                 shard.multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
@@ -329,8 +345,11 @@ class Reactor:
         try:
             frozen = self._credentials.get_frozen_credentials()  # refreshes by itself, if it can
         except Exception as error:  # noqa: BLE001 - boto3's, of many kinds
-            mend = "Log in again (`aws sso login`)."
-            self._answer(request, AccessDeniedError(f"the credentials could not be refreshed: {error}", mend=mend))
+            hint = "Log in again (`aws sso login`)."
+            self._answer(
+                request,
+                AccessDeniedError(f"the credentials could not be refreshed: {error}", hint=hint),
+            )
             return
         kind = (request.service, request.verb)
         idle = self._idle.setdefault(kind, [])
@@ -356,14 +375,19 @@ class Reactor:
             for curl, number, text in failed:
                 self._finish(shard, curl, number, text)
 
-    def _finish(self, shard: Shard, curl: Any, error: int, text: str) -> None:  # noqa: ANN401 - pycurl has no types
+    def _finish(self, shard: Shard, curl: Any, error: int, text: str) -> None:
         line = self._lines.pop(curl)
         shard.multi.remove_handle(curl)
         shard.active -= 1
         request, status, body, head = line.unload()
         self._busy[request.service] -= 1
         self._idle[line.kind].append(line)
-        self._answer(request, Answer(0, error=text, sent=error not in _NOT_SENT) if error else Answer(status, body, head))
+        self._answer(
+            request,
+            Answer(0, error=text, sent=error not in _NOT_SENT)
+            if error
+            else Answer(status, body, head),
+        )
 
     def _answer(self, request: Request, answer: Answer | AwsError) -> None:
         try:
@@ -401,8 +425,10 @@ class Reactor:
 
 
 def _closed() -> AwsError:
-    return AwsError("the connection to AWS was closed", mend="Open a new session: dolambda.register().")
+    return AwsError(
+        "the connection to AWS was closed", hint="Open a new session: dolambda.register()."
+    )
 
 
 def _dropped() -> AwsError:
-    return AwsError("the request was dropped before it was sent", mend="Nobody waits for it.")
+    return AwsError("the request was dropped before it was sent", hint="Nobody waits for it.")

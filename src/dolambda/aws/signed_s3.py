@@ -35,8 +35,12 @@ class SignedS3:
         """``environ`` holds region, credentials and, off AWS, the endpoint. Nothing is sent."""
         self._region = environ["AWS_REGION"]
         endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
-        in_path = bool(endpoint) or "." in bucket  # a dot in the name would not match S3's certificate for *.s3...
-        base = urlsplit(endpoint or f"https://{'' if in_path else f'{bucket}.'}s3.{self._region}.amazonaws.com")
+        in_path = (
+            bool(endpoint) or "." in bucket
+        )  # a dot in the name would not match S3's certificate for *.s3...
+        base = urlsplit(
+            endpoint or f"https://{'' if in_path else f'{bucket}.'}s3.{self._region}.amazonaws.com"
+        )
         self._host = base.netloc
         self._root = f"/{bucket}/" if in_path else "/"
         self._plain = base.scheme == "http"
@@ -90,11 +94,15 @@ class SignedS3:
 
     def _checked(self, status: int, body: bytes, verb: str, key: str) -> bytes:
         if status != _OK:
-            msg = f"{verb} {key} answered {status}: {body[:300].decode(errors='replace')}"
-            raise AwsError(msg, mend="Does the worker's role still have its policy? `dolambda deploy` puts it back.")
+            raise AwsError(
+                f"{verb} {key} answered {status}: {body[:300].decode(errors='replace')}",
+                hint="Does the worker's role still have its policy? `dolambda deploy` puts it back.",
+            )
         return body
 
-    def _request(self, verb: str, key: str, data: bytes = b"", extra: Mapping[str, str] | None = None) -> tuple[int, bytes]:
+    def _request(
+        self, verb: str, key: str, data: bytes = b"", extra: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
         import http.client  # noqa: PLC0415 - 15 ms, which a worker called directly does without
 
         path = self._root + quote(key, safe="/-_.~")
@@ -121,14 +129,18 @@ class SignedS3:
         kind = http.client.HTTPConnection if self._plain else http.client.HTTPSConnection
         return kind(self._host, timeout=60)
 
-    def _send(self, verb: str, path: str, data: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    def _send(
+        self, verb: str, path: str, data: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
         if self._connection is None:
             self._connection = self._connect()
         self._connection.request(verb, path, body=data or None, headers=dict(headers))
         response = self._connection.getresponse()
         return response.status, response.read()
 
-    def _signed(self, verb: str, path: str, data: bytes, extra: Mapping[str, str]) -> dict[str, str]:
+    def _signed(
+        self, verb: str, path: str, data: bytes, extra: Mapping[str, str]
+    ) -> dict[str, str]:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         return sign(verb, self._host, path, data, extra, stamp, self._region, self._environ)
 
@@ -158,5 +170,7 @@ def sign(
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
     signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
     credential = f"{environ['AWS_ACCESS_KEY_ID']}/{scope}"
-    headers["authorization"] = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
+    headers["authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
+    )
     return headers

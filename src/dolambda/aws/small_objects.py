@@ -38,21 +38,43 @@ class SmallObjects:
         self._reactor = reactor
         self._name = name
         self._calls = calls
-        if account.endpoint_url or "." in name:  # a dot in the name would not match S3's certificate for *.s3...
-            self._root = f"{account.endpoint_url or f'https://s3.{account.region}.amazonaws.com'}/{name}/"
+        if (
+            account.endpoint_url or "." in name
+        ):  # a dot in the name would not match S3's certificate for *.s3...
+            self._root = (
+                f"{account.endpoint_url or f'https://s3.{account.region}.amazonaws.com'}/{name}/"
+            )
         else:
             self._root = f"https://{name}.s3.{account.region}.amazonaws.com/"
 
     def put(self, key: str, data: bytes, done: Callable[[BaseException | None], None]) -> Request:
         """Write an object, over one that may be there; ``done`` gets None, or the error. Gives what can be dropped before it is sent."""
-        return self._send("PUT", key, ("Content-Type: application/octet-stream", "Expect:"), data, done)
+        return self._send(
+            "PUT", key, ("Content-Type: application/octet-stream", "Expect:"), data, done
+        )
 
     def get(self, key: str, done: Callable[[bytes | BaseException], None]) -> Request:
         """Read an object; ``done`` gets it, or the error: FileNotFoundError, or `AwsError`."""
         return self._send("GET", key, (), b"", done)
 
-    def _send(self, verb: str, key: str, headers: tuple[str, ...], data: bytes, done: Callable[[Any], None]) -> Request:
-        request = Request("s3", verb, self._root + key, headers, data, self._answered, done, time.monotonic() + _PATIENCE)
+    def _send(
+        self,
+        verb: str,
+        key: str,
+        headers: tuple[str, ...],
+        data: bytes,
+        done: Callable[[Any], None],
+    ) -> Request:
+        request = Request(
+            "s3",
+            verb,
+            self._root + key,
+            headers,
+            data,
+            self._answered,
+            done,
+            time.monotonic() + _PATIENCE,
+        )
         self._reactor.send(request)
         return request
 
@@ -60,10 +82,16 @@ class SmallObjects:
         if isinstance(answer, AwsError):
             request.done(answer)
             return
-        self._calls.add(_ACTIONS[request.verb], sent=len(request.payload), received=len(answer.body))
+        self._calls.add(
+            _ACTIONS[request.verb], sent=len(request.payload), received=len(answer.body)
+        )
         if answer.status == http.HTTPStatus.OK:
             request.done(None if request.verb == "PUT" else answer.body)
-        elif not answer.status or answer.status in _PASSING or (self._reactor.renews and any(sign in answer.body for sign in _EXPIRED)):
+        elif (
+            not answer.status
+            or answer.status in _PASSING
+            or (self._reactor.renews and any(sign in answer.body for sign in _EXPIRED))
+        ):
             self._reactor.repeat(request, self._error(request, answer))
         elif answer.status == http.HTTPStatus.NOT_FOUND and b"NoSuchKey" in answer.body:
             request.done(FileNotFoundError(request.url.removeprefix(self._root)))
@@ -71,10 +99,14 @@ class SmallObjects:
             request.done(self._error(request, answer))
 
     def _error(self, request: Request, answer: Answer) -> AwsError:
-        what = f"{_ACTIONS[request.verb]} on s3://{self._name}/{request.url.removeprefix(self._root)}"
+        what = (
+            f"{_ACTIONS[request.verb]} on s3://{self._name}/{request.url.removeprefix(self._root)}"
+        )
         code = re.search(rb"<Code>(\w+)</Code>", answer.body)
         said = code[1].decode() if code else answer.error
-        if answer.status == http.HTTPStatus.FORBIDDEN or any(sign in answer.body for sign in _EXPIRED):
+        if answer.status == http.HTTPStatus.FORBIDDEN or any(
+            sign in answer.body for sign in _EXPIRED
+        ):
             return denied(what, said)
         return failed(what, f"{answer.status or 'no answer'} {said}".strip())
 

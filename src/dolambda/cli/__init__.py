@@ -39,12 +39,26 @@ app = typer.Typer(
 )
 app.add_typer(local, name="local")
 app.add_typer(runs, name="runs")
-for command in (deploy, plan, status, doctor, logs, panic, rotate_key, destroy, policy, quote, demo):
+for command in (
+    deploy,
+    plan,
+    status,
+    doctor,
+    logs,
+    panic,
+    rotate_key,
+    destroy,
+    policy,
+    quote,
+    demo,
+):
     app.command()(command)
 
 
 @app.callback(invoke_without_command=True)
-def options(version: bool = typer.Option(False, "--version", help="Show the version and exit.")) -> None:
+def options(
+    version: bool = typer.Option(False, "--version", help="Show the version and exit."),
+) -> None:
     """Run Python's parallel loops on AWS Lambda, or on AWS emulated on this machine."""
     if version:
         print(f"dolambda {VERSION}")

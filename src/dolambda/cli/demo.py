@@ -27,17 +27,25 @@ REQUIRES = ("numpy", "scikit-learn")
 
 
 def demo(
-    tasks: int = typer.Option(300, min=2, help="How many bootstrap replicates the second part runs."),
+    tasks: int = typer.Option(
+        300, min=2, help="How many bootstrap replicates the second part runs."
+    ),
 ) -> None:
     """Run foreach and unmodified joblib code on emulated Lambda, and compare with loky."""
     console = Console()
     script = _script()
-    console.print("Starting AWS on this machine (emulated S3, IAM and Lambda), with a layer", style="dim", highlight=False)
+    console.print(
+        "Starting AWS on this machine (emulated S3, IAM and Lambda), with a layer",
+        style="dim",
+        highlight=False,
+    )
     console.print(f"that holds {' and '.join(REQUIRES)} ...", style="dim", highlight=False)
     begun = time.perf_counter()
     session = register("local", requires=REQUIRES, progress=False)
     try:
-        console.print(f"ready after {time.perf_counter() - begun:.1f} s\n", style="dim", highlight=False)
+        console.print(
+            f"ready after {time.perf_counter() - begun:.1f} s\n", style="dim", highlight=False
+        )
         right = _foreach(console)
         right &= _bootstrap(console, script, tasks)
         right &= session.report().done >= tasks  # loky on both sides would be equal, too
@@ -45,7 +53,10 @@ def demo(
         left = _left_in_bucket(session)
     finally:
         unregister()
-    console.print(f"\nLeft behind: {left} objects under {JOBS} and {OUTS}, {len(instances())} emulators, 0 dollars.", highlight=False)
+    console.print(
+        f"\nLeft behind: {left} objects under {JOBS} and {OUTS}, {len(instances())} emulators, 0 dollars.",
+        highlight=False,
+    )
     if not right or left:
         raise typer.Exit(1)
 
@@ -53,17 +64,23 @@ def demo(
 def _script() -> dict[str, Any]:
     """Run the user's script; give what it defines. Its functions are ``__main__``'s, as when a user runs it."""
     try:
-        return runpy.run_path(str(Path(__file__).with_name("breast_cancer.py")), run_name="__main__")
+        return runpy.run_path(
+            str(Path(__file__).with_name("breast_cancer.py")), run_name="__main__"
+        )
     except ImportError as error:
         message = f"the demo needs {error.name}, which is not installed"
-        raise ConfigurationError(message, mend="pip install 'dolambda[demo]'") from error
+        raise ConfigurationError(message, hint="pip install 'dolambda[demo]'") from error
 
 
 def _foreach(console: Console) -> bool:
     from dolambda.loops import dopar, foreach  # noqa: PLC0415 - shown where it is used
 
     console.print("[bold]1. foreach[/bold], as doLambda's README has it\n")
-    console.print("   b = 12\n   foreach(i=range(1, 11)) %dopar% (lambda i: i * 3 * b)\n", style="cyan", highlight=False)
+    console.print(
+        "   b = 12\n   foreach(i=range(1, 11)) %dopar% (lambda i: i * 3 * b)\n",
+        style="cyan",
+        highlight=False,
+    )
     b = 12
     result = foreach(i=range(1, 11)) % dopar % (lambda i: i * 3 * b)
     console.print(f"   {result}\n", highlight=False)
@@ -73,17 +90,29 @@ def _foreach(console: Console) -> bool:
 def _bootstrap(console: Console, script: dict[str, Any], tasks: int) -> bool:
     joblib, numpy, bootstrap = sys.modules["joblib"], script["np"], script["bootstrap"]
     console.print("[bold]2. joblib, unmodified[/bold]: how well can a biopsy be classified?\n")
-    console.print(f"   {tasks} bootstrap replicates on scikit-learn's breast-cancer data, 569 x 30:\n", highlight=False)
-    console.print("   Parallel(n_jobs=-1)(delayed(replicate)(model, X, y, seed)", style="cyan", highlight=False)
+    console.print(
+        f"   {tasks} bootstrap replicates on scikit-learn's breast-cancer data, 569 x 30:\n",
+        highlight=False,
+    )
+    console.print(
+        "   Parallel(n_jobs=-1)(delayed(replicate)(model, X, y, seed)",
+        style="cyan",
+        highlight=False,
+    )
     console.print("                       for seed in range(n))\n", style="cyan", highlight=False)
     scores: dict[str, Any] = {}
-    for name, context in (("Lambda", contextlib.nullcontext), ("loky", lambda: joblib.parallel_config("loky"))):
+    for name, context in (
+        ("Lambda", contextlib.nullcontext),
+        ("loky", lambda: joblib.parallel_config("loky")),
+    ):
         begun = time.perf_counter()
         with context():
             scores[name] = bootstrap(tasks)
         low, high = numpy.percentile(scores[name], [2.5, 97.5])
         spread = f"accuracy {scores[name].mean():.4f} ({low:.4f} to {high:.4f})"
-        console.print(f"   {name:<7} {spread}   in {time.perf_counter() - begun:.1f} s", highlight=False)
+        console.print(
+            f"   {name:<7} {spread}   in {time.perf_counter() - begun:.1f} s", highlight=False
+        )
     equal = bool(numpy.array_equal(scores["Lambda"], scores["loky"]))
     verdict = f"equal, bit for bit, in all {tasks} replicates" if equal else "NOT EQUAL"
     console.print(f"   {verdict}\n", style="green" if equal else "red", highlight=False)
@@ -95,10 +124,21 @@ def _used(console: Console, session: Session) -> None:
     if stack is None:
         return
     bill = Bill.from_report(report, memory=stack.memory, architecture=stack.architecture)
-    table = Table(title="What was used", title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2, 0, 1))
+    table = Table(
+        title="What was used",
+        title_justify="left",
+        title_style="bold",
+        show_header=False,
+        box=None,
+        padding=(0, 2, 0, 1),
+    )
     table.add_row("tasks", f"{report.tasks}, of which {report.failed} failed")
-    table.add_row("jobs", f"{report.jobs} on {len(report.workers)} workers, {report.resent} sent again")
-    table.add_row("worker time", f"{report.seconds:.1f} s, {bill.gb_seconds:.1f} GB-s at {stack.memory} MB")
+    table.add_row(
+        "jobs", f"{report.jobs} on {len(report.workers)} workers, {report.resent} sent again"
+    )
+    table.add_row(
+        "worker time", f"{report.seconds:.1f} s, {bill.gb_seconds:.1f} GB-s at {stack.memory} MB"
+    )
     calls = sorted(report.calls.items(), key=lambda call: -call[1])
     for line, (action, times) in enumerate(calls):
         table.add_row("" if line else "AWS calls", f"{times:5} {action}")

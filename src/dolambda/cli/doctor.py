@@ -43,11 +43,15 @@ def doctor(
     region: Region = None,
     profile: Profile = None,
     endpoint_url: Endpoint = None,
-    sizes: bool = typer.Option(False, "--sizes", help="Also resolve the packages workers shall have, and show the largest."),
+    sizes: bool = typer.Option(
+        False, "--sizes", help="Also resolve the packages workers shall have, and show the largest."
+    ),
     as_json: AsJson = False,
 ) -> None:
     """Check credentials, stack, quotas, versions, and a round trip of one task."""
-    settings = Settings.resolve(stack=stack, region=region, profile=profile, endpoint_url=endpoint_url)
+    settings = Settings.resolve(
+        stack=stack, region=region, profile=profile, endpoint_url=endpoint_url
+    )
     account = Account.from_settings(settings)
     findings = [_checked("credentials", lambda: _who(account))]
     findings.append(_checked("stack", lambda: _stack(account, settings)))
@@ -58,13 +62,21 @@ def doctor(
         findings.append(_checked("versions", lambda: _versions(found)))
         findings.append(_checked("round trip", lambda: _round_trip(settings)))
     if sizes:
-        findings.append(_checked("sizes", lambda: "\n".join(table(contents_of(settings, here=False)))))
+        findings.append(
+            _checked("sizes", lambda: "\n".join(table(contents_of(settings, here=False))))
+        )
     if as_json:
         console.print_json(json.dumps([vars(finding) for finding in findings]))
     else:
         for finding in findings:
-            mark = {True: "[green]ok  [/green]", False: "[red]bad [/red]", None: "[yellow]?   [/yellow]"}[finding.fine]
-            console.print(f"{mark}{finding.what:<14}" + finding.found.replace("\n", "\n" + " " * 18))
+            mark = {
+                True: "[green]ok  [/green]",
+                False: "[red]bad [/red]",
+                None: "[yellow]?   [/yellow]",
+            }[finding.fine]
+            console.print(
+                f"{mark}{finding.what:<14}" + finding.found.replace("\n", "\n" + " " * 18)
+            )
     if any(finding.fine is False for finding in findings):
         raise typer.Exit(1)
 
@@ -102,29 +114,52 @@ def _permissions(account: Account, settings: Settings) -> str:
     if arn.endswith(":root"):
         return "the account's root user may do everything (which is more than running tasks needs: `dolambda policy submitter`)"
     told = []
-    for role, policy in (("submitting", policies.submitter(names)), ("deploying", policies.deployer(names))):
+    for role, policy in (
+        ("submitting", policies.submitter(names)),
+        ("deploying", policies.deployer(names)),
+    ):
         try:
-            missing = sorted({action for statement in policy["Statement"] for action in _denied(account, arn, statement)})
+            missing = sorted(
+                {
+                    action
+                    for statement in policy["Statement"]
+                    for action in _denied(account, arn, statement)
+                }
+            )
         except DolambdaError as error:
-            msg = f"these credentials may not ask IAM what they may do ({str(error).splitlines()[0][:120]}); the round trip tells"
-            raise _NotCheckedError(msg) from error
-        told.append(f"{role}: {'all that is needed' if not missing else 'lacks ' + ', '.join(missing)}")
+            raise _NotCheckedError(
+                f"these credentials may not ask IAM what they may do ({str(error).splitlines()[0][:120]}); the round trip tells"
+            ) from error
+        told.append(
+            f"{role}: {'all that is needed' if not missing else 'lacks ' + ', '.join(missing)}"
+        )
         if missing and role == "submitting":
-            raise DolambdaError(told[0], mend="Attach what `dolambda policy submitter` prints.")
+            raise DolambdaError(told[0], hint="Attach what `dolambda policy submitter` prints.")
     return "; ".join(told)
 
 
 def _denied(account: Account, arn: str, statement: dict[str, Any]) -> list[str]:
     context = [
-        {"ContextKeyName": key, "ContextKeyValues": [values] if isinstance(values, str) else [values[0]], "ContextKeyType": "string"}
+        {
+            "ContextKeyName": key,
+            "ContextKeyValues": [values] if isinstance(values, str) else [values[0]],
+            "ContextKeyType": "string",
+        }
         for tests in statement.get("Condition", {}).values()
         for key, values in tests.items()
     ]
     with translated():
         found = account.client("iam").simulate_principal_policy(
-            PolicySourceArn=arn, ActionNames=statement["Action"], ResourceArns=statement["Resource"], ContextEntries=context
+            PolicySourceArn=arn,
+            ActionNames=statement["Action"],
+            ResourceArns=statement["Resource"],
+            ContextEntries=context,
         )
-    return [result["EvalActionName"] for result in found["EvaluationResults"] if result["EvalDecision"] != "allowed"]
+    return [
+        result["EvalActionName"]
+        for result in found["EvaluationResults"]
+        if result["EvalDecision"] != "allowed"
+    ]
 
 
 def _quota(account: Account, settings: Settings) -> str:
@@ -132,19 +167,24 @@ def _quota(account: Account, settings: Settings) -> str:
         with translated():
             limits = account.client("lambda").get_account_settings()["AccountLimit"]
     except DolambdaError as error:
-        msg = f"not known: {str(error).splitlines()[0]}"
-        raise _NotCheckedError(msg) from error
+        raise _NotCheckedError(f"not known: {str(error).splitlines()[0]}") from error
     total, free = limits["ConcurrentExecutions"], limits["UnreservedConcurrentExecutions"]
     wanted = settings.workers or 0
     if wanted > free:
-        msg = f"{wanted} workers are wanted, and the account allows {free} more at a time (of {total})"
-        raise DolambdaError(msg, mend="Ask for more under Service Quotas, Lambda, Concurrent executions; or want fewer.")
+        raise DolambdaError(
+            f"{wanted} workers are wanted, and the account allows {free} more at a time (of {total})",
+            hint="Ask for more under Service Quotas, Lambda, Concurrent executions; or want fewer.",
+        )
     return f"{free} of {total} concurrent executions are unreserved"
 
 
 def _versions(found: Stack) -> str:
     refuse_mismatch(found)
-    note = "" if found.architecture == this_architecture() else f"; workers are {found.architecture}, this machine is {this_architecture()}"
+    note = (
+        ""
+        if found.architecture == this_architecture()
+        else f"; workers are {found.architecture}, this machine is {this_architecture()}"
+    )
     return f"Python {PYTHON}, dolambda and {len(found.requires)} required packages are the same here and there{note}"
 
 
@@ -159,8 +199,10 @@ def _round_trip(settings: Settings) -> str:
             times.append(time.perf_counter() - begun)
         cold = session.report().cold
     except TimeoutError as error:
-        msg = "one task had no answer within 120 s"
-        raise DolambdaError(msg, mend="`dolambda logs` shows what the workers say.") from error
+        raise DolambdaError(
+            "one task had no answer within 120 s",
+            hint="`dolambda logs` shows what the workers say.",
+        ) from error
     finally:
         session.close()
     return f"one task in {times[0]:.2f} s, another in {times[1]:.2f} s ({cold} cold start{'s' if cold != 1 else ''})"

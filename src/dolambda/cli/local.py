@@ -14,15 +14,18 @@ local = typer.Typer(help="AWS emulated on this machine: start, status, stop.", n
 
 @local.command()
 def start(
-    workers: int | None = typer.Option(None, help="Most workers at a time; by default one a core, 2 at least."),
+    workers: int | None = typer.Option(
+        None, help="Most workers at a time; by default one a core, 2 at least."
+    ),
     requires: list[str] | None = typer.Option(  # noqa: B008 - typer's way
-        None, help="A package the workers shall have, such as scikit-learn; once for each. An unpinned one gets the version installed here."
+        None,
+        help="A package the workers shall have, such as scikit-learn; once for each. An unpinned one gets the version installed here.",
     ),
 ) -> None:
     """Start one and leave it running; `dolambda.register("local")` then uses it."""
     if Instance.find_shared():
         message = "it is running already"
-        raise LocalAwsError(message, mend="`dolambda local stop` ends it.")
+        raise LocalAwsError(message, hint="`dolambda local stop` ends it.")
     instance = Instance.from_start(workers=workers, name=SHARED)
     try:
         deploy_into(
@@ -33,14 +36,18 @@ def start(
     except BaseException:  # Ctrl-C too: one without a stack is of no use
         instance.stop()
         raise
-    print(f"AWS emulated at {instance.endpoint_url}, {instance.workers} workers. `dolambda local stop` ends it.")
+    print(
+        f"AWS emulated at {instance.endpoint_url}, {instance.workers} workers. `dolambda local stop` ends it."
+    )
 
 
 @local.command()
 def status() -> None:
     """Tell whether one is running, and what others there are."""
     shared = Instance.find_shared()
-    print(f"running at {shared.endpoint_url}, {shared.workers} workers" if shared else "not running")
+    print(
+        f"running at {shared.endpoint_url}, {shared.workers} workers" if shared else "not running"
+    )
     for directory in instances():
         if directory.name != SHARED:
             print(f"  embedded in process {directory.name.split('-')[0]}: {directory}")
@@ -54,4 +61,10 @@ def stop() -> None:
         shared.stop()
         print("stopped")
     swept = sweep()
-    print(f"cleaned up after {len(swept)} that had been killed" if swept else "nothing is left" if shared else "none was running")
+    print(
+        f"cleaned up after {len(swept)} that had been killed"
+        if swept
+        else "nothing is left"
+        if shared
+        else "none was running"
+    )

@@ -23,16 +23,24 @@ def logs(
     profile: Profile = None,
     endpoint_url: Endpoint = None,
     minutes: Annotated[int, typer.Option(help="How far back.")] = 60,
-    everything: Annotated[bool, typer.Option("--all", help="With Lambda's own lines: start, end, report.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="With Lambda's own lines: start, end, report.")
+    ] = False,
 ) -> None:
     """Show the workers' log: refused objects, crashes, answers that came too late."""
-    settings = Settings.resolve(stack=stack, region=region, profile=profile, endpoint_url=endpoint_url)
+    settings = Settings.resolve(
+        stack=stack, region=region, profile=profile, endpoint_url=endpoint_url
+    )
     account = Account.from_settings(settings)
     Stack.from_account(account, settings)
     group, since = names_of(account, settings).log_group, int((time.time() - 60 * minutes) * 1000)
     shown = 0
     with translated():
-        for page in account.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since):
+        for page in (
+            account.client("logs")
+            .get_paginator("filter_log_events")
+            .paginate(logGroupName=group, startTime=since)
+        ):
             for event in page["events"]:
                 if everything or not event["message"].startswith(_LAMBDAS_OWN):
                     print(_line(event))

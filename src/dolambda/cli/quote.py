@@ -20,8 +20,10 @@ def quote(
 ) -> None:
     """Run a program as far as the first tasks of its first run, and tell what the rest would take and cost."""
     if not program.is_file():
-        msg = f"there is no program {program}"
-        raise ConfigurationError(msg, mend="Give the path of a Python file, and after it its arguments.")
+        raise ConfigurationError(
+            f"there is no program {program}",
+            hint="Give the path of a Python file, and after it its arguments.",
+        )
     os.environ["DOLAMBDA_QUOTE"] = "true"
     quoting.only = True
     sys.argv = [str(program), *(arguments or [])]
@@ -30,4 +32,6 @@ def quote(
         runpy.run_path(str(program), run_name="__main__")
     except QuotedError:
         return
-    print("dolambda: the program came to its end: no run had more tasks than a pilot has, or the program went on without their results")
+    print(
+        "dolambda: the program came to its end: no run had more tasks than a pilot has, or the program went on without their results"
+    )

@@ -28,13 +28,19 @@ from dolambda.wire.outcome import Value
 if TYPE_CHECKING:
     from dolambda.named_runs import Record
 
-runs = typer.Typer(help="Named runs: what they have left, and what to do with it; alone, it lists them.")
+runs = typer.Typer(
+    help="Named runs: what they have left, and what to do with it; alone, it lists them."
+)
 
 RunName = Annotated[str, typer.Argument(help="The name that was given as run=.", metavar="RUN")]
 
 
-def _bucket(stack: str | None, region: str | None, profile: str | None, endpoint_url: str | None) -> tuple[Bucket, bytes]:
-    settings = Settings.resolve(stack=stack, region=region, profile=profile, endpoint_url=endpoint_url)
+def _bucket(
+    stack: str | None, region: str | None, profile: str | None, endpoint_url: str | None
+) -> tuple[Bucket, bytes]:
+    settings = Settings.resolve(
+        stack=stack, region=region, profile=profile, endpoint_url=endpoint_url
+    )
     account = Account.from_settings(settings)
     found = Stack.from_account(account, settings)
     with translated():
@@ -43,8 +49,10 @@ def _bucket(stack: str | None, region: str | None, profile: str | None, endpoint
 
 def _run(name: str, bucket: Bucket, key: bytes) -> NamedRun:
     if check_name(name) not in names(bucket):
-        msg = f"there is no run {name!r} in s3://{bucket.name}"
-        raise ConfigurationError(msg, mend="`dolambda runs list` shows those that there are; they expire a week after their last reply.")
+        raise ConfigurationError(
+            f"there is no run {name!r} in s3://{bucket.name}",
+            hint="`dolambda runs list` shows those that there are; they expire a week after their last reply.",
+        )
     return NamedRun(name, bucket, key)
 
 
@@ -56,15 +64,42 @@ def alone(context: typer.Context) -> None:
 
 
 @runs.command(name="list")
-def list_(stack: Name = None, region: Region = None, profile: Profile = None, endpoint_url: Endpoint = None) -> None:
+def list_(
+    stack: Name = None,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+) -> None:
     """List the runs that have left something."""
     bucket, key = _bucket(stack, region, profile, endpoint_url)
-    table = Table("run", "begun", "last heard of", "tasks", "done", "replies", "jobs left", box=None, header_style="bold")
+    table = Table(
+        "run",
+        "begun",
+        "last heard of",
+        "tasks",
+        "done",
+        "replies",
+        "jobs left",
+        box=None,
+        header_style="bold",
+    )
     for name in names(bucket):
         run = NamedRun(name, bucket, key)
         record, replies, jobs = run.record(), len(run.reply_keys()), len(run.jobs())
-        tasks, done = (f"{record.tasks:,}", f"{record.done + record.failed:,}") if record and record.over else ("", "unfinished")
-        table.add_row(name, _when(record, "begun"), _when(record, "changed"), tasks, done, f"{replies:,}", f"{jobs:,}")
+        tasks, done = (
+            (f"{record.tasks:,}", f"{record.done + record.failed:,}")
+            if record and record.over
+            else ("", "unfinished")
+        )
+        table.add_row(
+            name,
+            _when(record, "begun"),
+            _when(record, "changed"),
+            tasks,
+            done,
+            f"{replies:,}",
+            f"{jobs:,}",
+        )
     if table.row_count:
         Console().print(table)
     else:
@@ -72,22 +107,40 @@ def list_(stack: Name = None, region: Region = None, profile: Profile = None, en
 
 
 @runs.command()
-def show(name: RunName, stack: Name = None, region: Region = None, profile: Profile = None, endpoint_url: Endpoint = None) -> None:
+def show(
+    name: RunName,
+    stack: Name = None,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+) -> None:
     """Show how far a run is, and how to go on with it."""
     bucket, key = _bucket(stack, region, profile, endpoint_url)
     run = _run(name, bucket, key)
     record, there = run.record(), run.reply_keys()
     kinds = Counter(outcome.kind for reply in run.replies(there) for outcome in reply.outcomes)
-    print(f"{name}: {kinds['value']:,} tasks gave a value, {kinds['failure']:,} raised, {kinds['lost']:,} were lost and will be run again")
-    print(f"  {len(there):,} replies in s3://{bucket.name}, {len(run.jobs()):,} jobs under way or waiting")
+    print(
+        f"{name}: {kinds['value']:,} tasks gave a value, {kinds['failure']:,} raised, {kinds['lost']:,} were lost and will be run again"
+    )
+    print(
+        f"  {len(there):,} replies in s3://{bucket.name}, {len(run.jobs()):,} jobs under way or waiting"
+    )
     if record:
-        print(f"  begun {_when(record, 'begun')} on {record.host}, last heard of {_when(record, 'changed')}")
+        print(
+            f"  begun {_when(record, 'begun')} on {record.host}, last heard of {_when(record, 'changed')}"
+        )
     if record and record.over:
-        print(f"  its last client came to its end: {record.done:,} done, {record.failed:,} failed, of {record.tasks:,}")
+        print(
+            f"  its last client came to its end: {record.done:,} done, {record.failed:,} failed, of {record.tasks:,}"
+        )
     else:
-        print("  it has not come to its end: start the same program again, and only what has no reply yet is sent")
+        print(
+            "  it has not come to its end: start the same program again, and only what has no reply yet is sent"
+        )
     if record and record.script:
-        print(f"  that is {Path(record.directory, record.script)}; `dolambda runs resume {name}` starts it")
+        print(
+            f"  that is {Path(record.directory, record.script)}; `dolambda runs resume {name}` starts it"
+        )
 
 
 @runs.command()
@@ -107,7 +160,9 @@ def fetch(
         for packed in reply.outcomes:
             if packed.kind != "lost":
                 outcome = packed.open()
-                results[packed.index] = outcome.value if isinstance(outcome, Value) else outcome.to_error()
+                results[packed.index] = (
+                    outcome.value if isinstance(outcome, Value) else outcome.to_error()
+                )
     file = Path(f"{name}.pickle") if to == Path() else to
     file.write_bytes(pickle.dumps(dict(sorted(results.items()))))
     print(f"{len(results):,} results are in {file}: pickle.load gives them by number")
@@ -116,7 +171,10 @@ def fetch(
 @runs.command(context_settings={"ignore_unknown_options": True})
 def resume(
     name: RunName,
-    arguments: Annotated[list[str] | None, typer.Argument(help="What the program was given; it is not kept, as it may be secret.")] = None,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(help="What the program was given; it is not kept, as it may be secret."),
+    ] = None,
     stack: Name = None,
     region: Region = None,
     profile: Profile = None,
@@ -125,24 +183,47 @@ def resume(
     """Start the program again that a run was begun with, on this machine. Only what has no reply yet is sent."""
     bucket, key = _bucket(stack, region, profile, endpoint_url)
     record = _run(name, bucket, key).record()
-    script = Path(record.directory, record.script) if record and record.script and record.host == platform.node() else None
+    script = (
+        Path(record.directory, record.script)
+        if record and record.script and record.host == platform.node()
+        else None
+    )
     if script is None or not script.is_file():
-        msg = f"the program that began {name!r} is not here" + (f": it ran on {record.host}" if record else "")
-        raise ConfigurationError(msg, mend=f"Start it where it is, with run={name!r} and the same code and inputs.")
+        raise ConfigurationError(
+            f"the program that began {name!r} is not here"
+            + (f": it ran on {record.host}" if record else ""),
+            hint=f"Start it where it is, with run={name!r} and the same code and inputs.",
+        )
     os.chdir(script.parent)
-    raise typer.Exit(subprocess.run([sys.executable, str(script), *(arguments or [])], check=False).returncode)  # noqa: S603 - the user's own, which he names
+    raise typer.Exit(
+        subprocess.run([sys.executable, str(script), *(arguments or [])], check=False).returncode
+    )
 
 
 @runs.command()
-def cancel(name: RunName, stack: Name = None, region: Region = None, profile: Profile = None, endpoint_url: Endpoint = None) -> None:
+def cancel(
+    name: RunName,
+    stack: Name = None,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+) -> None:
     """Withdraw a run's jobs, whoever sent them. Replies stay."""
     bucket, key = _bucket(stack, region, profile, endpoint_url)
     jobs = _run(name, bucket, key).cancel()
-    print(f"{jobs:,} jobs were withdrawn; workers at one of them stop within seconds, and are billed until then")
+    print(
+        f"{jobs:,} jobs were withdrawn; workers at one of them stop within seconds, and are billed until then"
+    )
 
 
 @runs.command()
-def clean(name: RunName, stack: Name = None, region: Region = None, profile: Profile = None, endpoint_url: Endpoint = None) -> None:
+def clean(
+    name: RunName,
+    stack: Name = None,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+) -> None:
     """Remove all that a run has left."""
     bucket, key = _bucket(stack, region, profile, endpoint_url)
     objects = _run(name, bucket, key).clean()
@@ -150,4 +231,8 @@ def clean(name: RunName, stack: Name = None, region: Region = None, profile: Pro
 
 
 def _when(record: Record | None, what: str) -> str:
-    return f"{datetime.fromtimestamp(getattr(record, what), UTC).astimezone():%Y-%m-%d %H:%M}" if record else "?"
+    return (
+        f"{datetime.fromtimestamp(getattr(record, what), UTC).astimezone():%Y-%m-%d %H:%M}"
+        if record
+        else "?"
+    )

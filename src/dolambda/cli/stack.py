@@ -28,36 +28,80 @@ if TYPE_CHECKING:
     from dolambda.environment.layer import Contents
     from dolambda.provision.plan import Change
 
-Name = Annotated[str | None, typer.Option("--stack", help="Name of the stack; dolambda by default.", show_default=False)]
-Region = Annotated[str | None, typer.Option(help="AWS region; by default the one of `aws configure`.", show_default=False)]
+Name = Annotated[
+    str | None,
+    typer.Option("--stack", help="Name of the stack; dolambda by default.", show_default=False),
+]
+Region = Annotated[
+    str | None,
+    typer.Option(help="AWS region; by default the one of `aws configure`.", show_default=False),
+]
 Profile = Annotated[str | None, typer.Option(help="AWS profile.", show_default=False)]
-Endpoint = Annotated[str | None, typer.Option("--endpoint-url", help="Where AWS is, when it is not at Amazon's.", show_default=False)]
+Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint-url", help="Where AWS is, when it is not at Amazon's.", show_default=False
+    ),
+]
 BucketName = Annotated[
-    str | None, typer.Option("--bucket", help="An existing bucket to use, or the name for a new one.", show_default=False)
+    str | None,
+    typer.Option(
+        "--bucket", help="An existing bucket to use, or the name for a new one.", show_default=False
+    ),
 ]
 Requires = Annotated[
     list[str] | None,
     typer.Option(
-        help="A package that tasks need, once for each, in the version installed here; by default all installed here.", show_default=False
+        help="A package that tasks need, once for each, in the version installed here; by default all installed here.",
+        show_default=False,
     ),
 ]
-Requirements = Annotated[str | None, typer.Option(help="A requirements file with what tasks need.", show_default=False)]
-Exclude = Annotated[
-    list[str] | None, typer.Option(help="A package installed here that tasks do not need, once for each.", show_default=False)
+Requirements = Annotated[
+    str | None, typer.Option(help="A requirements file with what tasks need.", show_default=False)
 ]
-Memory = Annotated[int | None, typer.Option(help="Memory of a worker in MB; 1769 is one vCPU.", show_default=False)]
-Timeout = Annotated[int | None, typer.Option(help="Time limit of one invocation in seconds, 900 at most.", show_default=False)]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A package installed here that tasks do not need, once for each.", show_default=False
+    ),
+]
+Memory = Annotated[
+    int | None, typer.Option(help="Memory of a worker in MB; 1769 is one vCPU.", show_default=False)
+]
+Timeout = Annotated[
+    int | None,
+    typer.Option(help="Time limit of one invocation in seconds, 900 at most.", show_default=False),
+]
 Workers = Annotated[int | None, typer.Option(help="Most workers at a time.", show_default=False)]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Storage = Annotated[int | None, typer.Option(help="Size of a worker's /tmp in MB, 512 at least.", show_default=False)]
-Architecture = Annotated[str | None, typer.Option(help="x86_64 or arm64; by default this machine's.", show_default=False)]
-Concurrency = Annotated[
-    int | None, typer.Option(help="A fuse: most invocations that Lambda itself lets run at a time.", show_default=False)
+Storage = Annotated[
+    int | None,
+    typer.Option(help="Size of a worker's /tmp in MB, 512 at least.", show_default=False),
 ]
-Runtime = Annotated[str | None, typer.Option(help="provided.al2023, to bring the interpreter in a layer.", show_default=False)]
-LayerArns = Annotated[list[str] | None, typer.Option("--layer", help="ARN of a layer of your own, once for each.", show_default=False)]
-LogDays = Annotated[int | None, typer.Option(help="How long the workers' log is kept, in days.", show_default=False)]
-Commands = Annotated[bool, typer.Option("--commands", help="Print the same as commands of the AWS CLI; change nothing.")]
+Architecture = Annotated[
+    str | None, typer.Option(help="x86_64 or arm64; by default this machine's.", show_default=False)
+]
+Concurrency = Annotated[
+    int | None,
+    typer.Option(
+        help="A fuse: most invocations that Lambda itself lets run at a time.", show_default=False
+    ),
+]
+Runtime = Annotated[
+    str | None,
+    typer.Option(help="provided.al2023, to bring the interpreter in a layer.", show_default=False),
+]
+LayerArns = Annotated[
+    list[str] | None,
+    typer.Option("--layer", help="ARN of a layer of your own, once for each.", show_default=False),
+]
+LogDays = Annotated[
+    int | None, typer.Option(help="How long the workers' log is kept, in days.", show_default=False)
+]
+Commands = Annotated[
+    bool,
+    typer.Option("--commands", help="Print the same as commands of the AWS CLI; change nothing."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")]
 
 console = Console(highlight=False, soft_wrap=True)
@@ -71,7 +115,11 @@ class Who(StrEnum):
     deployer = "deployer"
 
 
-_POLICIES = {Who.worker: policies.worker, Who.submitter: policies.submitter, Who.deployer: policies.deployer}
+_POLICIES = {
+    Who.worker: policies.worker,
+    Who.submitter: policies.submitter,
+    Who.deployer: policies.deployer,
+}
 
 
 def _told(change: Change) -> None:
@@ -120,14 +168,29 @@ def plan(
     )
     account = Account.from_settings(settings)
     contents = contents_of(settings, here=False)
-    changes = [change for part in resources(account, settings, here=False, contents=contents) for change in part.changes()]
+    changes = [
+        change
+        for part in resources(account, settings, here=False, contents=contents)
+        for change in part.changes()
+    ]
     if as_json:
-        console.print_json(json.dumps([{"action": change.action, "what": change.what, "why": change.why} for change in changes]))
+        console.print_json(
+            json.dumps(
+                [
+                    {"action": change.action, "what": change.what, "why": change.why}
+                    for change in changes
+                ]
+            )
+        )
         return
     for change in changes:
         _told(change)
     _show_sizes(contents, changes)
-    console.print(f"{len(changes)} changes to the stack {settings.stack} in {account.region}." if changes else "Nothing to change.")
+    console.print(
+        f"{len(changes)} changes to the stack {settings.stack} in {account.region}."
+        if changes
+        else "Nothing to change."
+    )
 
 
 def deploy(
@@ -177,8 +240,12 @@ def deploy(
     if commands:
         directory = Path(tempfile.mkdtemp(prefix="dolambda-zips-"))
         console.print("\n".join(as_commands(account, parts, directory)), markup=False)
-        console.print(f"\n# The files that these commands name are in {directory}; remove it when done.")
-        console.print("# The environment among them holds the signing key, made for this stack alone: keep it to yourself.")
+        console.print(
+            f"\n# The files that these commands name are in {directory}; remove it when done."
+        )
+        console.print(
+            "# The environment among them holds the signing key, made for this stack alone: keep it to yourself."
+        )
         return
     made = apply_all(parts, _told)
     summary = f"{made} changes." if made else "nothing had to be changed."
@@ -186,10 +253,16 @@ def deploy(
 
 
 def status(
-    stack: Name = None, region: Region = None, profile: Profile = None, endpoint_url: Endpoint = None, as_json: AsJson = False
+    stack: Name = None,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+    as_json: AsJson = False,
 ) -> None:
     """Tell what stands."""
-    settings = Settings.resolve(stack=stack, region=region, profile=profile, endpoint_url=endpoint_url)
+    settings = Settings.resolve(
+        stack=stack, region=region, profile=profile, endpoint_url=endpoint_url
+    )
     account = Account.from_settings(settings)
     found = Stack.from_account(account, settings)
     runs, queued, answered = _queue(account, found.bucket)
@@ -216,13 +289,18 @@ def status(
     for name, value in facts.items():
         console.print(f"{name:<19}{'no' if value == [] or value is False else value}")
     if found.reserved == 0:
-        console.print("STOPPED: its reserved concurrency is 0, nothing runs. `dolambda panic --undo` starts it again after a panic.")
+        console.print(
+            "STOPPED: its reserved concurrency is 0, nothing runs. `dolambda panic --undo` starts it again after a panic."
+        )
     console.print("Idle it costs nothing but the storage of what is in its bucket.")
 
 
 def _show_sizes(contents: Contents, changes: list[Change]) -> None:
     """What is about to be uploaded, before it is."""
-    if any(change.what.startswith(("layer", "bundle")) and change.action == "create" for change in changes):
+    if any(
+        change.what.startswith(("layer", "bundle")) and change.action == "create"
+        for change in changes
+    ):
         console.print("What workers shall have, unzipped:")
         for line in table(contents):
             console.print(f"    {line}")
@@ -233,7 +311,11 @@ def _queue(account: Account, bucket: str) -> tuple[int, int, int]:
     with translated():
         pages = account.client("s3").get_paginator("list_objects_v2")
         found = [
-            [entry["Key"] for page in pages.paginate(Bucket=bucket, Prefix=prefix) for entry in page.get("Contents", [])]
+            [
+                entry["Key"]
+                for page in pages.paginate(Bucket=bucket, Prefix=prefix)
+                for entry in page.get("Contents", [])
+            ]
             for prefix in (JOBS, OUTS)
         ]
     runs = {place[0] for key in found[0] if (place := parse_job_key(key))}
@@ -249,7 +331,9 @@ def destroy(
     yes: Yes = False,
 ) -> None:
     """Remove all that deploy made, and nothing else."""
-    settings = Settings.resolve(stack=stack, region=region, profile=profile, endpoint_url=endpoint_url, bucket=bucket)
+    settings = Settings.resolve(
+        stack=stack, region=region, profile=profile, endpoint_url=endpoint_url, bucket=bucket
+    )
     account = Account.from_settings(settings)
     parts = resources(account, replace(settings, requires=()), here=False)
     changes = [change for part in reversed(parts) for change in part.removal()]
@@ -265,9 +349,16 @@ def destroy(
 
 
 def policy(
-    who: Who, stack: Name = None, region: Region = None, profile: Profile = None, endpoint_url: Endpoint = None, bucket: BucketName = None
+    who: Who,
+    stack: Name = None,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+    bucket: BucketName = None,
 ) -> None:
     """Print an IAM policy as JSON, scoped to the stack, its bucket and account."""
-    settings = Settings.resolve(stack=stack, region=region, profile=profile, endpoint_url=endpoint_url, bucket=bucket)
+    settings = Settings.resolve(
+        stack=stack, region=region, profile=profile, endpoint_url=endpoint_url, bucket=bucket
+    )
     names = names_of(Account.from_settings(settings), settings)
     console.print_json(json.dumps(_POLICIES[who](names)))

@@ -26,7 +26,9 @@ class Agenda:
     def __init__(self, flights: Mapping[int, Flight]) -> None:
         """Nothing is to happen yet."""
         self._flights = flights
-        self._overdue: deque[tuple[float, int, int]] = deque()  # in order, as all flights have the same time; no flight is kept by it
+        self._overdue: deque[tuple[float, int, int]] = (
+            deque()
+        )  # in order, as all flights have the same time; no flight is kept by it
         self._put_off: list[tuple[float, int, int]] = []
         self._resting: list[Resting] = []
 
@@ -70,7 +72,9 @@ class Agenda:
         while self._put_off and self._put_off[0][0] <= time.monotonic():
             _, number, attempt = heapq.heappop(self._put_off)
             flight = self._flights.get(number)
-            if flight is not None and flight.attempt == attempt:  # it has neither landed nor been sent since
+            if (
+                flight is not None and flight.attempt == attempt
+            ):  # it has neither landed nor been sent since
                 ready.append(flight)
         return ready
 

@@ -22,7 +22,9 @@ BYTES = 4 << 20
 """Most bytes of arguments in one job; what is larger by itself travels alone."""
 
 _FORGET = 0.8
-_SHORTEST = 20e-6  # what a task costs at the least, so that a measured nought does not make a job endless
+_SHORTEST = (
+    20e-6  # what a task costs at the least, so that a measured nought does not make a job endless
+)
 
 
 class Batcher:

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 _SENT_AT_ONCE = 64  # jobs cut under one hold of the lock
 _GRACE = 10.0  # seconds a reply may take to be found after its job's last moment
-_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds before a job that AWS did not take is sent again, twice as long each further time
+_PAUSE, _LONGEST_PAUSE = (
+    1.0,
+    30.0,
+)  # seconds before a job that AWS did not take is sent again, twice as long each further time
 _HALVED = 2  # times that a job of several tasks is lost before it is sent in halves
 
 
@@ -64,7 +67,15 @@ class Board:
     ``heard`` is when a worker last gave a sign of life, were it by dying, on the monotonic clock; ``pilot``, whether one is under way.
     """
 
-    def __init__(self, limits: Limits, loader: Loader, transport: Transport, *, first: int = 0, pilot: bool = False) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        loader: Loader,
+        transport: Transport,
+        *,
+        first: int = 0,
+        pilot: bool = False,
+    ) -> None:
         """``first`` is the number of the first job."""
         self.waiting: deque[Waiting] = deque()
         self.flights: dict[int, Flight] = {}
@@ -99,7 +110,11 @@ class Board:
 
     def has_work(self) -> bool:
         """Whether there is a turn to take, whatever the time."""
-        return bool(self._ready or (self.waiting and (self._has_room() or self._is_broke())) or self._is_pilot_done())
+        return bool(
+            self._ready
+            or (self.waiting and (self._has_room() or self._is_broke()))
+            or self._is_pilot_done()
+        )
 
     def next(self) -> float:
         """When something is to happen of itself, on the monotonic clock."""
@@ -114,7 +129,9 @@ class Board:
         self._ready.clear()
         while len(flights) < _SENT_AT_ONCE and (flight := self._cut()):
             flights.append(flight)
-        return Turn(flights, late, slow, self._take_unpaid() if not flights else [], self._estimate())
+        return Turn(
+            flights, late, slow, self._take_unpaid() if not flights else [], self._estimate()
+        )
 
     def take_next(self) -> Flight | None:
         """The job that may be sent at once, as one has landed; None if nothing waits, or others are to be sent first."""
@@ -139,7 +156,9 @@ class Board:
     def unanswered(self, number: int, attempt: int) -> Flight | None:
         """One sending of a job ended without an answer: the job, None if another is under way, or about to be, which may have one."""
         flight = self.flights.get(number)
-        if flight is None or flight.attempt != attempt or not flight.under_way:  # it has landed, was sent again, or is known to be lost
+        if (
+            flight is None or flight.attempt != attempt or not flight.under_way
+        ):  # it has landed, was sent again, or is known to be lost
             return None
         flight.copies -= 1
         return None if flight.copies else flight
@@ -169,7 +188,9 @@ class Board:
     def send_again(self, flight: Flight, *, later: bool) -> None:
         """Have a lost job sent in the next turn, or after a pause."""
         if later:
-            self.agenda.put_off(flight, time.monotonic() + min(_PAUSE * 2.0 ** (flight.attempt - 1), _LONGEST_PAUSE))
+            self.agenda.put_off(
+                flight, time.monotonic() + min(_PAUSE * 2.0 ** (flight.attempt - 1), _LONGEST_PAUSE)
+            )
         else:
             self._ready.append(flight)
 
@@ -193,7 +214,14 @@ class Board:
         else:
             self._stragglers.landed(under_way)
 
-    def settle(self, *, failed: int, done: int = 0, again: Sequence[Waiting] = (), resting: Sequence[Resting] = ()) -> None:
+    def settle(
+        self,
+        *,
+        failed: int,
+        done: int = 0,
+        again: Sequence[Waiting] = (),
+        resting: Sequence[Resting] = (),
+    ) -> None:
         """Count what came of a job's tasks, and take up those that are to be sent ``again`` or rest before they are run again."""
         self.tally.done += done
         self.tally.failed += failed
@@ -256,7 +284,9 @@ class Board:
         """Cut the next job from the queue, if there is room and money for one."""
         if not self.waiting or not self._has_room():
             return None
-        flight = self._loader.load(self.waiting, self.batcher.size(len(self.waiting), self._limits.workers), self._number)
+        flight = self._loader.load(
+            self.waiting, self.batcher.size(len(self.waiting), self._limits.workers), self._number
+        )
         if flight is None:
             return None
         if not self.purse.reserve(self._number, len(flight.blobs)):  # its blobs are too much
@@ -271,7 +301,11 @@ class Board:
         if self.pilot:
             room = JOBS - self.tally.jobs
         else:  # more jobs than workers only once it is known how many tasks a job should have
-            most = self._limits.window if self.batcher.knows else min(self._limits.window, self._limits.workers)
+            most = (
+                self._limits.window
+                if self.batcher.knows
+                else min(self._limits.window, self._limits.workers)
+            )
             room = self._transport.room(most) - len(self.flights)
         return room > 0 and self.purse.affords()
 
@@ -282,7 +316,9 @@ class Board:
         if len(self.flights) >= self._transport.room(self._limits.workers):
             return math.inf
         patience = self._stragglers.patience()
-        first = next((one for one in self.flights.values() if one.under_way and not one.copied), None)  # in the order of sending
+        first = next(
+            (one for one in self.flights.values() if one.under_way and not one.copied), None
+        )  # in the order of sending
         return math.inf if patience is None or first is None else first.sent + patience
 
     def _take_slow(self) -> list[Flight]:
@@ -291,7 +327,11 @@ class Board:
         if self._next_slow() > now:
             return []
         latest = now - (self._stragglers.patience() or math.inf)
-        slow = [one for one in self.flights.values() if one.under_way and not one.copied and one.sent <= latest and one.overdue > now]
+        slow = [
+            one
+            for one in self.flights.values()
+            if one.under_way and not one.copied and one.sent <= latest and one.overdue > now
+        ]
         idle = self._limits.workers - len(self.flights)
         copies = [flight for flight in slow[:idle] if self.purse.reserve(flight.number)]
         for flight in copies:
@@ -301,7 +341,9 @@ class Board:
         return copies
 
     def _is_broke(self) -> bool:
-        return bool(self.waiting) and not (self.flights or self.agenda.resting or self.purse.affords())
+        return bool(self.waiting) and not (
+            self.flights or self.agenda.resting or self.purse.affords()
+        )
 
     def _take_unpaid(self) -> list[Waiting]:
         """The tasks that the budget does not pay for, once nothing is under way any more that could leave some of it."""
@@ -317,5 +359,14 @@ class Board:
         tasks, rates, tally = len(self.waiting), self._limits.rates, self.tally
         each = self.batcher.expected() or tally.seconds / tally.jobs
         batch = self.batcher.size(tasks, self._limits.workers)
-        spent = tally.seconds * rates.second + rates.cost(tally.calls) + tally.jobs * rates.invocation
-        return Estimate.from_pilot(tasks=tasks, each=each, batch=batch, workers=self._limits.workers, rates=rates, spent=spent)
+        spent = (
+            tally.seconds * rates.second + rates.cost(tally.calls) + tally.jobs * rates.invocation
+        )
+        return Estimate.from_pilot(
+            tasks=tasks,
+            each=each,
+            batch=batch,
+            workers=self._limits.workers,
+            rates=rates,
+            spent=spent,
+        )

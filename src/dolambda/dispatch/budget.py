@@ -45,7 +45,12 @@ class Rates:
     def job(self) -> float:
         """What one sending of a job costs at the most."""
         looks = self.runtime / _LOOK * self.price("s3:HeadObject")
-        once = 2 * self.price("s3:PutObject") + 2 * self.price("s3:GetObject") + self.price("s3:ListBucket") + looks
+        once = (
+            2 * self.price("s3:PutObject")
+            + 2 * self.price("s3:GetObject")
+            + self.price("s3:ListBucket")
+            + looks
+        )
         return (self.runtime + INIT) * self.second + self.invocation + once
 
     @property
@@ -56,7 +61,11 @@ class Rates:
     @property
     def polling(self) -> float:
         """What looking for the reply to a job costs at the most, from when it is sent on."""
-        return (self.runtime + self.max_wait) / self.pause * self.price("s3:ListBucket") if self.queues else 0.0
+        return (
+            (self.runtime + self.max_wait) / self.pause * self.price("s3:ListBucket")
+            if self.queues
+            else 0.0
+        )
 
     def cost(self, calls: Mapping[str, int]) -> float:
         """Dollars of requests by action."""
@@ -66,7 +75,9 @@ class Rates:
 class Purse:
     """The dollars of one run. Called under the run's lock; without a ``budget`` it only counts."""
 
-    def __init__(self, budget: float | None, rates: Rates, ours: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(
+        self, budget: float | None, rates: Rates, ours: Callable[[], Mapping[str, int]]
+    ) -> None:
         """``ours`` gives the requests of this side so far, by action."""
         self.budget = budget
         self._rates = rates
@@ -103,7 +114,11 @@ class Purse:
         sent = self._reserved.get(number, [])
         if sent:
             self._sum -= sent.pop(0)
-        self._settled += self._rates.invocation + self._rates.cost(calls) + self._rates.second * (seconds + (INIT if cold else 0.0))
+        self._settled += (
+            self._rates.invocation
+            + self._rates.cost(calls)
+            + self._rates.second * (seconds + (INIT if cold else 0.0))
+        )
         self.lose(number)
 
     def lose(self, number: int) -> None:
@@ -117,7 +132,7 @@ class Purse:
         return BudgetError(
             f"the budget of {self.budget:g} dollars is used up: {self.spent:.4f} are spent, and what is left does not cover one more job "
             f"at its worst, {self._rates.job:.4f}; {tasks:,} tasks were not sent",
-            mend="Give a larger budget=, or deploy the stack with a shorter timeout: it is what a job is reserved for.",
+            hint="Give a larger budget=, or deploy the stack with a shorter timeout: it is what a job is reserved for.",
         )
 
     def _worst(self, blobs: int) -> float:

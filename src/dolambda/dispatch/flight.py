@@ -102,7 +102,9 @@ class Flight:
 class Loader:
     """Cuts the jobs of one run. Called under the run's lock."""
 
-    def __init__(self, run: str, limits: Limits, surroundings: Surroundings, *, same_buffers: bool) -> None:
+    def __init__(
+        self, run: str, limits: Limits, surroundings: Surroundings, *, same_buffers: bool
+    ) -> None:
         """``same_buffers``: see `Packer`."""
         self._run = run
         self._limits = limits
@@ -120,7 +122,11 @@ class Loader:
         apart: dict[str, Blob] = {}
         room = BYTES
         suspects: Suspects | None = None
-        while queue and (suspects or len(cargo) < size) and (not cargo or (room > 0 and queue[0].suspects is suspects)):
+        while (
+            queue
+            and (suspects or len(cargo) < size)
+            and (not cargo or (room > 0 and queue[0].suspects is suspects))
+        ):
             waiting = queue.popleft()
             if not (waiting.future.running() or waiting.future.set_running_or_notify_cancel()):
                 continue

@@ -36,9 +36,13 @@ class Intake:
         self._lock = threading.Lock()
         self._indexes = itertools.count()
 
-    def take(self, calls: Iterable[Call], enqueue: Callable[[list[Taken]], None]) -> list[Future[Any]]:
+    def take(
+        self, calls: Iterable[Call], enqueue: Callable[[list[Taken]], None]
+    ) -> list[Future[Any]]:
         """Have calls queued, some at a time; give their futures. What cannot be pickled, or is too large, is an exception of its future."""
-        calls = list(calls)  # before the lock: the caller's iterable may itself submit, or wait for what does
+        calls = list(
+            calls
+        )  # before the lock: the caller's iterable may itself submit, or wait for what does
         futures: list[Future[Any]] = []
         with self._lock:
             packed = self._packer.pack(self._numbered(calls))
@@ -66,5 +70,5 @@ class Intake:
             return None
         return TooLargeError(
             f"the arguments of task {task.index} are of {nbytes >> 20:,} MB, a worker has {self._room >> 20:,} MB of memory",
-            mend="Pass a part of them, or a path to read from there; or deploy the stack with more memory.",
+            hint="Pass a part of them, or a path to read from there; or deploy the stack with more memory.",
         )

@@ -35,5 +35,7 @@ class Limits:
         """Check the budget. Raises `ConfigurationError` for one that does not pay for a single job."""
         least = self.rates.job + self.rates.polling
         if self.budget is not None and self.budget < least:
-            msg = f"budget={self.budget:g} dollars does not cover one job at its worst, {least:.4f}: {self.rates.runtime:g} s of a worker"
-            raise ConfigurationError(msg, mend="Give more, or deploy the stack with a shorter timeout: unused reservations come back.")
+            raise ConfigurationError(
+                f"budget={self.budget:g} dollars does not cover one job at its worst, {least:.4f}: {self.rates.runtime:g} s of a worker",
+                hint="Give more, or deploy the stack with a shorter timeout: unused reservations come back.",
+            )

@@ -30,14 +30,27 @@ class Estimate:
     spent: float
 
     @classmethod
-    def from_pilot(cls, *, tasks: int, each: float, batch: int, workers: int, rates: Rates, spent: float) -> Estimate:
+    def from_pilot(
+        cls, *, tasks: int, each: float, batch: int, workers: int, rates: Rates, spent: float
+    ) -> Estimate:
         """Estimate the rest of a run: ``tasks`` in jobs of ``batch``."""
         jobs = math.ceil(tasks / batch)
         at_once = max(1, min(workers, jobs))
-        requests = 2 * rates.price("s3:PutObject") + 2 * rates.price("s3:GetObject") if rates.queues else 0.0
+        requests = (
+            2 * rates.price("s3:PutObject") + 2 * rates.price("s3:GetObject")
+            if rates.queues
+            else 0.0
+        )
         dollars = tasks * each * rates.second + jobs * (rates.invocation + requests)
         starting = 10.0 * (at_once // _PER_TEN_SECONDS)
-        return cls(tasks, each, at_once, starting + math.ceil(jobs / at_once) * batch * each, dollars, spent)
+        return cls(
+            tasks,
+            each,
+            at_once,
+            starting + math.ceil(jobs / at_once) * batch * each,
+            dollars,
+            spent,
+        )
 
     def __str__(self) -> str:
         """For a person."""

@@ -54,7 +54,12 @@ class Report:
         """Two runs together."""
         added = {name: getattr(self, name) + getattr(other, name) for name in _ADDED}
         calls = dict(Counter(self.calls) + Counter(other.calls))
-        return Report(**added, workers=self.workers | other.workers, calls=calls, elapsed=max(self.elapsed, other.elapsed))
+        return Report(
+            **added,
+            workers=self.workers | other.workers,
+            calls=calls,
+            elapsed=max(self.elapsed, other.elapsed),
+        )
 
 
 _ADDED = (
@@ -81,9 +86,9 @@ class Tally:
 
     def __init__(self) -> None:
         """Nothing has been done yet."""
-        self.tasks = self.done = self.failed = self.retried = self.resent = self.restored = self.jobs = self.again = self.copies = (
-            self.cold
-        ) = 0
+        self.tasks = self.done = self.failed = self.retried = self.resent = self.restored = (
+            self.jobs
+        ) = self.again = self.copies = self.cold = 0
         self.seconds = 0.0
         self._workers: set[str] = set()
         self.calls: Counter[str] = Counter()
@@ -93,7 +98,10 @@ class Tally:
         self.seconds += usage.seconds
         self.cold += usage.cold
         self._workers.add(usage.worker)
-        for action, times in usage.calls.items():  # by hand: Counter.update takes longer than all the rest here
+        for (
+            action,
+            times,
+        ) in usage.calls.items():  # by hand: Counter.update takes longer than all the rest here
             self.calls[action] += times
 
     def report(self, *, running: int, elapsed: float) -> Report:

@@ -31,14 +31,20 @@ class Retries:
         """Check. Raises `ConfigurationError`."""
         kinds: tuple[object, ...] = self.on if isinstance(self.on, tuple) else (self.on,)
         if type(self.times) is not int or self.times < 0:
-            msg = f"retries: times={self.times!r} is not a whole number from 0"
-            raise ConfigurationError(msg, mend="Give how often a failed task is run again, such as retries=3.")
+            raise ConfigurationError(
+                f"retries: times={self.times!r} is not a whole number from 0",
+                hint="Give how often a failed task is run again, such as retries=3.",
+            )
         if not all(inspect.isclass(kind) and issubclass(kind, BaseException) for kind in kinds):
-            msg = f"retries: on={self.on!r} is no exception class, nor a tuple of them"
-            raise ConfigurationError(msg, mend="Give the classes after which to run a task again: Retries(on=(OSError,)).")
+            raise ConfigurationError(
+                f"retries: on={self.on!r} is no exception class, nor a tuple of them",
+                hint="Give the classes after which to run a task again: Retries(on=(OSError,)).",
+            )
         if self.wait < 0 or self.factor < 1 or self.longest < 0:
-            msg = f"retries: wait={self.wait!r}, factor={self.factor!r}, longest={self.longest!r} make no back-off"
-            raise ConfigurationError(msg, mend="Times are seconds from 0, the factor is 1 or more.")
+            raise ConfigurationError(
+                f"retries: wait={self.wait!r}, factor={self.factor!r}, longest={self.longest!r} make no back-off",
+                hint="Times are seconds from 0, the factor is 1 or more.",
+            )
 
     @classmethod
     def of(cls, given: int | Retries | None) -> Retries:

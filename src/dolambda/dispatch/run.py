@@ -43,7 +43,16 @@ from dolambda.errors import (
     SignatureError,
 )
 from dolambda.transport.base import SealedJob, Unanswered
-from dolambda.wire.outcome import CANCELLED, NO_REPLY, NOT_STARTED, REFUSED, Lost, PackedOutcome, Reply, Value
+from dolambda.wire.outcome import (
+    CANCELLED,
+    NO_REPLY,
+    NOT_STARTED,
+    REFUSED,
+    Lost,
+    PackedOutcome,
+    Reply,
+    Value,
+)
 from dolambda.wire.task import Packer, Surroundings
 
 if TYPE_CHECKING:
@@ -64,7 +73,11 @@ log = logging.getLogger("dolambda")
 _AGAIN = (NOT_STARTED, CANCELLED)
 _WITHOUT_IT = Lost(NOT_STARTED, "its job was answered without it")
 _CLEAN_EVERY = 250  # replies: those that are left there are in each look
-_HOW = {Fate.AGAIN: "again", Fate.HALVED: "in halves", Fate.UNPAID: "again when the budget allows it"}
+_HOW = {
+    Fate.AGAIN: "again",
+    Fate.HALVED: "in halves",
+    Fate.UNPAID: "again when the budget allows it",
+}
 _NAMED = 5  # tasks of a lost job that are told by number
 
 
@@ -101,11 +114,25 @@ class Run:
         self._relay = relay
         self._progress = progress
         self._verdict = verdict
-        self._intake = Intake(Packer(same_buffers=same_buffers, same_functions=same_functions, salt=salt), limits, stored)
-        self._loader = Loader(name, limits, surroundings or Surroundings(), same_buffers=same_buffers)
-        self._board = Board(limits, self._loader, transport, first=stored.first if stored else 0, pilot=verdict is not None)
+        self._intake = Intake(
+            Packer(same_buffers=same_buffers, same_functions=same_functions, salt=salt),
+            limits,
+            stored,
+        )
+        self._loader = Loader(
+            name, limits, surroundings or Surroundings(), same_buffers=same_buffers
+        )
+        self._board = Board(
+            limits,
+            self._loader,
+            transport,
+            first=stored.first if stored else 0,
+            pilot=verdict is not None,
+        )
         self._changed = threading.Condition()  # and the lock of the board
-        self._settling: list[int] = []  # threads that complete the futures of flights that have landed
+        self._settling: list[
+            int
+        ] = []  # threads that complete the futures of flights that have landed
         self._begun = 0.0
         self._closing = False
         self._until = -math.inf  # until when the run's thread sleeps, on the monotonic clock
@@ -139,7 +166,11 @@ class Run:
             )
         for waiting in left:
             if not _cancelled(waiting.future):
-                waiting.future.set_exception(CancelledError(f"run {self.name} was cancelled while task {waiting.task.index} ran"))
+                waiting.future.set_exception(
+                    CancelledError(
+                        f"run {self.name} was cancelled while task {waiting.task.index} ran"
+                    )
+                )
         self._ensure_ended()
 
     def cancel_waiting(self) -> None:
@@ -171,14 +202,20 @@ class Run:
         stored = [(future, one.open()) for future, one in taken if isinstance(one, PackedOutcome)]
         with self._changed:
             if self._closing:
-                msg = "this run takes no more tasks: it was shut down or cancelled"
-                raise ConfigurationError(msg, mend="Open a new executor, or call Parallel or foreach again.")
+                raise ConfigurationError(
+                    "this run takes no more tasks: it was shut down or cancelled",
+                    hint="Open a new executor, or call Parallel or foreach again.",
+                )
             done = sum(isinstance(outcome, Value) for _, outcome in stored)
-            self._board.enqueue(good, done=done, restored=len(stored), failed=len(taken) - len(good) - done)
+            self._board.enqueue(
+                good, done=done, restored=len(stored), failed=len(taken) - len(good) - done
+            )
             if self._thread is None:
                 self._board.begin()
                 self._begun = time.monotonic()
-                self._thread = threading.Thread(target=self._serve, name=f"dolambda-{self.name}", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._serve, name=f"dolambda-{self.name}", daemon=True
+                )
                 self._thread.start()
             self._changed.notify_all()
         for future, outcome in stored:
@@ -241,7 +278,10 @@ class Run:
             with self._changed:
                 left = self._board.end_pilot(go_on=go_on)
             for waiting in left:
-                error = QuotedError(f"only the pilot was run: {estimate}", mend="Run it again, and say yes, or without quote=.")
+                error = QuotedError(
+                    f"only the pilot was run: {estimate}",
+                    hint="Run it again, and say yes, or without quote=.",
+                )
                 _fail_one(waiting.future, error)
 
     def _send(self, flight: Flight) -> None:
@@ -276,12 +316,16 @@ class Run:
         except DolambdaError as error:
             self._fail(flight.number, error)
             return
-        job = self._loader.job(flight, time.time() + self.limits.max_wait, code.digest if code else None)
+        job = self._loader.job(
+            flight, time.time() + self.limits.max_wait, code.digest if code else None
+        )
         blobs = (*flight.blobs, code) if code else flight.blobs
         sealed = SealedJob(self.name, flight.number, job.to_bytes(self._key), blobs)
         self._transport.send(sealed, partial(self._land, flight.number, flight.attempt))
         if (flight.attempt > 1 or flight.copied) and flight.number not in self._board.flights:
-            with self._changed:  # an earlier sending was answered just before: nothing looks for this one's reply
+            with (
+                self._changed
+            ):  # an earlier sending was answered just before: nothing looks for this one's reply
                 self._board.landed.append(flight.number)
         self._tell()
 
@@ -292,16 +336,30 @@ class Run:
                 return
             fate = self._board.lose(flight)
         if fate is Fate.GIVEN_UP:
-            what = ", ".join(f"task {index}" for index in flight.cargo) if len(flight.cargo) <= _NAMED else f"{len(flight.cargo)} tasks"
+            what = (
+                ", ".join(f"task {index}" for index in flight.cargo)
+                if len(flight.cargo) <= _NAMED
+                else f"{len(flight.cargo)} tasks"
+            )
             msg = f"no reply to job {flight.number} ({what}) came after {flight.attempt} attempts"
-            error = NoReplyError(msg, mend="`dolambda status` shows whether the stack stands; its log whether workers start at all.")
+            error = NoReplyError(
+                msg,
+                hint="`dolambda status` shows whether the stack stands; its log whether workers start at all.",
+            )
             self._fail(flight.number, error)
             return
-        log.warning("job %s of run %s has no reply by its deadline; it is sent %s", flight.number, self.name, _HOW[fate])
+        log.warning(
+            "job %s of run %s has no reply by its deadline; it is sent %s",
+            flight.number,
+            self.name,
+            _HOW[fate],
+        )
         if fate is Fate.AGAIN:
             self._send(flight)
         elif fate is Fate.HALVED:
-            self._clean([flight.number])  # a worker that is at it stops, and nothing looks for its reply any more
+            self._clean(
+                [flight.number]
+            )  # a worker that is at it stops, and nothing looks for its reply any more
 
     # On the way back.
 
@@ -322,12 +380,15 @@ class Run:
             log.warning("refused %s", refused)
             # Signed with another key, over and over: the worker has replaced the key, and refuses the jobs as we refuse its replies.
             reason = REFUSED if isinstance(refused, SignatureError) else NOT_STARTED
-            said, _, mend = str(refused).partition("\n  ")
-            self._settle(number, {}, Lost(reason, f"its reply was refused: {said}", mend), None)
+            said, _, hint = str(refused).partition("\n  ")
+            self._settle(number, {}, Lost(reason, f"its reply was refused: {said}", hint), None)
             return
         self._board.heard = time.monotonic()
         outcomes = {outcome.index: outcome for outcome in reply.outcomes}
-        self.batcher.learn([outcome.seconds for outcome in reply.outcomes if outcome.kind != "lost"], cold=reply.usage.cold)
+        self.batcher.learn(
+            [outcome.seconds for outcome in reply.outcomes if outcome.kind != "lost"],
+            cold=reply.usage.cold,
+        )
         self._settle(number, outcomes, _WITHOUT_IT, reply.usage)
 
     def _missed(self, number: int, attempt: int, error: BaseException) -> None:
@@ -349,36 +410,60 @@ class Run:
         if lost is None:
             self._fail(number, error)
         elif fate is Fate.GIVEN_UP:
-            self._fail(number, replace(lost, reason=NO_REPLY if lost.reason == NOT_STARTED else lost.reason).to_error())
+            self._fail(
+                number,
+                replace(
+                    lost, reason=NO_REPLY if lost.reason == NOT_STARTED else lost.reason
+                ).to_error(),
+            )
         else:
-            log.warning("job %s of run %s is sent %s: %s", number, self.name, _HOW[fate], lost.detail)
+            log.warning(
+                "job %s of run %s is sent %s: %s", number, self.name, _HOW[fate], lost.detail
+            )
 
     def _opened(self, sealed: bytes, number: int) -> Reply:
         reply = Reply.from_bytes(sealed, self._key)
         if (reply.run, reply.number) != (self.name, number):
-            msg = f"the reply to job {reply.number} of run {reply.run} where the one to job {number} of run {self.name} belongs"
-            raise EnvelopeError(msg, mend="A signed reply was copied. It was not unpickled.")
+            raise EnvelopeError(
+                f"the reply to job {reply.number} of run {reply.run} where the one to job {number} of run {self.name} belongs",
+                hint="A signed reply was copied. It was not unpickled.",
+            )
         return reply
 
-    def _settle(self, number: int, outcomes: dict[int, PackedOutcome], otherwise: Lost, usage: Usage | None) -> None:
+    def _settle(
+        self, number: int, outcomes: dict[int, PackedOutcome], otherwise: Lost, usage: Usage | None
+    ) -> None:
         """Settle or queue again each task of a flight; ``otherwise`` says why one has no outcome."""
         flight = self._board.flights.get(number)
         if flight is None:  # cancelled meanwhile, or answered before
             return
         # A job whose culprit is known settles at least that one: its neighbours go back as often as it takes, blameless.
-        fruitless = all(outcome.kind == "lost" and outcome.note["reason"] in _AGAIN for outcome in outcomes.values())
+        fruitless = all(
+            outcome.kind == "lost" and outcome.note["reason"] in _AGAIN
+            for outcome in outcomes.values()
+        )
         again: list[Waiting] = []
         resting: list[Resting] = []
         settled: list[tuple[Future[Any], Value | BaseException]] = []
         for index, waiting in flight.cargo.items():
             packed = outcomes.get(index) or outcomes.get(-1)
-            if packed and packed.task != waiting.task.identity and packed.kind != "lost":  # another client's, under the same name
+            if (
+                packed and packed.task != waiting.task.identity and packed.kind != "lost"
+            ):  # another client's, under the same name
                 packed = None
-            outcome = packed.open() if packed else replace(otherwise, detail=f"task {index} is lost: {otherwise.detail}")
+            outcome = (
+                packed.open()
+                if packed
+                else replace(otherwise, detail=f"task {index} is lost: {otherwise.detail}")
+            )
             self._show(index, packed)
             waiting.fruitless += fruitless or packed is None
             waiting.suspects = None  # a job that is answered is not what kills a worker whole
-            if isinstance(outcome, Lost) and (packed is None or outcome.reason in _AGAIN) and waiting.fruitless < self.limits.attempts:
+            if (
+                isinstance(outcome, Lost)
+                and (packed is None or outcome.reason in _AGAIN)
+                and waiting.fruitless < self.limits.attempts
+            ):
                 again.append(waiting)
                 continue
             result = outcome if isinstance(outcome, Value) else outcome.to_error()
@@ -392,13 +477,17 @@ class Run:
                 return
             self._board.account(flight, usage)
             failed = sum(not isinstance(result, Value) for _, result in settled)
-            self._board.settle(done=len(settled) - failed, failed=failed, again=again, resting=resting)
+            self._board.settle(
+                done=len(settled) - failed, failed=failed, again=again, resting=resting
+            )
             self._settling.append(threading.get_ident())
             following = self._take_following()
         settled.reverse()
         try:
             self._send_following(following)
-            while settled:  # taken out one by one: no reference to a result may outlive its being handed over
+            while (
+                settled
+            ):  # taken out one by one: no reference to a result may outlive its being handed over
                 _complete(*settled.pop())
             self._tell()
         finally:
@@ -472,12 +561,19 @@ class Run:
         try:
             self._transport.withdraw(self.name, numbers)
         except DolambdaError as error:
-            log.warning("objects of run %s were not removed, they expire by themselves: %s", self.name, error)
+            log.warning(
+                "objects of run %s were not removed, they expire by themselves: %s",
+                self.name,
+                error,
+            )
 
     def _ensure_ended(self) -> None:
         """Wait for the end, unless it waits for the caller: for a callback of a future that is just being completed."""
         with self._changed:
-            own = threading.current_thread() is self._thread or threading.get_ident() in self._settling
+            own = (
+                threading.current_thread() is self._thread
+                or threading.get_ident() in self._settling
+            )
             started = self._thread is not None
         if started and not own:
             self._ended.wait()

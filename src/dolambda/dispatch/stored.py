@@ -25,7 +25,15 @@ class Stored:
     @classmethod
     def from_replies(cls, replies: Iterable[Reply], first: int) -> Stored:
         """Take in what has an outcome of its own; what was lost is run again."""
-        return cls({one.task: one for reply in replies for one in reply.outcomes if one.task and one.kind != "lost"}, first)
+        return cls(
+            {
+                one.task: one
+                for reply in replies
+                for one in reply.outcomes
+                if one.task and one.kind != "lost"
+            },
+            first,
+        )
 
     def __len__(self) -> int:
         """How many there are."""

@@ -32,7 +32,11 @@ class Stragglers:
 
     def patience(self) -> float | None:
         """Seconds under way after which a job is too slow; None while that is not known."""
-        if self._copy and len(self._seconds) >= _ENOUGH and (self._patience is None or self._new >= _ENOUGH):
+        if (
+            self._copy
+            and len(self._seconds) >= _ENOUGH
+            and (self._patience is None or self._new >= _ENOUGH)
+        ):
             in_order = sorted(self._seconds)
             self._patience = max(_LEAST, _TIMES * in_order[int(_NEARLY_ALL * (len(in_order) - 1))])
             self._new = 0

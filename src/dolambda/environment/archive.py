@@ -21,16 +21,22 @@ _WHEN = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
 def make_zip(entries: Mapping[str, bytes | Path], *, compress: bool = True) -> bytes:
     """Zip contents, or files, under their names."""
     with io.BytesIO() as file:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED, compresslevel=6) as archive:
+        with zipfile.ZipFile(
+            file, "w", zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED, compresslevel=6
+        ) as archive:
             for name in sorted(entries):
                 content = entries[name]
                 script = isinstance(content, bytes) and content.startswith(b"#!")
-                executable = script or (isinstance(content, Path) and content.stat().st_mode & 0o100)
+                executable = script or (
+                    isinstance(content, Path) and content.stat().st_mode & 0o100
+                )
                 info = zipfile.ZipInfo(name, _WHEN)
                 info.create_system = 3  # Unix, whatever this is
                 info.external_attr = (0o100755 if executable else 0o100644) << 16
                 info.compress_type = archive.compression
-                archive.writestr(info, content.read_bytes() if isinstance(content, Path) else content)
+                archive.writestr(
+                    info, content.read_bytes() if isinstance(content, Path) else content
+                )
         return file.getvalue()
 
 

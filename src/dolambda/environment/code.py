@@ -29,7 +29,12 @@ LIMIT = 20 << 20
 _OURS = "dolambda"
 
 
-def bundle(modules: Mapping[str, ModuleType] | None = None, *, include: Iterable[str] = (), exclude: Sequence[str] = ()) -> Blob | None:
+def bundle(
+    modules: Mapping[str, ModuleType] | None = None,
+    *,
+    include: Iterable[str] = (),
+    exclude: Sequence[str] = (),
+) -> Blob | None:
     """Zip the user's own modules, None when there are none. Raises `TooLargeError`.
 
     ``include`` names modules that travel though they are installed; ``exclude`` names ones that do not, or files as patterns.
@@ -47,11 +52,11 @@ def bundle(modules: Mapping[str, ModuleType] | None = None, *, include: Iterable
     content = make_zip(entries)
     if len(content) > LIMIT:
         largest = max(entries, key=lambda entry: len(_read(entries[entry])))
-        msg = (
-            f"your own modules are {len(content) / 2**20:.0f} MiB zipped, more than the {LIMIT >> 20} MiB that travel; largest is {largest}"
-        )
+        size = f"{len(content) / 2**20:.0f} MiB zipped, more than the {LIMIT >> 20} MiB that travel"
+        msg = f"your own modules are {size}; largest is {largest}"
         raise TooLargeError(
-            msg, mend="Leave it out (exclude_code=), move data out of the package, or install the package so that it goes into a layer."
+            msg,
+            hint="Leave it out (exclude_code=), move data out of the package, or install the package so that it goes into a layer.",
         )
     return Blob.from_bytes(content)
 
@@ -68,17 +73,32 @@ def _folders(places: Mapping[str, object]) -> set[str]:
 
 def _left_out(place: str, exclude: Sequence[str]) -> bool:
     module = place.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    return any(module == name or module.startswith(f"{name}.") or place.startswith(f"{name}/") or fnmatch(place, name) for name in exclude)
+    return any(
+        module == name
+        or module.startswith(f"{name}.")
+        or place.startswith(f"{name}/")
+        or fnmatch(place, name)
+        for name in exclude
+    )
 
 
 def _sources(name: str, module: ModuleType, *, wanted: bool) -> dict[str, bytes | Path]:
     file = getattr(module, "__file__", None)
-    if file is None or not file.endswith(".py") or not (wanted or _own(file)) or not Path(file).is_file():  # it may be in a zip
+    if (
+        file is None
+        or not file.endswith(".py")
+        or not (wanted or _own(file))
+        or not Path(file).is_file()
+    ):  # it may be in a zip
         return {}
     path, place = Path(file), name.replace(".", "/")
     if path.name != "__init__.py":
         return {f"{place}.py": path} if path.stem == name.rsplit(".", maxsplit=1)[-1] else {}
-    return {f"{place}/{relative}": source for relative, source in files_below(path.parent).items() if source_like(relative)}
+    return {
+        f"{place}/{relative}": source
+        for relative, source in files_below(path.parent).items()
+        if source_like(relative)
+    }
 
 
 def source_like(relative: str) -> bool:
@@ -89,7 +109,10 @@ def source_like(relative: str) -> bool:
 @cache
 def _own(file: str) -> bool:
     resolved = Path(file).resolve()
-    return not _installed().intersection(resolved.parents) and not {"site-packages", "dist-packages"}.intersection(resolved.parts)
+    return not _installed().intersection(resolved.parents) and not {
+        "site-packages",
+        "dist-packages",
+    }.intersection(resolved.parts)
 
 
 @cache

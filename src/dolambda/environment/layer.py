@@ -25,7 +25,13 @@ from typing import TYPE_CHECKING
 import uv
 
 from dolambda.environment.archive import digest_of_files, files_below, make_zip
-from dolambda.environment.requirements import installed_here, normalised, pinned, pins, versions_here
+from dolambda.environment.requirements import (
+    installed_here,
+    normalised,
+    pinned,
+    pins,
+    versions_here,
+)
 from dolambda.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -47,7 +53,11 @@ _ON_AMAZON_LINUX_2 = "3.11"
 
 _DIRECTORIES = frozenset({"tests", "test", "__pycache__", "include"})
 _SUFFIXES = (".pyi", ".pyx", ".pxd", ".c", ".h", ".hpp", ".pyc", ".a")
-_KEEP = ("numpy/testing/", "numpy/_core/tests/_natype.py")  # public API that lives in a directory named like tests
+_NAMED = 4  # packages of a layer that are named to a person
+_KEEP = (
+    "numpy/testing/",
+    "numpy/_core/tests/_natype.py",
+)  # public API that lives in a directory named like tests
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,14 @@ class Package:
 class Archive:
     """Packages in one zip, a layer or the bundle. It is named by its files' content, and zipped only if it has to be uploaded."""
 
-    def __init__(self, packages: Iterable[str], entries: Mapping[str, bytes | Path], size: int, *, compress: bool) -> None:
+    def __init__(
+        self,
+        packages: Iterable[str],
+        entries: Mapping[str, bytes | Path],
+        size: int,
+        *,
+        compress: bool,
+    ) -> None:
         """``size`` is in bytes, unzipped."""
         self.packages = tuple(sorted(packages))
         self.size = size
@@ -100,7 +117,8 @@ class Archive:
 
     def __str__(self) -> str:
         """For a person."""
-        names = ", ".join(self.packages[:4]) + (f" and {len(self.packages) - 4} more" if len(self.packages) > 4 else "")  # noqa: PLR2004 - what fits a line
+        others = len(self.packages) - _NAMED
+        names = ", ".join(self.packages[:_NAMED]) + (f" and {others} more" if others > 0 else "")
         return f"{names}: {self.size / MB:.0f} MiB"
 
 
@@ -131,7 +149,12 @@ def build(
     if requires is None and platform.name is None:
         found = installed_here(exclude)
         names = tuple(f"{name}=={distribution.version}" for name, distribution in found.items())
-        return _arranged(names, [_from_installed(*item) for item in found.items()], most_layers, compress=compress)
+        return _arranged(
+            names,
+            [_from_installed(*item) for item in found.items()],
+            most_layers,
+            compress=compress,
+        )
     wanted = pins(installed_here(exclude)) if requires is None else pinned(requires)
     if not wanted:
         return Contents()
@@ -143,7 +166,9 @@ def build(
     except BaseException:  # Ctrl-C too: nobody else knows of the directory
         shutil.rmtree(scratch)
         raise
-    weakref.finalize(contents, shutil.rmtree, scratch)  # the zips are made from it when they are needed
+    weakref.finalize(
+        contents, shutil.rmtree, scratch
+    )  # the zips are made from it when they are needed
     return contents
 
 
@@ -156,33 +181,60 @@ def table(contents: Contents, most: int = 8) -> list[str]:
     ]
     rest = packages[most:]
     if rest:
-        lines.append(f"{f'{len(rest)} more':<24}{sum(package.size for package in rest) / MB:8.1f} MiB")
-    total, saved = sum(package.size for package in packages), sum(package.unstripped - package.size for package in packages)
-    return [*lines, f"{'together':<24}{total / MB:8.1f} MiB{saved / MB:8.1f} stripped; layers hold {UNZIPPED_LIMIT / MB:.0f}"]
+        lines.append(
+            f"{f'{len(rest)} more':<24}{sum(package.size for package in rest) / MB:8.1f} MiB"
+        )
+    total, saved = (
+        sum(package.size for package in packages),
+        sum(package.unstripped - package.size for package in packages),
+    )
+    return [
+        *lines,
+        f"{'together':<24}{total / MB:8.1f} MiB{saved / MB:8.1f} stripped; layers hold {UNZIPPED_LIMIT / MB:.0f}",
+    ]
 
 
-def _arranged(requires: tuple[str, ...], packages: Sequence[Package], most_layers: int = MOST_LAYERS, *, compress: bool) -> Contents:
+def _arranged(
+    requires: tuple[str, ...],
+    packages: Sequence[Package],
+    most_layers: int = MOST_LAYERS,
+    *,
+    compress: bool,
+) -> Contents:
     """Largest first into the bundle until the rest fits into layers; each large one of the rest into a layer of its own."""
-    rest = sorted((package for package in packages if package.files), key=lambda package: package.size)
+    rest = sorted(
+        (package for package in packages if package.files), key=lambda package: package.size
+    )
     over: list[Package] = []
     while sum(package.size for package in rest) > _ROOM:
         over.append(rest.pop())
     large = rest[max(0, len(rest) - most_layers + 1) :] if most_layers > 1 else []
     alone = [package for package in large if package.size > _LARGE]
-    groups = [[package] for package in alone] + [[package for package in rest if package not in alone]]
+    groups = [[package] for package in alone] + [
+        [package for package in rest if package not in alone]
+    ]
     layers = tuple(_zipped(group, "python/", compress=compress) for group in groups if group)
     bundle = _zipped(over, "", compress=compress) if over else None
     contents = Contents(requires, tuple(packages), layers, bundle)
     if contents.storage * MB > _STORAGE_LIMIT:
         lines = "\n    ".join(table(contents))
-        msg = f"what workers shall have is {sum(package.size for package in packages) / MB:,.0f} MiB, more than layers and /tmp hold"
-        raise ConfigurationError(msg, mend=f"Require less, or exclude= what tasks do not need:\n    {lines}")
+        raise ConfigurationError(
+            f"what workers shall have is {sum(package.size for package in packages) / MB:,.0f} MiB, more than layers and /tmp hold",
+            hint=f"Require less, or exclude= what tasks do not need:\n    {lines}",
+        )
     return contents
 
 
 def _zipped(packages: Sequence[Package], below: str, *, compress: bool) -> Archive:
-    entries: dict[str, bytes | Path] = {f"{below}{place}": path for package in packages for place, path in package.files.items()}
-    return Archive((package.name for package in packages), entries, sum(package.size for package in packages), compress=compress)
+    entries: dict[str, bytes | Path] = {
+        f"{below}{place}": path for package in packages for place, path in package.files.items()
+    }
+    return Archive(
+        (package.name for package in packages),
+        entries,
+        sum(package.size for package in packages),
+        compress=compress,
+    )
 
 
 def _from_installed(name: str, found: Distribution) -> Package:
@@ -199,8 +251,15 @@ def _from_directory(target: Path) -> list[Package]:
     left = {place: path for place, path in files_below(target).items() if isinstance(path, Path)}
     packages = []
     for record in sorted(target.glob("*.dist-info/RECORD")):
-        places = [line.rsplit(",", 2)[0].strip('"') for line in record.read_text(encoding="utf-8").splitlines()]
-        files = {place: left.pop(place) for place in places if place in left and not place.startswith("bin/")}
+        places = [
+            line.rsplit(",", 2)[0].strip('"')
+            for line in record.read_text(encoding="utf-8").splitlines()
+        ]
+        files = {
+            place: left.pop(place)
+            for place in places
+            if place in left and not place.startswith("bin/")
+        }
         packages.append(Package.from_files(normalised(record.parent.name.split("-")[0]), files))
     return packages
 
@@ -215,8 +274,19 @@ def _install_as_here(requires: Sequence[str], platform: Platform, target: Path) 
         _install(requires, platform, target)
 
 
-def _install(requires: Sequence[str], platform: Platform, target: Path, constraints: Sequence[str] = ()) -> None:
-    command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--target", str(target), "--only-binary", ":all:"]
+def _install(
+    requires: Sequence[str], platform: Platform, target: Path, constraints: Sequence[str] = ()
+) -> None:
+    command = [
+        uv.find_uv_bin(),
+        "pip",
+        "install",
+        "--quiet",
+        "--target",
+        str(target),
+        "--only-binary",
+        ":all:",
+    ]
     command += ["--python", sys.executable, "--python-version", platform.python]
     if platform.name:
         command += ["--python-platform", platform.name]
@@ -225,10 +295,14 @@ def _install(requires: Sequence[str], platform: Platform, target: Path, constrai
         listed.write_text("\n".join(constraints), encoding="utf-8")
         command += ["--constraints", str(listed)]
     try:
-        done = subprocess.run([*command, *requires], capture_output=True, text=True, timeout=_PATIENCE, check=False)  # noqa: S603 - our own command
+        done = subprocess.run(
+            [*command, *requires], capture_output=True, text=True, timeout=_PATIENCE, check=False
+        )
     except subprocess.TimeoutExpired as error:
-        msg = f"downloading {', '.join(requires)} took more than {_PATIENCE} s"
-        raise ConfigurationError(msg, mend="Is the package registry reachable?") from error
+        raise ConfigurationError(
+            f"downloading {', '.join(requires)} took more than {_PATIENCE} s",
+            hint="Is the package registry reachable?",
+        ) from error
     finally:
         target.with_suffix(".constraints").unlink(missing_ok=True)
     if done.returncode:
@@ -238,13 +312,13 @@ def _install(requires: Sequence[str], platform: Platform, target: Path, constrai
 def _unresolved(requires: Sequence[str], platform: Platform, said: str) -> ConfigurationError:
     if "wheel" in said:
         msg = f"something required has no wheel for {platform}, and is not built here"
-        mend = "Take a version that has one, another architecture, or leave it out (exclude=). "
+        hint = "Take a version that has one, another architecture, or leave it out (exclude=). "
         if platform.python == _ON_AMAZON_LINUX_2:
-            mend += "Lambda runs Python 3.11 on Amazon Linux 2 (glibc 2.26); Python 3.12 and later take newer wheels. "
+            hint += "Lambda runs Python 3.11 on Amazon Linux 2 (glibc 2.26); Python 3.12 and later take newer wheels. "
     else:
         msg = f"requires {', '.join(requires)} could not be resolved for {platform}"
-        mend = ""
-    return ConfigurationError(msg, mend=f"{mend}uv says:\n{said}")
+        hint = ""
+    return ConfigurationError(msg, hint=f"{hint}uv says:\n{said}")
 
 
 def _sweep() -> None:

@@ -32,6 +32,8 @@ class OwnModules:
         """Give the bundle, None when there is nothing of the user's own."""
         with self._lock:
             if len(sys.modules) != self._seen:
-                self._bundle = bundle(include=self._settings.include_code, exclude=self._settings.exclude_code)
+                self._bundle = bundle(
+                    include=self._settings.include_code, exclude=self._settings.exclude_code
+                )
                 self._seen = len(sys.modules)
             return self._bundle

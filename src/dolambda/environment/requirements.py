@@ -48,9 +48,13 @@ def from_file(path: str) -> tuple[str, ...]:
     try:
         lines = Path(path).read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
     except OSError as error:
-        msg = f"requirements={path!r} cannot be read: {error.strerror}"
-        raise ConfigurationError(msg, mend="Give the path of a requirements file.") from error
-    bare = (re.sub(r"(^|\s)#.*", "", line).split(" --hash", maxsplit=1)[0].strip() for line in lines)
+        raise ConfigurationError(
+            f"requirements={path!r} cannot be read: {error.strerror}",
+            hint="Give the path of a requirements file.",
+        ) from error
+    bare = (
+        re.sub(r"(^|\s)#.*", "", line).split(" --hash", maxsplit=1)[0].strip() for line in lines
+    )
     return tuple(line for line in bare if line)
 
 
@@ -60,11 +64,19 @@ def installed_here(exclude: Iterable[str] = ()) -> dict[str, metadata.Distributi
     One that is installed in editable mode is left out too: it is the user's own code and travels as such. One installed from a
     path or a link is refused with `ConfigurationError`: no registry has it.
     """
-    everything = {normalised(found.metadata["Name"]): found for found in metadata.distributions() if found.metadata["Name"]}
+    everything = {
+        normalised(found.metadata["Name"]): found
+        for found in metadata.distributions()
+        if found.metadata["Name"]
+    }
     needs = {name: _needs(found) & everything.keys() for name, found in everything.items()}
     needed = {need for name, others in needs.items() if name != _US for need in others}
     left_out = {_US, *map(normalised, exclude)}
-    roots = {name for name in everything if name not in needed and name not in needs.get(_US, ()) and not _is_tool(name)} - left_out
+    roots = {
+        name
+        for name in everything
+        if name not in needed and name not in needs.get(_US, ()) and not _is_tool(name)
+    } - left_out
     kept: set[str] = set()
     waiting = sorted(roots)
     while waiting:
@@ -80,23 +92,31 @@ def pins(distributions: Mapping[str, metadata.Distribution]) -> tuple[str, ...]:
     for name, found in distributions.items():
         where = _direct_url(found).get("url")
         if where:
-            msg = f"{name} was installed from {where}, which the deployed layer cannot be built from"
             raise ConfigurationError(
-                msg, mend=f"Install it in editable mode (pip install -e), so that it travels as your own code, or exclude={name!r}."
+                f"{name} was installed from {where}, which the deployed layer cannot be built from",
+                hint=f"Install it in editable mode (pip install -e), so that it travels as your own code, or exclude={name!r}.",
             )
     return tuple(f"{name}=={found.version}" for name, found in distributions.items())
 
 
 def versions_here() -> tuple[str, ...]:
     """What is installed here, as constraints: what a requirement needs in turn shall be of the same version too."""
-    everything = (found for found in metadata.distributions() if found.metadata["Name"] and "+" not in found.version)
-    return tuple(sorted(f"{normalised(found.metadata['Name'])}=={found.version}" for found in everything))
+    everything = (
+        found
+        for found in metadata.distributions()
+        if found.metadata["Name"] and "+" not in found.version
+    )
+    return tuple(
+        sorted(f"{normalised(found.metadata['Name'])}=={found.version}" for found in everything)
+    )
 
 
 def differing(requires: Iterable[str]) -> list[str]:
     """Of exact pins, those that are installed here in another version, told as sentences."""
     told = []
-    for name, version in (requirement.split("==") for requirement in requires if requirement.count("==") == 1):
+    for name, version in (
+        requirement.split("==") for requirement in requires if requirement.count("==") == 1
+    ):
         try:
             here = metadata.version(name.split("[")[0])
         except metadata.PackageNotFoundError:
@@ -108,8 +128,10 @@ def differing(requires: Iterable[str]) -> list[str]:
 
 def _pin(requirement: str) -> str:
     if "://" in requirement or requirement.lstrip().startswith((".", "/", "-")):
-        msg = f"requires: {requirement!r} is a path, a link or an option"
-        raise ConfigurationError(msg, mend="Name a package of the registry; your own modules travel by themselves.")
+        raise ConfigurationError(
+            f"requires: {requirement!r} is a path, a link or an option",
+            hint="Name a package of the registry; your own modules travel by themselves.",
+        )
     bare = _BARE_NAME.match(requirement)
     if not bare:
         return requirement.strip()

@@ -38,8 +38,12 @@ _OURS = (
 )
 _OUR_PACKAGES = ("loops", "wire", "worker")
 _RARELY_IMPORTED = ("dolambda/loops/", "dolambda/iterators.py", "dolambda/bootstrap.py")
-_UNCHECKED = (0b01).to_bytes(4, "little") + bytes(8)  # PEP 552: by hash, not compared with the source
-_REPRODUCIBLE = 2  # marshal's format without references, which depend on what else this process has imported
+_UNCHECKED = (0b01).to_bytes(4, "little") + bytes(
+    8
+)  # PEP 552: by hash, not compared with the source
+_REPRODUCIBLE = (
+    2  # marshal's format without references, which depend on what else this process has imported
+)
 
 
 def worker_code() -> str:
@@ -58,7 +62,10 @@ def _sources() -> dict[str, bytes | Path]:
     entries: dict[str, bytes | Path] = {f"dolambda/{name}": source / name for name in _OURS}
     entries["bootstrap"] = SCRIPT
     for package in _OUR_PACKAGES:
-        entries |= {f"dolambda/{package}/{name}": path for name, path in files_below(source / package, ".py").items()}
+        entries |= {
+            f"dolambda/{package}/{name}": path
+            for name, path in files_below(source / package, ".py").items()
+        }
     entries |= {f"cloudpickle/{name}": path for name, path in files_below(pickler, ".py").items()}
     return entries
 
@@ -68,7 +75,9 @@ def _compiled(sources: dict[str, bytes | Path]) -> dict[str, bytes | Path]:
     compiled: dict[str, bytes | Path] = {}
     for name, path in sources.items():
         if isinstance(path, Path) and not name.startswith(_RARELY_IMPORTED):
-            bytecode = _bytecode(compile(path.read_bytes(), name, "exec", dont_inherit=True, optimize=0))
+            bytecode = _bytecode(
+                compile(path.read_bytes(), name, "exec", dont_inherit=True, optimize=0)
+            )
             if bytecode is None:
                 continue
             package, _, module = name.rpartition("/")

@@ -49,7 +49,9 @@ def main(directory: Path) -> None:
         tell(directory, "failed", why=f"{error}{log_tail(directory)}")
         time.sleep(wanted["linger"])  # so that the client can read it
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends already: a second reason must not stop it half-way
+        signal.signal(
+            signal.SIGTERM, signal.SIG_IGN
+        )  # it ends already: a second reason must not stop it half-way
         if server:
             end(server)
         shutil.rmtree(directory, ignore_errors=True)
@@ -68,9 +70,19 @@ def install(directory: Path, wanted: dict[str, Any]) -> None:
     """Make the emulator's environment with the user's own Python; uv links it from its cache in about a second."""
     for arguments in (
         ["venv", "--quiet", "--python", sys.executable, str(directory / "env")],
-        ["pip", "install", "--quiet", "--python", str(directory / "env"), "--requirement", wanted["requirements"]],
+        [
+            "pip",
+            "install",
+            "--quiet",
+            "--python",
+            str(directory / "env"),
+            "--requirement",
+            wanted["requirements"],
+        ],
     ):
-        done = subprocess.run([wanted["uv"], *arguments], capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(
+            [wanted["uv"], *arguments], capture_output=True, text=True, timeout=300, check=False
+        )
         if done.returncode:
             raise RuntimeError(f"uv {arguments[0]}: {done.stderr.strip()}")
 
@@ -78,7 +90,11 @@ def install(directory: Path, wanted: dict[str, Any]) -> None:
 def launch(directory: Path, wanted: dict[str, Any]) -> subprocess.Popen[bytes]:
     """Start the emulator in a process group of its own, with nothing of the user's AWS environment."""
     (directory / "tmp").mkdir()
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON", "DOLAMBDA_"))}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "PYTHON", "DOLAMBDA_"))
+    }
     with (directory / "server.log").open("wb") as log:
         return subprocess.Popen(
             [str(directory / "env" / "bin" / "python"), wanted["launcher"]],

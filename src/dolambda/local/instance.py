@@ -68,15 +68,17 @@ class Instance:
     def from_start(cls, *, workers: int | None = None, name: str | None = None) -> Instance:
         """Start one and wait until it answers; without a ``name`` it ends with this process. Raises `LocalAwsError`."""
         if sys.platform == "win32":
-            msg = "AWS cannot be emulated on Windows"
-            raise ConfigurationError(msg, mend="Use WSL, or a stack on AWS: `dolambda deploy`.")
+            raise ConfigurationError(
+                "AWS cannot be emulated on Windows",
+                hint="Use WSL, or a stack on AWS: `dolambda deploy`.",
+            )
         sweep()
         directory = home() / (name or f"{os.getpid()}-{secrets.token_hex(4)}")
         directory.parent.mkdir(mode=0o700, exist_ok=True)
         directory.mkdir(mode=0o700)
         wanted = _wanted(workers or default_workers(), embedded=name is None)
         (directory / "instance.json").write_text(json.dumps(wanted), encoding="utf-8")
-        guardian = subprocess.Popen(  # noqa: S603 - our own script
+        guardian = subprocess.Popen(
             [sys.executable, "-I", str(_HERE / "guardian.py"), str(directory)],
             stdin=subprocess.PIPE if name is None else subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -91,10 +93,14 @@ class Instance:
         directory = home() / SHARED
         if _state(directory).get("state") != "ready" or not _alive(directory):
             return None
-        return cls._from_wanted(directory, json.loads((directory / "instance.json").read_text(encoding="utf-8")), None)
+        return cls._from_wanted(
+            directory, json.loads((directory / "instance.json").read_text(encoding="utf-8")), None
+        )
 
     @classmethod
-    def _from_wanted(cls, directory: Path, wanted: dict[str, Any], guardian: subprocess.Popen[bytes] | None) -> Instance:
+    def _from_wanted(
+        cls, directory: Path, wanted: dict[str, Any], guardian: subprocess.Popen[bytes] | None
+    ) -> Instance:
         environment = wanted["environment"]
         return cls(
             directory,
@@ -124,8 +130,10 @@ class Instance:
             if not _alive(self.directory):
                 sweep()
             if time.monotonic() > deadline:
-                msg = f"the emulated AWS in {self.directory} did not end within {_STOP_WITHIN} s"
-                raise LocalAwsError(msg, mend="`dolambda local stop` tries again.")
+                raise LocalAwsError(
+                    f"the emulated AWS in {self.directory} did not end within {_STOP_WITHIN} s",
+                    hint="`dolambda local stop` tries again.",
+                )
             time.sleep(0.02)
         if self.guardian:
             self.guardian.wait(_STOP_WITHIN)
@@ -144,9 +152,13 @@ class Instance:
         while (state := _state(self.directory)).get("state") != "ready":
             ended = self.guardian is not None and self.guardian.poll() is not None
             if state.get("state") == "failed" or ended or time.monotonic() > deadline:
-                why = state.get("why", "its guardian ended" if ended else f"not ready within {_START_WITHIN} s")
-                msg = f"AWS could not be emulated on this machine: {why}"
-                raise LocalAwsError(msg, mend="Is the package registry reachable? The emulator is installed from it on first use.")
+                why = state.get(
+                    "why", "its guardian ended" if ended else f"not ready within {_START_WITHIN} s"
+                )
+                raise LocalAwsError(
+                    f"AWS could not be emulated on this machine: {why}",
+                    hint="Is the package registry reachable? The emulator is installed from it on first use.",
+                )
             time.sleep(0.02)
 
 
@@ -159,7 +171,10 @@ def sweep() -> list[str]:
     """Clean up after instances whose guardian was killed; give their names."""
     swept = []
     for directory in instances():
-        young = time.time() - directory.stat().st_mtime < _YOUNG and not (directory / "state.json").exists()
+        young = (
+            time.time() - directory.stat().st_mtime < _YOUNG
+            and not (directory / "state.json").exists()
+        )
         if young or _alive(directory):
             continue
         group = _state(directory).get("group")
@@ -187,7 +202,12 @@ def _alive(directory: Path) -> bool:
 
 def _is_ours(group: int, directory: Path) -> bool:
     """Whether that process group is still the emulator of that directory, and not someone else's by now."""
-    asked = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(group)], capture_output=True, text=True, check=False)  # noqa: S603, S607 - ps is where it is
+    asked = subprocess.run(
+        ["ps", "-ww", "-o", "command=", "-p", str(group)],  # noqa: S607 - POSIX has it
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return str(directory) in asked.stdout
 
 

@@ -45,7 +45,9 @@ _FOR_FUNCTIONS = ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME", "TZ", "SSL_CERT_FI
 def layers_directory(layers: list[Any]) -> Path:
     """All layers of a function merged in order, as AWS does in /opt; unpacked once per content."""
     contents = [content for content in map(service._resolve_layer_zip, layers) if content]
-    name = hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in contents)).hexdigest()[:24]
+    name = hashlib.sha256(
+        b"".join(hashlib.sha256(content).digest() for content in contents)
+    ).hexdigest()[:24]
     place = _LAYERS / name
     with service._provided_code_lock:
         if not place.is_dir():
@@ -76,7 +78,10 @@ class PythonWorker(runtime.ProvidedWorker):
         with zipfile.ZipFile(file, "a") as archive:
             archive.writestr(zipfile.ZipInfo("bootstrap", (1980, 1, 1, 0, 0, 0)), bootstrap)
         super().__init__(name, config, file.getvalue())
-        self._taking, self._begun = threading.Lock(), b""  # the output is read by two threads; a line whose end has not come
+        self._taking, self._begun = (
+            threading.Lock(),
+            b"",
+        )  # the output is read by two threads; a line whose end has not come
 
     @property
     def failed(self) -> bool:
@@ -131,7 +136,11 @@ def retire(function: str, qualifier: str) -> None:
     """Take the environments that are at work out of a function's pool, without letting go of them."""
     with runtime._lock:
         for key in [key for key in runtime._workers if key.endswith(f":{function}:{qualifier}")]:
-            retired = [one for one in runtime._workers[key] if isinstance(one, PythonWorker) and one.in_use and not one.failed]
+            retired = [
+                one
+                for one in runtime._workers[key]
+                if isinstance(one, PythonWorker) and one.in_use and not one.failed
+            ]
             for worker in retired:
                 worker.retired = True
                 runtime._workers[key].remove(worker)
@@ -173,17 +182,27 @@ def install_retiring() -> None:
 def install() -> None:
     """Put all other changes in place."""
     class_for, warm = runtime._worker_class_for, service._execute_function_warm
-    environment, invoke_async, execute = service._provided_worker_env, service.invoke_async_with_retry, service._execute_function
+    environment, invoke_async, execute = (
+        service._provided_worker_env,
+        service.invoke_async_with_retry,
+        service._execute_function,
+    )
     is_async = contextvars.ContextVar("is_async", default=False)
 
     def execute_warm(function: dict[str, Any], event: Any, request: str) -> Any:
         python = is_python(function.get("config") or function)
-        return (service._execute_function_provided_warm if python else warm)(function, event, request)
+        return (service._execute_function_provided_warm if python else warm)(
+            function, event, request
+        )
 
     def clean_environment(config: dict[str, Any], *args: Any) -> dict[str, str]:
         found: dict[str, str] = environment(config, *args)
         own = {*service._runtime_env_vars(config), *_FOR_FUNCTIONS}
-        return {name: value for name, value in found.items() if name not in os.environ or name in own or name.startswith("AWS_")}
+        return {
+            name: value
+            for name, value in found.items()
+            if name not in os.environ or name in own or name.startswith("AWS_")
+        }
 
     def invoke_marked(function: dict[str, Any], event: Any) -> None:
         token = is_async.set(True)
@@ -206,7 +225,9 @@ def install() -> None:
         return action_of(method, path)  # type: ignore[no-any-return] # ministack has no types
 
     iam_actions._lambda_action = action
-    runtime._worker_class_for = lambda config: PythonWorker if is_python(config) else class_for(config)
+    runtime._worker_class_for = lambda config: (
+        PythonWorker if is_python(config) else class_for(config)
+    )
     service._execute_function_warm = execute_warm
     service._provided_worker_env = clean_environment
     service.invoke_async_with_retry = invoke_marked

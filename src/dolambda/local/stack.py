@@ -26,11 +26,19 @@ _USER = "submitter"
 
 def root(instance: Instance, settings: Settings) -> tuple[Settings, Account]:
     """Settings that lead to the instance, and its root user's account."""
-    there = replace(settings, region=REGION, endpoint_url=instance.endpoint_url, profile=None, workers=instance.workers)
+    there = replace(
+        settings,
+        region=REGION,
+        endpoint_url=instance.endpoint_url,
+        profile=None,
+        workers=instance.workers,
+    )
     return there, Account.from_settings(there, Credentials(instance.key, instance.secret))
 
 
-def deploy_into(instance: Instance, settings: Settings, tell: Callable[[Change], None] = lambda _: None) -> tuple[Settings, Credentials]:
+def deploy_into(
+    instance: Instance, settings: Settings, tell: Callable[[Change], None] = lambda _: None
+) -> tuple[Settings, Credentials]:
     """Deploy the stack that ``settings`` describe; give what its submitter needs."""
     there, account = root(instance, settings)
     deploy(resources(account, there, here=True), tell)

@@ -10,4 +10,16 @@ backends.py   what ``%dopar%`` runs on
 from dolambda.loops.backends import Backend, get_backend, set_backend
 from dolambda.loops.loop import Foreach, Operator, When, do, dopar, foreach, times, when
 
-__all__ = ["Backend", "Foreach", "Operator", "When", "do", "dopar", "foreach", "get_backend", "set_backend", "times", "when"]
+__all__ = [
+    "Backend",
+    "Foreach",
+    "Operator",
+    "When",
+    "do",
+    "dopar",
+    "foreach",
+    "get_backend",
+    "set_backend",
+    "times",
+    "when",
+]

@@ -76,7 +76,7 @@ class Sequential:
             yield number, attempt(*call)
 
 
-def attempt(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value | Failure:  # noqa: ANN401 - whatever it is
+def attempt(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value | Failure:
     """Call it; give what it returned or raised."""
     try:
         return Value(function(*args, **kwargs))
@@ -115,12 +115,15 @@ class OnLambda:
                 if not over:
                     more, over = _some(calls, _room(run) - (sent - taken))
                     for number, future in enumerate(run.submit(more), sent):
-                        future.add_done_callback(lambda future, number=number: done.put((number, future)))  # type: ignore[misc] # as a Callable
+                        future.add_done_callback(
+                            lambda future, number=number: done.put((number, future))  # type: ignore[misc] # as a Callable
+                        )
                     sent += len(more)
                 if sent == taken:
                     if not over:
-                        msg = "no task is to be sent before another is done, but none is under way"
-                        raise RuntimeError(msg)
+                        raise RuntimeError(
+                            "no task is to be sent before another is done, but none is under way"
+                        )
                     break
                 number, future = done.get()
                 taken += 1
@@ -147,7 +150,8 @@ def session_in_use() -> Session:
 def _room(run: Run) -> int:
     """How many tasks are to be under way: two jobs for each that the window holds, of the size that jobs now have, within reason."""
     return min(
-        max(20_000, 100 * run.limits.workers), max(_AT_LEAST * run.limits.workers, 2 * run.limits.window * run.batcher.size(1 << 30, 1))
+        max(20_000, 100 * run.limits.workers),
+        max(_AT_LEAST * run.limits.workers, 2 * run.limits.window * run.batcher.size(1 << 30, 1)),
     )
 
 
@@ -200,8 +204,12 @@ class OnJoblib:
         over = False
         while not over:
             some, over = _some(calls, size)
-            with joblib.parallel_config(self.backend, **given):  # around each slice: what the user does in between is not its business
-                outcomes: list[Value | Failure] = joblib.Parallel()(joblib.delayed(attempt)(*call) for call in some)
+            with joblib.parallel_config(
+                self.backend, **given
+            ):  # around each slice: what the user does in between is not its business
+                outcomes: list[Value | Failure] = joblib.Parallel()(
+                    joblib.delayed(attempt)(*call) for call in some
+                )
             for outcome in outcomes:
                 yield number, outcome
                 number += 1
@@ -220,7 +228,9 @@ def register_backend(backend: Backend | None) -> None:
     _registered = backend
 
 
-def set_backend(backend: str | Backend | Any | None, *, workers: int | None = None) -> Backend | None:  # noqa: ANN401 - joblib has no types
+def set_backend(
+    backend: str | Backend | Any | None, *, workers: int | None = None
+) -> Backend | None:
     """Make ``%dopar%`` run on ``backend``; give the one before.
 
     "seq" is R's registerDoSEQ, "dolambda" the stack in use; any other name, or an instance, is a backend of joblib's, of at most
@@ -232,7 +242,7 @@ def set_backend(backend: str | Backend | Any | None, *, workers: int | None = No
     return before
 
 
-def _made(backend: Any, workers: int) -> Backend | None:  # noqa: ANN401 - as above
+def _made(backend: Any, workers: int) -> Backend | None:
     if backend is None or hasattr(backend, "run"):
         return backend  # type: ignore[no-any-return] # it has been looked at
     if backend == "seq":
@@ -243,11 +253,22 @@ def _made(backend: Any, workers: int) -> Backend | None:  # noqa: ANN401 - as ab
 
     try:
         with joblib.parallel_config(backend, n_jobs=workers):
-            name = backend if isinstance(backend, str) else type(joblib.parallel.get_active_backend()[0]).__name__
+            name = (
+                backend
+                if isinstance(backend, str)
+                else type(joblib.parallel.get_active_backend()[0]).__name__
+            )
     except (ValueError, TypeError, AttributeError) as error:
         msg = f"backend={backend!r} is no backend that joblib knows"
-        known = ", ".join(itertools.chain(["seq", "dolambda"], (name for name in joblib.parallel.BACKENDS if name != OnLambda.name)))
-        raise ConfigurationError(msg, mend=f"Give one of {known}, or an instance of a joblib backend.") from error
+        known = ", ".join(
+            itertools.chain(
+                ["seq", "dolambda"],
+                (name for name in joblib.parallel.BACKENDS if name != OnLambda.name),
+            )
+        )
+        raise ConfigurationError(
+            msg, hint=f"Give one of {known}, or an instance of a joblib backend."
+        ) from error
     return OnJoblib(backend, name, workers)
 
 
@@ -259,7 +280,12 @@ def get_backend() -> Backend:
 def backend_for_dopar() -> Backend:
     """As `get_backend`; warns the first time that nothing is registered."""
     global _warned  # noqa: PLW0603 - once a process
-    if _registered is None and not _warned and find_spec("dolambda.session"):  # within a task there is nothing to register
+    if (
+        _registered is None and not _warned and find_spec("dolambda.session")
+    ):  # within a task there is nothing to register
         _warned = True
-        warnings.warn("no backend is registered, so %dopar% runs sequentially: call dolambda.register() first", stacklevel=4)
+        warnings.warn(
+            "no backend is registered, so %dopar% runs sequentially: call dolambda.register() first",
+            stacklevel=4,
+        )
     return get_backend()

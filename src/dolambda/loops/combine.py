@@ -33,7 +33,7 @@ _COLLECTORS = ("c", "rbind", "cbind", "concat")
 class Combiner:
     """Takes results one by one."""
 
-    def __init__(self, combine: str | Callable[..., Any] | None, init: Any, most: int) -> None:  # noqa: ANN401 - whatever the user combines
+    def __init__(self, combine: str | Callable[..., Any] | None, init: Any, most: int) -> None:
         """Use `Combiner.of`."""
         self._combine = combine
         self._most = most
@@ -43,23 +43,40 @@ class Combiner:
             self.add(init)
 
     @classmethod
-    def of(cls, combine: str | Callable[..., Any] | None, init: Any, *, multicombine: bool, maxcombine: int | None) -> Combiner:  # noqa: ANN401 - as above
+    def of(
+        cls,
+        combine: str | Callable[..., Any] | None,
+        init: Any,
+        *,
+        multicombine: bool,
+        maxcombine: int | None,
+    ) -> Combiner:
         """Check and choose; ``combine`` is None (a list), one of the named ways, or a function of results."""
         if maxcombine is not None and maxcombine < 2:  # noqa: PLR2004 - a fold takes two
-            msg = f"maxcombine={maxcombine!r} is less than 2"
-            raise ConfigurationError(msg, mend="Give a number >= 2, or leave it out.")
+            raise ConfigurationError(
+                f"maxcombine={maxcombine!r} is less than 2",
+                hint="Give a number >= 2, or leave it out.",
+            )
         if combine is None and init is not MISSING:
-            msg = "init= was given without combine="
-            raise ConfigurationError(msg, mend="Give combine= too: without it results are a list, which has no beginning.")
-        known = combine in (*_COLLECTORS, *_FOLDS) if isinstance(combine, str) else combine is None or callable(combine)
+            raise ConfigurationError(
+                "init= was given without combine=",
+                hint="Give combine= too: without it results are a list, which has no beginning.",
+            )
+        known = (
+            combine in (*_COLLECTORS, *_FOLDS)
+            if isinstance(combine, str)
+            else combine is None or callable(combine)
+        )
         if not known:
-            msg = f"combine={combine!r} is no way to combine"
-            raise ConfigurationError(msg, mend=f"Give a function, or one of {', '.join((*_COLLECTORS, *_FOLDS))}; None for a list.")
+            raise ConfigurationError(
+                f"combine={combine!r} is no way to combine",
+                hint=f"Give a function, or one of {', '.join((*_COLLECTORS, *_FOLDS))}; None for a list.",
+            )
         if isinstance(combine, str) and combine in _FOLDS:
             return cls(_FOLDS[combine], init, 2)
         return cls(combine, init, maxcombine or (_MOST if multicombine else 2))
 
-    def add(self, result: Any) -> None:  # noqa: ANN401 - as above
+    def add(self, result: Any) -> None:
         """Take one result. Raises `CombineError`."""
         self._any = True
         if self._combine == "c":
@@ -69,28 +86,42 @@ class Combiner:
         if callable(self._combine) and len(self._held) >= self._most:
             self._held = [self._call(self._combine)]
 
-    def result(self) -> Any:  # noqa: ANN401 - as above
+    def result(self) -> Any:
         """Give what all results make; None when there were none and no ``init``, [] for a list. Raises `CombineError`."""
         if self._combine is None:
             return self._held
         if isinstance(self._combine, str):
             if not self._held:
                 return None
-            return self._held if self._combine == "c" else self._call(functools.partial(_bound, self._combine))
+            return (
+                self._held
+                if self._combine == "c"
+                else self._call(functools.partial(_bound, self._combine))
+            )
         if len(self._held) > 1:
             self._held = [self._call(self._combine)]
         return self._held[0] if self._held else None
 
-    def _call(self, combine: Callable[..., Any]) -> Any:  # noqa: ANN401 - as above
+    def _call(self, combine: Callable[..., Any]) -> Any:
         try:
-            return functools.reduce(combine, self._held) if combine in _FOLDS.values() else combine(*self._held)
+            return (
+                functools.reduce(combine, self._held)
+                if combine in _FOLDS.values()
+                else combine(*self._held)
+            )
         except Exception as error:  # the user's function may raise anything
-            name = self._combine if isinstance(self._combine, str) else getattr(combine, "__name__", combine)
-            msg = f"combine={name} raised {type(error).__name__}: {error}"
-            raise CombineError(msg, mend="It was called with results of the loop; its own exception is the cause.") from error
+            name = (
+                self._combine
+                if isinstance(self._combine, str)
+                else getattr(combine, "__name__", combine)
+            )
+            raise CombineError(
+                f"combine={name} raised {type(error).__name__}: {error}",
+                hint="It was called with results of the loop; its own exception is the cause.",
+            ) from error
 
 
-def flattened(result: Any) -> list[Any]:  # noqa: ANN401 - as above
+def flattened(result: Any) -> list[Any]:
     """What R's c() makes of an argument: None vanishes, lists and arrays open (a matrix by columns), a single value stays."""
     if result is None:
         return []
@@ -101,7 +132,7 @@ def flattened(result: Any) -> list[Any]:  # noqa: ANN401 - as above
     return [result]
 
 
-def _bound(way: str, *parts: Any) -> Any:  # noqa: ANN401 - as above
+def _bound(way: str, *parts: Any) -> Any:
     """R's rbind and cbind, over numpy or pandas; always two-dimensional. "concat" is pandas'."""
     if way == "concat" or any(hasattr(part, "iloc") for part in parts):
         import pandas as pd  # noqa: PLC0415 - only who combines so needs it

@@ -34,14 +34,28 @@ class Taker:
         draws = RNG not in there and takes_rng(function)
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
             return cls(takes_rng=draws)
-        required = [one for one in parameters if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
-        if there and parameters and all(one.kind in (one.POSITIONAL_ONLY, one.VAR_POSITIONAL) for one in parameters):
+        required = [
+            one
+            for one in parameters
+            if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+        ]
+        if (
+            there
+            and parameters
+            and all(one.kind in (one.POSITIONAL_ONLY, one.VAR_POSITIONAL) for one in parameters)
+        ):
             return cls(by_position=True)
-        lacking = [one.name for one in required if one.name not in there and not (draws and one.name == RNG)]
+        lacking = [
+            one.name
+            for one in required
+            if one.name not in there and not (draws and one.name == RNG)
+        ]
         if lacking:
             msg = f"the function takes {', '.join(lacking)}, which the loop does not have"
             have = ", ".join(there) or "none with a name"
-            raise ConfigurationError(msg, mend=f"Loop variables are handed over by name; this loop has: {have}.")
+            raise ConfigurationError(
+                msg, hint=f"Loop variables are handed over by name; this loop has: {have}."
+            )
         return cls(frozenset(one.name for one in parameters), takes_rng=draws)
 
     def __call__(self, variables: Variables) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -53,20 +67,26 @@ class Taker:
         return (), {name: value for name, value in variables.items() if name in self.names}
 
 
-def called(function: Callable[..., Any], variables: Variables) -> Any:  # noqa: ANN401 - whatever it gives
+def called(function: Callable[..., Any], variables: Variables) -> Any:
     """Call one of the loop's own functions (an iterable's, ``when``, ``init``) with what it takes of the outer variables."""
     args, kwargs = Taker.of(function, variables)(variables)
     return function(*args, **kwargs)
 
 
 def as_sent(
-    function: Callable[..., Any], *, packages: tuple[str, ...], export: Mapping[str, Any], noexport: tuple[str, ...]
+    function: Callable[..., Any],
+    *,
+    packages: tuple[str, ...],
+    export: Mapping[str, Any],
+    noexport: tuple[str, ...],
 ) -> Callable[..., Any]:
     """The function with ``export`` among its globals and ``noexport`` not, that runs once ``packages`` are imported."""
     if export or noexport:
         if not isinstance(function, types.FunctionType):
-            msg = f"export= and noexport= were given with {function!r}, which has no globals of its own"
-            raise ConfigurationError(msg, mend="Give a function defined by def or lambda.")
+            raise ConfigurationError(
+                f"export= and noexport= were given with {function!r}, which has no globals of its own",
+                hint="Give a function defined by def or lambda.",
+            )
         seen = {name: value for name, value in function.__globals__.items() if name not in noexport}
         function = copied(function, seen | dict(export))
     elif packages and isinstance(function, types.FunctionType):
@@ -76,8 +96,12 @@ def as_sent(
 
 def copied(function: types.FunctionType, seen: dict[str, Any]) -> types.FunctionType:
     """The same function with other globals."""
-    copy = types.FunctionType(function.__code__, seen, function.__name__, function.__defaults__, function.__closure__)
+    copy = types.FunctionType(
+        function.__code__, seen, function.__name__, function.__defaults__, function.__closure__
+    )
     copy.__kwdefaults__ = function.__kwdefaults__
-    copy.__qualname__ = f"{function.__qualname__}.<copy>"  # no module has it by this name, so it travels by value
+    copy.__qualname__ = (
+        f"{function.__qualname__}.<copy>"  # no module has it by this name, so it travels by value
+    )
     copy.__module__ = function.__module__
     return copy

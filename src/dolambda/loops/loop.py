@@ -59,8 +59,10 @@ class When:
 def when(condition: Callable[..., Any]) -> When:
     """Only those steps go on for which ``condition``, called with the loop variables that it takes, is true; here, before sending."""
     if not _is_function(condition):
-        msg = f"when({condition!r}) was not given a function"
-        raise ConfigurationError(msg, mend="Python evaluates an expression before the loop sees it: write when(lambda i: i > 3).")
+        raise ConfigurationError(
+            f"when({condition!r}) was not given a function",
+            hint="Python evaluates an expression before the loop sees it: write when(lambda i: i > 3).",
+        )
     return When(condition)
 
 
@@ -89,26 +91,36 @@ class Foreach:
     def __post_init__(self) -> None:
         """Check what can be checked before anything runs."""
         if not self.iterables and not self.unnamed:
-            msg = "foreach() has nothing to iterate over"
-            raise ConfigurationError(msg, mend="Give it iterables, named for the function's parameters: foreach(i=range(10)).")
+            raise ConfigurationError(
+                "foreach() has nothing to iterate over",
+                hint="Give it iterables, named for the function's parameters: foreach(i=range(10)).",
+            )
         for name, iterable in [*self.iterables.items(), *enumerate(self.unnamed)]:
             if not callable(iterable):
                 check_iterable(str(name), iterable)
         said: object = self.errors
         if said not in (None, "stop", "remove", "pass"):
-            msg = f"errors={self.errors!r} is none of stop, remove, pass"
-            raise ConfigurationError(msg, mend='Give errors="stop", "remove" or "pass".')
+            raise ConfigurationError(
+                f"errors={self.errors!r} is none of stop, remove, pass",
+                hint='Give errors="stop", "remove" or "pass".',
+            )
         if not (self.final is None or _is_function(self.final)):
-            msg = f"final={self.final!r} is not a function"
-            raise ConfigurationError(msg, mend="It is called with the combined result.")
+            raise ConfigurationError(
+                f"final={self.final!r} is not a function",
+                hint="It is called with the combined result.",
+            )
         for flag in ("inorder", "multicombine", "verbose"):
             if not isinstance(getattr(self, flag), bool):
-                msg = f"{flag}={getattr(self, flag)!r} is neither True nor False"
-                raise ConfigurationError(msg, mend=f"Give {flag}=True or False.")
+                raise ConfigurationError(
+                    f"{flag}={getattr(self, flag)!r} is neither True nor False",
+                    hint=f"Give {flag}=True or False.",
+                )
         for names in ("packages", "noexport"):
             if not all(isinstance(name, str) for name in getattr(self, names)):
-                msg = f"{names}={getattr(self, names)!r} are not all names"
-                raise ConfigurationError(msg, mend=f'Give {names}=["numpy", ...].')
+                raise ConfigurationError(
+                    f"{names}={getattr(self, names)!r} are not all names",
+                    hint=f'Give {names}=["numpy", ...].',
+                )
         self._combiner({}, only_check=True)
 
     @property
@@ -118,7 +130,7 @@ class Foreach:
 
     # Putting loops together.
 
-    def __mod__(self, other: object) -> Any:  # noqa: ANN401 - a loop, or a bound one
+    def __mod__(self, other: object) -> Any:
         """``% do``, ``% dopar``, ``% foreach(...)`` or ``% when(...)``."""
         if isinstance(other, Operator):
             return Bound(self, other)
@@ -126,12 +138,18 @@ class Foreach:
             return self._innermost(lambda last: last.with_inner(other))
         if isinstance(other, When):
             return self._innermost(lambda last: last.with_condition(other.condition))
-        msg = f"foreach(...) % {other!r}: only % do, % dopar, % foreach(...) and % when(...) can follow"
-        raise ConfigurationError(msg, mend="Write foreach(i=...) % dopar % function.")
+        raise ConfigurationError(
+            f"foreach(...) % {other!r}: only % do, % dopar, % foreach(...) and % when(...) can follow",
+            hint="Write foreach(i=...) % dopar % function.",
+        )
 
-    def nest(self, *unnamed: Any, **more: Any) -> Foreach:  # noqa: ANN401 - foreach's
+    def nest(self, *unnamed: Any, **more: Any) -> Foreach:
         """Put a loop inside, which is given as to `foreach`: ``nest(j=lambda i: range(i), combine="+")``."""
-        nested: Foreach = self % (unnamed[0] if len(unnamed) == 1 and isinstance(unnamed[0], Foreach) else foreach(*unnamed, **more))
+        nested: Foreach = self % (
+            unnamed[0]
+            if len(unnamed) == 1 and isinstance(unnamed[0], Foreach)
+            else foreach(*unnamed, **more)
+        )
         return nested
 
     def when(self, condition: Callable[..., Any]) -> Foreach:
@@ -155,8 +173,10 @@ class Foreach:
         """The same, with one more condition."""
         return self._with(conditions=(*self.conditions, condition))
 
-    def _with(self, **changes: Any) -> Foreach:  # noqa: ANN401 - fields
-        return Foreach(**{name: getattr(self, name) for name in self.__dataclass_fields__} | changes)
+    def _with(self, **changes: Any) -> Foreach:
+        return Foreach(
+            **{name: getattr(self, name) for name in self.__dataclass_fields__} | changes
+        )
 
     def _innermost(self, change: Callable[[Foreach], Foreach]) -> Foreach:
         if self.inner is None:
@@ -165,11 +185,11 @@ class Foreach:
 
     # Running.
 
-    def do(self, function: Callable[..., Any]) -> Any:  # noqa: ANN401 - whatever the user combines
+    def do(self, function: Callable[..., Any]) -> Any:
         """Run here, one after the other."""
         return self.run(function, do.backend())
 
-    def dopar(self, function: Callable[..., Any]) -> Any:  # noqa: ANN401 - as above
+    def dopar(self, function: Callable[..., Any]) -> Any:
         """Run on the registered backend."""
         return self.run(function, dopar.backend())
 
@@ -181,12 +201,14 @@ class Foreach:
         """
         for level in self._levels():
             if level.combine is not None or level.final is not None:
-                msg = "stream() combines nothing, but combine= or final= was given"
-                raise ConfigurationError(msg, mend="Use .dopar(function) for a combined value.")
+                raise ConfigurationError(
+                    "stream() combines nothing, but combine= or final= was given",
+                    hint="Use .dopar(function) for a combined value.",
+                )
         walk = self._walk(function)
         return walk.stream(partial(dopar.backend().run, options=self.options), ordered=ordered)
 
-    def run(self, function: Callable[..., Any], backend: Backend) -> Any:  # noqa: ANN401 - as above
+    def run(self, function: Callable[..., Any], backend: Backend) -> Any:
         """Run on a backend; ``function`` gets by keyword those loop variables that it takes, and ``rng`` if it takes that."""
         walk = self._walk(function)
         value = walk.run(partial(backend.run, options=self.options))
@@ -197,26 +219,42 @@ class Foreach:
 
     def _walk(self, function: Callable[..., Any]) -> Walk:
         if not _is_function(function):
-            msg = f"a loop was given {function!r}, which is not a function"
-            raise ConfigurationError(msg, mend="Python evaluates an expression before the loop sees it: write lambda i: ...")
+            raise ConfigurationError(
+                f"a loop was given {function!r}, which is not a function",
+                hint="Python evaluates an expression before the loop sees it: write lambda i: ...",
+            )
         levels = self._levels()
-        taker = Taker.of(function, dict.fromkeys(itertools.chain.from_iterable(level.iterables for level in levels)))
+        taker = Taker.of(
+            function,
+            dict.fromkeys(itertools.chain.from_iterable(level.iterables for level in levels)),
+        )
         seed = self.drawn or (Seed.of(seed=True) if taker.takes_rng else None)
         sent = as_sent(function, packages=self.packages, export=self.export, noexport=self.noexport)
         said: list[Errors] = [level.errors for level in levels if level.errors]
         errors = said[-1] if said else "stop"  # the innermost that says something
-        return Walk(tuple(level.as_level() for level in levels), sent, taker, errors=errors, seed=seed, verbose=self.verbose)
+        return Walk(
+            tuple(level.as_level() for level in levels),
+            sent,
+            taker,
+            errors=errors,
+            seed=seed,
+            verbose=self.verbose,
+        )
 
     def _levels(self) -> list[Foreach]:
         return [self, *(self.inner._levels() if self.inner else [])]  # noqa: SLF001 - as above
 
     def as_level(self) -> Level:
         """This loop alone, as `Walk` takes it."""
-        return Level(self.iterables, self.unnamed, self.conditions, self._combiner, self.final, self.inorder)
+        return Level(
+            self.iterables, self.unnamed, self.conditions, self._combiner, self.final, self.inorder
+        )
 
     def _combiner(self, outer: Mapping[str, Any], *, only_check: bool = False) -> Combiner:
         init = called(self.init, outer) if callable(self.init) and not only_check else self.init
-        return Combiner.of(self.combine, init, multicombine=self.multicombine, maxcombine=self.maxcombine)
+        return Combiner.of(
+            self.combine, init, multicombine=self.multicombine, maxcombine=self.maxcombine
+        )
 
 
 def _is_function(given: object) -> bool:
@@ -237,7 +275,7 @@ class Bound:
     loop: Foreach
     operator: Operator = field(default=dopar)
 
-    def __mod__(self, function: Callable[..., Any]) -> Any:  # noqa: ANN401 - as above
+    def __mod__(self, function: Callable[..., Any]) -> Any:
         """Run."""
         return self.loop.run(function, self.operator.backend())
 
@@ -245,7 +283,7 @@ class Bound:
 def foreach(
     *unnamed: Given,
     combine: str | Callable[..., Any] | None = None,
-    init: Any = MISSING,  # noqa: ANN401 - as above
+    init: Any = MISSING,
     final: Callable[[Any], Any] | None = None,
     inorder: bool = True,
     multicombine: bool = False,
@@ -256,7 +294,7 @@ def foreach(
     noexport: Iterable[str] = (),
     verbose: bool = False,
     options: Mapping[str, Mapping[str, Any]] | None = None,
-    seed: Any = None,  # noqa: ANN401 - numbers, or numpy's
+    seed: Any = None,
     seed_everywhere: bool = False,
     **iterables: Given,
 ) -> Foreach:
@@ -305,11 +343,12 @@ def _names(what: str, given: Iterable[str]) -> tuple[str, ...]:
     if isinstance(given, str):
         return (given,)
     if not hasattr(given, "__iter__"):
-        msg = f"{what}={given!r} are no names"
-        raise ConfigurationError(msg, mend=f'Give {what}=["numpy", ...].')
+        raise ConfigurationError(
+            f"{what}={given!r} are no names", hint=f'Give {what}=["numpy", ...].'
+        )
     return tuple(given)
 
 
-def times(count: int, **more: Any) -> Foreach:  # noqa: ANN401 - foreach's
+def times(count: int, **more: Any) -> Foreach:
     """R's ``times``: run something ``count`` times and put the results together by "c"."""
     return foreach(range(count), **({"combine": "c"} | more))

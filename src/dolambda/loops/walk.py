@@ -53,7 +53,9 @@ class Level:
     def steps(self, outer: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Index and variables of each step that the conditions let pass."""
         named = [_resolved(name, iterable, outer) for name, iterable in self.iterables.items()]
-        unnamed = [_resolved(str(place), iterable, outer) for place, iterable in enumerate(self.unnamed)]
+        unnamed = [
+            _resolved(str(place), iterable, outer) for place, iterable in enumerate(self.unnamed)
+        ]
         for index, values in enumerate(zip(*named, *unnamed, strict=False)):
             variables = {**outer, **dict(zip(self.iterables, values, strict=False))}
             if all(called(condition, variables) for condition in self.conditions):
@@ -72,7 +74,9 @@ class Ticket:
 class Group:
     """One run of one level: takes the results of its steps, combines them, and hands the value up."""
 
-    def __init__(self, level: Level, outer: Mapping[str, Any], hand_up: Callable[[Any], None], walk: Walk) -> None:
+    def __init__(
+        self, level: Level, outer: Mapping[str, Any], hand_up: Callable[[Any], None], walk: Walk
+    ) -> None:
         """``outer`` are the variables of the levels above."""
         self._level = level
         self._combiner = level.combiner(outer)
@@ -83,7 +87,7 @@ class Group:
         self._taken = 0
         self._steps: int | None = None
 
-    def put(self, place: int, result: Any) -> None:  # noqa: ANN401 - whatever the user combines, or `_LEFT_OUT`
+    def put(self, place: int, result: Any) -> None:
         """Take the result of a step."""
         if not self._level.inorder:
             self._add(result)
@@ -105,7 +109,7 @@ class Group:
         self._steps = steps
         self._finish()
 
-    def _add(self, result: Any) -> None:  # noqa: ANN401 - as above
+    def _add(self, result: Any) -> None:
         self._taken += 1
         if result is not _LEFT_OUT:
             self._combiner.add(result)
@@ -119,7 +123,7 @@ class Group:
 class Nowhere:
     """Stands for groups where nothing is combined: in a stream."""
 
-    def put(self, place: int, result: Any) -> None:  # noqa: ANN401 - as above
+    def put(self, place: int, result: Any) -> None:
         """Nothing is kept."""
 
     def close(self, steps: int) -> None:
@@ -145,14 +149,18 @@ class Walk:
         self._errors = errors
         self.seed = seed
         self._level_of_log = logging.INFO if verbose else logging.DEBUG
-        self._function = function if seed is None else Seeded(function, seed, takes_rng=taker.takes_rng)
+        self._function = (
+            function if seed is None else Seeded(function, seed, takes_rng=taker.takes_rng)
+        )
         self._tickets: dict[int, Ticket] = {}
         self._opener = Opener()
         self.held = 0
         self.value: Any = None
         self._streams = False
 
-    def run(self, backend: Callable[[Iterator[Call | None]], Iterator[tuple[int, Value | Failure]]]) -> Any:  # noqa: ANN401 - as above
+    def run(
+        self, backend: Callable[[Iterator[Call | None]], Iterator[tuple[int, Value | Failure]]]
+    ) -> Any:
         """Run on a backend; give the value. Raises `TaskError`, `CombineError`."""
         outcomes = backend(self.calls())
         try:
@@ -163,7 +171,12 @@ class Walk:
             outcomes.close()  # type: ignore[attr-defined] # all are generators: closed early they cancel the rest
         return self.value
 
-    def stream(self, backend: Callable[[Iterator[Call | None]], Iterator[tuple[int, Value | Failure]]], *, ordered: bool) -> Iterator[Any]:
+    def stream(
+        self,
+        backend: Callable[[Iterator[Call | None]], Iterator[tuple[int, Value | Failure]]],
+        *,
+        ordered: bool,
+    ) -> Iterator[Any]:
         """Run on a backend; give results one by one, combined by nothing."""
         self._streams = True
         outcomes = backend(self.calls())
@@ -190,7 +203,7 @@ class Walk:
     def calls(self) -> Iterator[Call | None]:
         """The tasks, one by one; None when more must wait until another is done."""
 
-        def keep(value: Any) -> None:  # noqa: ANN401 - as above
+        def keep(value: Any) -> None:
             self.value = value
 
         steps = self._steps(0, {}, (), self._group(0, {}, keep))
@@ -204,7 +217,9 @@ class Walk:
             log.log(self._level_of_log, "task %s: %s", shown(ticket.index), variables)
             yield self._function, args, kwargs
 
-    def _group(self, depth: int, outer: Mapping[str, Any], hand_up: Callable[[Any], None]) -> Group | Nowhere:
+    def _group(
+        self, depth: int, outer: Mapping[str, Any], hand_up: Callable[[Any], None]
+    ) -> Group | Nowhere:
         return Nowhere() if self._streams else Group(self._levels[depth], outer, hand_up, self)
 
     def _steps(
@@ -221,7 +236,7 @@ class Walk:
             place += 1
         group.close(place)
 
-    def result(self, index: tuple[int, ...], outcome: Value | Failure) -> Any:  # noqa: ANN401 - as above
+    def result(self, index: tuple[int, ...], outcome: Value | Failure) -> Any:
         """What of an outcome is combined. Raises `TaskError` under errors="stop"."""
         if isinstance(outcome, Failure):
             log.log(self._level_of_log, "task %s failed: %r", shown(index), outcome.exception)
@@ -237,15 +252,22 @@ _LEFT_OUT: Any = object()
 
 def task_error(index: tuple[int, ...], exception: BaseException) -> TaskError:
     """R counts tasks from 1 in its message; we count from 0, as Python does, in both message and index."""
-    error = TaskError(f'task {shown(index)} failed - "{exception}"', mend="Its own exception is the cause; errors= can pass over failures.")
+    error = TaskError(
+        f'task {shown(index)} failed - "{exception}"',
+        hint="Its own exception is the cause; errors= can pass over failures.",
+    )
     error.index = index
     error.__cause__ = exception
     return error
 
 
-def _resolved(name: str, iterable: Any, outer: Mapping[str, Any]) -> Iterable[Any]:  # noqa: ANN401 - what the user gave
+def _resolved(name: str, iterable: Any, outer: Mapping[str, Any]) -> Iterable[Any]:
     """An iterable as given, or as made from the outer variables."""
-    found = called(iterable, outer) if callable(iterable) and not hasattr(iterable, "__iter__") else iterable
+    found = (
+        called(iterable, outer)
+        if callable(iterable) and not hasattr(iterable, "__iter__")
+        else iterable
+    )
     check_iterable(name, found)
     return found  # type: ignore[no-any-return] # it has been checked
 
@@ -253,5 +275,7 @@ def _resolved(name: str, iterable: Any, outer: Mapping[str, Any]) -> Iterable[An
 def check_iterable(name: str, given: object) -> None:
     """Raise `ConfigurationError` for what cannot, or should not, be iterated over."""
     if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__"):
-        msg = f"foreach: {name}={given!r} is not something to iterate over"
-        raise ConfigurationError(msg, mend=f"For a single value, or a string as one, write {name}=[{given!r}].")
+        raise ConfigurationError(
+            f"foreach: {name}={given!r} is not something to iterate over",
+            hint=f"For a single value, or a string as one, write {name}=[{given!r}].",
+        )

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 _DAYS = {JOBS: 1, OUTS: 7, LAYERS: 1, BLOBS: 30, RUNS: 30}
 _OURS = (*_DAYS, BUNDLES)
-_BLOCK = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
+_BLOCK = dict.fromkeys(
+    ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
+)
 _NO_REGION_NAMED = "us-east-1"  # the one Region whose name S3 rejects as a location constraint
 
 
@@ -30,24 +32,38 @@ class Bucket:
         """Nothing is sent yet."""
         self._s3 = account.client("s3")
         self._names = names
-        self._over_tls = not (account.endpoint_url or "").startswith("http:")  # an AWS emulated here has none
+        self._over_tls = not (account.endpoint_url or "").startswith(
+            "http:"
+        )  # an AWS emulated here has none
 
     def changes(self) -> list[Change]:
         """See `Resource.changes`. Of a bucket that is the user's own, only what concerns our prefixes is touched."""
         title = f"bucket {self._names.bucket}"
         if not self._exists():
-            return [Change("create", title, "the job queue; closed to the public, encrypted, expires by itself", self._create)]
+            return [
+                Change(
+                    "create",
+                    title,
+                    "the job queue; closed to the public, encrypted, expires by itself",
+                    self._create,
+                )
+            ]
         self._refuse_other_region()
         changes = []
         if self._names.bucket_is_ours:
             if not self._tagged():
                 changes.append(Change("update", title, "mark it as this stack's", self._tag))
-            if self._asked(self._s3.get_public_access_block, "PublicAccessBlockConfiguration") != _BLOCK:
+            if (
+                self._asked(self._s3.get_public_access_block, "PublicAccessBlockConfiguration")
+                != _BLOCK
+            ):
                 changes.append(Change("update", title, "close it to the public", self._close))
             if not self._asked(self._s3.get_bucket_encryption, "ServerSideEncryptionConfiguration"):
                 changes.append(Change("update", title, "encrypt what is in it", self._encrypt))
             if self._over_tls and self._policy() != self._wanted_policy():
-                changes.append(Change("update", title, "deny requests without TLS", self._deny_plain))
+                changes.append(
+                    Change("update", title, "deny requests without TLS", self._deny_plain)
+                )
         if not self._expires():
             changes.append(Change("update", title, "let forgotten objects expire", self._expire))
         return changes
@@ -58,9 +74,18 @@ class Bucket:
             return []
         title = f"bucket {self._names.bucket}"
         if self._names.bucket_is_ours or self._tagged():
-            return [Change("remove", title, "with the objects that dolambda put there", self._remove)]
+            return [
+                Change("remove", title, "with the objects that dolambda put there", self._remove)
+            ]
         if self._expires() or any(self._holds(prefix) for prefix in _OURS):
-            return [Change("remove", f"what dolambda put into {title}", "the bucket itself is yours and stays", self._withdraw)]
+            return [
+                Change(
+                    "remove",
+                    f"what dolambda put into {title}",
+                    "the bucket itself is yours and stays",
+                    self._withdraw,
+                )
+            ]
         return []
 
     def _exists(self) -> bool:
@@ -71,19 +96,24 @@ class Bucket:
                 if error_code(error) in ("404", "NoSuchBucket"):
                     return False
                 if error_code(error) in ("403", "301"):
-                    msg = f"bucket {self._names.bucket} is not accessible: it is another account's, in another region, or denied"
                     raise ProvisionError(
-                        msg, mend="Give the name of a bucket of yours in the function's region, or leave bucket= out."
+                        f"bucket {self._names.bucket} is not accessible: it is another account's, in another region, or denied",
+                        hint="Give the name of a bucket of yours in the function's region, or leave bucket= out.",
                     ) from error
                 raise
         return True
 
     def _refuse_other_region(self) -> None:
         with translated():
-            found = self._s3.get_bucket_location(Bucket=self._names.bucket).get("LocationConstraint") or _NO_REGION_NAMED
+            found = (
+                self._s3.get_bucket_location(Bucket=self._names.bucket).get("LocationConstraint")
+                or _NO_REGION_NAMED
+            )
         if found != self._names.region:
-            msg = f"bucket {self._names.bucket} is in {found}, the function in {self._names.region}: S3 notifies only in its own region"
-            raise ProvisionError(msg, mend=f"Give region={found!r}, or another bucket=.")
+            raise ProvisionError(
+                f"bucket {self._names.bucket} is in {found}, the function in {self._names.region}: S3 notifies only in its own region",
+                hint=f"Give region={found!r}, or another bucket=.",
+            )
 
     def _tagged(self) -> bool:
         found = self._asked(self._s3.get_bucket_tagging, "TagSet") or []
@@ -91,7 +121,11 @@ class Bucket:
 
     def _create(self) -> None:
         region = self._names.region
-        where = {} if region == _NO_REGION_NAMED else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        where = (
+            {}
+            if region == _NO_REGION_NAMED
+            else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        )
         with translated():
             self._s3.create_bucket(Bucket=self._names.bucket, **where)
         for step in (self._tag, self._close, self._encrypt, self._expire):
@@ -106,12 +140,16 @@ class Bucket:
 
     def _close(self) -> None:
         with translated():
-            self._s3.put_public_access_block(Bucket=self._names.bucket, PublicAccessBlockConfiguration=_BLOCK)
+            self._s3.put_public_access_block(
+                Bucket=self._names.bucket, PublicAccessBlockConfiguration=_BLOCK
+            )
 
     def _encrypt(self) -> None:
         rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
         with translated():
-            self._s3.put_bucket_encryption(Bucket=self._names.bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+            self._s3.put_bucket_encryption(
+                Bucket=self._names.bucket, ServerSideEncryptionConfiguration={"Rules": [rule]}
+            )
 
     def _policy(self) -> dict[str, Any]:
         found = self._asked(self._s3.get_bucket_policy, "Policy")
@@ -120,11 +158,19 @@ class Bucket:
     def _wanted_policy(self) -> dict[str, Any]:
         """The policy that there is, with our statement in it; those of others stay."""
         found, ours = self._policy(), tls_only(self._names.bucket_arn)
-        return {**found, "Statement": [*(one for one in found["Statement"] if one.get("Sid") != ours["Sid"]), ours]}
+        return {
+            **found,
+            "Statement": [
+                *(one for one in found["Statement"] if one.get("Sid") != ours["Sid"]),
+                ours,
+            ],
+        }
 
     def _deny_plain(self) -> None:
         with translated():
-            self._s3.put_bucket_policy(Bucket=self._names.bucket, Policy=json.dumps(self._wanted_policy()))
+            self._s3.put_bucket_policy(
+                Bucket=self._names.bucket, Policy=json.dumps(self._wanted_policy())
+            )
 
     def _rules(self) -> list[dict[str, Any]]:
         return [
@@ -142,16 +188,24 @@ class Bucket:
         return self._asked(self._s3.get_bucket_lifecycle_configuration, "Rules") or []
 
     def _expires(self) -> bool:
-        found = {(rule.get("ID"), rule.get("Expiration", {}).get("Days")) for rule in self._found_rules()}
+        found = {
+            (rule.get("ID"), rule.get("Expiration", {}).get("Days")) for rule in self._found_rules()
+        }
         return {(rule["ID"], rule["Expiration"]["Days"]) for rule in self._rules()} <= found
 
     def _others_rules(self) -> list[dict[str, Any]]:
-        return [rule for rule in self._found_rules() if not str(rule.get("ID", "")).startswith("dolambda-")]
+        return [
+            rule
+            for rule in self._found_rules()
+            if not str(rule.get("ID", "")).startswith("dolambda-")
+        ]
 
     def _expire(self) -> None:
         rules = [*self._others_rules(), *self._rules()]
         with translated():
-            self._s3.put_bucket_lifecycle_configuration(Bucket=self._names.bucket, LifecycleConfiguration={"Rules": rules})
+            self._s3.put_bucket_lifecycle_configuration(
+                Bucket=self._names.bucket, LifecycleConfiguration={"Rules": rules}
+            )
 
     def _withdraw(self) -> None:
         """Remove our objects and our rules."""
@@ -160,7 +214,9 @@ class Bucket:
         others = self._others_rules()
         with translated():
             if others:
-                self._s3.put_bucket_lifecycle_configuration(Bucket=self._names.bucket, LifecycleConfiguration={"Rules": others})
+                self._s3.put_bucket_lifecycle_configuration(
+                    Bucket=self._names.bucket, LifecycleConfiguration={"Rules": others}
+                )
             else:
                 self._s3.delete_bucket_lifecycle(Bucket=self._names.bucket)
 
@@ -170,30 +226,40 @@ class Bucket:
             self._empty(prefix)
         left = self._holds("")
         if left:
-            msg = f"bucket {self._names.bucket} holds objects that dolambda did not put there, such as {left}"
-            raise ProvisionError(msg, mend="Move or delete them, then run `dolambda destroy` again; everything else is gone.")
+            raise ProvisionError(
+                f"bucket {self._names.bucket} holds objects that dolambda did not put there, such as {left}",
+                hint="Move or delete them, then run `dolambda destroy` again; everything else is gone.",
+            )
         with translated():
             self._s3.delete_bucket(Bucket=self._names.bucket)
 
     def _holds(self, prefix: str) -> str | None:
         with translated():
-            found = self._s3.list_objects_v2(Bucket=self._names.bucket, Prefix=prefix, MaxKeys=1).get("Contents", [])
+            found = self._s3.list_objects_v2(
+                Bucket=self._names.bucket, Prefix=prefix, MaxKeys=1
+            ).get("Contents", [])
         return str(found[0]["Key"]) if found else None
 
     def _empty(self, prefix: str) -> None:
         with translated():
-            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._names.bucket, Prefix=prefix):
+            for page in self._s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self._names.bucket, Prefix=prefix
+            ):
                 objects = [{"Key": entry["Key"]} for entry in page.get("Contents", [])]
                 if objects:
-                    self._s3.delete_objects(Bucket=self._names.bucket, Delete={"Objects": objects, "Quiet": True})
+                    self._s3.delete_objects(
+                        Bucket=self._names.bucket, Delete={"Objects": objects, "Quiet": True}
+                    )
 
-    def _asked(self, question: Callable[..., Any], part: str) -> Any:  # noqa: ANN401 - what S3 answers
+    def _asked(self, question: Callable[..., Any], part: str) -> Any:
         """Ask for a part of the configuration; None when there is none."""
         with translated():
             try:
                 return question(Bucket=self._names.bucket)[part]
             except self._s3.exceptions.ClientError as error:
-                if error_code(error).startswith(("NoSuch", "ServerSideEncryptionConfigurationNotFound")):
+                if error_code(error).startswith(
+                    ("NoSuch", "ServerSideEncryptionConfigurationNotFound")
+                ):
                     return None
                 raise
 

@@ -27,7 +27,11 @@ class Bundle:
         """See `Resource.changes`."""
         if self._wanted is None or bundle_key(self._wanted.digest) in self._found():
             return []
-        return [Change("create", "bundle for what layers have no room for", str(self._wanted), self._upload)]
+        return [
+            Change(
+                "create", "bundle for what layers have no room for", str(self._wanted), self._upload
+            )
+        ]
 
     def removal(self) -> list[Change]:
         """See `Resource.removal`: it goes with what the bucket holds of ours."""
@@ -37,7 +41,18 @@ class Bundle:
         """Removal of the bundles that are not wanted any more."""
         wanted = self._wanted and bundle_key(self._wanted.digest)
         stale = [key for key in self._found() if key != wanted]
-        return [Change("remove", f"{len(stale)} bundle(s)", "no longer used", lambda: self._delete(stale))] if stale else []
+        return (
+            [
+                Change(
+                    "remove",
+                    f"{len(stale)} bundle(s)",
+                    "no longer used",
+                    lambda: self._delete(stale),
+                )
+            ]
+            if stale
+            else []
+        )
 
     def _found(self) -> list[str]:
         with translated():
@@ -52,11 +67,18 @@ class Bundle:
     def _upload(self) -> None:
         if self._wanted:
             with translated():
-                self._s3.put_object(Bucket=self._names.bucket, Key=bundle_key(self._wanted.digest), Body=self._wanted.content)
+                self._s3.put_object(
+                    Bucket=self._names.bucket,
+                    Key=bundle_key(self._wanted.digest),
+                    Body=self._wanted.content,
+                )
 
     def _delete(self, keys: list[str]) -> None:
         with translated():
-            self._s3.delete_objects(Bucket=self._names.bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True})
+            self._s3.delete_objects(
+                Bucket=self._names.bucket,
+                Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
+            )
 
 
 class StaleBundles:

@@ -33,7 +33,9 @@ def commands(account: Account, parts: list[Resource], directory: Path) -> list[s
         if operation.startswith(_READS):
             return None
         lines.append(_command(service, operation, params, directory, written))
-        return {"LayerVersionArn": f"arn:aws:lambda:{account.region}:{account.number}:layer:{params.get('LayerName')}:1"}
+        return {
+            "LayerVersionArn": f"arn:aws:lambda:{account.region}:{account.number}:layer:{params.get('LayerName')}:1"
+        }
 
     def announce(change: Change) -> None:
         lines.append(f"\n# {change.action} {change.what}: {change.why}")
@@ -44,14 +46,18 @@ def commands(account: Account, parts: list[Resource], directory: Path) -> list[s
     return lines
 
 
-def _command(service: str, operation: str, params: dict[str, Any], directory: Path, written: dict[str, int]) -> str:
+def _command(
+    service: str, operation: str, params: dict[str, Any], directory: Path, written: dict[str, int]
+) -> str:
     words = ["aws", "s3api" if service == _S3API else service, _kebab(operation)]
     for name, value in params.items():
         words += _option(name, value, operation, directory, written)
     return " ".join(words)
 
 
-def _option(name: str, value: object, operation: str, directory: Path, written: dict[str, int]) -> Iterator[str] | list[str]:
+def _option(
+    name: str, value: object, operation: str, directory: Path, written: dict[str, int]
+) -> Iterator[str] | list[str]:
     flag = f"--{_kebab(name)}"
     if name == "Code" and isinstance(value, dict):
         name, value = "ZipFile", value["ZipFile"]

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 _WORKERS = 100
 _MOST_WORKERS = 100_000
-_AMAZON_LINUX = {"3.11": "manylinux_2_17"}  # on Amazon Linux 2; later Pythons run on Amazon Linux 2023
+_AMAZON_LINUX = {
+    "3.11": "manylinux_2_17"
+}  # on Amazon Linux 2; later Pythons run on Amazon Linux 2023
 _AMAZON_LINUX_2023 = "manylinux_2_34"
 
 
@@ -46,7 +48,9 @@ def names_of(account: Account, settings: Settings) -> Names:
     return Names.of(settings.stack, account.region, account.number, settings.bucket)
 
 
-def resources(account: Account, settings: Settings, *, here: bool, contents: Contents | None = None) -> list[Resource]:
+def resources(
+    account: Account, settings: Settings, *, here: bool, contents: Contents | None = None
+) -> list[Resource]:
     """All that a stack is made of, in order. ``here``: it will run on this very machine, emulated. ``contents``: see `contents_of`."""
     names, architecture = names_of(account, settings), settings.architecture or this_architecture()
     runtime = settings.runtime or f"python{PYTHON}"
@@ -59,13 +63,18 @@ def resources(account: Account, settings: Settings, *, here: bool, contents: Con
         settings,
         runtime=runtime,
         architecture=architecture,
-        workers=min(settings.workers or settings.concurrency or _WORKERS, settings.concurrency or _MOST_WORKERS),
+        workers=min(
+            settings.workers or settings.concurrency or _WORKERS,
+            settings.concurrency or _MOST_WORKERS,
+        ),
         contents=contents,
         layer_arns=layers.arns,
     )
     return [
         NotInPanic(account, names),
-        Bucket(account, names),  # first made and last removed: it may hold what is not ours, and then stays
+        Bucket(
+            account, names
+        ),  # first made and last removed: it may hold what is not ours, and then stays
         LogGroup(account, names, days=settings.log_days),
         Role(account, names),
         layers,
@@ -83,7 +92,13 @@ def contents_of(settings: Settings, *, here: bool) -> Contents:
     wheels = None if here else f"{architecture}-{_AMAZON_LINUX.get(PYTHON, _AMAZON_LINUX_2023)}"
     most = MOST_LAYERS - len(settings.layers)
     requires = from_file(settings.requirements) if settings.requirements else settings.requires
-    return build(requires, Platform(PYTHON, wheels), exclude=settings.exclude, most_layers=most, compress=not here)
+    return build(
+        requires,
+        Platform(PYTHON, wheels),
+        exclude=settings.exclude,
+        most_layers=most,
+        compress=not here,
+    )
 
 
 def deploy(parts: list[Resource], tell: Callable[[Change], None] = lambda _: None) -> int:

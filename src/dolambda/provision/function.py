@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 _HANDLER = "dolambda.handler.handler"
 _MB_PER_VCPU = 1769
-_ASYNC = {"MaximumRetryAttempts": 0}  # dispatch owns the retries: Lambda's own would run a job again unnoticed
+_ASYNC = {
+    "MaximumRetryAttempts": 0
+}  # dispatch owns the retries: Lambda's own would run a job again unnoticed
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _EVENT_AGE = (60, 21_600)
 _PATIENCE = 120
@@ -67,21 +69,45 @@ class Function:
         wanted = self._wanted(found)
         differing = sorted(name for name, value in wanted.items() if _shown(found, name) != value)
         if differing:
-            changes.append(Change("update", title, f"{', '.join(differing)} differ", lambda: self._configure(wanted)))
+            changes.append(
+                Change(
+                    "update",
+                    title,
+                    f"{', '.join(differing)} differ",
+                    lambda: self._configure(wanted),
+                )
+            )
         if found["CodeSha256"] != base64.b64encode(hashlib.sha256(self._code).digest()).decode():
             changes.append(Change("update", title, "its code is another version's", self._put_code))
         if found.get("Architectures", ["x86_64"]) != [self._architecture]:
-            changes.append(Change("update", title, f"architecture to {self._architecture}", self._put_code))
+            changes.append(
+                Change("update", title, f"architecture to {self._architecture}", self._put_code)
+            )
         if self._reserved() != self._settings.concurrency:
             wanted_fuse = self._settings.concurrency or "no"
-            changes.append(Change("update", title, f"{wanted_fuse} reserved concurrency, the fuse", self._put_concurrency))
+            changes.append(
+                Change(
+                    "update",
+                    title,
+                    f"{wanted_fuse} reserved concurrency, the fuse",
+                    self._put_concurrency,
+                )
+            )
         if not self._own_retries():
             changes.append(Change("update", title, "Lambda's own retries off", self._put_async))
         return changes
 
     def removal(self) -> list[Change]:
         """See `Resource.removal`."""
-        return [Change("remove", f"function {self._names.stack}", "with its signing key", self._remove)] if self._found() else []
+        return (
+            [
+                Change(
+                    "remove", f"function {self._names.stack}", "with its signing key", self._remove
+                )
+            ]
+            if self._found()
+            else []
+        )
 
     def _found(self) -> dict[str, Any] | None:
         with translated():
@@ -109,7 +135,11 @@ class Function:
                     "DOLAMBDA_BUCKET": self._names.bucket,
                     "DOLAMBDA_WORKERS": str(self._workers),
                     "DOLAMBDA_PYTHON_VERSION": PYTHON,
-                    **({"DOLAMBDA_PYTHON": self._settings.interpreter} if self._settings.runtime else {}),
+                    **(
+                        {"DOLAMBDA_PYTHON": self._settings.interpreter}
+                        if self._settings.runtime
+                        else {}
+                    ),
                     "DOLAMBDA_CODE": f"{worker_code()}:{digest_of(self._code)}",
                     "DOLAMBDA_REQUIRES": packed(self._contents.requires),
                     **self._bundle(variables.get("DOLAMBDA_BUNDLE", "")),
@@ -124,7 +154,11 @@ class Function:
         bundle = self._contents.bundle
         if bundle is None:
             return {}
-        known = found if found.startswith(f"{bundle.digest}:") else f"{bundle.digest}:{digest_of(bundle.content)}"
+        known = (
+            found
+            if found.startswith(f"{bundle.digest}:")
+            else f"{bundle.digest}:{digest_of(bundle.content)}"
+        )
         return {"DOLAMBDA_BUNDLE": known}
 
     def _create(self) -> None:
@@ -142,12 +176,16 @@ class Function:
                         **wanted,
                     )
                 except self._lambda.exceptions.InvalidParameterValueException as error:
-                    if "assume" in str(error):  # a new role takes some seconds to be known everywhere
+                    if "assume" in str(
+                        error
+                    ):  # a new role takes some seconds to be known everywhere
                         return False
                     raise
             return True
 
-        wait_until(created, f"that Lambda may assume the role {self._names.role}", seconds=_PATIENCE)
+        wait_until(
+            created, f"that Lambda may assume the role {self._names.role}", seconds=_PATIENCE
+        )
         self._settle()
         self._put_concurrency()
         self._put_async()
@@ -159,7 +197,9 @@ class Function:
         wanted = self._settings.concurrency
         with translated():
             if wanted is not None:
-                self._lambda.put_function_concurrency(FunctionName=self._names.stack, ReservedConcurrentExecutions=wanted)
+                self._lambda.put_function_concurrency(
+                    FunctionName=self._names.stack, ReservedConcurrentExecutions=wanted
+                )
             elif self._reserved() is not None:
                 self._lambda.delete_function_concurrency(FunctionName=self._names.stack)
 
@@ -170,24 +210,35 @@ class Function:
 
     def _put_code(self) -> None:
         with translated():
-            self._lambda.update_function_code(FunctionName=self._names.stack, ZipFile=self._code, Architectures=[self._architecture])
+            self._lambda.update_function_code(
+                FunctionName=self._names.stack,
+                ZipFile=self._code,
+                Architectures=[self._architecture],
+            )
         self._settle()
 
     def _own_retries(self) -> bool:
         with translated():
             try:
-                found = self._lambda.get_function_event_invoke_config(FunctionName=self._names.stack)
+                found = self._lambda.get_function_event_invoke_config(
+                    FunctionName=self._names.stack
+                )
             except self._lambda.exceptions.ResourceNotFoundException:
                 return False
         return all(found.get(name) == value for name, value in self._async().items())
 
     def _async(self) -> dict[str, int]:
         low, high = _EVENT_AGE
-        return {**_ASYNC, "MaximumEventAgeInSeconds": int(min(max(self._settings.max_wait, low), high))}
+        return {
+            **_ASYNC,
+            "MaximumEventAgeInSeconds": int(min(max(self._settings.max_wait, low), high)),
+        }
 
     def _put_async(self) -> None:
         with translated():
-            self._lambda.put_function_event_invoke_config(FunctionName=self._names.stack, **self._async())
+            self._lambda.put_function_event_invoke_config(
+                FunctionName=self._names.stack, **self._async()
+            )
 
     def _settle(self) -> None:
         wait_until_active(self._lambda, self._names.stack)
@@ -202,16 +253,21 @@ class Function:
             self._lambda.delete_function(FunctionName=self._names.stack)
 
 
-def wait_until_active(client: Any, function: str) -> None:  # noqa: ANN401 - boto3 has no types
+def wait_until_active(client: Any, function: str) -> None:
     """Wait until what was changed is so for every invocation to come."""
 
     def settled() -> bool:
         with translated():
             try:
                 found = client.get_function_configuration(FunctionName=function)
-            except client.exceptions.ResourceNotFoundException:  # its making is only printed, as a command
+            except (
+                client.exceptions.ResourceNotFoundException
+            ):  # its making is only printed, as a command
                 return True
-        return bool(found.get("State", "Active") == "Active" and found.get("LastUpdateStatus", "Successful") != "InProgress")
+        return bool(
+            found.get("State", "Active") == "Active"
+            and found.get("LastUpdateStatus", "Successful") != "InProgress"
+        )
 
     wait_until(settled, f"that function {function} is active", seconds=_PATIENCE)
 

@@ -25,7 +25,9 @@ _DIRECT = 50 << 20  # zips up to this many bytes go with the request, larger one
 class Layers:
     """See `Resource`."""
 
-    def __init__(self, account: Account, names: Names, wanted: Sequence[Archive], runtime: str) -> None:
+    def __init__(
+        self, account: Account, names: Names, wanted: Sequence[Archive], runtime: str
+    ) -> None:
         """Nothing is sent yet."""
         self._lambda = account.client("lambda")
         self._s3 = account.client("s3")
@@ -38,7 +40,12 @@ class Layers:
         """See `Resource.changes`."""
         found = self.found()
         return [
-            Change("create", f"layer {self._names.layer(slot)}", str(layer), lambda layer=layer, slot=slot: self._publish(layer, slot))  # type: ignore[misc] # mypy cannot infer a lambda's defaults
+            Change(
+                "create",
+                f"layer {self._names.layer(slot)}",
+                str(layer),
+                lambda layer=layer, slot=slot: self._publish(layer, slot),  # type: ignore[misc] # mypy cannot infer a lambda's defaults
+            )
             for slot, layer in enumerate(self._wanted, 1)
             if layer.digest not in found
         ]
@@ -54,12 +61,19 @@ class Layers:
 
     def found(self) -> dict[str, str]:
         """ARNs of all versions that stand, by digest."""
-        return {version["Description"]: version["LayerVersionArn"] for _, versions in self._versions() for version in versions}
+        return {
+            version["Description"]: version["LayerVersionArn"]
+            for _, versions in self._versions()
+            for version in versions
+        }
 
     def stale(self) -> list[Change]:
         """Removal of the versions that are not wanted any more."""
         wanted = {layer.digest for layer in self._wanted}
-        stale = [(name, [version for version in versions if version["Description"] not in wanted]) for name, versions in self._versions()]
+        stale = [
+            (name, [version for version in versions if version["Description"] not in wanted])
+            for name, versions in self._versions()
+        ]
         return [self._removed(name, versions) for name, versions in stale if versions]
 
     def _versions(self) -> Iterator[tuple[str, list[dict[str, str]]]]:
@@ -67,7 +81,14 @@ class Layers:
             name = self._names.layer(slot)
             with translated():
                 pages = self._lambda.get_paginator("list_layer_versions").paginate(LayerName=name)
-                yield name, [{"Description": "", **version} for page in pages for version in page["LayerVersions"]]
+                yield (
+                    name,
+                    [
+                        {"Description": "", **version}
+                        for page in pages
+                        for version in page["LayerVersions"]
+                    ],
+                )
 
     def _publish(self, layer: Archive, slot: int) -> None:
         key = f"{LAYERS}{layer.digest}.zip"
@@ -77,7 +98,10 @@ class Layers:
                 self._s3.put_object(Bucket=self._names.bucket, Key=key, Body=layer.content)
                 content = {"S3Bucket": self._names.bucket, "S3Key": key}
             published = self._lambda.publish_layer_version(
-                LayerName=self._names.layer(slot), Description=layer.digest, Content=content, CompatibleRuntimes=[self._runtime]
+                LayerName=self._names.layer(slot),
+                Description=layer.digest,
+                Content=content,
+                CompatibleRuntimes=[self._runtime],
             )
             if "S3Key" in content:
                 self._s3.delete_object(Bucket=self._names.bucket, Key=key)
@@ -87,17 +111,26 @@ class Layers:
     def _refuse_replaced(self, layer: Archive, published: dict[str, Any]) -> None:
         """Remove a version that has other content than was uploaded: between the two requests the bucket's writers may replace it."""
         found = published.get("Content", {}).get("CodeSha256")
-        if found in (None, base64.b64encode(hashlib.sha256(layer.content).digest()).decode()):  # None: it is only printed, as a command
+        if found in (
+            None,
+            base64.b64encode(hashlib.sha256(layer.content).digest()).decode(),
+        ):  # None: it is only printed, as a command
             return
-        self._lambda.delete_layer_version(LayerName=published["LayerArn"].rpartition(":")[2], VersionNumber=published["Version"])
-        msg = f"the zip of {layer} was replaced in bucket {self._names.bucket} while it was published; the layer was removed again"
-        raise ProvisionError(msg, mend=f"Find out who may write under {LAYERS} of that bucket besides the deployer, then deploy again.")
+        self._lambda.delete_layer_version(
+            LayerName=published["LayerArn"].rpartition(":")[2], VersionNumber=published["Version"]
+        )
+        raise ProvisionError(
+            f"the zip of {layer} was replaced in bucket {self._names.bucket} while it was published; the layer was removed again",
+            hint=f"Find out who may write under {LAYERS} of that bucket besides the deployer, then deploy again.",
+        )
 
     def _removed(self, name: str, versions: list[dict[str, str]]) -> Change:
         def apply() -> None:
             with translated():
                 for version in versions:
-                    self._lambda.delete_layer_version(LayerName=name, VersionNumber=version["Version"])
+                    self._lambda.delete_layer_version(
+                        LayerName=name, VersionNumber=version["Version"]
+                    )
 
         return Change("remove", f"layer {name}", f"{len(versions)} version(s)", apply)
 

@@ -25,21 +25,41 @@ class LogGroup:
         """See `Resource.changes`."""
         found = self._found()
         if found is None:
-            return [Change("create", f"log group {self._names.log_group}", f"keeps what workers log for {self._days} days", self._create)]
+            return [
+                Change(
+                    "create",
+                    f"log group {self._names.log_group}",
+                    f"keeps what workers log for {self._days} days",
+                    self._create,
+                )
+            ]
         if found.get("retentionInDays") != self._days:
-            return [Change("update", f"log group {self._names.log_group}", f"retention to {self._days} days", self._retain)]
+            return [
+                Change(
+                    "update",
+                    f"log group {self._names.log_group}",
+                    f"retention to {self._days} days",
+                    self._retain,
+                )
+            ]
         return []
 
     def removal(self) -> list[Change]:
         """See `Resource.removal`."""
         if self._found() is None:
             return []
-        return [Change("remove", f"log group {self._names.log_group}", "with the log", self._remove)]
+        return [
+            Change("remove", f"log group {self._names.log_group}", "with the log", self._remove)
+        ]
 
     def _found(self) -> dict[str, object] | None:
         with translated():
-            groups = self._logs.describe_log_groups(logGroupNamePrefix=self._names.log_group)["logGroups"]
-        return next((group for group in groups if group["logGroupName"] == self._names.log_group), None)
+            groups = self._logs.describe_log_groups(logGroupNamePrefix=self._names.log_group)[
+                "logGroups"
+            ]
+        return next(
+            (group for group in groups if group["logGroupName"] == self._names.log_group), None
+        )
 
     def _create(self) -> None:
         with translated():
@@ -48,7 +68,9 @@ class LogGroup:
 
     def _retain(self) -> None:
         with translated():
-            self._logs.put_retention_policy(logGroupName=self._names.log_group, retentionInDays=self._days)
+            self._logs.put_retention_policy(
+                logGroupName=self._names.log_group, retentionInDays=self._days
+            )
 
     def _remove(self) -> None:
         with translated():

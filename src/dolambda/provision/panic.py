@@ -49,8 +49,10 @@ class Before:
         """From the tag's value. Raises `ProvisionError` for one that we did not write."""
         found = _REMEMBERED.match(value)
         if not found:
-            msg = f"the function's tag {MARK} says {value!r}, which dolambda did not write"
-            raise ProvisionError(msg, mend=f'Give it a value such as "{cls(None, trigger=True).to_tag()}", or remove it and deploy.')
+            raise ProvisionError(
+                f"the function's tag {MARK} says {value!r}, which dolambda did not write",
+                hint=f'Give it a value such as "{cls(None, trigger=True).to_tag()}", or remove it and deploy.',
+            )
         return cls(None if found[1] == "none" else int(found[1]), found[2] == "on")
 
 
@@ -61,10 +63,17 @@ class Panic:
         """Find the stack, whatever Python or dolambda it runs. Raises `NotDeployedError`."""
         self._lambda = account.client("lambda")
         self._s3 = account.client("s3")
-        found = find_function(self._lambda, account.region, stack, "Give stack= or region= of one that stands.")
+        found = find_function(
+            self._lambda, account.region, stack, "Give stack= or region= of one that stands."
+        )
         self.timeout: int = found["Timeout"]
         """Seconds that an invocation under way runs at most."""
-        self._names = Names.of(stack, account.region, account.number, found["Environment"]["Variables"]["DOLAMBDA_BUCKET"])
+        self._names = Names.of(
+            stack,
+            account.region,
+            account.number,
+            found["Environment"]["Variables"]["DOLAMBDA_BUCKET"],
+        )
         self._trigger = Trigger(account, self._names)
 
     def begin(self, tell: Callable[[str], None] = lambda _: None) -> int:
@@ -80,10 +89,16 @@ class Panic:
             tell("reserved concurrency is 0 already: Lambda begins no invocation")
         else:
             self._reserve(0)
-            tell(f"reserved concurrency set from {_shown(reserved)} to 0: Lambda begins no invocation any more")
+            tell(
+                f"reserved concurrency set from {_shown(reserved)} to 0: Lambda begins no invocation any more"
+            )
         for change in on:
             change.apply()
-        tell(f"trigger removed: objects under {JOBS} invoke nothing" if on else "trigger is off already")
+        tell(
+            f"trigger removed: objects under {JOBS} invoke nothing"
+            if on
+            else "trigger is off already"
+        )
         removed = self._empty()
         tell(f"{removed} jobs removed from the queue; answers under {OUTS} stay")
         return removed
@@ -96,7 +111,11 @@ class Panic:
         if before.trigger:
             for change in self._trigger.changes():
                 change.apply()
-        tell(f"trigger on: objects created under {JOBS} invoke the function" if before.trigger else "trigger stays off, as it was before")
+        tell(
+            f"trigger on: objects created under {JOBS} invoke the function"
+            if before.trigger
+            else "trigger stays off, as it was before"
+        )
         self._reserve(before.reserved)
         tell(f"reserved concurrency set back to {_shown(before.reserved)}")
         with translated():
@@ -113,26 +132,36 @@ class Panic:
 
     def _remember(self, before: Before) -> None:
         with translated():
-            self._lambda.tag_resource(Resource=self._names.function_arn, Tags={MARK: before.to_tag()})
+            self._lambda.tag_resource(
+                Resource=self._names.function_arn, Tags={MARK: before.to_tag()}
+            )
 
     def _reserve(self, wanted: int | None) -> None:
         with translated():
             if wanted is None:
                 self._lambda.delete_function_concurrency(FunctionName=self._names.stack)
             else:
-                self._lambda.put_function_concurrency(FunctionName=self._names.stack, ReservedConcurrentExecutions=wanted)
+                self._lambda.put_function_concurrency(
+                    FunctionName=self._names.stack, ReservedConcurrentExecutions=wanted
+                )
 
     def _empty(self) -> int:
         removed = 0
         with translated():
-            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._names.bucket, Prefix=JOBS):
+            for page in self._s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self._names.bucket, Prefix=JOBS
+            ):
                 jobs = [{"Key": entry["Key"]} for entry in page.get("Contents", [])]
                 if not jobs:
                     continue
-                failed = self._s3.delete_objects(Bucket=self._names.bucket, Delete={"Objects": jobs, "Quiet": True}).get("Errors", [])
+                failed = self._s3.delete_objects(
+                    Bucket=self._names.bucket, Delete={"Objects": jobs, "Quiet": True}
+                ).get("Errors", [])
                 if failed:
-                    msg = f"{len(failed)} jobs could not be removed, the first, {failed[0]['Key']}, because of {failed[0].get('Code')}"
-                    raise ProvisionError(msg, mend="Nothing runs them any more; `dolambda panic` tries again. They expire after a day.")
+                    raise ProvisionError(
+                        f"{len(failed)} jobs could not be removed, the first, {failed[0]['Key']}, because of {failed[0].get('Code')}",
+                        hint="Nothing runs them any more; `dolambda panic` tries again. They expire after a day.",
+                    )
                 removed += len(jobs)
         return removed
 
@@ -148,8 +177,10 @@ class NotInPanic:
     def changes(self) -> list[Change]:
         """See `Resource.changes`. Raises `ProvisionError` for a stack in panic."""
         if remembered(self._lambda, self._names):
-            msg = f"the stack {self._names.stack!r} was stopped by `dolambda panic`; deploying would start it again"
-            raise ProvisionError(msg, mend="Run `dolambda panic --undo` first, or `dolambda destroy`.")
+            raise ProvisionError(
+                f"the stack {self._names.stack!r} was stopped by `dolambda panic`; deploying would start it again",
+                hint="Run `dolambda panic --undo` first, or `dolambda destroy`.",
+            )
         return []
 
     def removal(self) -> list[Change]:
@@ -157,7 +188,7 @@ class NotInPanic:
         return []
 
 
-def remembered(client: Any, names: Names) -> Before | None:  # noqa: ANN401 - boto3 has no types
+def remembered(client: Any, names: Names) -> Before | None:
     """What there was before the panic that the stack is in; None when it is in none, or does not stand."""
     with translated():
         try:

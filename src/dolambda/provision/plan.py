@@ -39,7 +39,9 @@ def wait_until(holds: Callable[[], bool], what: str, *, seconds: float, pause: f
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
-            msg = f"{what} did not come true within {seconds:.0f} s"
-            raise ProvisionError(msg, mend="Run the same command again: it goes on where it stopped.")
+            raise ProvisionError(
+                f"{what} did not come true within {seconds:.0f} s",
+                hint="Run the same command again: it goes on where it stopped.",
+            )
         time.sleep(pause)
         pause = min(pause * 1.5, 5)

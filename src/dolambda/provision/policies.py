@@ -18,14 +18,23 @@ Policy = dict[str, Any]
 
 ASSUMED_BY_LAMBDA: Policy = {
     "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "lambda.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+    ],
 }
 
 
 def worker(names: Names) -> Policy:
     """Read jobs, blobs and bundles, write replies and the log."""
     return _policy(
-        _allow(["s3:GetObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, BLOBS, BUNDLES))),
+        _allow(
+            ["s3:GetObject"],
+            *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, BLOBS, BUNDLES)),
+        ),
         _allow(["s3:PutObject"], f"{names.bucket_arn}/{OUTS}*"),
         _allow(["logs:CreateLogStream", "logs:PutLogEvents"], names.log_group_arn),
     )
@@ -34,12 +43,27 @@ def worker(names: Names) -> Policy:
 def submitter(names: Names) -> Policy:
     """Find the stack, call its function, put jobs and blobs, list and read replies, remove jobs and replies, keep records of runs."""
     listing = _allow(["s3:ListBucket"], names.bucket_arn)
-    listing["Condition"] = {"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in (OUTS, JOBS, BLOBS, RUNS)]}}
+    listing["Condition"] = {
+        "StringLike": {"s3:prefix": [f"{prefix}*" for prefix in (OUTS, JOBS, BLOBS, RUNS)]}
+    }
     return _policy(
-        _allow(["lambda:GetFunctionConfiguration", "lambda:GetFunctionConcurrency", "lambda:InvokeFunction"], names.function_arn),
-        _allow(["s3:PutObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, BLOBS, RUNS))),
-        _allow(["s3:GetObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (OUTS, BLOBS, RUNS))),
-        _allow(["s3:DeleteObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, OUTS, RUNS))),
+        _allow(
+            [
+                "lambda:GetFunctionConfiguration",
+                "lambda:GetFunctionConcurrency",
+                "lambda:InvokeFunction",
+            ],
+            names.function_arn,
+        ),
+        _allow(
+            ["s3:PutObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, BLOBS, RUNS))
+        ),
+        _allow(
+            ["s3:GetObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (OUTS, BLOBS, RUNS))
+        ),
+        _allow(
+            ["s3:DeleteObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, OUTS, RUNS))
+        ),
         listing,
     )
 
@@ -86,8 +110,18 @@ def deployer(names: Names) -> Policy:
             ],
             names.bucket_arn,
         ),
-        _allow(["s3:PutObject", "s3:GetObject"], f"{names.bucket_arn}/{LAYERS}*", f"{names.bucket_arn}/{BUNDLES}*"),
-        _allow(["s3:DeleteObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, OUTS, BLOBS, RUNS, LAYERS, BUNDLES))),
+        _allow(
+            ["s3:PutObject", "s3:GetObject"],
+            f"{names.bucket_arn}/{LAYERS}*",
+            f"{names.bucket_arn}/{BUNDLES}*",
+        ),
+        _allow(
+            ["s3:DeleteObject"],
+            *(
+                f"{names.bucket_arn}/{prefix}*"
+                for prefix in (JOBS, OUTS, BLOBS, RUNS, LAYERS, BUNDLES)
+            ),
+        ),
         _allow(
             [
                 "lambda:GetFunctionConfiguration",
@@ -111,7 +145,16 @@ def deployer(names: Names) -> Policy:
         ),
         _allow(["lambda:ListLayerVersions", "lambda:PublishLayerVersion"], layer),
         _allow(["lambda:GetLayerVersion", "lambda:DeleteLayerVersion"], f"{layer}:*"),
-        _allow(["logs:CreateLogGroup", "logs:TagResource", "logs:PutRetentionPolicy", "logs:DeleteLogGroup"], group, f"{group}:*"),
+        _allow(
+            [
+                "logs:CreateLogGroup",
+                "logs:TagResource",
+                "logs:PutRetentionPolicy",
+                "logs:DeleteLogGroup",
+            ],
+            group,
+            f"{group}:*",
+        ),
         # The one action that IAM does not let be narrowed: it reads the names of log groups.
         _allow(["logs:DescribeLogGroups"], "*"),
     )

@@ -28,14 +28,32 @@ class Role:
     def changes(self) -> list[Change]:
         """See `Resource.changes`."""
         if not self._exists():
-            return [Change("create", f"role {self._names.role}", "may read jobs and blobs, write replies and its log", self._create)]
+            return [
+                Change(
+                    "create",
+                    f"role {self._names.role}",
+                    "may read jobs and blobs, write replies and its log",
+                    self._create,
+                )
+            ]
         if self._found_policy() != self._policy:
-            return [Change("update", f"role {self._names.role}", "its policy differs from the one wanted", self._put_policy)]
+            return [
+                Change(
+                    "update",
+                    f"role {self._names.role}",
+                    "its policy differs from the one wanted",
+                    self._put_policy,
+                )
+            ]
         return []
 
     def removal(self) -> list[Change]:
         """See `Resource.removal`."""
-        return [Change("remove", f"role {self._names.role}", "with its policy", self._remove)] if self._exists() else []
+        return (
+            [Change("remove", f"role {self._names.role}", "with its policy", self._remove)]
+            if self._exists()
+            else []
+        )
 
     def _exists(self) -> bool:
         with translated():
@@ -48,7 +66,9 @@ class Role:
     def _found_policy(self) -> object:
         with translated():
             try:
-                found = self._iam.get_role_policy(RoleName=self._names.role, PolicyName=_POLICY)["PolicyDocument"]
+                found = self._iam.get_role_policy(RoleName=self._names.role, PolicyName=_POLICY)[
+                    "PolicyDocument"
+                ]
             except self._iam.exceptions.NoSuchEntityException:
                 return None
         return json.loads(found) if isinstance(found, str) else found
@@ -65,7 +85,11 @@ class Role:
 
     def _put_policy(self) -> None:
         with translated():
-            self._iam.put_role_policy(RoleName=self._names.role, PolicyName=_POLICY, PolicyDocument=json.dumps(self._policy))
+            self._iam.put_role_policy(
+                RoleName=self._names.role,
+                PolicyName=_POLICY,
+                PolicyDocument=json.dumps(self._policy),
+            )
 
     def _remove(self) -> None:
         with translated():

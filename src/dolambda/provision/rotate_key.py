@@ -53,12 +53,18 @@ class Rotation:
         _, variables = self._found()
         if signing_keys.BEFORE not in variables:
             return False
-        self._change(lambda found: {name: value for name, value in found.items() if name != signing_keys.BEFORE})
+        self._change(
+            lambda found: {
+                name: value for name, value in found.items() if name != signing_keys.BEFORE
+            }
+        )
         return True
 
     def _found(self) -> tuple[str, dict[str, str]]:
         """The function's revision and the variables of its environment. Raises `NotDeployedError`."""
-        found = find_function(self._lambda, self._region, self._stack, "Give stack= or region= of one that stands.")
+        found = find_function(
+            self._lambda, self._region, self._stack, "Give stack= or region= of one that stands."
+        )
         return found["RevisionId"], found["Environment"]["Variables"]
 
     def _change(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
@@ -68,16 +74,24 @@ class Rotation:
         with translated():
             try:
                 self._lambda.update_function_configuration(
-                    FunctionName=self._stack, RevisionId=revision, Environment={"Variables": change(variables)}
+                    FunctionName=self._stack,
+                    RevisionId=revision,
+                    Environment={"Variables": change(variables)},
                 )
             except self._lambda.exceptions.ClientError as error:
                 if error_code(error) not in _CHANGED_MEANWHILE:
                     raise
-                msg = f"the function {self._stack!r} was changed by someone else at the same time"
-                raise ProvisionError(msg, mend="Run the same command again: it goes on where it stopped.") from error
+                raise ProvisionError(
+                    f"the function {self._stack!r} was changed by someone else at the same time",
+                    hint="Run the same command again: it goes on where it stopped.",
+                ) from error
         wait_until_active(self._lambda, self._stack)
 
 
 def _swapped(found: dict[str, str]) -> dict[str, str]:
     rest = {name: value for name, value in found.items() if name != signing_keys.NEXT}
-    return {**rest, signing_keys.KEY: found[signing_keys.NEXT], signing_keys.BEFORE: found[signing_keys.KEY]}
+    return {
+        **rest,
+        signing_keys.KEY: found[signing_keys.NEXT],
+        signing_keys.BEFORE: found[signing_keys.KEY],
+    }

@@ -33,13 +33,31 @@ class Trigger:
         changes = []
         if not self._permitted():
             changes.append(
-                Change("create", f"permission {_STATEMENT}", f"bucket {self._names.bucket} may invoke the function", self._permit)
+                Change(
+                    "create",
+                    f"permission {_STATEMENT}",
+                    f"bucket {self._names.bucket} may invoke the function",
+                    self._permit,
+                )
             )
         found = self._notifications()
-        others = [rule for rule in found.get("LambdaFunctionConfigurations", []) if rule.get("Id") != self._id]
+        others = [
+            rule
+            for rule in found.get("LambdaFunctionConfigurations", [])
+            if rule.get("Id") != self._id
+        ]
         self._refuse_overlap(others)
-        if self._wanted() not in [_plain(rule) for rule in found.get("LambdaFunctionConfigurations", [])]:
-            changes.append(Change("create", f"notification {self._id}", f"objects created under {JOBS} invoke the function", self._notify))
+        if self._wanted() not in [
+            _plain(rule) for rule in found.get("LambdaFunctionConfigurations", [])
+        ]:
+            changes.append(
+                Change(
+                    "create",
+                    f"notification {self._id}",
+                    f"objects created under {JOBS} invoke the function",
+                    self._notify,
+                )
+            )
         return changes
 
     def removal(self) -> list[Change]:
@@ -47,7 +65,9 @@ class Trigger:
         rules = self._notifications().get("LambdaFunctionConfigurations", [])
         if not any(rule.get("Id") == self._id for rule in rules):
             return []
-        return [Change("remove", f"notification {self._id}", "others of the bucket stay", self._remove)]
+        return [
+            Change("remove", f"notification {self._id}", "others of the bucket stay", self._remove)
+        ]
 
     def _wanted(self) -> dict[str, Any]:
         return {
@@ -60,7 +80,9 @@ class Trigger:
     def _permitted(self) -> bool:
         with translated():
             try:
-                policy = json.loads(self._lambda.get_policy(FunctionName=self._names.stack)["Policy"])
+                policy = json.loads(
+                    self._lambda.get_policy(FunctionName=self._names.stack)["Policy"]
+                )
             except self._lambda.exceptions.ResourceNotFoundException:
                 return False
         return any(statement.get("Sid") == _STATEMENT for statement in policy["Statement"])
@@ -79,7 +101,9 @@ class Trigger:
     def _notifications(self) -> dict[str, Any]:
         with translated():
             try:
-                found = dict(self._s3.get_bucket_notification_configuration(Bucket=self._names.bucket))
+                found = dict(
+                    self._s3.get_bucket_notification_configuration(Bucket=self._names.bucket)
+                )
             except self._s3.exceptions.ClientError as error:
                 if error_code(error) == "NoSuchBucket":
                     return {}
@@ -99,23 +123,31 @@ class Trigger:
             )
             created = any("ObjectCreated" in event for event in rule["Events"])
             if created and (prefix.startswith(JOBS) or JOBS.startswith(prefix)):
-                msg = f"bucket {self._names.bucket} already notifies {rule['LambdaFunctionArn']} of objects under {prefix or '(all)'!r}"
                 raise ProvisionError(
-                    msg, mend=f"S3 rejects overlapping rules: narrow that rule to exclude {JOBS}, or give another bucket=."
+                    f"bucket {self._names.bucket} already notifies {rule['LambdaFunctionArn']} of objects under {prefix or '(all)'!r}",
+                    hint=f"S3 rejects overlapping rules: narrow that rule to exclude {JOBS}, or give another bucket=.",
                 )
 
     def _notify(self) -> None:
         """Read, modify, write: S3 replaces the whole configuration."""
         found = self._notifications()
-        rules = [rule for rule in found.get("LambdaFunctionConfigurations", []) if rule.get("Id") != self._id]
+        rules = [
+            rule
+            for rule in found.get("LambdaFunctionConfigurations", [])
+            if rule.get("Id") != self._id
+        ]
         found["LambdaFunctionConfigurations"] = [*rules, self._wanted()]
 
         def put() -> bool:
             with translated():
                 try:
-                    self._s3.put_bucket_notification_configuration(Bucket=self._names.bucket, NotificationConfiguration=found)
+                    self._s3.put_bucket_notification_configuration(
+                        Bucket=self._names.bucket, NotificationConfiguration=found
+                    )
                 except self._s3.exceptions.ClientError as error:
-                    if "Unable to validate" in str(error):  # the permission takes a moment to be known to S3
+                    if "Unable to validate" in str(
+                        error
+                    ):  # the permission takes a moment to be known to S3
                         return False
                     raise
             return True
@@ -125,13 +157,26 @@ class Trigger:
     def _remove(self) -> None:
         found = self._notifications()
         found["LambdaFunctionConfigurations"] = [
-            rule for rule in found.get("LambdaFunctionConfigurations", []) if rule.get("Id") != self._id
+            rule
+            for rule in found.get("LambdaFunctionConfigurations", [])
+            if rule.get("Id") != self._id
         ]
         with translated():
-            self._s3.put_bucket_notification_configuration(Bucket=self._names.bucket, NotificationConfiguration=found)
+            self._s3.put_bucket_notification_configuration(
+                Bucket=self._names.bucket, NotificationConfiguration=found
+            )
 
 
 def _plain(rule: dict[str, Any]) -> dict[str, Any]:
     """A rule as S3 gives it back, in the shape in which it is given: S3 capitalises the filter's names."""
     filters = rule.get("Filter", {}).get("Key", {}).get("FilterRules", [])
-    return {**rule, "Filter": {"Key": {"FilterRules": [{"Name": part["Name"].lower(), "Value": part["Value"]} for part in filters]}}}
+    return {
+        **rule,
+        "Filter": {
+            "Key": {
+                "FilterRules": [
+                    {"Name": part["Name"].lower(), "Value": part["Value"]} for part in filters
+                ]
+            }
+        },
+    }

@@ -62,7 +62,9 @@ class Direct:
 
     queues = False
 
-    def __init__(self, invoker: Invoker, bucket: Bucket, uploads: Uploads, client: str, landing: Landing) -> None:
+    def __init__(
+        self, invoker: Invoker, bucket: Bucket, uploads: Uploads, client: str, landing: Landing
+    ) -> None:
         """``invoker`` and ``bucket`` count into the same `Calls`. Nothing is sent yet."""
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 5 ms, which the worker's end does without
 
@@ -104,7 +106,11 @@ class Direct:
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:
         """See `Transport.withdraw`. What runs goes on: Lambda cannot be told to stop."""
         if under_way := self._waiting.forget((run, number) for number in numbers):
-            log.warning("run %s: %s invocations under way cannot be stopped; they end by themselves, and are billed", run, under_way)
+            log.warning(
+                "run %s: %s invocations under way cannot be stopped; they end by themselves, and are billed",
+                run,
+                under_way,
+            )
         if self._spilled:
             self._bucket.delete([keys.reply_key(run, number) for number in numbers])
 
@@ -121,7 +127,9 @@ class Direct:
             except AwsError as error:
                 log.warning("large answers were not removed, they expire by themselves: %s", error)
 
-    def _upload_and_invoke(self, job: SealedJob, text: bytes, place: tuple[str, int], answered: Answered) -> None:
+    def _upload_and_invoke(
+        self, job: SealedJob, text: bytes, place: tuple[str, int], answered: Answered
+    ) -> None:
         try:
             for blob in job.blobs:
                 self._uploads.once(blob)
@@ -136,14 +144,23 @@ class Direct:
 
     def _invoke(self, name: bytes, text: bytes, place: tuple[str, int], answered: Answered) -> None:
         # Put together by hand: json.dumps would take longer over a large job than all the rest.
-        payload = b'{"dolambda":{"run":"%s","number":%d,"%s":"%s"}}' % (place[0].encode(), place[1], name, text)
+        payload = b'{"dolambda":{"run":"%s","number":%d,"%s":"%s"}}' % (
+            place[0].encode(),
+            place[1],
+            name,
+            text,
+        )
         self._invoker.send(payload, partial(self._hand_over, place, answered))
 
-    def _hand_over(self, place: tuple[str, int], answered: Answered, answer: bytes | BaseException) -> None:
+    def _hand_over(
+        self, place: tuple[str, int], answered: Answered, answer: bytes | BaseException
+    ) -> None:
         """Called in the thread of the requests, which moves bytes and nothing else: what users' callbacks do must not hold it up."""
         self._landing.hand_over(partial(self._take, place, answered, answer))
 
-    def _take(self, place: tuple[str, int], answered: Answered, answer: bytes | BaseException) -> None:
+    def _take(
+        self, place: tuple[str, int], answered: Answered, answer: bytes | BaseException
+    ) -> None:
         if not isinstance(answer, bytes):
             self._settle(place, answered, _as_unanswered(answer))
             return
@@ -172,22 +189,37 @@ class Direct:
             reply = error
         self._landing.hand_over(partial(self._settle, place, answered, reply))
 
-    def _settle(self, place: tuple[str, int], answered: Answered, answer: bytes | BaseException) -> None:
+    def _settle(
+        self, place: tuple[str, int], answered: Answered, answer: bytes | BaseException
+    ) -> None:
         if self._waiting.take_one(place, answered):
             answered(answer)
 
 
 def _no_reply(answer: bytes) -> AwsError:
     said = answer[:200].decode(errors="replace")
-    return AwsError(f"the function answered what is no reply: {said}", mend="Is it dolambda's, and of this version? Run `dolambda deploy`.")
+    return AwsError(
+        f"the function answered what is no reply: {said}",
+        hint="Is it dolambda's, and of this version? Run `dolambda deploy`.",
+    )
 
 
 def _as_unanswered(error: BaseException) -> BaseException:
     """What became of a job, as dispatch understands it: sent again, unless AWS refused it for good."""
     kind = getattr(error, "kind", None)
     if kind is not None:
-        return Unanswered(Lost(_ENDS.get(kind, CRASHED), str(error), "It was sent several times, with the same end each time."))
-    return Unanswered(Lost(NOT_STARTED, str(error))) if getattr(error, "may_have_run", False) else error
+        return Unanswered(
+            Lost(
+                _ENDS.get(kind, CRASHED),
+                str(error),
+                "It was sent several times, with the same end each time.",
+            )
+        )
+    return (
+        Unanswered(Lost(NOT_STARTED, str(error)))
+        if getattr(error, "may_have_run", False)
+        else error
+    )
 
 
 def recognises(event: Mapping[str, Any]) -> bool:
@@ -196,14 +228,23 @@ def recognises(event: Mapping[str, Any]) -> bool:
 
 
 def answer(
-    event: Mapping[str, Any], worker: Worker, s3: Callable[[], SignedS3], blobs: Callable[[], BlobSource], key: bytes, seconds: float
+    event: Mapping[str, Any],
+    worker: Worker,
+    s3: Callable[[], SignedS3],
+    blobs: Callable[[], BlobSource],
+    key: bytes,
+    seconds: float,
 ) -> dict[str, str]:
     """Be the worker's end: run the job that an event holds or names; give the reply, or where it is."""
     job = event["dolambda"]
     try:
         place = keys.parse_job_key(keys.job_key(job["run"], job["number"]))
         given, digest = base64.b64decode(job.get("job", "")), str(job.get("at", ""))
-    except (KeyError, TypeError, ValueError):  # whoever may call the function can write what they like
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+    ):  # whoever may call the function can write what they like
         place = None
     if place is None:
         return {"refused": "it is not named as a job is"}

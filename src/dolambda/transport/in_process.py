@@ -77,7 +77,11 @@ class InProcess:
         begun, started = time.monotonic(), time.time()
         job = Job.from_bytes(sealed, self._key)
         withdrawn = self._withdrawn
-        packed = tuple(run_job(job, self._shelf, stopped=lambda: (job.run, job.number) in withdrawn, output=str))
+        packed = tuple(
+            run_job(
+                job, self._shelf, stopped=lambda: (job.run, job.number) in withdrawn, output=str
+            )
+        )
         usage = Usage("in-process", cold=False, started=started, seconds=time.monotonic() - begun)
         return Reply(job.run, job.number, job.attempt, packed, usage).to_bytes(self._key)
 

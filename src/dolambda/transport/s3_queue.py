@@ -52,7 +52,9 @@ log = logging.getLogger("dolambda")
 
 _THREADS = 16
 _PATIENCE = 200.0  # seconds: longer than any request is repeated
-_LOOKS_FAIL = 120.0  # seconds of looks that failed, and of nothing else, after which all who wait hear of it
+_LOOKS_FAIL = (
+    120.0  # seconds of looks that failed, and of nothing else, after which all who wait hear of it
+)
 _LATE = 1.0  # seconds after its job was withdrawn in which an answer may still come: a worker that takes longer than the next looks first
 _LOOK_AGAIN = 0.5  # seconds that a job took from which on a worker asks, before it answers, whether anyone still waits
 
@@ -63,7 +65,15 @@ class S3Queue:
     queues = True
 
     def __init__(
-        self, bucket: Bucket, small: SmallObjects, uploads: Uploads, client: str, landing: Landing, *, throttle: float, keep: bool = False
+        self,
+        bucket: Bucket,
+        small: SmallObjects,
+        uploads: Uploads,
+        client: str,
+        landing: Landing,
+        *,
+        throttle: float,
+        keep: bool = False,
     ) -> None:
         """``throttle``: longest pause in seconds between two looks for replies. ``keep``: replies stay. Nothing is sent yet."""
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 5 ms, which the worker's end does without
@@ -100,7 +110,9 @@ class S3Queue:
             puts.append(None)
             at = len(puts) - 1
             if self._poller is None:
-                self._poller = threading.Thread(target=self._poll, name="dolambda-poller", daemon=True)
+                self._poller = threading.Thread(
+                    target=self._poll, name="dolambda-poller", daemon=True
+                )
                 self._poller.start()
         put = partial(self._put, key, answered)
         if len(job.data) > self._small.most or not self._uploads.there(job.blobs):
@@ -126,7 +138,9 @@ class S3Queue:
                     if request:
                         request.dropped = True
             self._changed.wait_for(lambda: self._puts.keys().isdisjoint(replies), _PATIENCE)
-        self._bucket.delete([keys.job_key(run, number) for number in numbers] + ([] if self._keep else replies))
+        self._bucket.delete(
+            [keys.job_key(run, number) for number in numbers] + ([] if self._keep else replies)
+        )
 
     def close(self) -> None:
         """See `Transport.close`."""
@@ -154,7 +168,9 @@ class S3Queue:
         try:
             for blob in job.blobs:
                 self._uploads.once(blob)
-            if keys.reply_key(job.run, job.number) in self._waiting:  # else it was withdrawn meanwhile
+            if (
+                keys.reply_key(job.run, job.number) in self._waiting
+            ):  # else it was withdrawn meanwhile
                 self._bucket.put(keys.job_key(job.run, job.number), job.data)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the one who waits must hear of it
             put(error)
@@ -205,7 +221,10 @@ class S3Queue:
             if self._failing == math.inf:
                 log.warning("a look for replies failed, and is repeated: %s", error)
             self._failing = min(self._failing, begun)
-            if isinstance(error, AccessDeniedError) or time.monotonic() - self._failing > _LOOKS_FAIL:
+            if (
+                isinstance(error, AccessDeniedError)
+                or time.monotonic() - self._failing > _LOOKS_FAIL
+            ):
                 for key in wanted:
                     self._land(key, error)
             return 0
@@ -247,7 +266,9 @@ def recognises(event: Mapping[str, Any]) -> bool:
     return isinstance(event, dict) and bool(_names(event))
 
 
-def answer(event: Mapping[str, Any], worker: Worker, s3: SignedS3, key: bytes, seconds: float) -> list[str]:
+def answer(
+    event: Mapping[str, Any], worker: Worker, s3: SignedS3, key: bytes, seconds: float
+) -> list[str]:
     """Be the worker's end: run the jobs that an S3 notification names; say what became of each."""
     ends = time.monotonic() + seconds
     return [_answer_one(name, worker, s3, key, ends - time.monotonic()) for name in _names(event)]
@@ -271,13 +292,22 @@ def _answer_one(name: str, worker: Worker, s3: SignedS3, key: bytes, seconds: fl
     begun = time.monotonic()
     try:
         # Counted by hand: its own PUT has to stand in the reply that it writes.
-        reply = worker.run(sealed, seconds=seconds, wanted=lambda: s3.exists(name), calls={"s3:GetObject": 1, "s3:PutObject": 1})
+        reply = worker.run(
+            sealed,
+            seconds=seconds,
+            wanted=lambda: s3.exists(name),
+            calls={"s3:GetObject": 1, "s3:PutObject": 1},
+        )
     except EnvelopeError as error:
         reply = refuse(*place, error, key)
         _report(name, f"refused: {error}")
     if time.monotonic() - begun > _LOOK_AGAIN and not s3.exists(name):
         return _report(name, "gone meanwhile: its answer is not written")
-    return "answered" if s3.put_new(keys.reply_key(*place), reply) else _report(name, "answered already, by another invocation")
+    return (
+        "answered"
+        if s3.put_new(keys.reply_key(*place), reply)
+        else _report(name, "answered already, by another invocation")
+    )
 
 
 def _report(name: str, what: str) -> str:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 class Ways:
     """The transports to one stack, each made when it is first asked for. They count their requests together."""
 
-    def __init__(self, account: Account, stack: Stack, bucket: Bucket, client: str, throttle: float) -> None:
+    def __init__(
+        self, account: Account, stack: Stack, bucket: Bucket, client: str, throttle: float
+    ) -> None:
         """None is made yet."""
         self._account = account
         self._stack = stack
@@ -32,7 +34,9 @@ class Ways:
         self._client = client
         self._throttle = throttle
         self._reactor = Reactor(account)
-        self._uploads = Uploads(bucket, zstd=has_zstd() and any(one.startswith("zstandard==") for one in stack.requires))
+        self._uploads = Uploads(
+            bucket, zstd=has_zstd() and any(one.startswith("zstandard==") for one in stack.requires)
+        )
         self._lock = threading.Lock()
         self._made: dict[str, Transport] = {}
 
@@ -52,14 +56,32 @@ class Ways:
     def keeping(self, client: str) -> Transport:
         """A queue of its own for a named run, whose replies stay in the bucket; close it."""
         small = SmallObjects(self._reactor, self._account, self._bucket.name, self._bucket.calls)
-        return S3Queue(self._bucket, small, self._uploads, client, self._reactor.landing, throttle=self._throttle, keep=True)
+        return S3Queue(
+            self._bucket,
+            small,
+            self._uploads,
+            client,
+            self._reactor.landing,
+            throttle=self._throttle,
+            keep=True,
+        )
 
     def _make(self, name: str) -> Transport:
         if name == "queue":
-            small = SmallObjects(self._reactor, self._account, self._bucket.name, self._bucket.calls)
-            return S3Queue(self._bucket, small, self._uploads, self._client, self._reactor.landing, throttle=self._throttle)
+            small = SmallObjects(
+                self._reactor, self._account, self._bucket.name, self._bucket.calls
+            )
+            return S3Queue(
+                self._bucket,
+                small,
+                self._uploads,
+                self._client,
+                self._reactor.landing,
+                throttle=self._throttle,
+            )
         if name == "direct":
             invoker = Invoker(self._reactor, self._account, self._stack.name, self._bucket.calls)
             return Direct(invoker, self._bucket, self._uploads, self._client, self._reactor.landing)
-        msg = f"transport={name!r} is no way to a stack"
-        raise ConfigurationError(msg, mend='Give "queue" or "direct".')
+        raise ConfigurationError(
+            f"transport={name!r} is no way to a stack", hint='Give "queue" or "direct".'
+        )

@@ -40,7 +40,9 @@ class Window:
                 self._cut, self._refusals, self._answers = now, 0, 0
                 if not more:
                     return
-                self._size = max(1.0, under_way - refused, min(self._size or under_way, under_way) / 2)
+                self._size = max(
+                    1.0, under_way - refused, min(self._size or under_way, under_way) / 2
+                )
 
     def answered(self) -> None:
         """A call was answered."""

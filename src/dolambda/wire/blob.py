@@ -34,8 +34,10 @@ class Blob:
         if found.digest != digest and (plain := compression.unpacked(data)) is not None:
             found = cls.from_bytes(plain)
         if found.digest != digest:
-            msg = f"blob {digest[:12]} has other content than its name says"
-            raise EnvelopeError(msg, mend="Something else wrote it. Delete the object; the next run uploads it again.")
+            raise EnvelopeError(
+                f"blob {digest[:12]} has other content than its name says",
+                hint="Something else wrote it. Delete the object; the next run uploads it again.",
+            )
         return found
 
 

@@ -33,12 +33,24 @@ _LENGTH = struct.Struct(">I")
 _SIGNATURE_END = len(_MAGIC) + hashlib.sha256().digest_size
 _PREFIX_END = _SIGNATURE_END + _LENGTH.size
 
-_DEFLATED = range(2 * 1024, 4 * 1024 * 1024)  # bytes of a body: less gains nothing, more takes longer than to send it
+_DEFLATED = range(
+    2 * 1024, 4 * 1024 * 1024
+)  # bytes of a body: less gains nothing, more takes longer than to send it
 _SAMPLES, _SAMPLE = 16, 1024
 _PROMISING = 0.7
 
-_SENSELESS = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, zlib.error)
-_encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make an encoder anew each time
+_SENSELESS = (
+    KeyError,
+    TypeError,
+    ValueError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    zlib.error,
+)
+_encode = json.JSONEncoder(
+    separators=(",", ":")
+).encode  # json.dumps would make an encoder anew each time
 
 Header = dict[str, Any]
 
@@ -48,7 +60,11 @@ def seal(kind: str, header: Header, body: Iterable[bytes | memoryview], key: byt
     plain = list(body)
     nbytes = sum(map(len, plain))
     sent = _deflated(plain) if nbytes in _DEFLATED and _promising(plain) else plain
-    more = {"kind": kind, "format": FORMAT} if sent is plain else {"kind": kind, "format": FORMAT, "deflated": nbytes}
+    more = (
+        {"kind": kind, "format": FORMAT}
+        if sent is plain
+        else {"kind": kind, "format": FORMAT, "deflated": nbytes}
+    )
     head = _encode({**header, **more}).encode()
     signed = b"".join([_LENGTH.pack(len(head)), head, *sent])
     return b"".join([_MAGIC, hmac.digest(key, signed, "sha256"), signed])
@@ -72,8 +88,10 @@ class making_sense:  # noqa: N801 - used as a function is
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         """Raise `EnvelopeError` in the place of what such a header may cause."""
         if isinstance(error, _SENSELESS):
-            msg = f"a signed {self._kind} that makes no sense ({error!r})"
-            raise EnvelopeError(msg, mend="Client and stack differ in version: run `dolambda deploy` with this client.") from error
+            raise EnvelopeError(
+                f"a signed {self._kind} that makes no sense ({error!r})",
+                hint="Client and stack differ in version: run `dolambda deploy` with this client.",
+            ) from error
 
 
 def unseal(kind: str, data: bytes | memoryview, key: bytes) -> tuple[Header, memoryview]:
@@ -84,30 +102,34 @@ def unseal(kind: str, data: bytes | memoryview, key: bytes) -> tuple[Header, mem
     """
     view = memoryview(data)
     if view[: len(_MAGIC)] != _MAGIC or len(view) < _PREFIX_END:
-        msg = f"{len(view)} bytes that are no {kind} of dolambda's"
-        raise EnvelopeError(msg, mend="Something else wrote this object; nothing in it was read.")
+        raise EnvelopeError(
+            f"{len(view)} bytes that are no {kind} of dolambda's",
+            hint="Something else wrote this object; nothing in it was read.",
+        )
     if not _signed(view, key):
-        msg = f"a {kind} that is not signed with this stack's key"
         raise SignatureError(
-            msg,
-            mend="It was altered, or comes from another stack, or from a session older than a `dolambda rotate-key`: call register() "
+            f"a {kind} that is not signed with this stack's key",
+            hint="It was altered, or comes from another stack, or from a session older than a `dolambda rotate-key`: call register() "
             "again, or open a new session. It was not unpickled.",
         )
     (length,) = _LENGTH.unpack(view[_SIGNATURE_END:_PREFIX_END])
     header: Header = json.loads(str(view[_PREFIX_END : _PREFIX_END + length], "utf-8"))
     if header["format"] != FORMAT:
-        msg = f"a {kind} of format {header['format']}; this dolambda reads format {FORMAT}"
-        raise FormatError(msg, mend="Client and stack differ in version: run `dolambda deploy` with this client.")
+        raise FormatError(
+            f"a {kind} of format {header['format']}; this dolambda reads format {FORMAT}",
+            hint="Client and stack differ in version: run `dolambda deploy` with this client.",
+        )
     if header["kind"] != kind:
-        msg = f"a {header['kind']} where a {kind} belongs"
-        raise SignatureError(msg, mend="A signed object was copied to another place. It was not unpickled.")
+        raise SignatureError(
+            f"a {header['kind']} where a {kind} belongs",
+            hint="A signed object was copied to another place. It was not unpickled.",
+        )
     body = view[_PREFIX_END + length :]
     nbytes = header.pop("deflated", None)
     if nbytes is None:
         return header, body
     if nbytes not in _DEFLATED:  # it would be allocated
-        msg = f"{nbytes} bytes that were deflated"
-        raise ValueError(msg)
+        raise ValueError(f"{nbytes} bytes that were deflated")
     return header, memoryview(zlib.decompress(body, bufsize=nbytes))
 
 

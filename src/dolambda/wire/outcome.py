@@ -37,7 +37,13 @@ if TYPE_CHECKING:
 Kind = Literal["value", "failure", "lost"]
 
 CRASHED, OUT_OF_MEMORY, TIMED_OUT = "crashed", "out_of_memory", "timed_out"
-REFUSED, OTHER_PYTHON, NO_REPLY, NOT_STARTED, CANCELLED = "refused", "other_python", "no_reply", "not_started", "cancelled"
+REFUSED, OTHER_PYTHON, NO_REPLY, NOT_STARTED, CANCELLED = (
+    "refused",
+    "other_python",
+    "no_reply",
+    "not_started",
+    "cancelled",
+)
 """Why a task is lost. The tasks that a job had not begun when it ended are NOT_STARTED: they are sent again, blameless."""
 
 _LOST_ERRORS: dict[str, type[LostError | PythonMismatchError]] = {
@@ -76,11 +82,11 @@ class Lost:
 
     reason: str
     detail: str
-    mend: str = ""
+    hint: str = ""
 
     def to_error(self) -> LostError | PythonMismatchError:
         """As the exception that a user sees."""
-        return _LOST_ERRORS.get(self.reason, LostError)(self.detail, mend=self.mend)
+        return _LOST_ERRORS.get(self.reason, LostError)(self.detail, hint=self.hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +113,11 @@ class PackedOutcome:
         nbytes = len(payload) + sum(part.nbytes for part in apart)
         if nbytes > _MOST:
             msg = f"the result of task {index} is of {nbytes / 1e9:.1f} GB, one object on S3 holds {_MOST / 1e9:.1f} GB"
-            return cls.from_exception(index, TooLargeError(msg, mend="Give it in parts, or write it where it is wanted."), seconds)
+            return cls.from_exception(
+                index,
+                TooLargeError(msg, hint="Give it in parts, or write it where it is wanted."),
+                seconds,
+            )
         return cls(index, "value", payload, apart, seconds)
 
     @classmethod
@@ -120,7 +130,9 @@ class PackedOutcome:
         }
         try:
             payload, _ = pickling.dump(error.with_traceback(None), "")
-            pickling.load(payload)  # one with a multi-argument __init__ pickles, but does not un-pickle
+            pickling.load(
+                payload
+            )  # one with a multi-argument __init__ pickles, but does not un-pickle
         except Exception:  # noqa: BLE001 - a user's class may raise anything here
             payload = b""
         return cls(index, "failure", payload, (), seconds, note=note)
@@ -128,7 +140,7 @@ class PackedOutcome:
     @classmethod
     def from_lost(cls, index: int, lost: Lost, output: str = "") -> PackedOutcome:
         """Pack the reason why there is no answer."""
-        note = {"reason": lost.reason, "detail": lost.detail, "mend": lost.mend}
+        note = {"reason": lost.reason, "detail": lost.detail, "hint": lost.hint}
         return cls(index, "lost", output=output, note=note)
 
     def open(self) -> Value | Failure | Lost:
@@ -139,18 +151,22 @@ class PackedOutcome:
             return Failure(self._open_exception())
         try:
             # Buffers are copied: a result is the user's own, to write into.
-            return Value(pickling.load(self.payload, [bytearray(buffer) for buffer in self.buffers]))
+            return Value(
+                pickling.load(self.payload, [bytearray(buffer) for buffer in self.buffers])
+            )
         except Exception as error:  # noqa: BLE001 - a user's class may raise anything here
             refused = NotPicklableError(
                 f"the result of task {self.index} came back but cannot be un-pickled ({type(error).__name__}: {error})",
-                mend="Is its class importable here, and in the same version as on the worker?",
+                hint="Is its class importable here, and in the same version as on the worker?",
             )
             refused.__cause__ = error
             return Failure(refused)
 
     def _open_exception(self) -> BaseException:
         try:
-            error: BaseException = pickling.load(self.payload) if self.payload else self._as_remote_error()
+            error: BaseException = (
+                pickling.load(self.payload) if self.payload else self._as_remote_error()
+            )
         except Exception:  # noqa: BLE001 - as above: its class may not even be importable here
             error = self._as_remote_error()
         error.__cause__ = RemoteTraceback(self.note["traceback"])
@@ -159,7 +175,7 @@ class PackedOutcome:
     def _as_remote_error(self) -> RemoteError:
         return RemoteError(
             f"{self.note['type']}: {self.note['message']}",
-            mend="The exception itself cannot be pickled, so this stands for it; the remote traceback is its cause.",
+            hint="The exception itself cannot be pickled, so this stands for it; the remote traceback is its cause.",
         )
 
 
@@ -175,7 +191,13 @@ class Usage:
 
     def to_header(self) -> dict[str, object]:
         """As keyword arguments of its class."""
-        return {"worker": self.worker, "cold": self.cold, "started": self.started, "seconds": self.seconds, "calls": dict(self.calls)}
+        return {
+            "worker": self.worker,
+            "cold": self.cold,
+            "started": self.started,
+            "seconds": self.seconds,
+            "calls": dict(self.calls),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,4 +256,6 @@ class Reply:
                 )
                 for index, kind, length, sizes, seconds, printed, note, task in header["outcomes"]
             )
-            return cls(header["run"], header["job"], header["attempt"], outcomes, Usage(**header["usage"]))
+            return cls(
+                header["run"], header["job"], header["attempt"], outcomes, Usage(**header["usage"])
+            )

@@ -63,7 +63,7 @@ def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, lis
     return dump((args, kwargs), "the arguments of a task")
 
 
-def load(data: bytes | memoryview, buffers: Iterable[Any] = ()) -> Any:  # noqa: ANN401 - whatever was pickled
+def load(data: bytes | memoryview, buffers: Iterable[Any] = ()) -> Any:
     """Unpickle; ``buffers`` in the order in which `dump` gave them."""
     return pickle.loads(data, buffers=buffers)  # noqa: S301 - only ever called on bytes whose signature was checked
 
@@ -77,7 +77,7 @@ def _not_picklable(value: object, what: str, error: Exception) -> NotPicklableEr
     named = f"{path.lstrip('.')} of {what}" if path else what
     return NotPicklableError(
         f"{named} cannot be pickled: {type(culprit).__name__} ({type(error).__name__}: {error})",
-        mend="Leave it out, or make it inside the task: locks, open files, sockets, generators and connections cannot travel.",
+        hint="Leave it out, or make it inside the task: locks, open files, sockets, generators and connections cannot travel.",
     )
 
 

@@ -78,7 +78,9 @@ class Packer:
     for each `pack`: it may refer to what changes in between. With a ``salt`` tasks get identities, which depend on it.
     """
 
-    def __init__(self, *, same_buffers: bool, same_functions: bool = False, salt: bytes | None = None) -> None:
+    def __init__(
+        self, *, same_buffers: bool, same_functions: bool = False, salt: bytes | None = None
+    ) -> None:
         """What does not change while this packer lives."""
         self._salt = salt
         self._met: Counter[bytes] = Counter()
@@ -103,8 +105,19 @@ class Packer:
             else:
                 buffers = tuple(self._pack_buffer(view) for view in apart) if apart else ()
                 digests = tuple(blob.digest for blob in buffers) if apart else ()
-                identity = "" if self._salt is None else self._identity(self._salt, (shared[0].digest, *digests), payload)
-                yield PackedTask(task.index, shared[0].digest, payload, digests, shared + buffers if apart else shared, identity)
+                identity = (
+                    ""
+                    if self._salt is None
+                    else self._identity(self._salt, (shared[0].digest, *digests), payload)
+                )
+                yield PackedTask(
+                    task.index,
+                    shared[0].digest,
+                    payload,
+                    digests,
+                    shared + buffers if apart else shared,
+                    identity,
+                )
 
     def _identity(self, salt: bytes, digests: tuple[str, ...], payload: bytes | memoryview) -> str:
         """Digest of all that a task is, and which of several such it is."""
@@ -116,10 +129,14 @@ class Packer:
 
     def _pack_function(self, function: Callable[..., Any]) -> tuple[Blob, ...]:
         """Pickle a function: its own blob first, then those of the arrays it closes over, whose digests begin the first."""
-        payload, apart = pickling.dump(function, f"the function {getattr(function, '__qualname__', function)!s}")
+        payload, apart = pickling.dump(
+            function, f"the function {getattr(function, '__qualname__', function)!s}"
+        )
         buffers = [self._pack_buffer(view) for view in apart]
         digests = [bytes.fromhex(blob.digest) for blob in buffers]
-        return Blob.from_bytes(b"".join([len(digests).to_bytes(4, "big"), *digests, payload])), *buffers
+        return Blob.from_bytes(
+            b"".join([len(digests).to_bytes(4, "big"), *digests, payload])
+        ), *buffers
 
     def _pack_buffer(self, view: memoryview) -> Blob:
         place = getattr(view.obj, "__array_interface__", {}).get("data")
@@ -129,16 +146,23 @@ class Packer:
         if at in self._known:
             self._known.move_to_end(at)
         else:
-            self._known[at] = (view, Blob.from_bytes(view))  # the view keeps the address from being used again
+            self._known[at] = (
+                view,
+                Blob.from_bytes(view),
+            )  # the view keeps the address from being used again
             self._known_bytes += view.nbytes
-            while len(self._known) > 1 and (self._known_bytes > _KNOWN_BYTES or len(self._known) > _KNOWN):
+            while len(self._known) > 1 and (
+                self._known_bytes > _KNOWN_BYTES or len(self._known) > _KNOWN
+            ):
                 self._known_bytes -= self._known.popitem(last=False)[1][0].nbytes
         return self._known[at][1]
 
     def _copied(self, view: memoryview) -> Blob:
         """A copy, or the one there is of the same content among the tasks that wait."""
         named = Blob.from_bytes(view)
-        return self._copies.get(named.digest) or self._copies.setdefault(named.digest, Blob(named.digest, bytes(view)))
+        return self._copies.get(named.digest) or self._copies.setdefault(
+            named.digest, Blob(named.digest, bytes(view))
+        )
 
 
 def split_function(blob: memoryview) -> tuple[list[str], memoryview]:
@@ -187,7 +211,9 @@ class Job:
 
     def to_bytes(self, key: bytes) -> bytes:
         """Seal for the wire."""
-        digests = sorted({digest for task in self.tasks for digest in (task.function, *task.buffers)})
+        digests = sorted(
+            {digest for task in self.tasks for digest in (task.function, *task.buffers)}
+        )
         place = {digest: at for at, digest in enumerate(digests)}
         header = {
             "python": self.python,
@@ -201,11 +227,19 @@ class Job:
             "blobs": digests,
             "inline": [[digest, len(data)] for digest, data in self.inline.items()],
             "tasks": [
-                [task.index, place[task.function], len(task.payload), [place[digest] for digest in task.buffers], task.identity]
+                [
+                    task.index,
+                    place[task.function],
+                    len(task.payload),
+                    [place[digest] for digest in task.buffers],
+                    task.identity,
+                ]
                 for task in self.tasks
             ],
         }
-        return envelope.seal("job", header, [*self.inline.values(), *(task.payload for task in self.tasks)], key)
+        return envelope.seal(
+            "job", header, [*self.inline.values(), *(task.payload for task in self.tasks)], key
+        )
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview, key: bytes) -> Job:
@@ -216,7 +250,13 @@ class Job:
             digests = header["blobs"]
             inline = {digest: cut.next(length) for digest, length in header["inline"]}
             tasks = tuple(
-                PackedTask(index, digests[function], cut.next(length), tuple(digests[at] for at in buffers), identity=identity)
+                PackedTask(
+                    index,
+                    digests[function],
+                    cut.next(length),
+                    tuple(digests[at] for at in buffers),
+                    identity=identity,
+                )
                 for index, function, length, buffers, identity in header["tasks"]
             )
             return cls(

@@ -31,9 +31,9 @@ def unpack(digest: str, fetch: Callable[[Path], None]) -> Path:
         with zipped.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != digest:
-            msg = f"the bundle {digest[:12]} has other content than its name says"
             raise EnvelopeError(
-                msg, mend="Something else wrote it. Run `dolambda deploy`: it uploads the bundle again once the object is deleted."
+                f"the bundle {digest[:12]} has other content than its name says",
+                hint="Something else wrote it. Run `dolambda deploy`: it uploads the bundle again once the object is deleted.",
             )
         with zipfile.ZipFile(zipped) as archive:
             archive.extractall(unpacked)

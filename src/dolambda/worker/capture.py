@@ -41,7 +41,11 @@ class Capture:
             return ""
         text = os.pread(self._file.fileno(), LIMIT, 0).decode(errors="replace")
         os.ftruncate(self._file.fileno(), 0)
-        return text if size <= LIMIT else f"{text}\n... {size - LIMIT:,} bytes more were printed and are not shown\n"
+        return (
+            text
+            if size <= LIMIT
+            else f"{text}\n... {size - LIMIT:,} bytes more were printed and are not shown\n"
+        )
 
     def close(self) -> None:
         """Let the file go."""

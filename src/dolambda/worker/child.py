@@ -45,7 +45,13 @@ _LENGTH = struct.Struct(">Q")
 _PR_SET_PDEATHSIG = 1
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MB = 1 << 20
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "BLIS_NUM_THREADS")
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,9 @@ class Child:
         self._calls: Counter[str] = Counter()
 
     @classmethod
-    def from_fork(cls, source: Callable[[], BlobSource], keys: Sequence[bytes], room: int, threads: int | None) -> Child:
+    def from_fork(
+        cls, source: Callable[[], BlobSource], keys: Sequence[bytes], room: int, threads: int | None
+    ) -> Child:
         """Fork. ``source`` is called in the child, so that no connection is shared; for ``threads`` see `Surroundings`."""
         capture = Capture()
         child_reads, to_child = os.pipe()
@@ -86,10 +94,14 @@ class Child:
                 os.close(to_child)
                 os.close(from_child)
                 if threads:
-                    os.environ.update(dict.fromkeys(_THREADS, str(threads)))  # read when numpy and the like are first imported
+                    os.environ.update(
+                        dict.fromkeys(_THREADS, str(threads))
+                    )  # read when numpy and the like are first imported
                 _serve(child_reads, child_writes, Shelf(source(), room, Disk()), capture, keys)
             finally:
-                os._exit(70)  # only reached by a defect of ours: an exit code of its own, never back into the parent's code
+                os._exit(
+                    70
+                )  # only reached by a defect of ours: an exit code of its own, never back into the parent's code
         os.close(child_reads)
         os.close(child_writes)
         return cls(pid, to_child, from_child, capture)
@@ -142,7 +154,9 @@ class Child:
         self._capture.close()
         os.close(self._from_child)
         self.alive = False
-        peak = usage.ru_maxrss / (_MB if sys.platform == "darwin" else 1024)  # getrusage(2): bytes there, KB here
+        peak = usage.ru_maxrss / (
+            _MB if sys.platform == "darwin" else 1024
+        )  # getrusage(2): bytes there, KB here
         how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
         return End(how, peak, output, by_kill=code == -signal.SIGKILL)
 
@@ -152,8 +166,12 @@ def _serve(reads: int, writes: int, shelf: Shelf, capture: Capture, keys: Sequen
     _die_with_parent()
     capture.take_over()
     for variable in VARIABLES:
-        os.environ.pop(variable, None)  # tasks have no use for keys, and might print their environment
-    logging.basicConfig(format="%(levelname)s:%(name)s:%(message)s", force=True)  # Lambda's client has put a handler of its own
+        os.environ.pop(
+            variable, None
+        )  # tasks have no use for keys, and might print their environment
+    logging.basicConfig(
+        format="%(levelname)s:%(name)s:%(message)s", force=True
+    )  # Lambda's client has put a handler of its own
     level = logging.root.level
     stop = Stop()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -161,7 +179,9 @@ def _serve(reads: int, writes: int, shelf: Shelf, capture: Capture, keys: Sequen
         key = key_of(sealed, keys)
         job = Job.from_bytes(sealed, key)
         stop.asked = False
-        if level != job.surroundings.log_level:  # set once only: a task may have chosen another since
+        if (
+            level != job.surroundings.log_level
+        ):  # set once only: a task may have chosen another since
             level = job.surroundings.log_level
             logging.root.setLevel(level)
         for outcome in run_job(job, shelf, stopped=stop, output=capture.take):

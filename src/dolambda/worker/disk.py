@@ -45,7 +45,9 @@ class Disk:
             part = self._directory / f".{os.getpid()}-{digest}"
             part.write_bytes(content)
             part.replace(self._directory / digest)
-        except OSError:  # a task has filled /tmp, or removed the directory: then it is fetched again
+        except (
+            OSError
+        ):  # a task has filled /tmp, or removed the directory: then it is fetched again
             return
 
     def _make_room(self, nbytes: int) -> bool:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_WRAPPED = 256  # functions whose wrappers are kept, so that what is submitted often is pickled as one
+_WRAPPED = (
+    256  # functions whose wrappers are kept, so that what is submitted often is pickled as one
+)
 
 _done: set[str] = set()
 
@@ -21,7 +23,13 @@ _done: set[str] = set()
 class Initialised:
     """A function that first sees to it that the initializer named by ``token`` has run in this process."""
 
-    def __init__(self, token: str, initializer: Callable[..., object], initargs: tuple[Any, ...], function: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        token: str,
+        initializer: Callable[..., object],
+        initargs: tuple[Any, ...],
+        function: Callable[..., Any],
+    ) -> None:
         """All of it travels."""
         self._token = token
         self._initializer = initializer
@@ -29,14 +37,15 @@ class Initialised:
         self._function = function
         self.__qualname__ = getattr(function, "__qualname__", repr(function))
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function. Raises BrokenExecutor when the initializer raises, as the standard library's executors do."""
         if self._token not in _done:
             try:
                 self._initializer(*self._initargs)
             except Exception as error:  # the user's function may raise anything
-                msg = f"the executor's initializer raised {type(error).__name__}: {error}"
-                raise BrokenExecutor(msg) from error
+                raise BrokenExecutor(
+                    f"the executor's initializer raised {type(error).__name__}: {error}"
+                ) from error
             _done.add(self._token)
         return self._function(*args, **kwargs)
 
@@ -51,7 +60,9 @@ def with_initializer(
     wrapped: OrderedDict[int, tuple[Callable[..., Any], Initialised]] = OrderedDict()
 
     def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
-        if id(function) not in wrapped:  # one wrapper a function, which is kept alive while its id is the key
+        if (
+            id(function) not in wrapped
+        ):  # one wrapper a function, which is kept alive while its id is the key
             wrapped[id(function)] = function, Initialised(token, initializer, initargs, function)
             if len(wrapped) > _WRAPPED:
                 wrapped.popitem(last=False)

@@ -22,7 +22,7 @@ class Prepared:
         self._ready = False
         self.__qualname__ = getattr(function, "__qualname__", repr(function))
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function. Raises ImportError, naming the package, before it begins."""
         if not self._ready:
             for package in self._packages:
@@ -34,7 +34,9 @@ class Prepared:
         try:
             import_module(package)
         except ImportError as error:
-            msg = f"packages: {package!r} cannot be imported where the task runs: {error}"
-            raise ImportError(msg, name=error.name) from error
+            raise ImportError(
+                f"packages: {package!r} cannot be imported where the task runs: {error}",
+                name=error.name,
+            ) from error
         first = package.partition(".")[0]
         getattr(self._function, "__globals__", {}).setdefault(first, import_module(first))

@@ -55,9 +55,15 @@ class Seed:
                 return cls(tuple(parts), everywhere=everywhere)
         entropy = getattr(seed, "entropy", None)
         if entropy is not None:
-            return cls(entropy if isinstance(entropy, int) else tuple(entropy), tuple(getattr(seed, "spawn_key", ())), everywhere)
-        msg = f"seed={seed!r} is no seed"
-        raise ConfigurationError(msg, mend="Give a whole number from 0, several of them, a numpy SeedSequence, or True for one drawn now.")
+            return cls(
+                entropy if isinstance(entropy, int) else tuple(entropy),
+                tuple(getattr(seed, "spawn_key", ())),
+                everywhere,
+            )
+        raise ConfigurationError(
+            f"seed={seed!r} is no seed",
+            hint="Give a whole number from 0, several of them, a numpy SeedSequence, or True for one drawn now.",
+        )
 
 
 def _whole(given: object) -> int | None:
@@ -85,7 +91,7 @@ class Opener:
         """It has not warned yet."""
         self._told = False
 
-    def open(self, result: Any, stacklevel: int) -> Any:  # noqa: ANN401 - a task's result
+    def open(self, result: Any, stacklevel: int) -> Any:
         """Give the task's own result. ``stacklevel`` is that of the caller, as `warnings.warn` counts it."""
         if not isinstance(result, Drawn):
             return result
@@ -114,12 +120,14 @@ class Seeded:
         self._takes_rng = takes_rng
         self.__qualname__ = getattr(function, "__qualname__", repr(function))
 
-    def __call__(self, index: tuple[int, ...], *args: Any, **kwargs: Any) -> Drawn:  # noqa: ANN401 - the function's own
+    def __call__(self, index: tuple[int, ...], *args: Any, **kwargs: Any) -> Drawn:
         """Call the function. Raises ImportError if a stream is wanted where there is no numpy."""
         if self._takes_rng or self._seed.everywhere:
             import numpy as np  # noqa: PLC0415 - only workers that are to draw need it
 
-            sequence = np.random.SeedSequence(self._seed.entropy, spawn_key=(*self._seed.spawn_key, *index))
+            sequence = np.random.SeedSequence(
+                self._seed.entropy, spawn_key=(*self._seed.spawn_key, *index)
+            )
             if self._takes_rng:
                 kwargs["rng"] = np.random.default_rng(sequence)
             if self._seed.everywhere:
@@ -129,7 +137,11 @@ class Seeded:
         before = _states()
         value = self._function(*args, **kwargs)
         after = _states()
-        return Drawn(index, value, tuple(name for name in after if name in before and after[name] != before[name]))
+        return Drawn(
+            index,
+            value,
+            tuple(name for name in after if name in before and after[name] != before[name]),
+        )
 
 
 def _states() -> dict[str, object]:

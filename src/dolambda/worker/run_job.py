@@ -28,14 +28,20 @@ class Never(Warning):
     """A warning that nobody gives."""
 
 
-def run_job(job: Job, shelf: Shelf, *, stopped: Callable[[], bool], output: Callable[[], str]) -> Iterator[PackedOutcome]:
+def run_job(
+    job: Job, shelf: Shelf, *, stopped: Callable[[], bool], output: Callable[[], str]
+) -> Iterator[PackedOutcome]:
     """Run until done or ``stopped()``, asked between tasks; ``output()`` gives what was printed since it was last asked."""
     shelf.hold(job.inline)
     for task in job.tasks:
         if stopped():
-            yield PackedOutcome.from_lost(task.index, Lost(CANCELLED, f"task {task.index} was cancelled before it began"))
+            yield PackedOutcome.from_lost(
+                task.index, Lost(CANCELLED, f"task {task.index} was cancelled before it began")
+            )
             continue
-        warnings.simplefilter("ignore", Never, append=True)  # any change makes Python forget what it has warned of: each task warns
+        warnings.simplefilter(
+            "ignore", Never, append=True
+        )  # any change makes Python forget what it has warned of: each task warns
         begun = time.perf_counter()
         try:
             if job.code:

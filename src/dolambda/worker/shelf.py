@@ -55,13 +55,17 @@ class Shelf:
             return self._blobs[digest]
         view = self._from_disk(digest) or self._from_source(digest)
         self._blobs[digest] = view
-        while len(self._blobs) > 1 and sum(kept.nbytes for kept in self._blobs.values()) > self._room:
+        while (
+            len(self._blobs) > 1 and sum(kept.nbytes for kept in self._blobs.values()) > self._room
+        ):
             self._blobs.popitem(last=False)
         return view
 
     def _from_disk(self, digest: str) -> memoryview | None:
         kept = self._disk.get(digest) if self._disk else None
-        return kept if kept is not None and Blob.from_bytes(kept).digest == digest else None  # a task may have written into it
+        return (
+            kept if kept is not None and Blob.from_bytes(kept).digest == digest else None
+        )  # a task may have written into it
 
     def _from_source(self, digest: str) -> memoryview:
         content = Blob.from_store(digest, self._source.get_blob(digest)).data

@@ -96,7 +96,12 @@ class Worker:
         self._name = ""
 
     def run(
-        self, sealed: bytes, *, seconds: float, wanted: Callable[[], bool] = lambda: True, calls: Mapping[str, int] | None = None
+        self,
+        sealed: bytes,
+        *,
+        seconds: float,
+        wanted: Callable[[], bool] = lambda: True,
+        calls: Mapping[str, int] | None = None,
     ) -> bytes:
         """Run a sealed job within ``seconds``; give the sealed reply.
 
@@ -109,9 +114,15 @@ class Worker:
         key = key_of(sealed, self._keys)
         job = Job.from_bytes(sealed, key)
         refusal = _refusal(job)
-        lost = [PackedOutcome.from_lost(task.index, refusal) for task in job.tasks] if refusal else None
+        lost = (
+            [PackedOutcome.from_lost(task.index, refusal) for task in job.tasks]
+            if refusal
+            else None
+        )
         outcomes = lost or self._run_in_child(job, sealed, key, begun + seconds - MARGIN, wanted)
-        usage = Usage(self._name, cold, started, now() - begun, dict(self._fetched + Counter(calls or {})))
+        usage = Usage(
+            self._name, cold, started, now() - begun, dict(self._fetched + Counter(calls or {}))
+        )
         self._fetched.clear()
         return Reply(job.run, job.number, job.attempt, tuple(outcomes), usage).to_bytes(key)
 
@@ -121,16 +132,22 @@ class Worker:
             self._child.end(kill=True)
         self._child = None
 
-    def _run_in_child(self, job: Job, sealed: bytes, key: bytes, limit: float, wanted: Callable[[], bool]) -> list[PackedOutcome]:
+    def _run_in_child(
+        self, job: Job, sealed: bytes, key: bytes, limit: float, wanted: Callable[[], bool]
+    ) -> list[PackedOutcome]:
         """Run all tasks, going on in a new child after each that ended the one before."""
         watch = Watch(wanted)
         done = self._run_until_culprit(job, sealed, key, limit, watch)
         while len(done) < len(job.tasks) and now() < limit:
             rest = replace(job, tasks=job.tasks[len(done) :])
             done += self._run_until_culprit(rest, rest.to_bytes(key), key, limit, watch)
-        return done + [PackedOutcome.from_lost(task.index, _NOT_STARTED) for task in job.tasks[len(done) :]]
+        return done + [
+            PackedOutcome.from_lost(task.index, _NOT_STARTED) for task in job.tasks[len(done) :]
+        ]
 
-    def _run_until_culprit(self, job: Job, sealed: bytes, key: bytes, limit: float, watch: Watch) -> list[PackedOutcome]:
+    def _run_until_culprit(
+        self, job: Job, sealed: bytes, key: bytes, limit: float, watch: Watch
+    ) -> list[PackedOutcome]:
         """Run tasks until all are done, one ends the child or is stopped, which is the last outcome then, or time is over."""
         child = self._sent(job, sealed, key)
         done: list[PackedOutcome] = []
@@ -143,24 +160,41 @@ class Worker:
             if news:
                 done += news
                 begun = now()
-                if self._hoards(child):  # what it did is done; the next task shall not suffer for what it left
+                if self._hoards(
+                    child
+                ):  # what it did is done; the next task shall not suffer for what it left
                     self._end(child, kill=True)
                     break
                 used = True
             elif news is None or self._hoards(child):
                 end = self._end(child, kill=news is not None)
-                if news is not None and used:  # some of it may be what earlier tasks have left: let it have a child of its own
+                if (
+                    news is not None and used
+                ):  # some of it may be what earlier tasks have left: let it have a child of its own
                     return done
-                return [*done, PackedOutcome.from_lost(task.index, self._crashed(task.index, end), end.output)]
+                return [
+                    *done,
+                    PackedOutcome.from_lost(task.index, self._crashed(task.index, end), end.output),
+                ]
             elif now() >= until:
                 end = self._end(child, kill=True)
-                if until == limit and done:  # it had only what its neighbours left of the time: let it have a job's whole time
+                if (
+                    until == limit and done
+                ):  # it had only what its neighbours left of the time: let it have a job's whole time
                     return done
-                return [*done, PackedOutcome.from_lost(task.index, _timed_out(task.index, now() - begun), end.output)]
+                return [
+                    *done,
+                    PackedOutcome.from_lost(
+                        task.index, _timed_out(task.index, now() - begun), end.output
+                    ),
+                ]
             if not watch.still_wanted():
                 if stopping:  # it was given the time between two looks to come to its end
                     self._end(child, kill=True)
-                    return done + [PackedOutcome.from_lost(task.index, _CANCELLED) for task in job.tasks[len(done) :]]
+                    return done + [
+                        PackedOutcome.from_lost(task.index, _CANCELLED)
+                        for task in job.tasks[len(done) :]
+                    ]
                 child.stop_before_next()
                 stopping = True
         self._fetched.update(child.take_calls())
@@ -202,7 +236,9 @@ class Worker:
         threads = job.surroundings.threads
         # Modules already imported from another bundle would hide the new ones, and threads are set at import.
         other = self._code not in (None, job.code) or self._threads != threads
-        if self._child and self._child.alive and (other or self._child.is_ending()):  # while it ends, it could still take a job
+        if (
+            self._child and self._child.alive and (other or self._child.is_ending())
+        ):  # while it ends, it could still take a job
             self.close()
         if not (self._child and self._child.alive):
             self._child = Child.from_fork(self._source, self._keys, self._room, threads)

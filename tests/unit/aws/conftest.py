@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from answering_server import Server
+from support.http_server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from dolambda.errors import AccessDeniedError, AwsError, ConfigurationError
 
 
 @pytest.mark.parametrize(
-    ("code", "error", "mend"),
+    ("code", "error", "hint"),
     [
         ("AccessDenied", AccessDeniedError, "dolambda policy submitter"),
         ("ExpiredToken", ConfigurationError, "log in again"),
@@ -16,15 +16,18 @@ from dolambda.errors import AccessDeniedError, AwsError, ConfigurationError
         ("SomethingElse", AwsError, "AWS refused the request"),
     ],
 )
-def test_each_of_awss_errors_says_what_to_do(code: str, error: type[Exception], mend: str) -> None:
+def test_each_of_awss_errors_says_what_to_do(code: str, error: type[Exception], hint: str) -> None:
     with pytest.raises(error, match="the reason") as caught, translated():
         raise ClientError({"Error": {"Code": code, "Message": "the reason"}}, "GetRole")
-    assert mend in str(caught.value)
+    assert hint in str(caught.value)
 
 
 def test_no_credentials_and_no_network_are_told_apart() -> None:
     with (
-        pytest.raises(ConfigurationError, match=r"no AWS credentials were found\n  Run `aws configure`.*register\('local'\)"),
+        pytest.raises(
+            ConfigurationError,
+            match=r"no AWS credentials were found\n  Run `aws configure`.*register\('local'\)",
+        ),
         translated(),
     ):
         raise NoCredentialsError

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from answering_server import Server, account
 from dolambda.aws.calls import Calls
 from dolambda.aws.invoke import FunctionEndedError, Invoker, UnknownOutcomeError
 from dolambda.aws.reactor import Reactor, Request
 from dolambda.errors import AccessDeniedError, AwsError, NotDeployedError, ThrottledError
-from waiting import until
+from support.http_server import Server, account
+from support.polling import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from answering_server import Answer
+    from support.http_server import Answer
 
 
 def an_invoker(url: str, token: str | None = None, calls: Calls | None = None) -> Invoker:
@@ -72,7 +72,10 @@ def test_a_call_is_signed_and_answered_and_counted(server: Server) -> None:
 def test_hundreds_at_once_from_many_threads(server: Server, invoker: Invoker) -> None:
     server.together = threading.Barrier(200)
     futures: list[Future[bytes]] = []
-    threads = [threading.Thread(target=lambda: futures.extend(sent(invoker) for _ in range(20))) for _ in range(10)]
+    threads = [
+        threading.Thread(target=lambda: futures.extend(sent(invoker) for _ in range(20)))
+        for _ in range(10)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -85,27 +88,49 @@ def test_what_was_throttled_is_repeated_and_the_reason_told(server: Server, stat
     reasons: list[str] = []
     invoker = an_invoker(server.url)
     invoker.throttled = reasons.append
-    body = json.dumps({"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded", "message": "Rate Exceeded."}).encode()
+    body = json.dumps(
+        {"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded", "message": "Rate Exceeded."}
+    ).encode()
     server.answers = [(status, {}, body), (status, {}, body), (200, {}, b'"ok"')]
     assert called(invoker) == b'"ok"'
     assert reasons == ["ReservedFunctionConcurrentInvocationLimitExceeded"] * 2
     invoker._reactor.close()
 
 
-def test_throttled_for_too_long_it_says_so(server: Server, invoker: Invoker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throttled_for_too_long_it_says_so(
+    server: Server, invoker: Invoker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("dolambda.aws.invoke._PATIENCE", 0.3)
     server.answers = [(429, {}, b'{"Reason": "ConcurrentInvocationLimitExceeded"}')]
-    with pytest.raises(ThrottledError, match="ConcurrentInvocationLimitExceeded\n  It was repeated"):
+    with pytest.raises(
+        ThrottledError, match="ConcurrentInvocationLimitExceeded\n  It was repeated"
+    ):
         called(invoker)
 
 
 @pytest.mark.parametrize(
     ("answer", "kind", "says"),
     [
-        ((403, {"x-amzn-ErrorType": "AccessDeniedException"}, b"{}"), AccessDeniedError, "lambda:InvokeFunction was denied"),
-        ((404, {"x-amzn-ErrorType": "ResourceNotFoundException"}, b"{}"), NotDeployedError, "no such function"),
-        ((413, {"x-amzn-ErrorType": "RequestEntityTooLargeException"}, b"{}"), AwsError, "Lambda answered 413 RequestEntityTooLarge"),
-        ((500, {"x-amzn-ErrorType": "ServiceException"}, b"{}"), UnknownOutcomeError, "Lambda answered 500 ServiceException"),
+        (
+            (403, {"x-amzn-ErrorType": "AccessDeniedException"}, b"{}"),
+            AccessDeniedError,
+            "lambda:InvokeFunction was denied",
+        ),
+        (
+            (404, {"x-amzn-ErrorType": "ResourceNotFoundException"}, b"{}"),
+            NotDeployedError,
+            "no such function",
+        ),
+        (
+            (413, {"x-amzn-ErrorType": "RequestEntityTooLargeException"}, b"{}"),
+            AwsError,
+            "Lambda answered 413 RequestEntityTooLarge",
+        ),
+        (
+            (500, {"x-amzn-ErrorType": "ServiceException"}, b"{}"),
+            UnknownOutcomeError,
+            "Lambda answered 500 ServiceException",
+        ),
         (None, UnknownOutcomeError, "the connection to Lambda ended"),
     ],
 )
@@ -120,7 +145,13 @@ def test_what_is_refused_or_cut_is_told_and_not_repeated(
 
 @pytest.mark.parametrize("kind", ["Sandbox.Timedout", "Runtime.ExitError", "Runtime.OutOfMemory"])
 def test_how_the_environment_ended_is_told(server: Server, invoker: Invoker, kind: str) -> None:
-    server.answers = [(200, {"X-Amz-Function-Error": "Unhandled"}, json.dumps({"errorType": kind, "errorMessage": "so it was"}).encode())]
+    server.answers = [
+        (
+            200,
+            {"X-Amz-Function-Error": "Unhandled"},
+            json.dumps({"errorType": kind, "errorMessage": "so it was"}).encode(),
+        )
+    ]
     with pytest.raises(FunctionEndedError, match="so it was") as caught:
         called(invoker)
     assert caught.value.kind == kind
@@ -139,7 +170,9 @@ def test_where_nobody_listens_it_is_repeated_and_given_up(monkeypatch: pytest.Mo
         called(invoker)
 
 
-def test_credentials_that_cannot_be_refreshed_fail_their_calls_and_no_others(server: Server) -> None:
+def test_credentials_that_cannot_be_refreshed_fail_their_calls_and_no_others(
+    server: Server,
+) -> None:
     class Expired:
         def __init__(self, good: Any) -> None:
             self.good = good

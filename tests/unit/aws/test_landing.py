@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from answering_server import Server, account
 from dolambda.aws.calls import Calls
 from dolambda.aws.invoke import Invoker
 from dolambda.aws.reactor import Reactor
+from support.http_server import Server, account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,13 +36,17 @@ def test_calls_are_made_in_order_in_one_thread_that_is_not_the_callers(reactor: 
     assert len({thread for _, thread in made} - {threading.get_ident()}) == 1
 
 
-def test_while_a_call_blocks_requests_are_answered_and_calls_made(reactor: Reactor, server: Server) -> None:
+def test_while_a_call_blocks_requests_are_answered_and_calls_made(
+    reactor: Reactor, server: Server
+) -> None:
     release, answers = threading.Event(), list[object]()
     invoker = Invoker(reactor, account(server.url), "f", Calls())
     try:
         for _ in range(3):
             reactor.landing.hand_over(partial(release.wait, SOON))
-        invoker.send(b"{}", lambda answer: reactor.landing.hand_over(partial(answers.append, answer)))
+        invoker.send(
+            b"{}", lambda answer: reactor.landing.hand_over(partial(answers.append, answer))
+        )
         deadline = time.monotonic() + SOON
         while not answers and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -63,7 +67,9 @@ def test_those_that_were_held_up_end(reactor: Reactor) -> None:
     assert len(_requesting() - before) == 1
 
 
-def test_a_call_that_raises_ends_nothing(reactor: Reactor, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_call_that_raises_ends_nothing(
+    reactor: Reactor, caplog: pytest.LogCaptureFixture
+) -> None:
     def leave() -> None:
         raise SystemExit
 

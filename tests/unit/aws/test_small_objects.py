@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from answering_server import Server, account
 from dolambda.aws.calls import Calls
 from dolambda.aws.reactor import Reactor
 from dolambda.aws.small_objects import SmallObjects
 from dolambda.errors import AccessDeniedError, AwsError, ThrottledError
+from support.http_server import Server, account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from answering_server import Answer
+    from support.http_server import Answer
 
 BUSY: Answer = (503, {}, b"<Error><Code>SlowDown</Code></Error>")
 EXPIRED: Answer = (400, {}, b"<Error><Code>ExpiredToken</Code></Error>")
@@ -60,18 +60,32 @@ def test_objects_are_put_and_got_signed_and_counted(server: Server, small: Small
 
 
 @pytest.mark.parametrize(
-    "trouble", [BUSY, (500, {}, b""), (409, {}, b""), None, (200, {"Content-Length": "50", "Connection": "close"}, b"cut off")]
+    "trouble",
+    [
+        BUSY,
+        (500, {}, b""),
+        (409, {}, b""),
+        None,
+        (200, {"Content-Length": "50", "Connection": "close"}, b"cut off"),
+    ],
 )
-def test_passing_trouble_is_repeated_and_counted(server: Server, small: SmallObjects, trouble: Answer) -> None:
+def test_passing_trouble_is_repeated_and_counted(
+    server: Server, small: SmallObjects, trouble: Answer
+) -> None:
     server.answers = [trouble, trouble, (200, {}, b"a reply")]
     assert get(small) == b"a reply"
     assert small._calls.totals() == {"s3:GetObject": 3}
 
 
-def test_trouble_that_stays_is_told(small: SmallObjects, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trouble_that_stays_is_told(
+    small: SmallObjects, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("dolambda.aws.small_objects._PATIENCE", 0.3)
     server.answers = [BUSY]
-    with pytest.raises(ThrottledError, match="PutObject on s3://bucket/jobs/a/1 failed: 503 SlowDown\n  It was repeated"):
+    with pytest.raises(
+        ThrottledError,
+        match="PutObject on s3://bucket/jobs/a/1 failed: 503 SlowDown\n  It was repeated",
+    ):
         put(small, b"a job")
     server.answers = [None]
     with pytest.raises(AwsError, match="GetObject on s3://bucket/outs/a/1 failed: no answer"):
@@ -81,9 +95,17 @@ def test_trouble_that_stays_is_told(small: SmallObjects, server: Server, monkeyp
 @pytest.mark.parametrize(
     ("answer", "kind", "says"),
     [
-        ((403, {}, b"<Error><Code>AccessDenied</Code></Error>"), AccessDeniedError, r"was denied \(AccessDenied\)"),
+        (
+            (403, {}, b"<Error><Code>AccessDenied</Code></Error>"),
+            AccessDeniedError,
+            r"was denied \(AccessDenied\)",
+        ),
         ((404, {}, b"<Error><Code>NoSuchKey</Code></Error>"), FileNotFoundError, "outs/a/1"),
-        ((404, {}, b"<Error><Code>NoSuchBucket</Code></Error>"), AwsError, "failed: 404 NoSuchBucket"),
+        (
+            (404, {}, b"<Error><Code>NoSuchBucket</Code></Error>"),
+            AwsError,
+            "failed: 404 NoSuchBucket",
+        ),
         (EXPIRED, AccessDeniedError, r"was denied \(ExpiredToken\)"),
     ],
 )
@@ -96,8 +118,12 @@ def test_what_is_refused_is_told_and_not_repeated(
     assert len(server.seen) == 1
 
 
-def test_where_credentials_renew_themselves_expired_ones_are_repeated(server: Server, small: SmallObjects) -> None:
-    small._reactor._credentials.refresh_needed = lambda: False  # as botocore's refreshable credentials have it
+def test_where_credentials_renew_themselves_expired_ones_are_repeated(
+    server: Server, small: SmallObjects
+) -> None:
+    small._reactor._credentials.refresh_needed = lambda: (
+        False
+    )  # as botocore's refreshable credentials have it
     server.answers = [EXPIRED, (200, {}, b"a reply")]
     assert get(small) == b"a reply"
 
@@ -111,7 +137,9 @@ def test_what_is_dropped_before_it_is_sent_is_not_sent(server: Server, small: Sm
     assert len(server.seen) <= 1
 
 
-def test_hundreds_go_at_once_and_no_more_than_s3_is_meant_to_have(server: Server, small: SmallObjects) -> None:
+def test_hundreds_go_at_once_and_no_more_than_s3_is_meant_to_have(
+    server: Server, small: SmallObjects
+) -> None:
     server.delay = 0.05
     futures: list[Future[Any]] = [Future() for _ in range(600)]
     for future in futures:

@@ -13,9 +13,18 @@ def test_nothing_known_means_one_task_a_job() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "waiting", "workers", "size"),
-    [(0.1, 1000, 4, 10), (5.0, 1000, 4, 1), (0.1, 40, 4, 5), (0.1, 1, 4, 1), (0.001, 60, 4, 60), (0.001, 500, 4, 100)],
+    [
+        (0.1, 1000, 4, 10),
+        (5.0, 1000, 4, 1),
+        (0.1, 40, 4, 5),
+        (0.1, 1, 4, 1),
+        (0.001, 60, 4, 60),
+        (0.001, 500, 4, 100),
+    ],
 )
-def test_about_a_second_of_work_but_a_share_for_everyone(seconds: float, waiting: int, workers: int, size: int) -> None:
+def test_about_a_second_of_work_but_a_share_for_everyone(
+    seconds: float, waiting: int, workers: int, size: int
+) -> None:
     batcher = Batcher()
     batcher.learn([seconds])
     assert batcher.size(waiting, workers) == size
@@ -29,7 +38,9 @@ def test_later_durations_count_more() -> None:
 
 
 @given(st.floats(1e-5, 1e4), st.integers(0, 10**7), st.integers(1, 10**5))
-def test_at_least_one_and_more_than_a_share_only_when_that_is_too_short(seconds: float, waiting: int, workers: int) -> None:
+def test_at_least_one_and_more_than_a_share_only_when_that_is_too_short(
+    seconds: float, waiting: int, workers: int
+) -> None:
     batcher = Batcher()
     batcher.learn([seconds])
     size = batcher.size(waiting, workers)

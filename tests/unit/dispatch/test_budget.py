@@ -10,18 +10,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatch_memory import KEY, Memory, square
 from dolambda.dispatch.budget import INIT, Purse, Rates
 from dolambda.dispatch.limits import Limits
 from dolambda.dispatch.run import Run
 from dolambda.errors import BudgetError, ConfigurationError
 from dolambda.transport.base import Unanswered
 from dolambda.wire.outcome import Lost, Usage
+from support.fake_transport import KEY, Memory, square
 
 if TYPE_CHECKING:
     from dolambda.wire.task import Job
 
-REQUESTS = {"s3:PutObject": 5e-6, "s3:ListBucket": 5e-6, "s3:GetObject": 4e-7, "s3:HeadObject": 4e-7}
+REQUESTS = {
+    "s3:PutObject": 5e-6,
+    "s3:ListBucket": 5e-6,
+    "s3:GetObject": 4e-7,
+    "s3:HeadObject": 4e-7,
+}
 RATES = Rates(second=2.9e-5, invocation=2e-7, requests=REQUESTS, runtime=60.0, max_wait=60.0)
 
 
@@ -33,7 +38,9 @@ RATES = Rates(second=2.9e-5, invocation=2e-7, requests=REQUESTS, runtime=60.0, m
     typical=st.floats(0.01, 60.0),
     copies=st.booleans(),
 )
-def test_what_random_runs_cost_never_exceeds_their_budget(seed: int, times: float, lost: float, typical: float, *, copies: bool) -> None:
+def test_what_random_runs_cost_never_exceeds_their_budget(
+    seed: int, times: float, lost: float, typical: float, *, copies: bool
+) -> None:
     """Lambda's own accounts are kept beside: what runs, for how long, whether or not its reply comes."""
     draw = random.Random(seed)  # noqa: S311 - repeatable, no secret
     budget = times * (RATES.job + RATES.polling)
@@ -45,20 +52,33 @@ def test_what_random_runs_cost_never_exceeds_their_budget(seed: int, times: floa
         blobs = draw.randrange(3)
         if purse.reserve(number, blobs):
             calls["s3:PutObject"] += 1 + blobs
-            flying.append((number, [min(60.0, draw.expovariate(1 / typical)) + draw.choice([0.0, INIT])]))
+            flying.append(
+                (number, [min(60.0, draw.expovariate(1 / typical)) + draw.choice([0.0, INIT])])
+            )
             if copies and draw.random() < 0.1 and purse.reserve(number):
                 calls["s3:PutObject"] += 1
                 flying[-1][1].append(draw.uniform(0, 60))
         if flying and draw.random() < 0.7:
             done, seconds = flying.pop(draw.randrange(len(flying)))
-            billed += sum(RATES.second * one + RATES.invocation + REQUESTS["s3:GetObject"] + REQUESTS["s3:PutObject"] for one in seconds)
+            billed += sum(
+                RATES.second * one
+                + RATES.invocation
+                + REQUESTS["s3:GetObject"]
+                + REQUESTS["s3:PutObject"]
+                for one in seconds
+            )
             if draw.random() < lost:
                 purse.lose(done)
             else:
                 calls["s3:GetObject"] += 1
                 calls["s3:ListBucket"] += 1
                 theirs = {"s3:GetObject": 1, "s3:PutObject": 1}
-                purse.settle(done, max(0.0, seconds[0] - INIT) if seconds[0] > 60 else seconds[0], theirs, cold=seconds[0] > 60)
+                purse.settle(
+                    done,
+                    max(0.0, seconds[0] - INIT) if seconds[0] > 60 else seconds[0],
+                    theirs,
+                    cold=seconds[0] > 60,
+                )
         running = sum(RATES.second * one for _, seconds in flying for one in seconds)
         assert billed + running + RATES.cost(calls) <= budget
         assert purse.spent <= budget
@@ -75,9 +95,13 @@ def open_run(memory: Memory, jobs: float, **limits: Any) -> Run:
 
 def test_within_the_budget_all_is_done_as_unused_reservations_come_back() -> None:
     memory = Memory()
-    memory.fate = lambda job, _sent: memory.answer(job, usage=Usage("w", seconds=1.0))  # a cent of the dollar reserved
+    memory.fate = lambda job, _sent: memory.answer(
+        job, usage=Usage("w", seconds=1.0)
+    )  # a cent of the dollar reserved
     run = open_run(memory, 2.5)
-    assert [future.result(20) for future in run.submit((square, (i,), {}) for i in range(50))] == [i * i for i in range(50)]
+    assert [future.result(20) for future in run.submit((square, (i,), {}) for i in range(50))] == [
+        i * i for i in range(50)
+    ]
     assert memory.most_flying <= 2
     run.close()
 
@@ -101,14 +125,18 @@ def test_what_is_lost_costs_its_worst() -> None:
     for lost, paid in ((1, 4), (3, 0)):
         memory = Memory()
 
-        def fate(job: Job, sent: int, memory: Memory = memory, lost: int = lost) -> bytes | BaseException:
+        def fate(
+            job: Job, sent: int, memory: Memory = memory, lost: int = lost
+        ) -> bytes | BaseException:
             if sent == 1 and job.number < lost:
                 return Unanswered(Lost("crashed", "gone"))
             return memory.answer(job, usage=Usage("w", seconds=1.0))
 
         memory.fate = fate
         run = open_run(memory, 3.5)
-        outcomes = [future.exception(20) for future in run.submit((square, (i,), {}) for i in range(4))]
+        outcomes = [
+            future.exception(20) for future in run.submit((square, (i,), {}) for i in range(4))
+        ]
         run.close()
         assert outcomes.count(None) == paid
         assert all(isinstance(outcome, BudgetError) for outcome in outcomes if outcome)
@@ -116,5 +144,8 @@ def test_what_is_lost_costs_its_worst() -> None:
 
 
 def test_one_that_does_not_cover_a_single_job_is_refused_at_once() -> None:
-    with pytest.raises(ConfigurationError, match=r"budget=0.5 dollars does not cover one job at its worst, 1.0000: 90 s of a worker"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"budget=0.5 dollars does not cover one job at its worst, 1.0000: 90 s of a worker",
+    ):
         open_run(Memory(), 0.5)

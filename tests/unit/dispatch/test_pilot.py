@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from dispatch_memory import KEY, Memory, square
 from dolambda.dispatch.budget import Rates
 from dolambda.dispatch.limits import Limits
 from dolambda.dispatch.pilot import JOBS, Estimate
 from dolambda.dispatch.run import Run
 from dolambda.errors import QuotedError
 from dolambda.wire.outcome import Usage
+from support.fake_transport import KEY, Memory, square
 
 RATES = Rates(second=0.01, invocation=0.001, queues=False)
 
 
 @pytest.mark.parametrize("go_on", [True, False])
-def test_after_the_pilot_the_rest_is_sent_or_not(go_on: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_after_the_pilot_the_rest_is_sent_or_not(go_on: bool) -> None:
     memory = Memory()
     memory.fate = lambda job, _sent: memory.answer(job, usage=Usage("w", seconds=2.0))
     told: list[Estimate] = []
@@ -44,13 +44,17 @@ def test_after_the_pilot_the_rest_is_sent_or_not(go_on: bool) -> None:  # noqa: 
 
 def test_a_run_no_longer_than_its_pilot_asks_nothing() -> None:
     run = Run("r", Memory(), KEY, Limits(4, 4, 0.0, rates=RATES), verdict=lambda _: False)
-    assert [future.result(20) for future in run.submit((square, (i,), {}) for i in range(JOBS))] == [0, 1, 4, 9, 16]
+    assert [
+        future.result(20) for future in run.submit((square, (i,), {}) for i in range(JOBS))
+    ] == [0, 1, 4, 9, 16]
     run.close()
 
 
 def test_an_estimate_by_hand() -> None:
     """10,000 tasks of 30 s on 2,000 workers, one a job: five rounds of 30 s after 20 s of starting; 3,000 dollars and 10 for calls."""
-    estimate = Estimate.from_pilot(tasks=10_000, each=30.0, batch=1, workers=2000, rates=RATES, spent=0.1)
+    estimate = Estimate.from_pilot(
+        tasks=10_000, each=30.0, batch=1, workers=2000, rates=RATES, spent=0.1
+    )
     assert estimate.seconds == pytest.approx(20 + 150)
     assert estimate.dollars == pytest.approx(3000 + 10)
     assert str(estimate) == (

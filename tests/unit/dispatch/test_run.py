@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dispatch_memory import KEY, Memory, square
 from dolambda.dispatch.limits import Limits
 from dolambda.dispatch.retries import Retries
 from dolambda.dispatch.run import Run
@@ -31,7 +30,8 @@ from dolambda.errors import (
 from dolambda.transport.base import Unanswered
 from dolambda.wire.blob import Blob
 from dolambda.wire.outcome import Lost, PackedOutcome, Reply
-from waiting import until
+from support.fake_transport import KEY, Memory, square
+from support.polling import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +41,12 @@ if TYPE_CHECKING:
 
 
 def open_run(memory: Memory, **limits: Any) -> Run:
-    return Run("r", memory, KEY, Limits(**({"workers": 4, "window": 4, "runtime": 0.0, "max_wait": 60.0} | limits)))
+    return Run(
+        "r",
+        memory,
+        KEY,
+        Limits(**({"workers": 4, "window": 4, "runtime": 0.0, "max_wait": 60.0} | limits)),
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -110,8 +115,13 @@ def test_tasks_that_were_not_begun_are_sent_again_and_the_culprit_is_not() -> No
         if job.number:
             return memory.answer(job)
         first, *rest = job.tasks
-        crashed = PackedOutcome.from_lost(first.index, Lost("crashed", "task 0 ended its worker process: exit code 1"))
-        lost = [PackedOutcome.from_lost(task.index, Lost("not_started", "its job ended")) for task in rest]
+        crashed = PackedOutcome.from_lost(
+            first.index, Lost("crashed", "task 0 ended its worker process: exit code 1")
+        )
+        lost = [
+            PackedOutcome.from_lost(task.index, Lost("not_started", "its job ended"))
+            for task in rest
+        ]
         return memory.answer(job, outcomes=(crashed, *lost))
 
     memory.fate = crash_once
@@ -133,7 +143,9 @@ def test_tasks_that_were_not_begun_are_sent_again_and_the_culprit_is_not() -> No
     ],
     ids=["altered", "another job's", "another run's", "garbage", "the job itself"],
 )
-def test_a_forged_reply_is_refused_and_the_job_done_again(forge: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_forged_reply_is_refused_and_the_job_done_again(
+    forge: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     memory = Memory()
     memory.fate = lambda job, _sent: memory.answer(job) if job.number else forge(memory, job)
     run = open_run(memory)
@@ -147,7 +159,10 @@ def test_replies_signed_with_another_key_over_and_over_are_a_refusal_that_names_
     memory.fate = lambda job, _sent: Reply(job.run, job.number, 0, ()).to_bytes(b"x" * 32)
     run = open_run(memory, attempts=3)
     (future,) = run.submit([(square, (1,), {})])
-    with pytest.raises(JobRefusedError, match=r"task 0 is lost: its reply was refused: a reply that is not signed .*\n.*rotate-key"):
+    with pytest.raises(
+        JobRefusedError,
+        match=r"task 0 is lost: its reply was refused: a reply that is not signed .*\n.*rotate-key",
+    ):
         future.result(20)
     assert len(memory.sent) == 3
     run.close()
@@ -215,7 +230,9 @@ def test_many_threads_may_submit_at_once() -> None:
     found: list[int] = []
 
     def submit(base: int) -> None:
-        found.extend(future.result(20) for future in run.submit((square, (base + i,), {}) for i in range(10)))
+        found.extend(
+            future.result(20) for future in run.submit((square, (base + i,), {}) for i in range(10))
+        )
 
     threads = [threading.Thread(target=submit, args=(10 * n,)) for n in range(10)]
     for thread in threads:
@@ -230,7 +247,10 @@ def test_printed_output_is_relayed_with_its_task() -> None:
     memory = Memory()
 
     def speak(job: Job, _sent: int) -> bytes:
-        outcomes = tuple(PackedOutcome(task.index, "value", b"\x80\x05N.", output="hello\nworld\n") for task in job.tasks)
+        outcomes = tuple(
+            PackedOutcome(task.index, "value", b"\x80\x05N.", output="hello\nworld\n")
+            for task in job.tasks
+        )
         return memory.answer(job, outcomes=outcomes)
 
     memory.fate = speak
@@ -260,9 +280,14 @@ def test_a_closed_standard_output_loses_no_result() -> None:
     memory = Memory()
 
     def speak(job: Job, _sent: int) -> bytes:
-        return memory.answer(job, outcomes=tuple(PackedOutcome(task.index, "value", b"\x80\x05N.", output="x") for task in job.tasks))
+        return memory.answer(
+            job,
+            outcomes=tuple(
+                PackedOutcome(task.index, "value", b"\x80\x05N.", output="x") for task in job.tasks
+            ),
+        )
 
-    def relay(_index: int, _text: str, _failed: bool) -> None:  # noqa: FBT001 - a relay's signature
+    def relay(_index: int, _text: str, _failed: bool) -> None:
         raise ValueError("I/O operation on closed file")
 
     memory.fate = speak
@@ -278,7 +303,9 @@ def failing(times: int, error: BaseException) -> Callable[[int], int]:
     place = id(left)
 
     def task(i: int) -> int:
-        counted = next(module for name, module in sys.modules.items() if name.endswith("test_run")).LEFT[place]
+        counted = next(
+            module for name, module in sys.modules.items() if name.endswith("test_run")
+        ).LEFT[place]
         if counted[0]:
             counted[0] -= 1
             raise error
@@ -293,7 +320,9 @@ LEFT: dict[int, list[int]] = {}
 def test_a_failed_task_is_run_again_as_often_as_asked() -> None:
     memory = Memory()
     run = open_run(memory, retries=Retries(2, wait=0.01))
-    twice, thrice = run.submit([(failing(2, OSError("no")), (7,), {}), (failing(3, OSError("no")), (8,), {})])
+    twice, thrice = run.submit(
+        [(failing(2, OSError("no")), (7,), {}), (failing(3, OSError("no")), (8,), {})]
+    )
     assert twice.result(20) == 7
     with pytest.raises(OSError, match="no"):
         thrice.result(20)
@@ -322,7 +351,9 @@ def test_a_failed_task_is_run_again_while_others_are_under_way() -> None:
 
 def test_only_after_the_errors_named() -> None:
     run = open_run(Memory(), retries=Retries(5, on=(OSError, KeyError), wait=0.0))
-    retried, not_retried = run.submit([(failing(1, KeyError("x")), (1,), {}), (failing(1, ValueError("x")), (2,), {})])
+    retried, not_retried = run.submit(
+        [(failing(1, KeyError("x")), (1,), {}), (failing(1, ValueError("x")), (2,), {})]
+    )
     assert retried.result(20) == 1
     with pytest.raises(ValueError, match="x"):
         not_retried.result(20)
@@ -344,7 +375,12 @@ def test_cancelled_tasks_that_wait_to_be_sent_again_do_not_hang() -> None:
     def not_begun(job: Job, _sent: int) -> bytes | None:
         if job.number:
             return None
-        return memory.answer(job, outcomes=tuple(PackedOutcome.from_lost(task.index, Lost("not_started", "")) for task in job.tasks))
+        return memory.answer(
+            job,
+            outcomes=tuple(
+                PackedOutcome.from_lost(task.index, Lost("not_started", "")) for task in job.tasks
+            ),
+        )
 
     memory.fate = not_begun
     run = open_run(memory, window=1, batch=2)
@@ -359,7 +395,12 @@ def test_cancelled_tasks_that_wait_to_be_sent_again_do_not_hang() -> None:
 
 @pytest.mark.parametrize(
     ("policy", "says"),
-    [({"times": -1}, "times=-1"), ({"times": True}, "times=True"), ({"on": 3}, "on=3"), ({"factor": 0.5}, "factor=0.5")],
+    [
+        ({"times": -1}, "times=-1"),
+        ({"times": True}, "times=True"),
+        ({"on": 3}, "on=3"),
+        ({"factor": 0.5}, "factor=0.5"),
+    ],
 )
 def test_a_policy_that_makes_no_sense_is_refused(policy: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
@@ -434,16 +475,25 @@ def test_closing_waits_until_futures_are_completed() -> None:
     assert all(future.done() for future in futures)
 
 
-def test_a_job_that_its_transport_knows_to_be_lost_is_sent_again_and_then_its_tasks_are_retried() -> None:
+def test_a_job_that_its_transport_knows_to_be_lost_is_sent_again_and_then_its_tasks_are_retried() -> (
+    None
+):
     memory = Memory()
-    memory.fate = lambda job, _sent: Unanswered(Lost("out_of_memory", "gone")) if job.number == 0 else memory.answer(job)
+    memory.fate = lambda job, _sent: (
+        Unanswered(Lost("out_of_memory", "gone")) if job.number == 0 else memory.answer(job)
+    )
 
     run = open_run(memory, attempts=2, retries=Retries(1, on=LostError, wait=0.0), batch=1)
     (future,) = run.submit([(square, (3,), {})])
     assert future.result(20) == 9
     run.close()
     report = run.report()
-    assert ([job.attempt for job in memory.sent], report.resent, report.retried, report.failed) == ([1, 2, 1], 1, 1, 0)
+    assert ([job.attempt for job in memory.sent], report.resent, report.retried, report.failed) == (
+        [1, 2, 1],
+        1,
+        1,
+        0,
+    )
 
 
 def test_a_callback_that_shuts_the_run_down_does_not_wait_for_itself() -> None:
@@ -528,7 +578,9 @@ def test_no_copy_is_sent_while_tasks_wait_or_where_it_is_switched_off() -> None:
         memory = Memory()
         release = threading.Event()
 
-        def hold(job: Job, _sent: int, memory: Memory = memory, release: threading.Event = release) -> bytes:
+        def hold(
+            job: Job, _sent: int, memory: Memory = memory, release: threading.Event = release
+        ) -> bytes:
             release.wait(20)
             return memory.answer(job)
 
@@ -577,7 +629,9 @@ def test_what_is_too_slow_is_learnt_from_what_nearly_all_took() -> None:
     assert Stragglers(copy=False).patience() is None
 
 
-def dying_of(culprits: set[int], memory: Memory, *, known: bool) -> Callable[[Job, int], bytes | BaseException | None]:
+def dying_of(
+    culprits: set[int], memory: Memory, *, known: bool
+) -> Callable[[Job, int], bytes | BaseException | None]:
     """Every job with one of these tasks kills its worker whole: without a word, or with Lambda's."""
 
     def fate(job: Job, _sent: int) -> bytes | BaseException | None:
@@ -589,21 +643,39 @@ def dying_of(culprits: set[int], memory: Memory, *, known: bool) -> Callable[[Jo
 
 
 @pytest.mark.parametrize(("known", "error"), [(True, WorkerCrashedError), (False, NoReplyError)])
-def test_of_a_job_that_kills_its_worker_only_the_culprit_fails(known: bool, error: type[Exception]) -> None:  # noqa: FBT001 - a parameter of the test
+def test_of_a_job_that_kills_its_worker_only_the_culprit_fails(
+    known: bool, error: type[Exception]
+) -> None:
     memory = Memory()
     memory.fate = dying_of({5}, memory, known=known)
     run = open_run(memory, batch=16, max_wait=0.2)
     futures = run.submit((square, (i,), {}) for i in range(20))
     with pytest.raises(error):
         futures[5].result(20)
-    assert [future.result(20) for future in futures if future is not futures[5]] == [i * i for i in range(20) if i != 5]
+    assert [future.result(20) for future in futures if future is not futures[5]] == [
+        i * i for i in range(20) if i != 5
+    ]
     run.close()
     report = run.report()
     assert (report.done, report.failed) == (19, 1)
     assert set(memory.withdrawn) == {job.number for job in memory.sent}
     sizes = [len(job.tasks) for job in memory.sent if any(task.index == 5 for task in job.tasks)]
-    assert sizes == [16, 16, 8, 4, 2, 1]  # halved from the second time on, and not sent again as often as it takes at each size
-    assert [job.attempt for job in memory.sent if any(task.index == 5 for task in job.tasks)] == [1, 2, 3, 4, 5, 6]
+    assert sizes == [
+        16,
+        16,
+        8,
+        4,
+        2,
+        1,
+    ]  # halved from the second time on, and not sent again as often as it takes at each size
+    assert [job.attempt for job in memory.sent if any(task.index == 5 for task in job.tasks)] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+    ]
 
 
 def test_several_culprits_each_fail_alone_and_halves_hold_no_others() -> None:
@@ -652,14 +724,20 @@ def test_halves_take_the_blobs_that_their_tasks_need() -> None:
     run.close()
 
 
-def test_a_job_that_aws_did_not_take_is_sent_again_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_aws_did_not_take_is_sent_again_after_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("dolambda.dispatch.board._PAUSE", 0.2)
     memory = Memory()
     moments: list[float] = []
 
     def fate(job: Job, sent: int) -> bytes | BaseException:
         moments.append(time.monotonic())
-        return memory.answer(job) if sent == 3 else Unanswered(Lost("not_started", "Lambda answered 500"))
+        return (
+            memory.answer(job)
+            if sent == 3
+            else Unanswered(Lost("not_started", "Lambda answered 500"))
+        )
 
     memory.fate = fate
     run = open_run(memory, batch=1)
@@ -670,7 +748,9 @@ def test_a_job_that_aws_did_not_take_is_sent_again_after_a_pause(monkeypatch: py
 
 
 def test_what_is_put_off_ends_with_its_run() -> None:
-    run = open_run(Memory(lambda _job, _sent: Unanswered(Lost("not_started", "Lambda answered 500"))), batch=1)
+    run = open_run(
+        Memory(lambda _job, _sent: Unanswered(Lost("not_started", "Lambda answered 500"))), batch=1
+    )
     (future,) = run.submit([(square, (1,), {})])
     until(lambda: run.report().again > 0)
     run.cancel()

@@ -38,7 +38,9 @@ def in_another_process(script: str, *args: str, option: str = "-B", **variables:
     import subprocess  # noqa: PLC0415 - only here
 
     command = [sys.executable, option, "-c", script, *args]
-    return subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **variables}).stdout.strip()  # noqa: S603
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, **variables}
+    ).stdout.strip()
 
 
 def test_the_workers_zip_is_small_whole_and_without_an_sdk(tmp_path: Path) -> None:
@@ -59,7 +61,10 @@ def test_the_workers_zip_is_the_same_whoever_makes_it() -> None:
     """Its bytecode too, which would otherwise name what it shares with the process that compiled it."""
     script = "from dolambda.environment import archive, worker_zip as w; print(archive.digest_of(w.worker_zip()), w.worker_code())"
     ours = f"{digest_of(worker_zip())} {worker_code()}"
-    assert [in_another_process(script, PYTHONHASHSEED=seed, PYTHONPYCACHEPREFIX="/nowhere") for seed in ("1", "2")] == [ours, ours]
+    assert [
+        in_another_process(script, PYTHONHASHSEED=seed, PYTHONPYCACHEPREFIX="/nowhere")
+        for seed in ("1", "2")
+    ] == [ours, ours]
 
 
 def test_the_worker_compiles_nothing_unless_its_python_is_another(tmp_path: Path) -> None:
@@ -92,7 +97,9 @@ def own_module(tmp_path: Path, name: str = "mine") -> ModuleType:
     return module
 
 
-def test_packages_without_an_init_can_be_imported_from_the_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packages_without_an_init_can_be_imported_from_the_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = tmp_path / "spaced" / "inner" / "deep.py"
     module.parent.mkdir(parents=True)
     module.write_text("answer = 42")
@@ -104,25 +111,44 @@ def test_packages_without_an_init_can_be_imported_from_the_bundle(tmp_path: Path
     monkeypatch.syspath_prepend(str(tmp_path / "bundle.zip"))
     try:
         assert importlib.import_module("spaced.inner.deep").answer == 42
-        assert code.bundle({"spaced.inner.deep": sys.modules["spaced.inner.deep"]}) is None  # what is in a zip stays where it is
+        assert (
+            code.bundle({"spaced.inner.deep": sys.modules["spaced.inner.deep"]}) is None
+        )  # what is in a zip stays where it is
     finally:
         for name in ("spaced", "spaced.inner", "spaced.inner.deep"):
             sys.modules.pop(name, None)
 
 
 def test_own_packages_travel_whole_without_hidden_files(tmp_path: Path) -> None:
-    blob = code.bundle({"mine": own_module(tmp_path), "json": sys.modules["json"], "joblib": joblib, "__main__": sys.modules["__main__"]})
+    blob = code.bundle(
+        {
+            "mine": own_module(tmp_path),
+            "json": sys.modules["json"],
+            "joblib": joblib,
+            "__main__": sys.modules["__main__"],
+        }
+    )
     assert blob is not None
     assert names(bytes(blob.data)) == ["mine/__init__.py", "mine/data.csv"]
 
 
 def test_more_can_be_included_and_some_excluded(tmp_path: Path) -> None:
-    modules = {"mine": own_module(tmp_path), "theirs": own_module(tmp_path, "theirs"), "joblib": joblib}
-    blob = code.bundle(modules, include=["joblib"], exclude=["theirs", "mine/*.csv", "joblib/test/*", "joblib/externals"])
+    modules = {
+        "mine": own_module(tmp_path),
+        "theirs": own_module(tmp_path, "theirs"),
+        "joblib": joblib,
+    }
+    blob = code.bundle(
+        modules,
+        include=["joblib"],
+        exclude=["theirs", "mine/*.csv", "joblib/test/*", "joblib/externals"],
+    )
     assert blob is not None
     found = names(bytes(blob.data))
     assert "joblib/parallel.py" in found
-    assert not [name for name in found if name.startswith(("theirs", "joblib/test/", "joblib/externals"))]
+    assert not [
+        name for name in found if name.startswith(("theirs", "joblib/test/", "joblib/externals"))
+    ]
     assert [name for name in found if name.startswith("mine")] == ["mine/__init__.py"]
 
 
@@ -148,7 +174,11 @@ def test_too_much_names_the_largest_file(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_bare_names_are_pinned_to_what_is_installed() -> None:
-    assert pinned(["joblib", "no-such-package", "numpy>=1", ""]) == (f"joblib=={joblib.__version__}", "no-such-package", "numpy>=1")
+    assert pinned(["joblib", "no-such-package", "numpy>=1", ""]) == (
+        f"joblib=={joblib.__version__}",
+        "no-such-package",
+        "numpy>=1",
+    )
 
 
 @pytest.mark.parametrize("requirement", ["./mine", "git+ssh://x", "-r more.txt"])

@@ -17,7 +17,7 @@ LABELS = b"".join(bytes([i % 3]) * 5 for i in range(40_000))
 
 
 @pytest.mark.parametrize("zstd", [True, False])
-def test_what_compresses_is_sent_smaller_and_is_itself_again(zstd: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_what_compresses_is_sent_smaller_and_is_itself_again(zstd: bool) -> None:
     sent = packed(LABELS, zstd=zstd)
     assert len(sent) < len(LABELS) / 5
     assert Blob.from_store(Blob.from_bytes(LABELS).digest, sent).data == LABELS
@@ -30,9 +30,11 @@ def test_what_gains_nothing_is_sent_as_it_is(content: bytes) -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(content=st.binary(max_size=200), times=st.integers(1, 2000), zstd=st.booleans())
-def test_any_content_comes_back(content: bytes, times: int, zstd: bool) -> None:  # noqa: FBT001 - as above
+def test_any_content_comes_back(content: bytes, times: int, zstd: bool) -> None:
     content *= times
-    assert Blob.from_store(Blob.from_bytes(content).digest, packed(content, zstd=zstd)).data == content
+    assert (
+        Blob.from_store(Blob.from_bytes(content).digest, packed(content, zstd=zstd)).data == content
+    )
 
 
 def test_content_that_looks_compressed_is_taken_as_it_is() -> None:
@@ -40,7 +42,9 @@ def test_content_that_looks_compressed_is_taken_as_it_is() -> None:
     assert Blob.from_store(Blob.from_bytes(content).digest, content).data == content
 
 
-@pytest.mark.parametrize("sent", [b"", b"\x28\xb5\x2f\xfdforged", zlib.compress(b"another"), b"x" * 100])
+@pytest.mark.parametrize(
+    "sent", [b"", b"\x28\xb5\x2f\xfdforged", zlib.compress(b"another"), b"x" * 100]
+)
 def test_what_neither_is_nor_becomes_the_content_is_refused(sent: bytes) -> None:
     with pytest.raises(EnvelopeError, match="other content than its name"):
         Blob.from_store(Blob.from_bytes(LABELS).digest, sent)

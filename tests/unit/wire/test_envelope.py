@@ -42,7 +42,9 @@ def test_another_key_is_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", ["job", "reply"])
-def test_the_key_that_signs_is_found_among_several_and_what_none_signs_is_refused(kind: str) -> None:
+def test_the_key_that_signs_is_found_among_several_and_what_none_signs_is_refused(
+    kind: str,
+) -> None:
     keys = [KEY, b"x" * 32, b"y" * 32]
     for key in keys:
         assert envelope.key_of(envelope.seal(kind, {}, [b"body"], key), keys) == key
@@ -60,7 +62,9 @@ def test_another_format_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(envelope, "FORMAT", 2)
     later = envelope.seal("job", {}, [], KEY)
     monkeypatch.undo()
-    with pytest.raises(FormatError, match=r"format 2; this dolambda reads format 1\n  .*dolambda deploy"):
+    with pytest.raises(
+        FormatError, match=r"format 2; this dolambda reads format 1\n  .*dolambda deploy"
+    ):
         envelope.unseal("job", later, KEY)
 
 
@@ -80,7 +84,11 @@ def test_bodies_that_repeat_themselves_travel_deflated_and_come_out_whole() -> N
     assert header == {"kind": "job", "format": 1}
 
 
-@pytest.mark.parametrize("body", [b"", b"short" * 10, os.urandom(100_000), bytes(5 << 20)], ids=["empty", "short", "random", "huge"])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"short" * 10, os.urandom(100_000), bytes(5 << 20)],
+    ids=["empty", "short", "random", "huge"],
+)
 def test_bodies_for_which_it_would_not_pay_travel_as_they_are(body: bytes) -> None:
     sealed = envelope.seal("job", {}, [body], KEY)
     assert sealed.endswith(body)

@@ -28,7 +28,11 @@ KEY = b"k" * 32
 @cache
 def a_job() -> bytes:
     packed = [
-        one for one in Packer(same_buffers=False).pack([Task(0, len, ("abc",)), Task(1, len, (b"x" * 500,))]) if isinstance(one, PackedTask)
+        one
+        for one in Packer(same_buffers=False).pack(
+            [Task(0, len, ("abc",)), Task(1, len, (b"x" * 500,))]
+        )
+        if isinstance(one, PackedTask)
     ]
     inline = {blob.digest: blob.data for one in packed for blob in one.blobs}
     return Job("client/000000", 7, 1, time.time() + 1e6, tuple(packed), inline).to_bytes(KEY)
@@ -37,16 +41,24 @@ def a_job() -> bytes:
 @cache
 def a_reply() -> bytes:
     return Reply(
-        "client/000000", 7, 1, (PackedOutcome.from_value(0, [1, 2, 3], 0.1), PackedOutcome.from_value(1, b"y" * 500, 0.1))
+        "client/000000",
+        7,
+        1,
+        (PackedOutcome.from_value(0, [1, 2, 3], 0.1), PackedOutcome.from_value(1, b"y" * 500, 0.1)),
     ).to_bytes(KEY)
 
 
-KINDS = [pytest.param(Job.from_bytes, a_job, id="job"), pytest.param(Reply.from_bytes, a_reply, id="reply")]
+KINDS = [
+    pytest.param(Job.from_bytes, a_job, id="job"),
+    pytest.param(Reply.from_bytes, a_reply, id="reply"),
+]
 
 
 @pytest.mark.parametrize(("read", "written"), KINDS)
 @given(data=st.data())
-def test_mutated_bytes_are_refused(read: Callable[[bytes, bytes], object], written: Callable[[], bytes], data: st.DataObject) -> None:
+def test_mutated_bytes_are_refused(
+    read: Callable[[bytes, bytes], object], written: Callable[[], bytes], data: st.DataObject
+) -> None:
     sealed = bytearray(written())
     for _ in range(data.draw(st.integers(1, 5))):
         at = data.draw(st.integers(0, len(sealed)))
@@ -66,14 +78,21 @@ def test_mutated_bytes_are_refused(read: Callable[[bytes, bytes], object], writt
 
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
 
 @pytest.mark.parametrize(("read", "kind"), [(Job.from_bytes, "job"), (Reply.from_bytes, "reply")])
 @given(
-    header=st.dictionaries(st.sampled_from(["run", "job", "attempt", "tasks", "outcomes", "usage", "blobs", "inline", "deflated"]), JSON)
+    header=st.dictionaries(
+        st.sampled_from(
+            ["run", "job", "attempt", "tasks", "outcomes", "usage", "blobs", "inline", "deflated"]
+        ),
+        JSON,
+    )
 )
 def test_a_signed_header_that_makes_no_sense_raises_nothing_else(
     read: Callable[[bytes, bytes], object], kind: str, header: dict[str, Any]
@@ -117,14 +136,21 @@ def respond(event: Any, store: Any) -> object:
     return "no event of dolambda's"
 
 
-PART = st.dictionaries(st.sampled_from(["run", "number", "job", "at"]), JSON | st.just("client/000000") | st.just(7), max_size=4)
+PART = st.dictionaries(
+    st.sampled_from(["run", "number", "job", "at"]),
+    JSON | st.just("client/000000") | st.just(7),
+    max_size=4,
+)
 RECORD = st.dictionaries(
-    st.sampled_from(["s3", "object", "key"]), JSON | st.fixed_dictionaries({"object": JSON | st.fixed_dictionaries({"key": JSON})})
+    st.sampled_from(["s3", "object", "key"]),
+    JSON | st.fixed_dictionaries({"object": JSON | st.fixed_dictionaries({"key": JSON})}),
 )
 
 
 @given(
-    JSON | st.fixed_dictionaries({"dolambda": PART | JSON}) | st.fixed_dictionaries({"Records": JSON | st.lists(RECORD | JSON, max_size=3)})
+    JSON
+    | st.fixed_dictionaries({"dolambda": PART | JSON})
+    | st.fixed_dictionaries({"Records": JSON | st.lists(RECORD | JSON, max_size=3)})
 )
 def test_any_event_is_answered(event: Any) -> None:
     assert json.loads(json.dumps(respond(event, Store()))) is not None

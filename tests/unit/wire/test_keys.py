@@ -27,7 +27,16 @@ def test_a_listing_that_starts_just_before_a_key_begins_with_it(number: int) -> 
 
 
 @pytest.mark.parametrize(
-    "key", ["jobs/", "jobs/x", "jobs/r/1", "jobs/r/000000001/", "outs/r/000000001", "jobs//000000001", "jobs/r/../000000001x"]
+    "key",
+    [
+        "jobs/",
+        "jobs/x",
+        "jobs/r/1",
+        "jobs/r/000000001/",
+        "outs/r/000000001",
+        "jobs//000000001",
+        "jobs/r/../000000001x",
+    ],
 )
 def test_foreign_keys_are_not_taken_for_jobs(key: str) -> None:
     assert keys.parse_job_key(key) is None

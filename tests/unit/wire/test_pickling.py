@@ -10,8 +10,14 @@ from hypothesis import strategies as st
 from dolambda.errors import NotPicklableError
 from dolambda.wire import pickling
 
-plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
-nested = st.recursive(plain, lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text(), inner), max_leaves=20)
+plain = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
+)
+nested = st.recursive(
+    plain,
+    lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
 
 
 @given(st.lists(nested).map(tuple), st.dictionaries(st.text(), nested))
@@ -21,7 +27,7 @@ def test_calls_come_back_as_they_were(args: tuple[object, ...], kwargs: dict[str
 
 
 @pytest.mark.parametrize(("rows", "leaves"), [(10, False), (pickling.APART // 8, True)])
-def test_only_large_buffers_leave_the_pickle(rows: int, leaves: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_only_large_buffers_leave_the_pickle(rows: int, leaves: bool) -> None:
     array = np.arange(rows, dtype=float)
     payload, apart = pickling.dump(array, "x")
     assert bool(apart) is leaves
@@ -47,11 +53,17 @@ class Model:
 
 
 def test_the_culprit_is_named() -> None:
-    with pytest.raises(NotPicklableError, match=r"^\[0\]\[0\].settings\['lock'\] of the arguments of a task cannot be pickled: lock"):
+    with pytest.raises(
+        NotPicklableError,
+        match=r"^\[0\]\[0\].settings\['lock'\] of the arguments of a task cannot be pickled: lock",
+    ):
         pickling.dump_call((Model(),), {})
 
 
 def test_the_culprit_in_a_closure_is_named() -> None:
     lock = threading.Lock()
-    with pytest.raises(NotPicklableError, match=r"^lock of the function cannot be pickled: lock .*\n.*make it inside the task"):
+    with pytest.raises(
+        NotPicklableError,
+        match=r"^lock of the function cannot be pickled: lock .*\n.*make it inside the task",
+    ):
         pickling.dump(lambda: lock, "the function")

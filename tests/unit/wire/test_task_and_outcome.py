@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dolambda.errors import EnvelopeError, NotPicklableError, RemoteError, RemoteTraceback, SignatureError
+from dolambda.errors import (
+    EnvelopeError,
+    NotPicklableError,
+    RemoteError,
+    RemoteTraceback,
+    SignatureError,
+)
 from dolambda.wire.blob import Blob
 from dolambda.wire.outcome import Failure, Lost, PackedOutcome, Reply, Usage, Value
 from dolambda.wire.task import Job, PackedTask, Packer, Task, split_function
@@ -25,7 +31,15 @@ def test_a_job_comes_out_as_it_went_in() -> None:
     inline = {blob.digest: blob.data for task in tasks for blob in task.blobs}
     job = Job("r", 7, 2, time.time(), tuple(tasks), inline, task_timeout=1.5, code="c" * 64)
     found = Job.from_bytes(job.to_bytes(KEY), KEY)
-    assert (found.run, found.number, found.attempt, found.deadline, found.task_timeout, found.code, found.python) == (
+    assert (
+        found.run,
+        found.number,
+        found.attempt,
+        found.deadline,
+        found.task_timeout,
+        found.code,
+        found.python,
+    ) == (
         job.run,
         job.number,
         job.attempt,
@@ -72,7 +86,9 @@ def test_arrays_in_a_closure_are_blobs_of_their_own() -> None:
 
 
 def test_an_error_takes_the_place_of_what_cannot_be_pickled() -> None:
-    good, bad = Packer(same_buffers=False).pack([Task(0, len, ("a",)), Task(1, len, ((n for n in "a"),))])
+    good, bad = Packer(same_buffers=False).pack(
+        [Task(0, len, ("a",)), Task(1, len, ((n for n in "a"),))]
+    )
     assert isinstance(good, PackedTask)
     assert isinstance(bad, NotPicklableError)
 
@@ -86,7 +102,7 @@ def test_a_reply_comes_out_as_it_went_in() -> None:
     outcomes = (
         PackedOutcome.from_value(0, {"a": np.arange(100_000)}, 0.5),
         PackedOutcome.from_exception(1, ValueError("no"), 0.1),
-        PackedOutcome.from_lost(2, Lost("crashed", "it crashed", "mend it"), "last words"),
+        PackedOutcome.from_lost(2, Lost("crashed", "it crashed", "hint it"), "last words"),
     )
     usage = Usage("w", cold=True, started=1.0, seconds=2.0, calls={"s3:GetObject": 1})
     found = Reply.from_bytes(Reply("r", 7, 2, outcomes, usage).to_bytes(KEY), KEY)
@@ -96,7 +112,7 @@ def test_a_reply_comes_out_as_it_went_in() -> None:
     np.testing.assert_array_equal(value.value["a"], np.arange(100_000))
     value.value["a"][0] = 7  # a result is the user's own
     assert isinstance(failure, Failure)
-    assert lost == Lost("crashed", "it crashed", "mend it")
+    assert lost == Lost("crashed", "it crashed", "hint it")
     assert found.outcomes[2].output == "last words"
 
 
@@ -104,7 +120,13 @@ def raised(error: BaseException) -> BaseException:
     try:
         raise error
     except type(error) as caught:
-        outcome = Reply.from_bytes(Reply("r", 0, 1, (PackedOutcome.from_exception(0, caught, 0.0),)).to_bytes(KEY), KEY).outcomes[0].open()
+        outcome = (
+            Reply.from_bytes(
+                Reply("r", 0, 1, (PackedOutcome.from_exception(0, caught, 0.0),)).to_bytes(KEY), KEY
+            )
+            .outcomes[0]
+            .open()
+        )
     assert isinstance(outcome, Failure)
     return outcome.exception
 
@@ -148,7 +170,9 @@ class LeavesAMark:
 
 def test_a_tampered_reply_is_refused_before_it_is_unpickled(tmp_path: Any) -> None:
     mark = tmp_path / "mark"
-    sealed = Reply("r", 0, 1, (PackedOutcome.from_value(0, LeavesAMark(str(mark)), 0.0),)).to_bytes(b"attacker's key" + bytes(18))
+    sealed = Reply("r", 0, 1, (PackedOutcome.from_value(0, LeavesAMark(str(mark)), 0.0),)).to_bytes(
+        b"attacker's key" + bytes(18)
+    )
     with pytest.raises(SignatureError):
         Reply.from_bytes(sealed, KEY)
     assert not mark.exists()

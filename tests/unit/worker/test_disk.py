@@ -60,7 +60,12 @@ def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
         os.utime(tmp_path / blob(number).digest, (moment, moment))
     assert disk.get(blob(1).digest) is not None  # used now
     disk.put(blob(4).digest, blob(4).data)
-    assert [disk.get(blob(number).digest) is not None for number in (1, 2, 3, 4)] == [True, False, True, True]
+    assert [disk.get(blob(number).digest) is not None for number in (1, 2, 3, 4)] == [
+        True,
+        False,
+        True,
+        True,
+    ]
 
 
 @settings(deadline=None, max_examples=30)

@@ -45,7 +45,9 @@ class Source:
 
 @pytest.fixture
 def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # Lambda's /tmp goes with the environment; this machine's stays
+    monkeypatch.setattr(
+        "tempfile.tempdir", str(tmp_path)
+    )  # Lambda's /tmp goes with the environment; this machine's stays
     made = Worker(Source(), KEY)
     yield made
     made.close()
@@ -53,7 +55,9 @@ def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
 
 def job(*calls: tuple[Callable[..., Any], tuple[Any, ...]], **more: Any) -> Job:
     tasks = tuple(
-        task for task in Packer(same_buffers=False).pack(Task(i, *call) for i, call in enumerate(calls)) if isinstance(task, PackedTask)
+        task
+        for task in Packer(same_buffers=False).pack(Task(i, *call) for i, call in enumerate(calls))
+        if isinstance(task, PackedTask)
     )
     inline = {blob.digest: blob.data for task in tasks for blob in task.blobs}
     return replace(Job("r", 0, 1, time.time() + 60, tasks, inline), **more)
@@ -63,7 +67,9 @@ def run(worker: Worker, sent: Job, seconds: float = 20, **more: Any) -> Reply:
     return Reply.from_bytes(worker.run(sent.to_bytes(KEY), seconds=seconds, **more), KEY)
 
 
-def outcomes(worker: Worker, *calls: tuple[Callable[..., Any], tuple[Any, ...]], **more: Any) -> list[Value | Failure | Lost]:
+def outcomes(
+    worker: Worker, *calls: tuple[Callable[..., Any], tuple[Any, ...]], **more: Any
+) -> list[Value | Failure | Lost]:
     return [outcome.open() for outcome in run(worker, job(*calls, **more)).outcomes]
 
 
@@ -96,7 +102,9 @@ def test_a_task_that_ends_its_process_is_named_and_its_neighbours_go_on(worker: 
     assert done == Value(1)
     assert isinstance(culprit, Lost)
     assert culprit.reason == "crashed"
-    assert culprit.detail.startswith("task 1 ended its worker process: exit code 3 (it had used up to ")
+    assert culprit.detail.startswith(
+        "task 1 ended its worker process: exit code 3 (it had used up to "
+    )
     assert neighbour == Value(3)
     assert reply.outcomes[1].output == "last words\n"
     assert outcomes(worker, (len, ("after",))) == [Value(5)]
@@ -113,7 +121,10 @@ def used_here() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 >> 20
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells how much memory another process uses")
+@pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(),
+    reason="only Linux tells how much memory another process uses",
+)
 def test_a_task_that_takes_more_memory_than_there_is_is_stopped_and_its_neighbours_go_on() -> None:
     memory = used_here() + 150
     small = Worker(Source(), KEY, memory=memory)
@@ -149,7 +160,9 @@ def test_what_earlier_tasks_left_in_memory_is_no_later_tasks_fault() -> None:
 
 
 def test_a_task_at_its_own_time_limit_is_stopped(worker: Worker) -> None:
-    first, second, third = outcomes(worker, (len, ("a",)), (time.sleep, (30,)), (len, ("a",)), task_timeout=1)
+    first, second, third = outcomes(
+        worker, (len, ("a",)), (time.sleep, (30,)), (len, ("a",)), task_timeout=1
+    )
     assert first == Value(1)
     assert isinstance(second, Lost)
     assert second.reason == "timed_out"
@@ -230,7 +243,9 @@ def test_while_keys_are_replaced_each_is_accepted_and_signs_its_own_replies(tmp_
     try:
         pids = set()
         for key in (now, before, now, before):
-            sent = job((os.getpid, ()), (os._exit, (3,)), (len, ("abc",)))  # the neighbours of a crash are sealed anew for the next child
+            sent = job(
+                (os.getpid, ()), (os._exit, (3,)), (len, ("abc",))
+            )  # the neighbours of a crash are sealed anew for the next child
             reply = Reply.from_bytes(worker.run(sent.to_bytes(key), seconds=20), key)
             first, crashed, third = (outcome.open() for outcome in reply.outcomes)
             assert isinstance(first, Value)
@@ -240,10 +255,15 @@ def test_while_keys_are_replaced_each_is_accepted_and_signs_its_own_replies(tmp_
             pids.add(calm.outcomes[0].open())
         assert len(pids) == 4
         for key in (now, before):  # and one child serves both
-            reply = Reply.from_bytes(worker.run(job((os.getpid, ())).to_bytes(key), seconds=20), key)
+            reply = Reply.from_bytes(
+                worker.run(job((os.getpid, ())).to_bytes(key), seconds=20), key
+            )
             assert reply.outcomes[0].open() in pids
         mark = tmp_path / "mark"
-        with pytest.raises(SignatureError, match=r"not signed with this stack's key\n.*`dolambda rotate-key`: call register\(\) again"):
+        with pytest.raises(
+            SignatureError,
+            match=r"not signed with this stack's key\n.*`dolambda rotate-key`: call register\(\) again",
+        ):
             worker.run(job((mark.touch, ())).to_bytes(gone), seconds=5)
         assert not mark.exists()
     finally:
@@ -280,7 +300,9 @@ def test_own_modules_travel_and_a_new_version_is_used(worker: Worker) -> None:
 def test_the_child_does_not_know_the_key(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.setenv(name, "secret")
-    assert outcomes(worker, (lambda: [name for name, value in os.environ.items() if value == "secret"], ())) == [Value([])]
+    assert outcomes(
+        worker, (lambda: [name for name, value in os.environ.items() if value == "secret"], ())
+    ) == [Value([])]
 
 
 def test_usage_tells_cold_from_warm_and_names_the_worker(worker: Worker) -> None:
@@ -323,7 +345,9 @@ def test_a_child_that_died_between_jobs_is_replaced_and_nobody_blamed(worker: Wo
     os.close(writes)
 
 
-def test_an_array_is_a_tasks_own_and_aligned_and_a_large_one_is_shared_and_read_only(worker: Worker) -> None:
+def test_an_array_is_a_tasks_own_and_aligned_and_a_large_one_is_shared_and_read_only(
+    worker: Worker,
+) -> None:
     def look(array: Any) -> tuple[bool, bool, float]:
         if array.flags.writeable:
             array += 1
@@ -334,7 +358,10 @@ def test_an_array_is_a_tasks_own_and_aligned_and_a_large_one_is_shared_and_read_
     assert found == [Value((True, True, 2000.0))] * 2 + [Value((True, False, 200_000.0))] * 2
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells how much memory another process uses")
+@pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(),
+    reason="only Linux tells how much memory another process uses",
+)
 def test_what_a_task_has_done_counts_though_it_left_too_much_in_memory(tmp_path: Path) -> None:
     def leave(megabytes: int, log: str) -> int:
         with Path(log).open("a") as file:

@@ -1,0 +1,192 @@
+"""What the user's code needs, on the worker: layers, the bundle, and the refusal of a stack that differs."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dolambda import LambdaExecutor
+from dolambda.environment import layer
+from dolambda.errors import ConfigurationError
+from dolambda.local.stack import deploy_into, root
+from dolambda.provision.deploy import deploy, destroy, resources
+from dolambda.registration import register, unregister
+from dolambda.settings import Settings
+
+if TYPE_CHECKING:
+    from dolambda.aws.account import Credentials
+    from dolambda.local.instance import Instance
+
+
+def use(settings: Settings, credentials: Credentials) -> Any:
+    def where() -> tuple[str, Any]:
+        import joblib  # noqa: PLC0415 - on the worker
+
+        return joblib.__file__, joblib.__version__
+
+    register(
+        stack=settings.stack,
+        region=settings.region,
+        endpoint_url=settings.endpoint_url,
+        key=credentials.key,
+        secret=credentials.secret,
+        progress=False,
+    )
+    try:
+        with LambdaExecutor() as executor:
+            return executor.submit(where).result(30)
+    finally:
+        unregister()
+
+
+def test_what_layers_cannot_hold_reaches_the_worker_in_a_bundle(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layer, "_ROOM", 0)
+    settings = Settings(stack="bundled", requires=("joblib",))
+    there, credentials = deploy_into(instance, settings)
+    file, found = use(there, credentials)
+    assert "dolambda-bundle-" in file
+    assert found == version("joblib")
+    _, account = root(instance, settings)
+    assert deploy(resources(account, there, here=True)) == 0
+    monkeypatch.undo()
+    deploy_into(instance, settings)  # there is room now: the bundle goes, a layer comes
+    assert (
+        not account.client("s3")
+        .list_objects_v2(Bucket="bundled-000000000000-us-east-1", Prefix="bundles/")
+        .get("Contents")
+    )
+    file, _ = use(there, credentials)
+    assert "/layers/" in file
+    destroy(resources(account, replace(there, requires=()), here=True))
+
+
+def test_a_stack_that_differs_is_refused_before_the_first_task(instance: Instance) -> None:
+    settings = Settings(stack="differing", requires=("joblib==1.5.0",))
+    there, credentials = deploy_into(instance, settings)
+    with pytest.raises(
+        ConfigurationError,
+        match=rf"joblib is {version('joblib')} here and 1.5.0 there\n  Run `dolambda deploy`",
+    ):
+        use(there, credentials)
+    _, account = root(instance, settings)
+    account.client("lambda").update_function_code(
+        FunctionName="differing", ZipFile=b"PK\x05\x06" + bytes(18)
+    )
+    with pytest.raises(ConfigurationError, match="its worker code is of another dolambda"):
+        use(there, credentials)
+    destroy(resources(account, replace(there, requires=()), here=True))
+
+
+def test_code_that_another_patch_version_compiled_is_the_same_code(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(stack="patched", requires=("joblib",))
+    with monkeypatch.context() as another:
+        another.setattr("dolambda.environment.worker_zip._compiled", lambda _: {})
+        there, credentials = deploy_into(instance, settings)
+    assert use(there, credentials)[1] == version("joblib")
+    _, account = root(instance, settings)
+    told: list[str] = []
+    deploy(resources(account, there, here=True), lambda change: told.append(change.why))
+    assert "its code is another version's" in told
+    assert deploy(resources(account, there, here=True)) == 0
+    assert use(there, credentials)[1] == version("joblib")
+    destroy(resources(account, replace(there, requires=()), here=True))
+
+
+def test_an_upgrade_replaces_the_layer_and_removes_the_old_one(instance: Instance) -> None:
+    before, account = root(instance, Settings(stack="upgraded", requires=("cloudpickle==3.1.0",)))
+    deploy(resources(account, before, here=True))
+    told: list[str] = []
+    deploy(
+        resources(account, replace(before, requires=("cloudpickle==3.1.1",)), here=True),
+        lambda change: told.append(f"{change.action} {change.what}"),
+    )
+    assert told == [
+        "create layer upgraded-requires-1",
+        "update function upgraded",
+        "remove layer upgraded-requires-1",
+    ]
+    versions = account.client("lambda").list_layer_versions(LayerName="upgraded-requires-1")[
+        "LayerVersions"
+    ]
+    assert len(versions) == 1
+    destroy(resources(account, replace(before, requires=()), here=True))
+
+
+def test_a_runtime_brought_along_runs_the_same_tasks(instance: Instance) -> None:
+    """As far as the emulator goes: it mounts no /opt, so the interpreter is this one instead of a layer's."""
+    settings = Settings(
+        stack="brought", requires=(), runtime="provided.al2023", interpreter=sys.executable
+    )
+    there, credentials = deploy_into(instance, settings)
+    _, account = root(instance, settings)
+    assert (
+        account.client("lambda").get_function_configuration(FunctionName="brought")["Runtime"]
+        == "provided.al2023"
+    )
+    file, _ = use(there, credentials)
+    assert "site-packages" in file  # this interpreter's own
+    with pytest.raises(ZeroDivisionError):
+        fail(there, credentials)
+    assert deploy(resources(account, there, here=True)) == 0
+    destroy(resources(account, there, here=True))
+
+
+def fail(settings: Settings, credentials: Credentials) -> None:
+    register(
+        stack=settings.stack,
+        region=settings.region,
+        endpoint_url=settings.endpoint_url,
+        key=credentials.key,
+        secret=credentials.secret,
+    )
+    try:
+        with LambdaExecutor() as executor:
+            executor.submit(lambda: 1 / 0).result(30)
+    finally:
+        unregister()
+
+
+def test_three_hundred_megabytes_reach_the_worker(instance: Instance) -> None:
+    """pyarrow beside scikit-learn: more than layers hold, so it comes unpacked from the bundle."""
+
+    def compute() -> tuple[int, float, str]:
+        import pandas as pd  # type: ignore[import-not-found, import-untyped, unused-ignore]  # noqa: PLC0415 - on the worker
+        import pyarrow as pa  # type: ignore[import-not-found, import-untyped, unused-ignore]  # noqa: PLC0415 - as above
+        from sklearn.linear_model import LinearRegression  # noqa: PLC0415 - as above
+
+        table = pa.table({"x": [1.0, 2.0, 3.0]})
+        frame = pd.DataFrame(table.to_pydict())
+        slope = LinearRegression().fit(frame[["x"]], 2 * frame["x"]).coef_[0]
+        return table.num_rows, round(float(slope), 6), pa.__file__
+
+    settings = Settings(
+        stack="large", requires=("numpy", "scikit-learn", "pandas>=2", "pyarrow>=18")
+    )
+    there, credentials = deploy_into(instance, settings)
+    register(
+        stack="large",
+        region=there.region,
+        endpoint_url=there.endpoint_url,
+        key=credentials.key,
+        secret=credentials.secret,
+        progress=False,
+    )
+    try:
+        with LambdaExecutor() as executor:
+            rows, slope, file = executor.submit(compute).result(60)
+    finally:
+        unregister()
+    assert (rows, slope) == (3, 2.0)
+    assert "dolambda-bundle-" in file
+    _, account = root(instance, settings)
+    found = account.client("lambda").get_function_configuration(FunctionName="large")
+    assert found["EphemeralStorage"]["Size"] > 200
+    destroy(resources(account, replace(there, requires=()), here=True))

@@ -1,0 +1,1 @@
+"""What several tests share: servers, fakes, a simulated AWS and modules that travel."""

@@ -1,0 +1,162 @@
+"""What runs in the simulated environments. On entry: an event; on leaving: seconds that it took there, what it answers, objects it puts.
+
+dolambda's own worker end runs here, `transport.direct.answer` and `transport.s3_queue.answer`; only the process around a task is left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from dolambda.transport import direct, s3_queue
+from dolambda.wire import keys
+from dolambda.wire.outcome import PackedOutcome, Reply, Usage
+from dolambda.wire.task import Job
+from dolambda.worker import run_job as running
+from dolambda.worker.shelf import Shelf
+from dolambda.worker.worker import _refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from support.simulated_aws.fleet import Environment
+    from support.simulated_aws.store import Store
+
+_ROOM = 1 << 30
+
+
+class EnvironmentDies(BaseException):
+    """What a task raises to end its whole environment, without a reply."""
+
+
+class Clock:
+    """Time that passes when tasks sleep, in a moment."""
+
+    def __init__(self) -> None:
+        self.slept = 0.0
+
+    def install(self) -> None:
+        """Let `time.sleep` take no time in this process, and tasks be measured as if it had."""
+        time.sleep = self.sleep  # type: ignore[assignment] # as tasks call it
+        running.time = SimpleNamespace(perf_counter=self.now)  # type: ignore[attr-defined, assignment] # of what it uses
+
+    def now(self) -> float:
+        """As `time.perf_counter`, with what was slept."""
+        return time.perf_counter() + self.slept
+
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+
+
+@dataclass
+class Ran:
+    """What became of an invocation; ``dead``: its environment ended under it."""
+
+    seconds: float
+    answer: bytes
+    puts: list[tuple[str, bytes]] = field(default_factory=list)
+    dead: bool = False
+
+
+class Bucket:
+    """The worker's S3, without requests; what is put is there once the invocation ends."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.puts: list[tuple[str, bytes]] = []
+        self.requests: Counter[str] = Counter()
+
+    def get(self, key: str) -> bytes | None:
+        self.requests["s3:GetObject"] += 1
+        return self._store.objects.get(key)
+
+    def exists(self, key: str) -> bool:
+        self.requests["s3:HeadObject"] += 1
+        return key in self._store.objects
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        self.requests["s3:PutObject"] += 1
+        self.puts.append((key, data))
+        return key not in self._store.objects
+
+    def get_blob(self, digest: str) -> bytes:
+        self.requests["s3:GetObject"] += 1
+        return self._store.objects[keys.blob_key(digest)]
+
+    def calls(self) -> dict[str, int]:
+        return {}
+
+
+class Runner:
+    """As `dolambda.worker.worker.Worker`, in this process."""
+
+    def __init__(
+        self, shelf: Shelf, key: bytes, environment: Environment, clock: Callable[[], float]
+    ) -> None:
+        self._shelf = shelf
+        self._key = key
+        self._environment = environment
+        self._clock = clock
+
+    def run(
+        self,
+        sealed: bytes,
+        *,
+        seconds: float,
+        wanted: Callable[[], bool] = bool,
+        calls: Mapping[str, int] | None = None,
+    ) -> bytes:
+        del seconds, wanted
+        begun, started = self._clock(), time.time()
+        job = Job.from_bytes(sealed, self._key)
+        refusal = _refusal(job)
+        if refusal:
+            outcomes = [PackedOutcome.from_lost(task.index, refusal) for task in job.tasks]
+        else:
+            outcomes = []
+            for outcome in running.run_job(job, self._shelf, stopped=lambda: False, output=str):
+                if outcome.note.get("type", "").endswith(EnvironmentDies.__qualname__):
+                    raise EnvironmentDies
+                outcomes.append(outcome)
+        usage = Usage(
+            self._environment.name,
+            self._environment.cold,
+            started,
+            self._clock() - begun,
+            dict(calls or {}),
+        )
+        return Reply(job.run, job.number, job.attempt, tuple(outcomes), usage).to_bytes(self._key)
+
+
+class Dolambda:
+    """dolambda's function."""
+
+    def __init__(self, store: Store, key: bytes, clock: Clock, latency: float) -> None:
+        self._store = store
+        self._key = key
+        self._clock = clock
+        self._latency = latency
+        self._shelf = Shelf(Bucket(store), _ROOM)
+
+    def __call__(self, event: Mapping[str, Any], environment: Environment) -> Ran:
+        bucket: Any = Bucket(self._store)
+        runner: Any = Runner(self._shelf, self._key, environment, self._clock.now)
+        slept = self._clock.slept
+        answer: object = ["no event of dolambda's"]
+        dead = True
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(EnvironmentDies):
+            if direct.recognises(event):
+                answer = direct.answer(
+                    event, runner, lambda: bucket, lambda: bucket, self._key, 900.0
+                )
+            elif s3_queue.recognises(event):
+                answer = s3_queue.answer(event, runner, bucket, self._key, 900.0)
+            dead = False
+        seconds = self._clock.slept - slept + self._latency * sum(bucket.requests.values())
+        return Ran(seconds, json.dumps(answer).encode(), bucket.puts, dead)

@@ -1,0 +1,398 @@
+"""A run as a state machine: whatever order things happen in, every task has one outcome, and the right one.
+
+The run's own thread does nothing here and its clock stands still: rules decide when it steps and when time passes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, replace
+from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from dolambda.aws.calls import Calls
+from dolambda.dispatch import agenda, board, run
+from dolambda.dispatch.budget import INIT, Rates
+from dolambda.dispatch.limits import Limits
+from dolambda.dispatch.retries import Retries
+from dolambda.errors import AwsError, BudgetError, LostError
+from dolambda.transport.base import Unanswered
+from dolambda.wire.outcome import (
+    CRASHED,
+    NOT_STARTED,
+    OUT_OF_MEMORY,
+    Lost,
+    PackedOutcome,
+    Reply,
+    Usage,
+)
+from dolambda.wire.task import Job
+from dolambda.worker.run_job import run_job
+from dolambda.worker.shelf import Shelf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
+
+    from dolambda.dispatch.flight import Flight
+    from dolambda.transport.base import Answered, SealedJob
+
+KEY = b"k" * 32
+WINDOW = 3
+
+
+def square(i: int) -> int:
+    return i * i
+
+
+def fail(i: int) -> None:
+    raise KeyError(i)
+
+
+class Stepped(run.Run):
+    """A run that goes on when it is told to. ``now`` is what it takes for the time."""
+
+    now = 1000.0
+
+    def _serve(self) -> None:
+        self._ended.set()
+
+    def go_on(self) -> bool:
+        """Do what there is to do by now; tell whether there may be more later."""
+        while self._has_work() or self._board.next() <= self.now:
+            if not self._step():
+                return False
+        return True
+
+
+@dataclass(eq=False)
+class Sent:
+    """One sending of a job."""
+
+    job: Job
+    answered: Answered
+
+
+class Source:
+    def __init__(self) -> None:
+        self.blobs: dict[str, bytes] = {}
+
+    def get_blob(self, digest: str) -> bytes:
+        return self.blobs[digest]
+
+    def calls(self) -> dict[str, int]:
+        return {}
+
+
+class Held:
+    """A transport that keeps what is sent until a rule says what becomes of it."""
+
+    queues = True
+
+    def __init__(self) -> None:
+        self.calls = Calls()
+        self.under_way: list[Sent] = []
+        self.landed: list[Sent] = []
+        self.numbers: set[int] = set()
+        self.now: set[int] = set()
+        self.withdrawn: set[int] = set()
+        self.source = Source()
+
+    def send(self, sealed: SealedJob, answered: Answered) -> None:
+        self.source.blobs |= {blob.digest: bytes(blob.data) for blob in sealed.blobs}
+        assert sealed.number not in self.now, "sent twice at once"
+        self.now.add(sealed.number)
+        self.numbers.add(sealed.number)
+        self.under_way.append(Sent(Job.from_bytes(sealed.data, KEY), answered))
+
+    def room(self, most: int) -> int:
+        return most
+
+    def withdraw(self, _run: str, numbers: Sequence[int]) -> None:
+        self.withdrawn.update(numbers)
+
+    def close(self) -> None:
+        pass
+
+    def reply(self, job: Job, **more: Any) -> bytes:
+        outcomes = tuple(
+            run_job(job, Shelf(self.source, 1 << 20), stopped=lambda: False, output=str)
+        )
+        return replace(
+            Reply(job.run, job.number, job.attempt, outcomes, Usage("w", seconds=2.0)), **more
+        ).to_bytes(KEY)
+
+
+class Machine(RuleBasedStateMachine):
+    budget: float | None = None
+    """Dollars; a job costs 1 at its worst, and 0.2 when it is answered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = pytest.MonkeyPatch()
+        for module in (run, board, agenda):
+            self.patch.setattr(
+                module, "time", SimpleNamespace(monotonic=lambda: self.run.now, time=time.time)
+            )
+        self.transport = Held()
+        rates = Rates(second=0.1, invocation=0.0, runtime=1.0 / 0.1 - INIT, queues=False)
+        retries = Retries(1, on=KeyError, wait=1.0)
+        limits = Limits(
+            4,
+            WINDOW,
+            runtime=1.0,
+            max_wait=10.0,
+            attempts=3,
+            retries=retries,
+            budget=self.budget,
+            rates=rates,
+        )
+        self.run: Stepped = Stepped("r", self.transport, KEY, limits)
+        self.futures: list[Future[Any]] = []
+        self.ends: Counter[int] = Counter()
+
+    def go_on(self) -> bool:
+        self.transport.now.clear()
+        return self.run.go_on()
+
+    # What users do.
+
+    @rule(
+        tasks=st.lists(st.sampled_from([square, square, square, fail]), min_size=1, max_size=12),
+        batch=st.none() | st.integers(1, 5),
+    )
+    def submit(self, tasks: list[Any], batch: int | None) -> None:
+        self.run.batcher._fixed = batch
+        first = len(self.futures)
+        self.futures += self.run.submit(
+            (function, (first + at,), {}) for at, function in enumerate(tasks)
+        )
+        for index, future in enumerate(self.futures[first:], first):
+            future.add_done_callback(partial(self.ended, index))
+        self.go_on()
+
+    def ended(self, index: int, _: Future[Any]) -> None:
+        self.ends[index] += 1
+
+    @rule()
+    def cancel_waiting(self) -> None:
+        self.run.cancel_waiting()
+        self.go_on()
+
+    # What becomes of jobs.
+
+    def take(self, data: st.DataObject) -> Sent:
+        sent = data.draw(st.sampled_from(self.transport.under_way))
+        self.transport.under_way.remove(sent)
+        self.transport.landed.append(sent)
+        return sent
+
+    def answer(self, sent: Sent, what: bytes | BaseException) -> None:
+        sent.answered(what)
+        self.go_on()
+
+    @precondition(lambda self: self.transport.under_way)
+    @rule(data=st.data())
+    def reply(self, data: st.DataObject) -> None:
+        sent = self.take(data)
+        self.answer(sent, self.transport.reply(sent.job))
+
+    @precondition(lambda self: self.transport.under_way)
+    @rule(data=st.data(), lost=st.sampled_from([CRASHED, NOT_STARTED, "left out"]))
+    def reply_in_part(self, data: st.DataObject, lost: str) -> None:
+        sent = self.take(data)
+        begun = data.draw(st.integers(0, len(sent.job.tasks) - 1))
+        outcomes = Reply.from_bytes(self.transport.reply(sent.job), KEY).outcomes[:begun]
+        rest = [
+            Lost(lost, "it crashed"),
+            *[Lost(NOT_STARTED, "its job ended")] * len(sent.job.tasks),
+        ]
+        if lost != "left out":
+            outcomes += tuple(
+                PackedOutcome.from_lost(task.index, why)
+                for task, why in zip(sent.job.tasks[begun:], rest, strict=False)
+            )
+        self.answer(sent, self.transport.reply(sent.job, outcomes=outcomes))
+
+    @precondition(lambda self: self.transport.landed)
+    @rule(data=st.data())
+    def reply_twice(self, data: st.DataObject) -> None:
+        sent = data.draw(st.sampled_from(self.transport.landed))
+        self.answer(sent, self.transport.reply(sent.job))
+
+    @precondition(lambda self: self.transport.under_way)
+    @rule(data=st.data(), of=st.sampled_from(["garbage", "another job", "another run", "altered"]))
+    def forge(self, data: st.DataObject, of: str) -> None:
+        sent = self.take(data)
+        forged = {
+            "garbage": b"garbage",
+            "another job": self.transport.reply(sent.job, number=sent.job.number + 1),
+            "another run": self.transport.reply(sent.job, run="another"),
+            "altered": self.transport.reply(sent.job)[:-1] + b"?",
+        }
+        self.answer(sent, forged[of])
+
+    @precondition(lambda self: self.transport.under_way)
+    @rule(data=st.data(), reason=st.sampled_from([CRASHED, OUT_OF_MEMORY, NOT_STARTED]))
+    def lose_and_know(self, data: st.DataObject, reason: str) -> None:
+        self.answer(self.take(data), Unanswered(Lost(reason, "gone")))
+
+    @precondition(lambda self: self.transport.under_way)
+    @rule(data=st.data())
+    def lose_silently(self, data: st.DataObject) -> None:
+        self.take(data)
+
+    @precondition(lambda self: self.transport.under_way)
+    @rule(data=st.data())
+    def refuse(self, data: st.DataObject) -> None:
+        self.answer(self.take(data), AwsError("no such bucket"))
+
+    @rule(seconds=st.sampled_from([0.5, 3.0, 30.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.run.now += seconds
+        self.go_on()
+
+    # What holds at all times.
+
+    @invariant()
+    def the_window_is_kept(self) -> None:
+        assert len(self.run._board.flights) <= WINDOW
+
+    @invariant()
+    def the_budget_is_kept(self) -> None:
+        purse = self.run._board.purse
+        assert self.budget is None or purse.spent + purse._sum <= self.budget + 1e-9
+        assert set(purse._reserved) <= set(self.run._board.flights)
+
+    @invariant()
+    def every_task_is_in_one_place(self) -> None:
+        waits = [
+            one.task.index for one in [*self.run._board.waiting, *self.run._board.agenda.resting]
+        ]
+        flies = [index for flight in self.run._board.flights.values() for index in flight.cargo]
+        assert sorted(waits + flies) == [
+            index for index, future in enumerate(self.futures) if not future.done()
+        ]
+
+    @invariant()
+    def every_flight_has_a_deadline(self) -> None:
+        assert not self.run._board.flights or self.run._board.agenda.next() < math.inf
+        waits = {flight.number for flight in self.run._board._ready} | {
+            number for _, number, _ in self.run._board.agenda._put_off
+        }
+        for flight in self.run._board.flights.values():
+            assert self.run.now <= flight.overdue
+            assert flight.under_way or flight.number in waits
+
+    @invariant()
+    def every_outcome_is_the_right_one_and_there_is_one(self) -> None:
+        for index, future in enumerate(self.futures):
+            assert self.ends[index] == future.done()
+            if not future.done() or future.cancelled():
+                continue
+            error = future.exception()
+            if error is None:
+                assert future.result() == index * index
+            elif isinstance(error, KeyError):
+                assert error.args == (index,)
+            else:
+                assert isinstance(
+                    error,
+                    (LostError, AwsError, CancelledError) + ((BudgetError,) if self.budget else ()),
+                )
+
+    def teardown(self) -> None:
+        """Answer whatever comes: the run ends, and all it has put is removed."""
+        try:
+            self.run.close(wait=False)
+            for _ in range(1000):
+                if not self.go_on():
+                    break
+                for sent in self.transport.under_way:
+                    sent.answered(self.transport.reply(sent.job))
+                self.transport.under_way.clear()
+                self.run.now += 5.0
+            assert self.run._is_over()
+            assert all(future.done() for future in self.futures)
+            assert self.transport.withdrawn == self.transport.numbers
+            report = self.run.report()
+            assert report.done + report.failed + sum(
+                future.cancelled() for future in self.futures
+            ) == len(self.futures)
+        finally:
+            self.patch.undo()
+
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+class OnABudget(Machine):
+    budget = 6.5
+
+
+TestOnABudget = OnABudget.TestCase
+TestOnABudget.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+
+
+# What the machine cannot draw: reports that come late, or in the worst moment, from another thread.
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    made = Machine()
+    yield made
+    made.teardown()
+
+
+def report_lost_before(machine: Machine, step: str, first: Any) -> None:
+    """Have ``first`` reported lost whenever the run's thread is about to take that step."""
+    plain = getattr(machine.run, step)
+
+    def raced(flight: Flight) -> None:
+        first.answered(Unanswered(Lost(CRASHED, "gone")))
+        plain(flight)
+
+    setattr(machine.run, step, raced)
+
+
+def test_late_reports_of_one_loss_have_a_job_sent_once(machine: Machine) -> None:
+    gone = Unanswered(Lost(NOT_STARTED, "gone"))
+    machine.submit(batch=None, tasks=[square])
+    first = machine.transport.under_way.pop()
+    machine.time_passes(seconds=30.0)  # overdue: it is sent again
+    second = machine.transport.under_way.pop()
+    machine.answer(first, gone)
+    machine.answer(second, gone)
+    machine.answer(first, gone)
+    machine.time_passes(seconds=3.0)
+    assert [sent.job.attempt for sent in machine.transport.under_way] == [3]
+
+
+def test_what_is_reported_lost_while_it_is_found_overdue_is_sent_once(machine: Machine) -> None:
+    machine.submit(batch=None, tasks=[square])
+    report_lost_before(machine, "_send_again", machine.transport.under_way.pop())
+    machine.time_passes(seconds=30.0)
+    assert [sent.job.attempt for sent in machine.transport.under_way] == [2]
+
+
+def test_what_is_lost_while_its_copy_is_about_to_be_sent_is_not_sent_besides(
+    machine: Machine,
+) -> None:
+    machine.run._board._stragglers.patience = lambda: 0.3  # type: ignore[method-assign] # seconds, where it would be 2 at the least
+    machine.submit(batch=None, tasks=[square])
+    report_lost_before(machine, "_send_copy", machine.transport.under_way.pop())
+    machine.time_passes(seconds=0.5)
+    (copy,) = machine.transport.under_way
+    assert copy.job.attempt == 1
+    copy.answered(machine.transport.reply(copy.job))
+    assert machine.futures[0].result(0) == 0
