@@ -523,10 +523,8 @@ def test_draws_are_the_generator_s_own() -> None:
     rng = np.random.default_rng(1)
     for drawn in itertools.islice(endless, 3):
         np.testing.assert_array_equal(drawn, rng.normal(5.0, size=2))
-    assert [
-        sorted(sample)
-        for sample in irandom(rng.choice, 3, count=2, a=[1, 2, 3], replace=False)  # type: ignore[call-overload]
-    ] == [[1, 2, 3]] * 2
+    samples: list[Any] = list(irandom(rng.choice, 3, count=2, a=[1, 2, 3], replace=False))
+    assert [sorted(sample) for sample in samples] == [[1, 2, 3]] * 2
     assert np.ndim(next(irandom(rng.normal))) == 0
 
 
