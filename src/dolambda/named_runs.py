@@ -1,22 +1,28 @@
-"""Runs that outlive their client. On entry: a name, a bucket, a key; on leaving: replies of earlier clients, and a record of the run.
+"""Runs that outlive their client: what earlier clients have left, read back and checked.
+
+**Input:** a name, a bucket, the stack's key. **Output:** replies of earlier clients, and a record of the run.
 
     outs/run.<name>/000000/<n>    replies, kept until they are cleaned, or expire by the bucket's rules
-    runs/<name>                   who began it, when, with what, and how far it is; signed as replies are
-    jobs/run.<name>/000000/<n>    jobs under way
+    runs/<name>                   who began it, when, with what, and how far it is
+    runs/<name>.order             which of the earlier replies is which task of the last start
+    jobs/run.<name>/000000/<n>    jobs that wait or run
 
-The record holds neither arguments nor environment: what stands in them may be secret.
+All of it is signed, and names the run and the place that it belongs to: what was copied from elsewhere
+in the bucket is left out. The record holds neither arguments nor environment, which may be secret.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import platform
 import re
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,20 +33,29 @@ from dolambda.wire import envelope, keys
 from dolambda.wire.outcome import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from dolambda.aws.objects import Bucket
     from dolambda.dispatch.report import Report
+    from dolambda.wire.outcome import PackedOutcome
 
 log = logging.getLogger("dolambda")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}\Z")
 _AT_ONCE = 32
+_NUMBERS = 900_000_000
+"""Job numbers that count: a key far above them is not a run's own, and would leave it none to use."""
+
+_ORDER_EVERY_S = 5.0
+_MOVED = "Something else in the bucket was copied over it; nothing in it was used."
 
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of a run. ``begun`` and ``changed`` are in seconds since the epoch, counts those of the last client."""
+    """What is known of a run. ``begun`` and ``changed`` are seconds since the epoch.
+
+    Counts are those of the last start, whose jobs have numbers from ``first`` on.
+    """
 
     name: str
     begun: float
@@ -54,112 +69,211 @@ class Record:
     failed: int = 0
     restored: int = 0
     over: bool = False
+    first: int = 0
+
+    @classmethod
+    def from_script(cls, name: str, first: int, before: Record | None) -> Record:
+        """Return the record of a start of this program, ``before`` being the one of the previous start."""
+        script, now = Path(sys.argv[0]), time.time()
+        there = script.is_file()
+        return cls(
+            name,
+            before.begun if before else now,
+            now,
+            platform.node(),
+            str(script.resolve().parent) if there else "",
+            script.name if there else "",
+            first=first,
+        )
 
 
-def check_name(name: str) -> str:
-    """Give a run's name back. Raises `ConfigurationError`."""
-    if not _NAME.match(name):
+@dataclass(frozen=True)
+class Results:
+    """Outcomes of the last start by the position of their tasks; ``others`` have no position in it."""
+
+    outcomes: Mapping[int, PackedOutcome]
+    others: int
+
+
+def check_name(name: object) -> str:
+    """Return a run's name. Raises `ConfigurationError`."""
+    if not isinstance(name, str) or not _NAME.match(name):
         raise ConfigurationError(
-            f"run={name!r} is no name for a run",
-            hint="Give up to 40 small letters, digits, hyphens and underscores, such as nightly-17.",
+            f"run={name!r} is not a name for a run",
+            hint="Use up to 40 lower-case letters, digits, hyphens and underscores: nightly-17.",
         )
     return name
 
 
 def names(bucket: Bucket) -> list[str]:
-    """The runs that have left anything."""
-    return [key.removeprefix(keys.RUNS) for key in bucket.list(keys.RUNS)]
+    """Return the names of the runs that have left anything."""
+    there = (key.removeprefix(keys.RUNS) for key in bucket.list(keys.RUNS))
+    return [name for name in there if _NAME.match(name)]
 
 
 class NamedRun:
     """One run of that name, as it is in the bucket."""
 
     def __init__(self, name: str, bucket: Bucket, key: bytes) -> None:
-        """Raises `ConfigurationError` for what is no name. Nothing is asked."""
+        """Raises `ConfigurationError` for what is not a name. Nothing is asked."""
         self.client = f"run.{check_name(name)}"
         self.run = keys.run_name(self.client, 0)
         self._name = name
         self._bucket = bucket
         self._key = key
         self._record = keys.RUNS + name
+        self._order = f"{self._record}.order"
+        self.began: Record | None = None
+        self.stored: Stored | None = None
 
     def begin(self) -> Stored:
-        """Take over: jobs that an earlier client has left are withdrawn, its replies are read. Writes the record."""
-        left = self._bucket.list(f"{keys.JOBS}{self.client}/")
-        self._bucket.delete(left)
+        """Take over: withdraw jobs that an earlier client has left, read its replies, write the record."""
+        jobs = keys.numbered(self.jobs(), f"{keys.JOBS}{self.run}/")
+        self._bucket.delete(list(jobs.values()))
         replies = self.reply_keys()
-        stored = Stored.from_replies(
-            self.replies(replies), 1 + max((int(key[-9:]) for key in [*left, *replies]), default=-1)
-        )
-        before = self.record()
-        script = Path(sys.argv[0])
-        now = time.time()
-        self.write(
-            Record(
-                self._name,
-                before.begun if before else now,
-                now,
-                platform.node(),
-                str(script.resolve().parent) if script.is_file() else "",
-                script.name if script.is_file() else "",
-            )
-        )
-        return stored
+        taken = [*jobs, *keys.numbered(replies, f"{keys.OUTS}{self.run}/")]
+        first = 1 + max((number for number in taken if number < _NUMBERS), default=-1)
+        self.stored = Stored.from_replies(self.replies(replies), first)
+        self.began = Record.from_script(self._name, first, self.record())
+        self.write(self.began)
+        return self.stored
 
     def reply_keys(self) -> list[str]:
-        """Where the replies are that there are."""
-        return self._bucket.list(keys.replies_prefix(self.client))
+        """Return the keys of its replies, in the order of their jobs."""
+        stem = f"{keys.OUTS}{self.run}/"
+        there = self._bucket.list(keys.replies_prefix(self.client))
+        return list(keys.numbered(there, stem).values())
 
     def replies(self, there: list[str]) -> Iterator[Reply]:
-        """Read replies; those that are not signed by this stack are left out, with a warning."""
+        """Read replies. One that is not this run's own, in its own place, is left out with a warning."""
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="dolambda-stored") as pool:
-            for key, sealed in zip(there, pool.map(self._bucket.get, there), strict=True):
+            for key, sealed in zip(there, pool.map(self._found, there), strict=True):
+                if sealed is None:  # it has expired, or was cleaned, since the listing
+                    continue
                 try:
-                    yield Reply.from_bytes(sealed, self._key)
+                    yield self._opened(key, sealed)
                 except EnvelopeError as refused:
                     log.warning("%s is left out: %s", key, refused)
 
-    def record(self) -> Record | None:
-        """What is known of it; None if it has no record, or one that is not this stack's."""
-        with contextlib.suppress(FileNotFoundError, EnvelopeError, TypeError):
-            header, _ = envelope.unseal("record", self._bucket.get(self._record), self._key)
-            return Record(
-                **{name: value for name, value in header.items() if name not in ("kind", "format")}
+    def _opened(self, key: str, sealed: bytes) -> Reply:
+        reply = Reply.from_bytes(sealed, self._key)
+        if keys.reply_key(reply.run, reply.number) != key:
+            raise EnvelopeError(
+                f"it is the reply to job {reply.number} of {reply.run}", hint=_MOVED
             )
+        return reply
+
+    def _found(self, key: str) -> bytes | None:
+        try:
+            return self._bucket.get(key)
+        except FileNotFoundError:
+            return None
+
+    def record(self) -> Record | None:
+        """Return what is known of it; None, with a warning, if its record is not its own."""
+        header, _ = self._own("record", self._record)
+        known = {field.name for field in fields(Record)}
+        with contextlib.suppress(TypeError):  # of a version whose records hold less
+            return Record(**{name: value for name, value in header.items() if name in known})
         return None
 
     def write(self, record: Record) -> None:
-        """Keep a record."""
+        """Store a record."""
         self._bucket.put(self._record, envelope.seal("record", asdict(record), [], self._key))
 
+    def write_order(self, first: int, restored: Mapping[int, str]) -> None:
+        """Store which earlier reply is which task of the start whose jobs begin at ``first``."""
+        body = json.dumps(list(restored.items()), separators=(",", ":")).encode()
+        header = {"name": self._name, "first": first}
+        self._bucket.put(self._order, envelope.seal("order", header, [body], self._key))
+
+    def _own(self, kind: str, key: str) -> tuple[envelope.Header, memoryview]:
+        """Return header and body of one of its objects; nothing, if it is not there or another's."""
+        sealed = self._found(key)
+        if sealed is None:
+            return {}, memoryview(b"")
+        try:
+            header, body = envelope.unseal(kind, sealed, self._key)
+            self._refuse_another(header)
+        except EnvelopeError as refused:
+            log.warning("%s is left out: %s", key, refused)
+            return {}, memoryview(b"")
+        return header, body
+
+    def _refuse_another(self, header: envelope.Header) -> None:
+        if header.get("name") != self._name:
+            raise EnvelopeError(f"it belongs to run {header.get('name')!r}", hint=_MOVED)
+
+    def results(self) -> Results:
+        """Return what has a reply. Replies of earlier starts count where the last one took them over."""
+        record = self.record()
+        first = record.first if record else 0
+        header, body = self._own("order", self._order)
+        order: list[tuple[int, str]] = (
+            json.loads(bytes(body)) if header.get("first") == first else []
+        )
+        places = {identity: index for index, identity in order}
+        outcomes: dict[int, PackedOutcome] = {}
+        others: set[str] = set()
+        for reply in self.replies(self.reply_keys()):
+            for one in reply.outcomes:
+                at = one.index if reply.number >= first else places.get(one.task)
+                if one.kind != "lost" and at is not None:
+                    outcomes[at] = one
+                elif one.kind != "lost":
+                    others.add(one.task)
+        others -= {one.task for one in outcomes.values()}
+        return Results(dict(sorted(outcomes.items())), len(others))
+
     def jobs(self) -> list[str]:
-        """Its jobs that wait or are at work."""
-        return self._bucket.list(f"{keys.JOBS}{self.client}/")
+        """Return the keys of its jobs that wait or run."""
+        stem = f"{keys.JOBS}{self.run}/"
+        return list(keys.numbered(self._bucket.list(f"{keys.JOBS}{self.client}/"), stem).values())
 
     def cancel(self) -> int:
-        """Withdraw its jobs: workers stop within seconds. Tells how many there were."""
+        """Withdraw its jobs: workers stop within seconds. Return how many there were."""
         jobs = self.jobs()
         self._bucket.delete(jobs)
         return len(jobs)
 
     def clean(self) -> int:
-        """Remove all of it; tell how many objects there were."""
-        there = [*self.jobs(), *self.reply_keys(), self._record]
+        """Remove all of it; return how many objects there were."""
+        own = [key for key in self._bucket.list(keys.RUNS) if key in (self._record, self._order)]
+        there = [*self.jobs(), *self.reply_keys(), *own]
         self._bucket.delete(there)
         return len(there)
 
 
-def recorded(named: NamedRun, show: Callable[[Report], None] | None) -> Callable[[Report], None]:
-    """Give what shows a run's reports, and keeps the last one with the run."""
+class Recorder:
+    """Shows a run's reports, and keeps with the run in the bucket how far it is."""
 
-    def call(report: Report) -> None:
-        if show:
-            show(report)
-        if report.over and (record := named.record()):
+    def __init__(self, named: NamedRun, show: Callable[[Report], None] | None) -> None:
+        """``named`` has begun; ``show`` is what else gets the reports."""
+        self._named = named
+        self._show = show
+        self._lock = threading.Lock()
+        self._written = 0
+        self._next = 0.0
+
+    def __call__(self, report: Report) -> None:
+        """Take in a report."""
+        if self._show:
+            self._show(report)
+        with self._lock:
+            if report.over or time.monotonic() >= self._next:
+                self._keep_order()
+        began = self._named.began
+        if report.over and began:
             over = report.done + report.failed == report.tasks
             now = replace(
-                record, changed=time.time(), over=over, tasks=report.tasks, done=report.done
+                began, changed=time.time(), over=over, tasks=report.tasks, done=report.done
             )
-            named.write(replace(now, failed=report.failed, restored=report.restored))
+            self._named.write(replace(now, failed=report.failed, restored=report.restored))
 
-    return call
+    def _keep_order(self) -> None:
+        stored = self._named.stored
+        if stored is not None and len(stored.restored) > self._written:
+            restored = stored.restored.copy()
+            self._named.write_order(stored.first, restored)
+            self._written = len(restored)
+            self._next = time.monotonic() + _ORDER_EVERY_S

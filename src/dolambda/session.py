@@ -36,7 +36,7 @@ from dolambda.local.stack import deploy_into
 from dolambda.money.bill import Bill
 from dolambda.money.prices import PRICES
 from dolambda.money.quote import verdict
-from dolambda.named_runs import NamedRun, recorded
+from dolambda.named_runs import NamedRun, Recorder
 from dolambda.progress import display
 from dolambda.settings import Settings
 from dolambda.stack import Stack
@@ -251,7 +251,7 @@ class Session:
         """What a run calls with its reports: the display, with the cost so far, whose errors are no harm to the run."""
         show = progress if callable(progress) else display(progress)
         if named:
-            show = recorded(named, show)
+            show = Recorder(named, show)
         if show is None:
             return None
         before = Counter(self.transport.calls.totals())

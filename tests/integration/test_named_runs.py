@@ -89,7 +89,7 @@ def test_changed_code_is_noticed_and_failures_are_kept_too(tmp_path: Path) -> No
 @pytest.mark.usefixtures("session")
 def test_what_cannot_be_kept_is_refused() -> None:
     for name in ("", "Nightly", "a/b", "x" * 41):
-        with pytest.raises(ConfigurationError, match="is no name for a run"):
+        with pytest.raises(ConfigurationError, match="is not a name for a run"):
             LambdaExecutor(run=name)
     with pytest.raises(ConfigurationError, match="keeps no replies"):
         LambdaExecutor(run="nightly", transport="direct")
@@ -160,6 +160,16 @@ def test_the_commands(
         2: 3,
     }
     assert isinstance(results[3], TypeError)
+    with LambdaExecutor(run="shown") as executor:
+        assert list(executor.map(abs, [-9, -1, -2, 3])) == [9, 1, 2, 3]
+        assert executor.report.restored == 3
+    told = cli("fetch", "shown", "--to", "again.pickle")
+    assert "4 results are in again.pickle" in told
+    assert "1 results of earlier starts are not in it" in told
+    results = pickle.loads((tmp_path / "again.pickle").read_bytes())  # noqa: S301 - our own
+    assert results == {0: 9, 1: 1, 2: 2, 3: 3}
+    assert f"--to '{tmp_path}' is a directory" in cli("fetch", "shown", "--to", str(tmp_path))
+    assert "there is no directory 'lacking'" in cli("fetch", "shown", "--to", "lacking/x.pickle")
     (tmp_path / "again.py").write_text("import sys; print('begun again with', sys.argv[1:])")
     assert session.bucket is not None
     run = NamedRun("shown", session.bucket, session.key)

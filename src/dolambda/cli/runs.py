@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import platform
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import cloudpickle
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -118,9 +118,11 @@ def show(
     bucket, key = _bucket(stack, region, profile, endpoint_url)
     run = _run(name, bucket, key)
     record, there = run.record(), run.reply_keys()
-    kinds = Counter(outcome.kind for reply in run.replies(there) for outcome in reply.outcomes)
+    outcomes = [outcome for reply in run.replies(there) for outcome in reply.outcomes]
+    kinds = Counter({one.task: one.kind for one in outcomes if one.kind != "lost"}.values())
+    lost = sum(one.kind == "lost" for one in outcomes)
     print(
-        f"{name}: {kinds['value']:,} tasks gave a value, {kinds['failure']:,} raised, {kinds['lost']:,} were lost and will be run again"
+        f"{name}: {kinds['value']:,} tasks gave a value, {kinds['failure']:,} raised, {lost:,} were lost and will be run again"
     )
     print(
         f"  {len(there):,} replies in s3://{bucket.name}, {len(run.jobs()):,} jobs under way or waiting"
@@ -152,20 +154,40 @@ def fetch(
     profile: Profile = None,
     endpoint_url: Endpoint = None,
 ) -> None:
-    """Fetch the results that there are into a file: a pickled dict of result, or exception, by the task's number in its run."""
+    """Fetch the results that there are into a file: a pickled dict of result, or exception, by the task's number in its last start."""
+    file = _writable(Path(f"{name}.pickle") if to == Path() else to)
     bucket, key = _bucket(stack, region, profile, endpoint_url)
-    run = _run(name, bucket, key)
+    found = _run(name, bucket, key).results()
     results = {}
-    for reply in run.replies(run.reply_keys()):
-        for packed in reply.outcomes:
-            if packed.kind != "lost":
-                outcome = packed.open()
-                results[packed.index] = (
-                    outcome.value if isinstance(outcome, Value) else outcome.to_error()
-                )
-    file = Path(f"{name}.pickle") if to == Path() else to
-    file.write_bytes(pickle.dumps(dict(sorted(results.items()))))
-    print(f"{len(results):,} results are in {file}: pickle.load gives them by number")
+    for index, packed in found.outcomes.items():
+        outcome = packed.open()
+        results[index] = outcome.value if isinstance(outcome, Value) else outcome.to_error()
+    try:
+        file.write_bytes(cloudpickle.dumps(results))
+    except OSError as error:
+        raise ConfigurationError(
+            f"--to {str(file)!r} cannot be written: {error.strerror}",
+            hint="Name a file in a folder that exists and that you may write to.",
+        ) from error
+    print(f"{len(results):,} results are in {file}: pickle.load returns them by number")
+    if found.others:
+        print(
+            f"{found.others:,} results of earlier starts are not in it: the last start has not come to their tasks"
+        )
+
+
+def _writable(file: Path) -> Path:
+    """Refuse, before anything is fetched, what cannot be a file."""
+    if file.is_dir():
+        raise ConfigurationError(
+            f"--to {str(file)!r} is a directory", hint="Name a file in it: --to results.pickle."
+        )
+    if not file.parent.is_dir():
+        raise ConfigurationError(
+            f"--to {str(file)!r}: there is no directory {str(file.parent)!r}",
+            hint="Make it first, or name a file in a directory that exists.",
+        )
+    return file
 
 
 @runs.command(context_settings={"ignore_unknown_options": True})
@@ -191,7 +213,7 @@ def resume(
     if script is None or not script.is_file():
         raise ConfigurationError(
             f"the program that began {name!r} is not here"
-            + (f": it ran on {record.host}" if record else ""),
+            + (f": it ran on {record.host}" if record else ": the run has no record of its own"),
             hint=f"Start it where it is, with run={name!r} and the same code and inputs.",
         )
     os.chdir(script.parent)

@@ -59,7 +59,7 @@ class Intake:
         future: Future[Any] = Future()
         error = packed if isinstance(packed, NotPicklableError) else self._too_large(packed)
         if isinstance(packed, PackedTask) and not error:
-            stored = self._stored.take(packed.identity) if self._stored else None
+            stored = self._stored.take(packed.identity, packed.index) if self._stored else None
             return future, stored or Waiting(packed, future)
         future.set_exception(error)
         return future, None

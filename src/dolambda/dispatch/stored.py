@@ -1,11 +1,12 @@
 """What an earlier client of a named run has left. On entry: checked replies; on leaving: the outcome of a task, by its identity.
 
-A task's identity is its content: function, arguments, own modules, what the stack has installed, and the how-manieth such task it is.
+A task's identity is its content: function, arguments, own modules, what the stack has installed, and its position among equal tasks.
 Whatever of these is changed makes another task, so what belongs to other code or inputs is never mixed in.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,12 +16,16 @@ if TYPE_CHECKING:
 
 
 class Stored:
-    """Outcomes by identity; ``first`` is the number that the next job may have. Each is given once."""
+    """Outcomes by identity; ``first`` is the number that the next job may have.
+
+    Each outcome is taken once. ``restored`` has the identities of those taken, by their tasks' positions.
+    """
 
     def __init__(self, outcomes: dict[str, PackedOutcome], first: int) -> None:
         """Use `Stored.from_replies`."""
         self._outcomes = outcomes
         self.first = first
+        self.restored: dict[int, str] = {}
 
     @classmethod
     def from_replies(cls, replies: Iterable[Reply], first: int) -> Stored:
@@ -39,6 +44,9 @@ class Stored:
         """How many there are."""
         return len(self._outcomes)
 
-    def take(self, identity: str) -> PackedOutcome | None:
-        """The outcome of a task, None if it has none yet."""
-        return self._outcomes.pop(identity, None)
+    def take(self, identity: str, index: int) -> PackedOutcome | None:
+        """Return the outcome of the task at position ``index``, None if it has none yet."""
+        outcome = self._outcomes.pop(identity, None)
+        if outcome:
+            self.restored[index] = identity
+        return outcome and replace(outcome, index=index)

@@ -5,6 +5,7 @@
     blobs/<digest>         bytes that many tasks share, named by content
     layers/<digest>.zip    a layer too large for a direct upload, while it is being published
     runs/<name>            what is known of a named run
+    runs/<name>.order      which earlier reply is which task of its last start
     bundles/<digest>.zip   packages that layers have no room for, unpacked by cold workers
 
 A run's name is ``<client>/<sequence>``: all live runs of one client share the prefix ``outs/<client>/``, so that one
@@ -16,6 +17,10 @@ from __future__ import annotations
 
 import re
 import secrets
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 JOBS = "jobs/"
 OUTS = "outs/"
@@ -25,6 +30,7 @@ BUNDLES = "bundles/"
 RUNS = "runs/"
 
 _JOB_KEY = re.compile(r"jobs/([A-Za-z0-9_.-]{1,64}(?:/\d{6})?)/(\d{9})\Z")
+_NUMBER = re.compile(r"[0-9]{9}\Z")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -67,6 +73,12 @@ def parse_job_key(key: str) -> tuple[str, int] | None:
     """Run and number of a job's key; None when the key is not one of ours."""
     match = _JOB_KEY.match(key)
     return (match[1], int(match[2])) if match else None
+
+
+def numbered(keys: Iterable[str], stem: str) -> dict[int, str]:
+    """Return those of ``keys`` that are ``stem`` and a number, by that number, in its order."""
+    numbers = {key.removeprefix(stem): key for key in keys if key.startswith(stem)}
+    return {int(number): key for number, key in sorted(numbers.items()) if _NUMBER.match(number)}
 
 
 def just_before(key: str) -> str:

@@ -1,0 +1,185 @@
+"""Named runs take nothing that is not theirs, and their results belong to the tasks of the last start."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from dolambda.dispatch.report import Report
+from dolambda.errors import ConfigurationError
+from dolambda.named_runs import NamedRun, Recorder, check_name, names
+from dolambda.wire.outcome import PackedOutcome, Reply, Value
+from support.dict_bucket import DictBucket
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dolambda.aws.objects import Bucket
+
+KEY = b"k" * 32
+OVER = replace(Report(), over=True)
+
+
+@pytest.fixture
+def bucket() -> DictBucket:
+    return DictBucket()
+
+
+def run_of(bucket: DictBucket, name: str = "mine") -> NamedRun:
+    return NamedRun(name, cast("Bucket", bucket), KEY)
+
+
+def reply(bucket: DictBucket, name: str, number: int, tasks: dict[int, str]) -> str:
+    """Put the reply to a job whose tasks, of those identities, return their identities."""
+    outcomes = tuple(
+        replace(PackedOutcome.from_value(index, task, 0.1), task=task)
+        for index, task in tasks.items()
+    )
+    sealed = Reply(f"run.{name}/000000", number, 1, outcomes).to_bytes(KEY)
+    key = f"outs/run.{name}/000000/{number:09d}"
+    bucket.put(key, sealed)
+    return key
+
+
+def start(bucket: DictBucket, inputs: Sequence[str]) -> None:
+    """Start the run as an executor does: what has a reply is taken, the rest is sent, one task a job."""
+    named = run_of(bucket)
+    stored = named.begin()
+    number = stored.first
+    for index, task in enumerate(inputs):
+        outcome = stored.take(task, index)
+        if outcome is None:
+            reply(bucket, "mine", number, {index: task})
+            number += 1
+        else:
+            assert outcome.index == index
+    Recorder(named, None)(replace(OVER, tasks=len(inputs), done=len(inputs)))
+
+
+def results(bucket: DictBucket) -> dict[int, Any]:
+    found = run_of(bucket).results()
+    opened = {index: packed.open() for index, packed in found.outcomes.items()}
+    return {index: outcome.value for index, outcome in opened.items() if isinstance(outcome, Value)}
+
+
+@pytest.mark.parametrize(
+    ("starts", "others"),
+    [
+        (["abc"], 0),
+        (["abc", "xabc"], 0),
+        (["abc", "cba"], 0),
+        (["abc", "bc"], 1),
+        (["abc", "xabc", "yc"], 3),
+        (["abc", "xabc", "abcx"], 0),
+    ],
+)
+def test_results_are_those_of_the_last_start_in_its_order(
+    bucket: DictBucket, starts: list[str], others: int
+) -> None:
+    for inputs in starts:
+        start(bucket, inputs)
+    assert results(bucket) == dict(enumerate(starts[-1]))
+    assert run_of(bucket).results().others == others
+
+
+def test_a_start_that_ended_early_gives_what_it_came_to_and_nothing_wrong(
+    bucket: DictBucket,
+) -> None:
+    start(bucket, "abc")
+    named = run_of(bucket)
+    stored = named.begin()
+    assert results(bucket) == {}
+    stored.take("b", 0)
+    Recorder(named, None)(Report())  # a report while it runs; then it is killed
+    assert results(bucket) == {0: "b"}
+    assert run_of(bucket).results().others == 2
+    record = run_of(bucket).record()
+    assert record is not None
+    assert not record.over
+
+
+def test_a_reply_copied_from_another_run_or_place_is_left_out(
+    bucket: DictBucket, caplog: pytest.LogCaptureFixture
+) -> None:
+    start(bucket, "ab")
+    others = bucket.get(reply(bucket, "donor", 0, {0: "evil", 7: "evil too"}))
+    bucket.put("outs/run.mine/000000/000000500", others)
+    bucket.put("outs/run.mine/000000/000000000", others)  # over one of its own
+    bucket.put("outs/run.mine/000000/000000009", bucket.get("outs/run.mine/000000/000000001"))
+    assert results(bucket) == {1: "b"}
+    assert caplog.text.count("is left out") == 3
+    assert run_of(bucket).begin().take("evil", 0) is None
+
+
+def test_a_record_copied_over_another_is_refused(
+    bucket: DictBucket, caplog: pytest.LogCaptureFixture
+) -> None:
+    start(bucket, "ab")
+    donor = run_of(bucket, "donor")
+    donor.begin()
+    for suffix in ("", ".order"):
+        donor.write_order(0, {0: "x"})
+        bucket.put(f"runs/mine{suffix}", bucket.get(f"runs/donor{suffix}"))
+    assert run_of(bucket).record() is None
+    assert "it belongs to run 'donor'" in caplog.text
+    assert donor.record() is not None
+    assert results(bucket) == {0: "a", 1: "b"}
+
+
+def test_a_record_cannot_pass_for_a_reply_or_an_order(bucket: DictBucket) -> None:
+    start(bucket, "ab")
+    bucket.put("runs/mine.order", bucket.get("runs/mine"))
+    bucket.put("outs/run.mine/000000/000000000", bucket.get("runs/mine"))
+    assert results(bucket) == {1: "b"}
+
+
+ODD = [
+    "runs/Strange Name",
+    "runs/",
+    "runs/mine/more",
+    "runs/mine.order.old",
+    "outs/run.mine/000000/strange",
+    "outs/run.mine/000000/0000000001",
+    "outs/run.mine/000000/00000000\u0661",
+    "outs/run.mine/000000/deeper/000000000",
+    "outs/run.mine/000001/000000000",
+    "jobs/run.mine/000000/strange",
+]
+
+
+def test_odd_keys_are_passed_over_and_left_alone(bucket: DictBucket) -> None:
+    for key in ODD:
+        bucket.put(key, b"odd")
+    start(bucket, "ab")
+    assert names(cast("Bucket", bucket)) == ["mine"]
+    assert results(bucket) == {0: "a", 1: "b"}
+    assert run_of(bucket).jobs() == []
+    assert run_of(bucket).cancel() == 0
+    assert run_of(bucket).clean() == 3
+    assert sorted(bucket.objects) == sorted(ODD)
+
+
+def test_a_key_far_above_its_own_leaves_numbers_to_use(bucket: DictBucket) -> None:
+    start(bucket, "ab")
+    for number in ("999999999", "900000000"):
+        bucket.put(f"outs/run.mine/000000/{number}", b"odd")
+        bucket.put(f"jobs/run.mine/000000/{number}", b"odd")
+    assert run_of(bucket).begin().first == 2
+
+
+def test_a_reply_that_goes_while_it_is_looked_for_is_no_harm(
+    bucket: DictBucket,
+) -> None:
+    start(bucket, "ab")
+    listed = run_of(bucket).reply_keys()
+    bucket.delete(listed[:1])
+    assert [one.number for one in run_of(bucket).replies(listed)] == [1]
+
+
+@pytest.mark.parametrize("name", [17, None, b"x", "", "Nightly", "a/b", "x" * 41, "a\n", "a.order"])
+def test_what_cannot_be_a_name_is_shown(name: object) -> None:
+    with pytest.raises(ConfigurationError, match="is not a name for a run") as caught:
+        check_name(name)
+    assert f"run={name!r}" in str(caught.value)
