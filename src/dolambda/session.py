@@ -76,6 +76,7 @@ class Session:
     stack: Stack | None = None
     bucket: Bucket | None = None
     instance: Instance | None = None
+    owns_instance: bool = False
     ways: Ways | None = None
     progress: bool | Callable[[Report], None] | None = None
     _client: str = field(default_factory=keys.new_client_id)
@@ -124,7 +125,7 @@ class Session:
             if not shared:
                 instance.stop()
             raise
-        session.instance = None if shared else instance
+        session.instance, session.owns_instance = instance, shared is None
         return session
 
     @classmethod
@@ -377,9 +378,9 @@ class Session:
             kept.close()
         self._kept.clear()
         (self.ways or self.transport).close()
-        if self.instance:
+        if self.instance and self.owns_instance:
             self.instance.stop()
-            self.instance = None
+        self.instance = None
 
 
 def mismatches(stack: Stack) -> list[str]:

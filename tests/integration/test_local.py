@@ -132,11 +132,11 @@ def test_start_status_stop(apart: Path) -> None:
     again = dolambda("start")
     assert again.returncode == 1
     assert again.stderr == "dolambda: it is running already\n  `dolambda local stop` ends it.\n"
-    script = "import dolambda; s = dolambda.register('local'); print(dolambda.foreach(i=range(3)).dopar(lambda i: -i), s.instance)"
+    script = "import dolambda; s = dolambda.register('local'); print(dolambda.foreach(i=range(3)).dopar(lambda i: -i), s.instance.running)"
     used = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120
     )
-    assert used.stdout == "[0, -1, -2] None\n", used.stderr
+    assert used.stdout == "[0, -1, -2] True\n", used.stderr
     assert "running at" in dolambda("status").stdout  # a client that uses it does not end it
     assert "stopped" in dolambda("stop").stdout
     wait_until_gone(apart)
