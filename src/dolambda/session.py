@@ -32,7 +32,7 @@ from dolambda.environment.requirements import differing
 from dolambda.environment.worker_zip import worker_code
 from dolambda.errors import ConfigurationError
 from dolambda.local.instance import Instance, default_workers
-from dolambda.local.stack import deploy_into
+from dolambda.local.stack import deploy_into, emulated
 from dolambda.money.bill import Bill
 from dolambda.money.prices import PRICES
 from dolambda.money.quote import verdict
@@ -117,7 +117,7 @@ class Session:
         instance = shared or Instance.from_start(workers=settings.workers)
         try:
             there, credentials = deploy_into(instance, settings)
-            account = Account.from_settings(there, credentials)
+            account = emulated(there, credentials)
             stack = Stack.from_account(account, there)
             workers = min(settings.workers or default_workers(), instance.workers)
             session = cls._from_stack(there, account, stack, workers, _LOCAL_AHEAD * workers)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from dolambda.errors import AccessDeniedError, AwsError, ConfigurationError, ThrottledError
 
@@ -61,6 +62,15 @@ class Credentials:
             )
 
 
+_EXPLICIT = {"use_fips_endpoint": False, "use_dualstack_endpoint": False}
+
+
+def is_this_machine(url: str) -> bool:
+    """Return whether a URL leads to this very machine, which is never asked through a proxy."""
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 class _Sent:
     """What botocore wants of an HTTP response whose content it is given parsed."""
 
@@ -96,11 +106,15 @@ _redacting = _Redacting()
 class Account:
     """An AWS account and region, as seen with some credentials."""
 
-    def __init__(self, session: Any, region: str, endpoint_url: str | None) -> None:
-        """Use `Account.from_settings`."""
+    def __init__(
+        self, session: Any, region: str, endpoint_url: str | None, *, emulated: bool = False
+    ) -> None:
+        """Use `Account.from_settings` or `Account.emulated_at`."""
         self.session = session
         self.region = region
         self.endpoint_url = endpoint_url
+        self.emulated = emulated
+        self.is_here = endpoint_url is not None and is_this_machine(endpoint_url)
         self._clients: dict[str, Any] = {}
         self._interceptor: Interceptor | None = None
 
@@ -131,8 +145,15 @@ class Account:
             )
         return cls(session, region, settings.endpoint_url)
 
+    @classmethod
+    def emulated_at(cls, endpoint_url: str, region: str, key: str, secret: str) -> Account:
+        """Return the account of AWS emulated on this machine, which uses nothing of the user's configuration."""
+        from dolambda.aws.sealed_session import sealed_session  # noqa: PLC0415 - slow, as boto3
+
+        return cls(sealed_session(key, secret, region), region, endpoint_url, emulated=True)
+
     def client(self, service: str) -> Any:
-        """Give the boto3 client of a service, made once."""
+        """Return the boto3 client of a service, made once."""
         if service not in self._clients:
             from botocore.config import Config  # noqa: PLC0415 - slow, as boto3
 
@@ -141,6 +162,8 @@ class Account:
                 connect_timeout=10,
                 read_timeout=60,
                 s3={"addressing_style": "path"} if self.endpoint_url else {},
+                proxies={} if self.is_here else None,  # None: those of the environment
+                **(_EXPLICIT if self.emulated else {}),
             )
             self._clients[service] = self.session.client(
                 service, region_name=self.region, endpoint_url=self.endpoint_url, config=config

@@ -8,6 +8,7 @@ others. Call from a few threads.
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
@@ -44,6 +45,38 @@ _EXPIRED = ("ExpiredToken", "TokenRefreshRequired")
 _CUT = "request or response body error"  # as obstore has it
 _PATIENCE = 180.0  # seconds: as long as obstore's own
 _PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+_AS_IF_UNSET = {
+    "s3_express": False,
+    "request_payer": False,
+    "unsigned_payload": False,
+    "disable_bulk_delete": False,
+    "disable_tagging": False,
+    "conditional_put": "etag",
+    "copy_if_not_exists": "multipart",
+    "imdsv1_fallback": False,
+    "sse_bucket_key_enabled": False,
+}
+_ONLY_TO_REPLACE = (  # variable, option, and a value without effect: there is none that means unset
+    ("AWS_SERVER_SIDE_ENCRYPTION", "server_side_encryption", "AES256"),
+    ("AWS_CHECKSUM_ALGORITHM", "checksum_algorithm", "sha256"),
+)
+
+
+def explicit_config(account: Account) -> Any:
+    """Return what obstore would else take from variables of the environment, which win over its other arguments."""
+    config: dict[str, Any] = {"skip_signature": False}
+    if account.endpoint_url:
+        config |= {
+            "endpoint": account.endpoint_url,
+            "aws_endpoint_url_s3": account.endpoint_url,
+            "virtual_hosted_style_request": False,
+        }
+    if account.emulated:
+        config |= _AS_IF_UNSET
+        config |= {
+            option: value for name, option, value in _ONLY_TO_REPLACE if os.environ.get(name)
+        }
+    return config
 
 
 class Provider(Boto3CredentialProvider):
@@ -93,10 +126,16 @@ class Bucket:
             "timeout": timedelta(seconds=120),
             "connect_timeout": timedelta(seconds=10),
         }
-        where: dict[str, Any] = {}
         if account.endpoint_url:
             options["allow_http"] = account.endpoint_url.startswith("http:")
-            where["endpoint"] = account.endpoint_url
+        if (
+            account.is_here
+        ):  # a proxy, and no host to use it for: else obstore takes the environment's
+            options["proxy_url"] = "http://127.0.0.1:9"
+            options["proxy_excludes"] = "127.0.0.0/8,localhost,::1"
+        if account.emulated:  # by plain HTTP: certificates need not be found, valid or not
+            options["allow_invalid_certificates"] = True
+        config = explicit_config(account)
 
         def opened(provider: Provider) -> S3Store:
             return S3Store(
@@ -113,7 +152,7 @@ class Bucket:
                     },
                 },
                 credential_provider=provider,
-                **where,
+                config=config,
             )
 
         return cls(opened, lambda: Provider(account.session, ttl=_ASK_AGAIN), name)

@@ -126,7 +126,7 @@ class Shard:
 class Line:
     """A libcurl easy handle for requests of one kind, used for one after the other. Idle, it holds nothing of the last."""
 
-    def __init__(self, service: str, verb: str, region: str) -> None:
+    def __init__(self, service: str, verb: str, account: Account) -> None:
         """What all of its requests have in common."""
         self.kind = (service, verb)
         self.body: list[bytes] = []
@@ -139,7 +139,9 @@ class Line:
         curl.setopt(pycurl.TCP_NODELAY, 1)
         curl.setopt(pycurl.TCP_KEEPALIVE, 1)
         curl.setopt(pycurl.CAINFO, os.environ.get("AWS_CA_BUNDLE") or certifi.where())
-        curl.setopt(pycurl.AWS_SIGV4, f"aws:amz:{region}:{service}")
+        curl.setopt(pycurl.AWS_SIGV4, f"aws:amz:{account.region}:{service}")
+        if account.is_here:
+            curl.setopt(pycurl.PROXY, "")  # not the environment's
         curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(_CONNECT * 1000))
         curl.setopt(pycurl.TIMEOUT_MS, int(_LONGEST[service] * 1000))
@@ -193,7 +195,7 @@ class Reactor:
     def __init__(self, account: Account) -> None:
         """Nothing is sent yet, and no thread runs."""
         self._credentials = account.session.get_credentials()
-        self._region = account.region
+        self._account = account
         self._lock = threading.Lock()
         self._new: deque[Request] = deque()
         self._queues: dict[str, deque[Request]] = {service: deque() for service in _AT_ONCE}
@@ -353,7 +355,7 @@ class Reactor:
             return
         kind = (request.service, request.verb)
         idle = self._idle.setdefault(kind, [])
-        line = idle.pop() if idle else Line(*kind, self._region)
+        line = idle.pop() if idle else Line(*kind, self._account)
         shard = next((shard for shard in self._shards if shard.active < _PER_SHARD), None)
         if shard is None:
             shard = Shard(self._selector)

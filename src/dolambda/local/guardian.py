@@ -93,7 +93,7 @@ def launch(directory: Path, wanted: dict[str, Any]) -> subprocess.Popen[bytes]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("AWS_", "PYTHON", "DOLAMBDA_"))
+        if not (name.startswith(("AWS_", "PYTHON", "DOLAMBDA_")) or name.lower().endswith("_proxy"))
     }
     with (directory / "server.log").open("wb") as log:
         return subprocess.Popen(
@@ -113,7 +113,9 @@ def await_health(server: subprocess.Popen[bytes], wanted: dict[str, Any]) -> Non
         if server.poll() is not None:
             raise RuntimeError(f"the emulator ended with exit code {server.returncode}")
         with contextlib.suppress(OSError):
-            urllib.request.urlopen(wanted["endpoint_url"] + "/_ministack/health", timeout=2).read()
+            urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+                wanted["endpoint_url"] + "/_ministack/health", timeout=2
+            ).read()
             return
         time.sleep(0.05)
     raise RuntimeError(f"the emulator did not answer within {_READY_WITHIN} s")

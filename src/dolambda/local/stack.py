@@ -33,7 +33,16 @@ def root(instance: Instance, settings: Settings) -> tuple[Settings, Account]:
         profile=None,
         workers=instance.workers,
     )
-    return there, Account.from_settings(there, Credentials(instance.key, instance.secret))
+    return there, emulated(there, Credentials(instance.key, instance.secret))
+
+
+def emulated(settings: Settings, credentials: Credentials) -> Account:
+    """Return an account of the emulated AWS that these settings lead to."""
+    if not (settings.endpoint_url and settings.region and credentials.key and credentials.secret):
+        raise AssertionError("settings and credentials are those that `deploy_into` returned")
+    return Account.emulated_at(
+        settings.endpoint_url, settings.region, credentials.key, credentials.secret
+    )
 
 
 def deploy_into(
