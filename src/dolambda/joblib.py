@@ -97,6 +97,11 @@ class LambdaBackend(ParallelBackendBase):
             **self._options,
         )
 
+    def start_call(self) -> None:
+        """Look at all arrays again: in a `with Parallel` they may change between two calls."""
+        if self._workers:
+            self._workers.forget_buffers()
+
     def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Future[list[Any]]:
         """Queue a batch; give the future of its list of results."""
         batch: Future[list[Any]] = Future()

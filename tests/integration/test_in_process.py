@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import joblib
+import numpy as np
 import pytest
 
 from dolambda import LambdaExecutor, foreach, register, unregister
@@ -28,6 +29,28 @@ def test_tasks_run_in_this_very_process() -> None:
     assert set(joblib.Parallel()(joblib.delayed(os.getpid)() for _ in range(4))) == {os.getpid()}
     with LambdaExecutor() as executor:
         assert list(executor.map(pow, range(5), [2] * 5)) == [0, 1, 4, 9, 16]
+
+
+def fed(array: np.ndarray[Any, Any]) -> Iterator[Any]:
+    for i in range(6):
+        array[:] = i
+        yield joblib.delayed(np.mean)(array)
+
+
+def test_a_generator_may_fill_one_array_again() -> None:
+    found = joblib.Parallel(n_jobs=2, pre_dispatch="all")(fed(np.zeros(300_000)))
+    # joblib takes as many calls off a generator at a time as there are workers.
+    assert found == [1.0, 1.0, 3.0, 3.0, 5.0, 5.0]
+    innocent = (joblib.delayed(np.mean)(np.full(300_000, float(i))) for i in range(6))
+    assert joblib.Parallel(n_jobs=2)(innocent) == [float(i) for i in range(6)]
+
+
+def test_an_array_may_change_between_two_calls_of_one_parallel() -> None:
+    array = np.zeros(300_000)
+    with joblib.Parallel(n_jobs=2) as parallel:
+        for i in range(3):
+            array[17] = i
+            assert parallel(joblib.delayed(np.max)(array) for _ in range(2)) == [i, i]
 
 
 def test_unregistered_runs_as_before(recwarn: pytest.WarningsRecorder) -> None:

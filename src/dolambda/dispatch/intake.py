@@ -51,6 +51,11 @@ class Intake:
                 futures += [future for future, _ in taken]
         return futures
 
+    def forget_buffers(self) -> None:
+        """See `Packer.forget_buffers`."""
+        with self._lock:
+            self._packer.forget_buffers()
+
     def _numbered(self, calls: Iterable[Call]) -> Iterator[Task]:
         for function, args, kwargs in calls:
             yield Task(next(self._indexes), function, args, kwargs)

@@ -150,6 +150,10 @@ class Run:
         """Queue calls; give their futures at once. What cannot be pickled, or is too large, is an exception of its future."""
         return self._intake.take(calls, self._enqueue)
 
+    def forget_buffers(self) -> None:
+        """See `Packer.forget_buffers`."""
+        self._intake.forget_buffers()
+
     def cancel(self) -> None:
         """Drop what waits, withdraw what is in flight; its futures raise CancelledError. Returns when that is done."""
         with self._changed:

@@ -10,11 +10,16 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import zlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LEAST, MOST = 16 * 1024, 1 << 30
 _SAMPLES, _SAMPLE = 8, 16 * 1024
 _PROMISING = 0.8
+_FED, _PIECE = 1 << 16, 1 << 20  # bytes that go into zlib, and come out, at a time
+_WINDOW = 1 << 23  # bytes that zstd keeps beside its output: level 1 needs half a MiB
 _ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1: how a frame begins
 
 
@@ -35,17 +40,39 @@ def packed(content: bytes | memoryview, *, zstd: bool) -> bytes | memoryview:
     return smaller if len(smaller) < _PROMISING * len(content) else content
 
 
-def unpacked(sent: bytes | memoryview) -> bytes | None:
-    """Give back what was `packed`; None for what was not."""
+def unpacked(sent: bytes | memoryview, most: int = MOST) -> memoryview | None:
+    """Return, read-only, what was `packed`; None for what was not, or is more than ``most`` bytes.
+
+    It is made piece by piece in one buffer, which never holds more than ``most`` bytes.
+    """
+    plain = bytearray()
     try:
-        if sent[:4] == _ZSTD:
-            zstandard: Any = importlib.import_module("zstandard")
-            plain: bytes = zstandard.ZstdDecompressor().decompress(sent, max_output_size=MOST)
-        else:
-            plain = zlib.decompressobj().decompress(sent, MOST)
+        for piece in _zstd_pieces(sent, most) if sent[:4] == _ZSTD else _zlib_pieces(sent):
+            if len(plain) + len(piece) > most:
+                return None
+            plain += piece
     except Exception:  # noqa: BLE001 - of zlib or zstandard: it is neither
         return None
-    return plain
+    return memoryview(plain).toreadonly()
+
+
+def _zstd_pieces(sent: bytes | memoryview, most: int) -> Iterator[bytes]:
+    """Decompress one frame. One that says it holds more than ``most`` bytes is not begun."""
+    zstandard: Any = importlib.import_module("zstandard")
+    if zstandard.frame_content_size(sent) > most:
+        raise ValueError("a frame that says it is too large")
+    with zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(sent) as reader:
+        while piece := reader.read(_PIECE):
+            yield piece
+
+
+def _zlib_pieces(sent: bytes | memoryview) -> Iterator[bytes]:
+    unpacker, view = zlib.decompressobj(), memoryview(sent)
+    for at in range(0, len(view), _FED):
+        left: bytes | memoryview = view[at : at + _FED]
+        while piece := unpacker.decompress(left, _PIECE):
+            yield piece
+            left = unpacker.unconsumed_tail
 
 
 def _promising(content: bytes | memoryview) -> bool:

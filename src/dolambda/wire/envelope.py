@@ -46,6 +46,7 @@ _SENSELESS = (
     IndexError,
     AttributeError,
     OverflowError,
+    RecursionError,  # JSON nested a thousand times
     zlib.error,
 )
 _encode = json.JSONEncoder(
@@ -130,7 +131,10 @@ def unseal(kind: str, data: bytes | memoryview, key: bytes) -> tuple[Header, mem
         return header, body
     if nbytes not in _DEFLATED:  # it would be allocated
         raise ValueError(f"{nbytes} bytes that were deflated")
-    return header, memoryview(zlib.decompress(body, bufsize=nbytes))
+    plain = zlib.decompressobj().decompress(body, nbytes + 1)
+    if len(plain) != nbytes:
+        raise ValueError(f"a body of {nbytes} bytes that has more or fewer")
+    return header, memoryview(plain)
 
 
 def key_of(data: bytes | memoryview, keys: Sequence[bytes]) -> bytes:

@@ -35,10 +35,12 @@ INLINE_ONCE = 64 * 1024
 """Arrays up to this many travel inside a job until another needs them too: what tasks share is worth an object, what one has is not."""
 
 SHARED = 1 << 20
-"""Arrays of more bytes are shared by the tasks of a worker, read-only; of joblib's tasks also taken to be unchanged while a Parallel
-lives. joblib's own ``max_nbytes``, from which on it maps arrays into its processes' memory."""
+"""Arrays of more bytes are shared by the tasks of a worker, read-only; joblib's tasks also have them
+hashed once for each call of a Parallel, unless a sample shows a change. joblib's own
+``max_nbytes``, from which on it maps arrays into its processes' memory."""
 
 _KNOWN, _KNOWN_BYTES = 1024, 1 << 30  # arrays remembered, and so kept alive, for a run
+_SAMPLED = 512  # bytes of an array that are compared when it is met again
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,12 @@ class PackedTask:
 class Packer:
     """Pickles tasks and gathers the blobs they share.
 
-    With ``same_buffers`` a large array (`SHARED`) met again at the same address is taken to be unchanged: it is neither hashed nor
-    copied again. That is what joblib assumes of a Parallel call, and what an executor may not: there every array is copied, so
-    that what is sent is what it held when the task was submitted. With ``same_functions`` a function is pickled once, else once
-    for each `pack`: it may refer to what changes in between. With a ``salt`` tasks get identities, which depend on it.
+    Every array is copied, so that what is sent under a digest is what was hashed, and what it held
+    when the task was submitted. With ``same_buffers`` a large array (`SHARED`) met again at the same
+    address, a sample of which is unchanged, is taken to be unchanged: it is neither hashed nor
+    copied again. joblib assumes that of a Parallel call, and an executor must not. With ``same_functions`` a
+    function is pickled once, else once for each `pack`: it may refer to what changes in between.
+    With a ``salt`` tasks get identities, which depend on it.
     """
 
     def __init__(
@@ -87,7 +91,7 @@ class Packer:
         self._same_functions = same_functions
         self._functions: dict[int, tuple[Callable[..., Any], tuple[Blob, ...]]] = {}
         self._same_buffers = same_buffers
-        self._known: OrderedDict[tuple[int, int], tuple[memoryview, Blob]] = OrderedDict()
+        self._known: OrderedDict[tuple[int, int], KnownBuffer] = OrderedDict()
         self._known_bytes = 0
         self._copies: WeakValueDictionary[str, Blob] = WeakValueDictionary()
 
@@ -138,31 +142,59 @@ class Packer:
             b"".join([len(digests).to_bytes(4, "big"), *digests, payload])
         ), *buffers
 
+    def forget_buffers(self) -> None:
+        """Look at every array again from here on: what is at a known address may have changed."""
+        self._known.clear()
+        self._known_bytes = 0
+
     def _pack_buffer(self, view: memoryview) -> Blob:
         place = getattr(view.obj, "__array_interface__", {}).get("data")
         if not (self._same_buffers and place and view.nbytes > SHARED):
             return self._copied(view)
         at = (place[0], view.nbytes)
-        if at in self._known:
+        known = self._known.get(at)
+        if known and _sample(known.view) == known.sample:
             self._known.move_to_end(at)
-        else:
-            self._known[at] = (
-                view,
-                Blob.from_bytes(view),
-            )  # the view keeps the address from being used again
-            self._known_bytes += view.nbytes
-            while len(self._known) > 1 and (
-                self._known_bytes > _KNOWN_BYTES or len(self._known) > _KNOWN
-            ):
-                self._known_bytes -= self._known.popitem(last=False)[1][0].nbytes
-        return self._known[at][1]
+            return known.blob
+        if known:  # it was filled with something else since
+            self._known_bytes -= known.view.nbytes
+        blob = self._copied(view)
+        self._known[at] = KnownBuffer(view, _sample(memoryview(blob.data)), blob)
+        self._known_bytes += view.nbytes
+        while len(self._known) > 1 and (
+            self._known_bytes > _KNOWN_BYTES or len(self._known) > _KNOWN
+        ):
+            self._known_bytes -= self._known.popitem(last=False)[1].view.nbytes
+        return blob
 
     def _copied(self, view: memoryview) -> Blob:
-        """A copy, or the one there is of the same content among the tasks that wait."""
-        named = Blob.from_bytes(view)
-        return self._copies.get(named.digest) or self._copies.setdefault(
-            named.digest, Blob(named.digest, bytes(view))
-        )
+        """A copy, or the one there is of the same content among the tasks that wait.
+
+        A new copy is hashed itself: another thread may write to the array between the two.
+        """
+        held = self._copies.get(Blob.from_bytes(view).digest)
+        if held is None:
+            copy = Blob.from_bytes(bytes(view))
+            held = self._copies.setdefault(copy.digest, copy)
+        return held
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBuffer:
+    """An array met before: the user's own memory, a sample of what it held, and a copy of it.
+
+    The view keeps the address from being used for another array.
+    """
+
+    view: memoryview
+    sample: bytes
+    blob: Blob
+
+
+def _sample(view: memoryview) -> bytes:
+    """Some bytes of all parts of a buffer. The step is odd: they are of all parts of its items."""
+    step = view.nbytes // _SAMPLED | 1
+    return bytes(view[::step]) + bytes(view[-8:])
 
 
 def split_function(blob: memoryview) -> tuple[list[str], memoryview]:

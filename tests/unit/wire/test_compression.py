@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tracemalloc
 import zlib
+from typing import TYPE_CHECKING
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dolambda.errors import EnvelopeError
 from dolambda.wire.blob import Blob
-from dolambda.wire.compression import packed
+from dolambda.wire.compression import packed, unpacked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LABELS = b"".join(bytes([i % 3]) * 5 for i in range(40_000))
 
@@ -48,3 +55,38 @@ def test_content_that_looks_compressed_is_taken_as_it_is() -> None:
 def test_what_neither_is_nor_becomes_the_content_is_refused(sent: bytes) -> None:
     with pytest.raises(EnvelopeError, match="other content than its name"):
         Blob.from_store(Blob.from_bytes(LABELS).digest, sent)
+
+
+def zstd_without_a_size(content: bytes) -> bytes:
+    with io.BytesIO() as file:
+        with zstandard.ZstdCompressor().stream_writer(file, closefd=False) as writer:
+            writer.write(content)
+        return file.getvalue()
+
+
+MiB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [zlib.compress, zstandard.compress, zstd_without_a_size],
+    ids=["zlib", "zstd", "zstd, size not stated"],
+)
+def test_what_becomes_too_much_is_refused_before_it_is_made(
+    pack: Callable[[bytes], bytes],
+) -> None:
+    bomb, whole = pack(bytes(64 * MiB)), pack(bytes(8 * MiB))
+    tracemalloc.start()
+    try:
+        assert unpacked(bomb, 8 * MiB) is None
+        assert bytes(unpacked(whole, 8 * MiB) or b"") == bytes(8 * MiB)
+        assert tracemalloc.get_traced_memory()[1] < 30 * MiB
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_blob_that_says_it_is_larger_than_any_is_refused() -> None:
+    unpacker = zstandard.ZstdCompressor().compressobj(size=2 << 30)
+    bomb = unpacker.compress(bytes(MiB)) + unpacker.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    with pytest.raises(EnvelopeError, match="other content than its name"):
+        Blob.from_store("0" * 64, bomb)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import hmac
 import json
 import os
+import tracemalloc
+import zlib
 
 import pytest
 from hypothesis import given
@@ -93,3 +96,31 @@ def test_bodies_for_which_it_would_not_pay_travel_as_they_are(body: bytes) -> No
     sealed = envelope.seal("job", {}, [body], KEY)
     assert sealed.endswith(body)
     assert bytes(envelope.unseal("job", sealed, KEY)[1]) == body
+
+
+def signed(header: bytes, body: bytes = b"") -> bytes:
+    """Sign what `seal` would not make."""
+    rest = len(header).to_bytes(4, "big") + header + body
+    return b"dlb1" + hmac.digest(KEY, rest, "sha256") + rest
+
+
+@pytest.mark.parametrize("nested", [b"[" * 100_000, b'{"a":' * 100_000])
+def test_a_signed_header_that_is_nested_too_deeply_is_refused(nested: bytes) -> None:
+    with (
+        pytest.raises(EnvelopeError, match="a signed job that makes no sense"),
+        envelope.making_sense("job"),
+    ):
+        envelope.unseal("job", signed(nested), KEY)
+
+
+@pytest.mark.parametrize("size", [3_000, 50_000_000])
+def test_a_signed_body_that_becomes_another_size_than_it_says_is_refused(size: int) -> None:
+    header = {"kind": "job", "format": envelope.FORMAT, "deflated": 5_000}
+    sealed = signed(json.dumps(header).encode(), zlib.compress(bytes(size)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(EnvelopeError), envelope.making_sense("job"):
+            envelope.unseal("job", sealed, KEY)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,6 +16,9 @@ from dolambda.errors import (
 from dolambda.wire.blob import Blob
 from dolambda.wire.outcome import Failure, Lost, PackedOutcome, Reply, Usage, Value
 from dolambda.wire.task import Job, PackedTask, Packer, Task, split_function
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 KEY = b"k" * 32
 
@@ -75,6 +78,47 @@ def test_arrays_changed_between_submissions_are_sent_as_they_were() -> None:
     assert isinstance(after, PackedTask)
     assert before.buffers != after.buffers
     assert bytes(before.blobs[-1].data) == bytes(np.zeros(100_000))
+
+
+def contents(task: PackedTask) -> list[bytes]:
+    held = {blob.digest: blob for blob in task.blobs}
+    assert all(Blob.from_bytes(blob.data).digest == digest for digest, blob in held.items())
+    return [bytes(held[digest].data) for digest in task.buffers]
+
+
+@pytest.mark.parametrize("count", [700, 5_000, 200_000], ids=["inside", "small", "shared"])
+def test_one_array_filled_again_for_each_task_is_sent_as_each_task_was_given_it(count: int) -> None:
+    array = np.zeros(count)
+
+    def fed() -> Iterator[Task]:
+        for i in range(5):
+            array[:] = i
+            yield Task(i, float, (array,))
+
+    packer = Packer(same_buffers=True)
+    tasks = [task for task in packer.pack(fed()) if isinstance(task, PackedTask)]
+    array[:] = -1
+    assert [contents(task) for task in tasks] == [
+        [np.full(count, float(i)).tobytes()] for i in range(5)
+    ]
+
+
+def test_an_array_that_changes_after_it_was_packed_is_sent_as_it_was() -> None:
+    array = np.zeros(200_000)
+    (task,) = packed(Task(0, float, (array,)), same_buffers=True)
+    array[7] = 1
+    assert contents(task) == [np.zeros(200_000).tobytes()]
+
+
+def test_between_two_calls_of_a_parallel_the_smallest_change_counts() -> None:
+    packer, array = Packer(same_buffers=True), np.zeros(200_000)
+    (before,) = packer.pack([Task(0, float, (array,))])
+    array[7] = 1
+    packer.forget_buffers()
+    (after,) = packer.pack([Task(1, float, (array,))])
+    assert isinstance(before, PackedTask)
+    assert isinstance(after, PackedTask)
+    assert contents(after) == [array.tobytes()] != contents(before)
 
 
 def test_arrays_in_a_closure_are_blobs_of_their_own() -> None:
