@@ -2,7 +2,7 @@
 
     import dolambda
     dolambda.register("local")                  # AWS emulated on this machine; or a stack of `dolambda deploy`
-    joblib.Parallel()(joblib.delayed(f)(i) for i in range(100))
+    joblib.Parallel(n_jobs=-1)(joblib.delayed(f)(i) for i in range(100))
 
 Names are loaded when first used: importing dolambda costs next to nothing.
 """

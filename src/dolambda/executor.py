@@ -80,6 +80,7 @@ class LambdaExecutor(Executor):
             budget=budget,
             run=run,
         )
+        self._max_workers = self._run.limits.workers  # what dask asks an executor for its width
         self._down = False
         weakref.finalize(
             self, self._run.close, wait=False

@@ -27,10 +27,15 @@ if TYPE_CHECKING:
     from dolambda.session import Session
 
 NAME = "dolambda"
+REGISTERED = "dolambda-registered"
+"""joblib's name for the backend that `register` makes the default."""
 
 
 class LambdaBackend(ParallelBackendBase):
-    """See `joblib.parallel.ParallelBackendBase`. ``n_jobs`` is the width: how many workers at a time, -1 for all."""
+    """See `joblib.parallel.ParallelBackendBase`. ``n_jobs`` is the width: how many workers at a time.
+
+    -1 is all of them. So is None, in a block that names this backend, as with joblib's own for dask.
+    """
 
     default_n_jobs = -1
     supports_retrieve_callback = True
@@ -60,10 +65,10 @@ class LambdaBackend(ParallelBackendBase):
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
         if forked():
             return 1  # nested in a forked worker of another backend: one after the other, in that worker
-        session = current(default_session)
-        if n_jobs is None or n_jobs < 0:
-            return max(1, session.workers + 1 + (-1 if n_jobs is None else n_jobs))
-        return n_jobs
+        wanted = self.default_n_jobs if n_jobs is None else n_jobs
+        if wanted > 0:
+            return wanted
+        return max(1, current(default_session).workers + 1 + wanted)
 
     def configure(
         self,
@@ -154,6 +159,12 @@ class LambdaBackend(ParallelBackendBase):
         return SequentialBackend(nesting_level=(self.nesting_level or 0) + 1), None
 
 
+class RegisteredBackend(LambdaBackend):
+    """The default after `register`: code that says nothing of ``n_jobs`` stays sequential, as documented."""
+
+    default_n_jobs = 1
+
+
 class Gather:
     """Completes a batch's future when the last of its tasks' is completed, or the first fails."""
 
@@ -200,12 +211,13 @@ def complete_elsewhere(batch: Future[list[Any]], error: BaseException) -> None:
 
 
 def make_default() -> Callable[[], None]:
-    """Make this the backend of every Parallel call that names none; give what puts back the one before."""
+    """Make this the backend of every Parallel call that names none; return what restores the previous one."""
     before = parallel.DEFAULT_BACKEND
-    parallel.register_parallel_backend(NAME, LambdaBackend, make_default=True)
+    parallel.register_parallel_backend(NAME, LambdaBackend)
+    parallel.register_parallel_backend(REGISTERED, RegisteredBackend, make_default=True)
 
     def restore() -> None:
-        if parallel.DEFAULT_BACKEND == NAME:
+        if parallel.DEFAULT_BACKEND == REGISTERED:
             parallel.DEFAULT_BACKEND = before
 
     return restore

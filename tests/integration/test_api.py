@@ -100,11 +100,11 @@ def test_registered_it_is_the_backend_of_both(session: Session) -> None:
     backend = get_backend()
     assert (backend.name, backend.workers) == ("dolambda", session.workers)
     assert joblib.effective_n_jobs() == session.workers
-    pids = joblib.Parallel()(joblib.delayed(os.getppid)() for _ in range(20))
+    pids = joblib.Parallel(n_jobs=-1)(joblib.delayed(os.getppid)() for _ in range(20))
     assert os.getpid() not in pids
     assert session.report().done == 20
     with joblib.parallel_config("loky", n_jobs=2):
-        joblib.Parallel()(joblib.delayed(len)("a") for _ in range(4))
+        joblib.Parallel(n_jobs=-1)(joblib.delayed(len)("a") for _ in range(4))
     assert session.report().done == 20
     with joblib.parallel_config("dolambda"):
         joblib.Parallel(n_jobs=2)(joblib.delayed(len)("a") for _ in range(4))
@@ -117,7 +117,7 @@ def test_joblib_shares_an_array_and_gives_it_read_only(session: Session) -> None
     def look(x: Any, i: int) -> tuple[float, bool]:
         return float(x[i].sum()), x.flags.writeable
 
-    found = joblib.Parallel()(joblib.delayed(look)(array, i) for i in range(40))
+    found = joblib.Parallel(n_jobs=-1)(joblib.delayed(look)(array, i) for i in range(40))
     assert found == [(float(array[i].sum()), False) for i in range(40)]
     blobs = [name for name in session.bucket.list("blobs/")] if session.bucket else []  # noqa: C416 - a copy
     assert blobs
@@ -125,17 +125,19 @@ def test_joblib_shares_an_array_and_gives_it_read_only(session: Session) -> None
 
 @pytest.mark.usefixtures("session")
 def test_joblib_generators_and_errors() -> None:
-    lazily = joblib.Parallel(return_as="generator")(joblib.delayed(pow)(i, 2) for i in range(30))
+    lazily = joblib.Parallel(n_jobs=-1, return_as="generator")(
+        joblib.delayed(pow)(i, 2) for i in range(30)
+    )
     assert list(lazily) == [i * i for i in range(30)]
-    unordered = joblib.Parallel(return_as="generator_unordered")(
+    unordered = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")(
         joblib.delayed(pow)(i, 2) for i in range(30)
     )
     assert sorted(unordered) == [i * i for i in range(30)]
     with pytest.raises(ZeroDivisionError):
-        joblib.Parallel()(joblib.delayed(operator.truediv)(1, i - 5) for i in range(30))
+        joblib.Parallel(n_jobs=-1)(joblib.delayed(operator.truediv)(1, i - 5) for i in range(30))
     with pytest.raises(NotPicklableError):
-        joblib.Parallel()(joblib.delayed(len)(threading.Lock()) for _ in range(3))
-    assert joblib.Parallel()(joblib.delayed(len)("abc") for _ in range(3)) == [3, 3, 3]
+        joblib.Parallel(n_jobs=-1)(joblib.delayed(len)(threading.Lock()) for _ in range(3))
+    assert joblib.Parallel(n_jobs=-1)(joblib.delayed(len)("abc") for _ in range(3)) == [3, 3, 3]
 
 
 @pytest.mark.usefixtures("session")
@@ -185,7 +187,9 @@ def test_a_task_past_its_limit_is_stopped() -> None:
 
 @pytest.mark.usefixtures("session")
 def test_own_modules_travel() -> None:
-    assert joblib.Parallel()(joblib.delayed(user_module.times_factor)(i) for i in range(5)) == [
+    assert joblib.Parallel(n_jobs=-1)(
+        joblib.delayed(user_module.times_factor)(i) for i in range(5)
+    ) == [
         0,
         12,
         24,
@@ -258,7 +262,9 @@ def test_after_a_fork_joblib_runs_on_and_an_executor_says_why_not_and_neither_ha
         child = os.fork()
         if child == 0:
             try:
-                told = [str(joblib.Parallel()(joblib.delayed(pow)(i, 2) for i in range(3)))]
+                told = [
+                    str(joblib.Parallel(n_jobs=-1)(joblib.delayed(pow)(i, 2) for i in range(3)))
+                ]
                 for use in (
                     LambdaExecutor,
                     lambda: executor.submit(pow, 1, 1),
@@ -299,4 +305,4 @@ def test_a_dropped_executor_finishes_and_cleans_up(session: Session) -> None:
 @pytest.mark.usefixtures("session")
 def test_options_reach_the_run_through_joblibs_own_context() -> None:
     with joblib.parallel_config("dolambda", task_timeout=0.5), pytest.raises(TaskTimedOutError):
-        joblib.Parallel()(joblib.delayed(time.sleep)(20) for _ in range(2))
+        joblib.Parallel(n_jobs=-1)(joblib.delayed(time.sleep)(20) for _ in range(2))

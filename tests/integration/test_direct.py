@@ -24,7 +24,7 @@ def test_executor_joblib_and_foreach_take_it(session: Session) -> None:
     with LambdaExecutor(transport="direct") as executor:
         assert list(executor.map(pow, range(50), [2] * 50)) == [i * i for i in range(50)]
     with joblib.parallel_config("dolambda", transport="direct"):
-        assert joblib.Parallel()(joblib.delayed(pow)(i, 2) for i in range(50)) == [
+        assert joblib.Parallel(n_jobs=-1)(joblib.delayed(pow)(i, 2) for i in range(50)) == [
             i * i for i in range(50)
         ]
     assert (
@@ -54,7 +54,9 @@ def test_registered_it_is_the_way_of_all(deployed: tuple[Settings, Credentials])
         secret=credentials.secret,
         progress=False,
     )
-    assert joblib.Parallel()(joblib.delayed(len)("a" * i) for i in range(5)) == list(range(5))
+    assert joblib.Parallel(n_jobs=-1)(joblib.delayed(len)("a" * i) for i in range(5)) == list(
+        range(5)
+    )
     assert opened.report().calls["lambda:InvokeFunction"] >= 1
     unregister()
 

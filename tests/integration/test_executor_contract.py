@@ -83,7 +83,9 @@ def test_retries_run_a_failed_task_again(session: Session, tmp_path: Path) -> No
         assert executor.report.retried == 6
     (tmp_path / "again").mkdir()
     with joblib.parallel_config("dolambda", retries=1), pytest.raises(ConnectionError):
-        joblib.Parallel()(joblib.delayed(flaky)(i, str(tmp_path / "again")) for i in (1, 3))
+        joblib.Parallel(n_jobs=-1)(
+            joblib.delayed(flaky)(i, str(tmp_path / "again")) for i in (1, 3)
+        )
     assert session.report().failed >= 1
 
 
@@ -231,7 +233,9 @@ def test_progress_may_be_a_function_of_reports_and_its_errors_do_no_harm(
 ) -> None:
     reports: list[Report] = []
     registered(progress=reports.append)
-    assert joblib.Parallel()(joblib.delayed(len)("a" * i) for i in range(20)) == list(range(20))
+    assert joblib.Parallel(n_jobs=-1)(joblib.delayed(len)("a" * i) for i in range(20)) == list(
+        range(20)
+    )
     last = reports[-1]
     assert (last.tasks, last.done, last.failed, last.over) == (20, 20, 0, True)
     assert last.cost > 0
@@ -285,10 +289,10 @@ def test_nested_calls_run_in_the_worker_even_when_they_name_us() -> None:
         pid = os.getpid()
         nested = joblib.Parallel(n_jobs=2)(joblib.delayed(os.getpid)() for _ in range(2))
         with joblib.parallel_config("dolambda", n_jobs=2):
-            nested += joblib.Parallel()(joblib.delayed(os.getpid)() for _ in range(2))
+            nested += joblib.Parallel(n_jobs=-1)(joblib.delayed(os.getpid)() for _ in range(2))
         return [(i, other == pid) for other in nested]
 
-    assert joblib.Parallel()(joblib.delayed(outer)(i) for i in range(3)) == [
+    assert joblib.Parallel(n_jobs=-1)(joblib.delayed(outer)(i) for i in range(3)) == [
         [(i, True)] * 4 for i in range(3)
     ]
 
@@ -297,7 +301,7 @@ def test_nested_calls_run_in_the_worker_even_when_they_name_us() -> None:
 def test_a_pool_used_again_sends_what_an_array_holds_now() -> None:
     for size in (100, 1000, 4000, 20_000):
         array = np.zeros(size)
-        with joblib.Parallel() as pool:
+        with joblib.Parallel(n_jobs=-1) as pool:
             for round_ in range(3):
                 assert pool(joblib.delayed(np.max)(array) for _ in range(2)) == [round_, round_]
                 array += 1
@@ -308,9 +312,9 @@ def test_threads_in_a_worker_are_as_many_as_asked_for() -> None:
     def threads() -> str:
         return os.environ["OMP_NUM_THREADS"]
 
-    assert joblib.Parallel()(joblib.delayed(threads)() for _ in range(2)) == ["1", "1"]
+    assert joblib.Parallel(n_jobs=-1)(joblib.delayed(threads)() for _ in range(2)) == ["1", "1"]
     with joblib.parallel_config("dolambda", inner_max_num_threads=3):
-        assert joblib.Parallel()(joblib.delayed(threads)() for _ in range(2)) == ["3", "3"]
+        assert joblib.Parallel(n_jobs=-1)(joblib.delayed(threads)() for _ in range(2)) == ["3", "3"]
 
 
 @pytest.mark.usefixtures("session")
@@ -322,14 +326,16 @@ def test_an_initializer_runs_once_in_each_process_before_its_tasks() -> None:
         return os.environ["PREPARED"]
 
     with joblib.parallel_config("dolambda", initializer=prepare, initargs=("x",)):
-        assert set(joblib.Parallel()(joblib.delayed(prepared)() for _ in range(10))) == {"x"}
+        assert set(joblib.Parallel(n_jobs=-1)(joblib.delayed(prepared)() for _ in range(10))) == {
+            "x"
+        }
 
 
 def test_unregister_puts_back_what_was_the_default_before(registered: Any) -> None:
     before = joblib.parallel.DEFAULT_BACKEND
     registered()
     registered()
-    assert joblib.parallel.DEFAULT_BACKEND == "dolambda"
+    assert joblib.parallel.DEFAULT_BACKEND == "dolambda-registered"
     unregister()
     assert before == joblib.parallel.DEFAULT_BACKEND
 
@@ -343,7 +349,7 @@ def test_joblib_knows_the_name_as_soon_as_dolambda_is_imported() -> None:
         code = (
             f"{order}\nassert 'dolambda.session' not in __import__('sys').modules\n"
             "with joblib.parallel_config('dolambda', n_jobs=2):\n"
-            "    print(joblib.Parallel()(joblib.delayed(len)('a' * i) for i in range(3)))"
+            "    print(joblib.Parallel(n_jobs=-1)(joblib.delayed(len)('a' * i) for i in range(3)))"
         )
         environment = os.environ | {"DOLAMBDA_TRANSPORT": "in_process", "DOLAMBDA_WORKERS": "2"}
         ended = subprocess.run(
@@ -366,4 +372,4 @@ def test_wrong_options_are_named(wrong: dict[str, Any]) -> None:
         joblib.parallel_config("dolambda", batch=-1),
         pytest.raises(ConfigurationError, match="batch must be greater than 0"),
     ):
-        joblib.Parallel()(joblib.delayed(len)("a") for _ in range(2))
+        joblib.Parallel(n_jobs=-1)(joblib.delayed(len)("a") for _ in range(2))

@@ -26,7 +26,9 @@ def test_tasks_run_in_this_very_process() -> None:
     assert foreach(i=range(3)).dopar(lambda i: (os.getpid(), i)) == [
         (os.getpid(), i) for i in range(3)
     ]
-    assert set(joblib.Parallel()(joblib.delayed(os.getpid)() for _ in range(4))) == {os.getpid()}
+    assert set(joblib.Parallel(n_jobs=-1)(joblib.delayed(os.getpid)() for _ in range(4))) == {
+        os.getpid()
+    }
     with LambdaExecutor() as executor:
         assert list(executor.map(pow, range(5), [2] * 5)) == [0, 1, 4, 9, 16]
 

@@ -94,7 +94,7 @@ def notebook(deployed: tuple[Settings, Credentials]) -> Iterator[Notebook]:
 
 def test_what_cells_define_travels_and_its_newest_version_is_used(notebook: Notebook) -> None:
     notebook.run("factor = 2\ndef scaled(x): return factor * x")
-    use = "print(joblib.Parallel()(joblib.delayed(scaled)(i) for i in range(3)))"
+    use = "print(joblib.Parallel(n_jobs=-1)(joblib.delayed(scaled)(i) for i in range(3)))"
     assert notebook.run(use) == "[0, 2, 4]\n"
     notebook.run("factor = 3")
     assert notebook.run(use) == "[0, 3, 6]\n"
@@ -112,7 +112,7 @@ def test_classes_of_a_cell_go_and_come_back(notebook: Notebook) -> None:
     assert notebook.run("print([p.x for p in moved], type(moved[0]) is Point)") == "[11, 22] True\n"
     notebook.run("class Point(Point):\n    def moved(self, by): return 'new'")
     assert (
-        notebook.run("print(joblib.Parallel()([joblib.delayed(Point(1).moved)(1)] * 2))")
+        notebook.run("print(joblib.Parallel(n_jobs=-1)([joblib.delayed(Point(1).moved)(1)] * 2))")
         == "['new', 'new']\n"
     )
 
@@ -140,7 +140,9 @@ def test_an_interrupt_cancels_what_was_running_and_the_session_goes_on(notebook:
         assert error == "KeyboardInterrupt"
         assert notebook.run(LEFT_WITHIN_10_S) == "[] 0\n"
     assert (
-        notebook.run("print(joblib.Parallel()(joblib.delayed(len)('a' * i) for i in range(3)))")
+        notebook.run(
+            "print(joblib.Parallel(n_jobs=-1)(joblib.delayed(len)('a' * i) for i in range(3)))"
+        )
         == "[0, 1, 2]\n"
     )
 

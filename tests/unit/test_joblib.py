@@ -2,11 +2,20 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import joblib
 import pytest
+from dask.base import get_scheduler
 
+from dolambda import LambdaExecutor, register, unregister
 from dolambda.joblib import Gather
+from dolambda.session import peek
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dolambda import Session
 
 
 def done(value: Any = None, error: BaseException | None = None) -> Future[Any]:
@@ -52,3 +61,69 @@ def test_a_cancelled_task_fails_the_batch() -> None:
     Gather(batch, [cancelled])
     cancelled.cancel()
     assert type(batch.exception(10)).__name__ == "CancelledError"
+
+
+# n_jobs, with tasks run in this process
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    with register(transport="in_process", workers=3, progress=False) as opened:
+        yield opened
+        unregister()
+
+
+def sent(session: Session, **arguments: Any) -> int:
+    """Run four calls; return how many of them the session has run."""
+    before = session.report().done
+    assert joblib.Parallel(**arguments)(joblib.delayed(abs)(-i) for i in range(4)) == [0, 1, 2, 3]
+    return session.report().done - before
+
+
+def test_code_that_never_asked_for_jobs_stays_sequential(session: Session) -> None:
+    assert joblib.effective_n_jobs(None) == 1
+    assert sent(session) == sent(session, n_jobs=None) == 0
+    assert sent(session, return_as="list", verbose=0) == 0
+    with joblib.parallel_config(verbose=0):  # a block that names no backend and no n_jobs
+        assert sent(session) == 0
+        assert joblib.effective_n_jobs(None) == 1
+
+
+@pytest.mark.parametrize("n_jobs", [-1, 2, 3, 7, -2])
+def test_code_that_asks_for_jobs_gets_workers(session: Session, n_jobs: int) -> None:
+    assert sent(session, n_jobs=n_jobs) == 4
+    assert joblib.effective_n_jobs(n_jobs) == {-1: 3, -2: 2}.get(n_jobs, n_jobs)
+    with joblib.parallel_config(n_jobs=n_jobs):
+        assert sent(session) == 4
+
+
+def test_in_a_block_that_names_it_none_means_all_workers(session: Session) -> None:
+    with joblib.parallel_config("dolambda"):
+        assert joblib.effective_n_jobs(None) == 3
+        assert sent(session) == 4
+        assert sent(session, n_jobs=1) == 0
+    with joblib.parallel_config("dolambda", n_jobs=1):
+        assert sent(session) == 0
+    assert sent(session, backend="dolambda") == 4
+
+
+def test_what_prefers_threads_is_moved_by_a_block_alone(session: Session) -> None:
+    assert sent(session, n_jobs=2, prefer="threads") == 0
+    with joblib.parallel_config("dolambda"):
+        assert sent(session, n_jobs=2, prefer="threads") == 4
+
+
+def test_one_job_opens_no_session() -> None:
+    unregister()
+    with joblib.parallel_config("dolambda", n_jobs=1):
+        assert joblib.Parallel()(joblib.delayed(abs)(i) for i in range(3)) == [0, 1, 2]
+    assert peek() is None
+
+
+@pytest.mark.parametrize(("given", "width"), [(None, 3), (2, 2), (50, 3)])
+def test_an_executor_tells_dask_how_wide_it_is(
+    session: Session, given: int | None, width: int
+) -> None:
+    with LambdaExecutor(given, session=session) as executor:
+        asked: Any = get_scheduler
+        assert asked(scheduler=executor).args[1] == width
