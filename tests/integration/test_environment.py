@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from importlib.metadata import version
@@ -108,15 +109,17 @@ def test_an_upgrade_replaces_the_layer_and_removes_the_old_one(instance: Instanc
         resources(account, replace(before, requires=("cloudpickle==3.1.1",)), here=True),
         lambda change: told.append(f"{change.action} {change.what}"),
     )
-    assert told == [
-        "create layer upgraded-requires-1",
+    assert [re.sub(r"[0-9a-f]{12}$", "", one) for one in told] == [
+        "create layer upgraded-requires-",
         "update function upgraded",
-        "remove layer upgraded-requires-1",
+        "remove layer upgraded-requires-",
     ]
-    versions = account.client("lambda").list_layer_versions(LayerName="upgraded-requires-1")[
-        "LayerVersions"
+    (there,) = [
+        layer["LayerName"]
+        for layer in account.client("lambda").list_layers()["Layers"]
+        if "upgraded" in layer["LayerName"]
     ]
-    assert len(versions) == 1
+    assert told[0].endswith(there)
     destroy(resources(account, replace(before, requires=()), here=True))
 
 

@@ -162,7 +162,7 @@ def test_the_deployer_policy_suffices_and_holds_nothing_else(
     assert not {"s3:GetBucketPolicy", "s3:PutBucketPolicy"} & used
     assert [
         statement["Action"] for statement in policy["Statement"] if "*" in statement["Resource"]
-    ] == [["logs:DescribeLogGroups"]]
+    ] == [["logs:DescribeLogGroups", "lambda:ListLayers", "lambda:ListLayerVersions"]]
 
 
 @pytest.mark.usefixtures("through_bucket")

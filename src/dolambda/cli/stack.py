@@ -335,7 +335,7 @@ def destroy(
         stack=stack, region=region, profile=profile, endpoint_url=endpoint_url, bucket=bucket
     )
     account = Account.from_settings(settings)
-    parts = resources(account, replace(settings, requires=()), here=False)
+    parts = resources(account, replace(settings, requires=(), requirements=None), here=False)
     changes = [change for part in reversed(parts) for change in part.removal()]
     if not changes:
         console.print(f"Nothing of a stack {settings.stack} stands in {account.region}.")

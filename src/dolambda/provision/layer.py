@@ -1,4 +1,9 @@
-"""The layers that hold what the user's code requires. A version's description is its content's digest: unchanged is not uploaded."""
+"""The layers that hold what the user's code requires.
+
+**Input:** archives, named by their content's digest. **Output:** one layer for each, whose name begins
+with that digest and whose description is the digest: unchanged content is not uploaded again, and two
+contents never are two versions of one layer, which Lambda refuses in one function.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,6 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.account import translated
-from dolambda.environment.layer import MOST_LAYERS
 from dolambda.errors import ProvisionError
 from dolambda.provision.plan import Change
 from dolambda.wire.keys import LAYERS
@@ -19,7 +23,12 @@ if TYPE_CHECKING:
     from dolambda.environment.layer import Archive
     from dolambda.provision.names import Names
 
-_DIRECT = 50 << 20  # zips up to this many bytes go with the request, larger ones through the bucket
+_DIRECT = 2 << 20
+"""Bytes of a zip that goes with the request. boto3 sends a request's body in one piece within 10 s,
+which a slow line only manages for small ones; larger zips go through the bucket."""
+
+
+_DIGITS = 12  # of a digest that are in a layer's name
 
 
 class Layers:
@@ -42,11 +51,11 @@ class Layers:
         return [
             Change(
                 "create",
-                f"layer {self._names.layer(slot)}",
+                f"layer {self._name(layer)}",
                 str(layer),
-                lambda layer=layer, slot=slot: self._publish(layer, slot),  # type: ignore[misc] # mypy cannot infer a lambda's defaults
+                lambda layer=layer: self._publish(layer),  # type: ignore[misc] # mypy cannot infer a lambda's defaults
             )
-            for slot, layer in enumerate(self._wanted, 1)
+            for layer in self._wanted
             if layer.digest not in found
         ]
 
@@ -60,37 +69,50 @@ class Layers:
         return [found[layer.digest] for layer in self._wanted if layer.digest in found]
 
     def found(self) -> dict[str, str]:
-        """ARNs of all versions that stand, by digest."""
+        """ARNs of the deployed versions with the wanted content, by digest."""
+        wanted = {layer.digest: self._name(layer) for layer in self._wanted}
         return {
             version["Description"]: version["LayerVersionArn"]
-            for _, versions in self._versions()
+            for name, versions in self._versions()
             for version in versions
+            if wanted.get(version["Description"]) == name
         }
 
     def stale(self) -> list[Change]:
         """Removal of the versions that are not wanted any more."""
-        wanted = {layer.digest for layer in self._wanted}
+        wanted = {(self._name(layer), layer.digest) for layer in self._wanted}
         stale = [
-            (name, [version for version in versions if version["Description"] not in wanted])
+            (
+                name,
+                [version for version in versions if (name, version["Description"]) not in wanted],
+            )
             for name, versions in self._versions()
         ]
         return [self._removed(name, versions) for name, versions in stale if versions]
 
-    def _versions(self) -> Iterator[tuple[str, list[dict[str, str]]]]:
-        for slot in range(1, MOST_LAYERS + 1):
-            name = self._names.layer(slot)
-            with translated():
-                pages = self._lambda.get_paginator("list_layer_versions").paginate(LayerName=name)
-                yield (
-                    name,
-                    [
-                        {"Description": "", **version}
-                        for page in pages
-                        for version in page["LayerVersions"]
-                    ],
-                )
+    def _name(self, layer: Archive) -> str:
+        return self._names.layer(layer.digest[:_DIGITS])
 
-    def _publish(self, layer: Archive, slot: int) -> None:
+    def _versions(self) -> Iterator[tuple[str, list[dict[str, str]]]]:
+        """All versions of this stack's layers, by the layer's name."""
+        with translated():
+            pages = list(self._lambda.get_paginator("list_layers").paginate())
+        names = [layer["LayerName"] for page in pages for layer in page["Layers"]]
+        for name in filter(self._names.is_layer, names):
+            with translated():
+                versions = list(
+                    self._lambda.get_paginator("list_layer_versions").paginate(LayerName=name)
+                )
+            yield (
+                name,
+                [
+                    {"Description": "", **version}
+                    for page in versions
+                    for version in page["LayerVersions"]
+                ],
+            )
+
+    def _publish(self, layer: Archive) -> None:
         key = f"{LAYERS}{layer.digest}.zip"
         with translated():
             content: dict[str, str | bytes] = {"ZipFile": layer.content}
@@ -98,7 +120,7 @@ class Layers:
                 self._s3.put_object(Bucket=self._names.bucket, Key=key, Body=layer.content)
                 content = {"S3Bucket": self._names.bucket, "S3Key": key}
             published = self._lambda.publish_layer_version(
-                LayerName=self._names.layer(slot),
+                LayerName=self._name(layer),
                 Description=layer.digest,
                 Content=content,
                 CompatibleRuntimes=[self._runtime],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 TAG = "dolambda:stack"
@@ -59,6 +60,13 @@ class Names:
         """Its ARN, streams included."""
         return f"arn:aws:logs:{self.region}:{self.account}:log-group:{self.log_group}:*"
 
-    def layer(self, slot: int | str) -> str:
-        """The ``slot``-th layer of what the user's code requires."""
-        return f"{self.stack}-requires-{slot}"
+    def layer(self, content: str) -> str:
+        """Return the name of a layer with some content; "*" for all of the stack."""
+        return f"{self.stack}-requires-{content}"
+
+    def is_layer(self, name: str) -> bool:
+        """Return true for a layer of this stack; those that older versions numbered are too."""
+        return (
+            re.fullmatch(rf"{re.escape(self.stack)}-requires-([0-9a-f]{{12}}|[1-5])", name)
+            is not None
+        )

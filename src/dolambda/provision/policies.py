@@ -143,7 +143,7 @@ def deployer(names: Names) -> Policy:
             ],
             names.function_arn,
         ),
-        _allow(["lambda:ListLayerVersions", "lambda:PublishLayerVersion"], layer),
+        _allow(["lambda:PublishLayerVersion"], layer),
         _allow(["lambda:GetLayerVersion", "lambda:DeleteLayerVersion"], f"{layer}:*"),
         _allow(
             [
@@ -155,8 +155,8 @@ def deployer(names: Names) -> Policy:
             group,
             f"{group}:*",
         ),
-        # The one action that IAM does not let be narrowed: it reads the names of log groups.
-        _allow(["logs:DescribeLogGroups"], "*"),
+        # What IAM does not let be narrowed: these read the names of log groups and layers.
+        _allow(["logs:DescribeLogGroups", "lambda:ListLayers", "lambda:ListLayerVersions"], "*"),
     )
 
 

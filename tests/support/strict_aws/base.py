@@ -1,0 +1,123 @@
+"""Requests, responses and the registry of rules."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Ask = Callable[..., dict[str, Any]]
+"""Called with service, operation and parameters; asks the emulator underneath, past all rules."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request, in boto3's words."""
+
+    service: str
+    operation: str
+    params: Mapping[str, Any]
+
+    @property
+    def bucket(self) -> str:
+        """The bucket that it names."""
+        return str(self.params.get("Bucket", ""))
+
+
+@dataclass(frozen=True)
+class Response:
+    """What AWS answers instead of the emulator: a status, and the parsed body."""
+
+    status: int
+    body: Mapping[str, Any]
+
+    @classmethod
+    def refused(cls, status: int, code: str, message: str) -> Response:
+        """An error as AWS writes it."""
+        return cls(status, {"Error": {"Code": code, "Message": message}})
+
+
+@dataclass
+class Options:
+    """Facts about the account and the line, which tests choose."""
+
+    account: str = "123456789012"
+    region: str = "eu-central-1"
+    concurrent_executions: int = 1000
+    reserved_elsewhere: int = 0
+    max_memory: int = 10_240
+    """MB of a function; 3,008 in new accounts."""
+    line_bytes_per_s: float = float("inf")
+    ignores_conditions: bool = False
+    """The emulator underneath ignores the conditions of bucket policies, as moto does."""
+    foreign_buckets: frozenset[str] = frozenset()
+    """Buckets of another account, whose policies let everybody in."""
+
+
+@dataclass
+class World:
+    """What a rule may look at: the emulator underneath, the options, and its own memory."""
+
+    ask: Ask
+    options: Options
+    memory: dict[str, Any] = field(default_factory=dict)
+
+
+Rule = Callable[[Request, World], Response | None]
+_RULES: dict[str, tuple[Rule, frozenset[tuple[str, str]]]] = {}
+
+
+def rule(*operations: str) -> Callable[[Rule], Rule]:
+    """Register a rule for operations such as "lambda:CreateFunction"; "s3:*" is all of a service."""
+
+    def registered(function: Rule) -> Rule:
+        places = frozenset((one.partition(":")[0], one.partition(":")[2]) for one in operations)
+        _RULES[function.__name__] = (function, places)
+        return function
+
+    return registered
+
+
+class StrictAws:
+    """The rules that are in force. Counts how often each one answered."""
+
+    def __init__(
+        self, options: Options | None = None, *, only: Iterable[str] | None = None
+    ) -> None:
+        """``only`` names the rules in force; by default all are."""
+        self.options = options or Options()
+        self.counts: Counter[str] = Counter()
+        self.requests: list[Request] = []
+        self._on = set(_RULES if only is None else only)
+        unknown = self._on - set(_RULES)
+        if unknown:
+            raise KeyError(f"no such rules: {sorted(unknown)}")
+        self._memories: dict[str, dict[str, Any]] = {}
+
+    @staticmethod
+    def rules() -> dict[str, Rule]:
+        """All rules by name."""
+        return {name: function for name, (function, _) in _RULES.items()}
+
+    def switch(self, name: str, *, on: bool) -> None:
+        """Put one rule in force, or out of it."""
+        (self._on.add if on else self._on.discard)(_RULES[name][0].__name__)
+
+    def answer(self, request: Request, ask: Ask) -> Response | None:
+        """Return the first rule's answer; None when no rule minds."""
+        self.requests.append(request)
+        for name, (function, places) in _RULES.items():
+            if name not in self._on:
+                continue
+            if not places & {(request.service, request.operation), (request.service, "*")}:
+                continue
+            memory = self._memories.setdefault(name, {})
+            response = function(request, World(ask, self.options, memory))
+            if response is not None:
+                self.counts[name] += 1
+                return response
+        return None

@@ -1,0 +1,76 @@
+"""A function's states: what Lambda refuses while it changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from support.strict_aws.base import Response, rule
+
+if TYPE_CHECKING:
+    from support.strict_aws.base import Request, World
+
+_LOOKS = 2
+_CHANGES = (
+    "lambda:UpdateFunctionConfiguration",
+    "lambda:UpdateFunctionCode",
+    "lambda:DeleteFunction",
+    "lambda:PutFunctionConcurrency",
+)
+
+
+@rule("lambda:CreateFunction", "lambda:GetFunctionConfiguration", *_CHANGES)
+def pending_and_in_progress(request: Request, world: World) -> Response | None:
+    """Be Pending after a creation and InProgress after an update, and refuse changes meanwhile.
+
+    409 ResourceConflictException "The operation cannot be performed at this time. The function is
+    currently in the following state: Pending" / "... An update is in progress for resource: ...":
+    developer guide, "Lambda function states"; ansible-collections/community.aws #830.
+    """
+    name, memory = request.params["FunctionName"], world.memory
+    if request.operation == "GetFunctionConfiguration":
+        busy, looks = memory.get(name, ("", 0))
+        if not busy:
+            return None
+        memory[name] = (busy if looks > 1 else "", looks - 1)
+        shown = {"State": "Pending"} if busy == "Pending" else {"LastUpdateStatus": "InProgress"}
+        found = world.ask("lambda", "GetFunctionConfiguration", FunctionName=name)
+        return Response(200, {**found, **shown})
+    busy, _ = memory.get(name, ("", 0))
+    if request.operation == "CreateFunction":
+        memory[name] = ("Pending", _LOOKS)
+        return None
+    if busy:
+        text = (
+            f"The function is currently in the following state: {busy}"
+            if busy == "Pending"
+            else f"An update is in progress for resource: {name}"
+        )
+        return Response.refused(
+            409,
+            "ResourceConflictException",
+            f"The operation cannot be performed at this time. {text}",
+        )
+    if request.operation.startswith("Update"):
+        memory[name] = ("InProgress", _LOOKS)
+    else:
+        memory.pop(name, None)
+    return None
+
+
+@rule("lambda:CreateFunction", "lambda:UpdateFunctionConfiguration")
+def environment_size(request: Request, _: World) -> Response | None:
+    """Refuse an environment of more than 4 KB: developer guide, "Lambda quotas".
+
+    "Lambda was unable to configure your environment variables because the environment variables
+    you have provided exceeded the 4KB limit."
+    """
+    variables = request.params.get("Environment", {}).get("Variables", {})
+    size = sum(len(name) + len(value) for name, value in variables.items())
+    if size <= 4096:
+        return None
+    return Response.refused(
+        400,
+        "InvalidParameterValueException",
+        "Lambda was unable to configure your environment variables because the environment "
+        "variables you have provided exceeded the 4KB limit. String measured: ...",
+    )
