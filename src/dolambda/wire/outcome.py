@@ -11,7 +11,6 @@ Reply           the packed outcomes of one job, and what running it took; one ob
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,7 +27,7 @@ from dolambda.errors import (
     TooLargeError,
     WorkerCrashedError,
 )
-from dolambda.wire import envelope, pickling
+from dolambda.wire import envelope, pickling, tracebacks
 from dolambda.wire.task import Cutter
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ class PackedOutcome:
         note = {
             "type": f"{type(error).__module__}.{type(error).__qualname__}",
             "message": str(error),
-            "traceback": "".join(traceback.format_exception(error)),
+            "traceback": tracebacks.formatted(error),
         }
         try:
             payload, _ = pickling.dump(error.with_traceback(None), "")

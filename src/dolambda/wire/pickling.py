@@ -1,10 +1,10 @@
 """Objects to bytes and back, large buffers apart.
 
-On entry: any object. On leaving: a pickle, and beside it the contents of its large buffers (arrays, mostly), which the
+**Input:** any object. **Output:** a pickle, and beside it the contents of its large buffers (arrays, mostly), which the
 caller stores or sends as it sees fit. A buffer below `APART` bytes stays in the pickle: naming it would cost more than
 sharing it could save.
 
-cloudpickle throughout: what it takes by value (lambdas, closures, all that ``__main__`` defines) would with plain pickle
+`Pickler` throughout: what it takes by value (lambdas, closures, all that ``__main__`` defines) would with plain pickle
 travel as a name that means nothing on the worker.
 """
 
@@ -14,12 +14,14 @@ import io
 import pickle
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
-
 from dolambda.errors import NotPicklableError
+from dolambda.wire import culprit
+from dolambda.wire.pickler import Pickler, code_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from dolambda.wire.culprit import Part
 
 APART = 4 * 1024
 """Bytes from which a buffer leaves the pickle."""
@@ -28,13 +30,45 @@ APART = 4 * 1024
 _PLAIN = frozenset({int, float, complex, bool, type(None), str, bytes})
 
 _SHORT = 64 * 1024  # bytes of text that are no reason to take the long way
+_HAS_CODE = code_object.__name__.encode()
 
 
 def dump(value: object, what: str) -> tuple[bytes, list[memoryview]]:
-    """Pickle ``value``; give the pickle and the buffers that left it, in order.
+    """Pickle ``value``; return the pickle and the buffers that left it, in order.
 
     ``what`` names the value in the error: `NotPicklableError` with the attribute or item at fault.
     """
+    try:
+        return _dumped(value)
+    except Exception as error:  # any class may raise anything from its __reduce__
+        raise _not_picklable(culprit.find(value, what), error) from error
+
+
+def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, list[memoryview]]:
+    """Pickle a task's arguments, by the short way when all of them are plain values."""
+    values = (*args, *kwargs.values()) if kwargs else args
+    if all(type(value) in _PLAIN for value in values) and sum(map(_size, values)) < _SHORT:
+        return pickle.dumps((args, kwargs), protocol=5), []
+    try:
+        return _dumped((args, kwargs))
+    except Exception as error:  # any class may raise anything from its __reduce__
+        raise _not_picklable(culprit.find_in_call(args, kwargs), error) from error
+
+
+def content_of(value: object, payload: bytes | memoryview) -> bytes | memoryview:
+    """What an object that was pickled as ``payload`` is by content: the same wherever its code was written.
+
+    File names and source lines are left out: a notebook's cell has another number when it is run again.
+    """
+    return _dumped(value, anonymous=True)[0] if _HAS_CODE in bytes(payload) else payload
+
+
+def load(data: bytes | memoryview, buffers: Iterable[Any] = ()) -> Any:
+    """Unpickle; ``buffers`` in the order in which `dump` returned them."""
+    return pickle.loads(data, buffers=buffers)  # noqa: S301 - only ever called on bytes whose signature was checked
+
+
+def _dumped(value: object, *, anonymous: bool = False) -> tuple[bytes, list[memoryview]]:
     apart: list[memoryview] = []
 
     def keep_in(buffer: pickle.PickleBuffer) -> bool:
@@ -48,56 +82,21 @@ def dump(value: object, what: str) -> tuple[bytes, list[memoryview]]:
         return False
 
     with io.BytesIO() as file:
-        try:
-            cloudpickle.Pickler(file, protocol=5, buffer_callback=keep_in).dump(value)
-        except Exception as error:  # any class may raise anything from its __reduce__
-            raise _not_picklable(value, what, error) from error
+        Pickler(file, buffer_callback=keep_in, anonymous=anonymous).dump(value)
         return file.getvalue(), apart
-
-
-def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, list[memoryview]]:
-    """Pickle a task's arguments, by the short way when all of them are plain values."""
-    values = (*args, *kwargs.values()) if kwargs else args
-    if all(type(value) in _PLAIN for value in values) and sum(map(_size, values)) < _SHORT:
-        return pickle.dumps((args, kwargs), protocol=5), []
-    return dump((args, kwargs), "the arguments of a task")
-
-
-def load(data: bytes | memoryview, buffers: Iterable[Any] = ()) -> Any:
-    """Unpickle; ``buffers`` in the order in which `dump` gave them."""
-    return pickle.loads(data, buffers=buffers)  # noqa: S301 - only ever called on bytes whose signature was checked
 
 
 def _size(value: object) -> int:
     return len(value) if isinstance(value, (str, bytes)) else 0
 
 
-def _not_picklable(value: object, what: str, error: Exception) -> NotPicklableError:
-    path, culprit = _culprit(value, "", depth=4)
-    named = f"{path.lstrip('.')} of {what}" if path else what
+def _not_picklable(part: Part, error: Exception) -> NotPicklableError:
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 - the user's class may raise anything
+        said = "<no text>"
+    kind = type(part.value).__name__
     return NotPicklableError(
-        f"{named} cannot be pickled: {type(culprit).__name__} ({type(error).__name__}: {error})",
+        f"{part} cannot be pickled: {kind} ({type(error).__name__}: {said})",
         hint="Leave it out, or make it inside the task: locks, open files, sockets, generators and connections cannot travel.",
     )
-
-
-def _culprit(value: object, path: str, depth: int) -> tuple[str, object]:
-    """The innermost part of ``value`` that cannot be pickled, and the way to it."""
-    for step, part in _parts(value) if depth else ():
-        try:
-            cloudpickle.dumps(part)
-        except Exception:  # noqa: BLE001 - as above
-            return _culprit(part, path + step, depth - 1)
-    return path, value
-
-
-def _parts(value: object) -> Iterable[tuple[str, object]]:
-    if isinstance(value, dict):
-        return [(f"[{key!r}]", part) for key, part in value.items()]
-    if isinstance(value, (list, tuple)):
-        return [(f"[{place}]", part) for place, part in enumerate(value)]
-    cells = getattr(value, "__closure__", None)
-    if cells:
-        names = value.__code__.co_freevars  # type: ignore[attr-defined] # only functions have a __closure__
-        return [(f".{name}", cell.cell_contents) for name, cell in zip(names, cells, strict=True)]
-    return [(f".{name}", part) for name, part in getattr(value, "__dict__", {}).items()]

@@ -89,7 +89,7 @@ class Packer:
         self._salt = salt
         self._met: Counter[bytes] = Counter()
         self._same_functions = same_functions
-        self._functions: dict[int, tuple[Callable[..., Any], tuple[Blob, ...]]] = {}
+        self._functions: dict[int, tuple[Callable[..., Any], tuple[Blob, ...], str]] = {}
         self._same_buffers = same_buffers
         self._known: OrderedDict[tuple[int, int], KnownBuffer] = OrderedDict()
         self._known_bytes = 0
@@ -100,8 +100,8 @@ class Packer:
         functions = self._functions if self._same_functions else {}
         for task in tasks:
             try:
-                _, shared = functions.get(id(task.function)) or functions.setdefault(
-                    id(task.function), (task.function, self._pack_function(task.function))
+                _, shared, named = functions.get(id(task.function)) or functions.setdefault(
+                    id(task.function), (task.function, *self._pack_function(task.function))
                 )
                 payload, apart = pickling.dump_call(task.args, task.kwargs)
             except NotPicklableError as error:
@@ -112,7 +112,11 @@ class Packer:
                 identity = (
                     ""
                     if self._salt is None
-                    else self._identity(self._salt, (shared[0].digest, *digests), payload)
+                    else self._identity(
+                        self._salt,
+                        (named, *digests),
+                        pickling.content_of((task.args, task.kwargs), payload),
+                    )
                 )
                 yield PackedTask(
                     task.index,
@@ -131,16 +135,23 @@ class Packer:
         self._met[digest] += 1
         return f"{digest.hex()}-{self._met[digest]}"
 
-    def _pack_function(self, function: Callable[..., Any]) -> tuple[Blob, ...]:
-        """Pickle a function: its own blob first, then those of the arrays it closes over, whose digests begin the first."""
+    def _pack_function(self, function: Callable[..., Any]) -> tuple[tuple[Blob, ...], str]:
+        """Pickle a function; return its blobs, and with a salt the digest of what it is by content.
+
+        Its own blob comes first, then those of the arrays it closes over, whose digests begin the first.
+        """
         payload, apart = pickling.dump(
             function, f"the function {getattr(function, '__qualname__', function)!s}"
         )
         buffers = [self._pack_buffer(view) for view in apart]
         digests = [bytes.fromhex(blob.digest) for blob in buffers]
-        return Blob.from_bytes(
-            b"".join([len(digests).to_bytes(4, "big"), *digests, payload])
-        ), *buffers
+        head = b"".join([len(digests).to_bytes(4, "big"), *digests])
+        blob = Blob.from_bytes(head + payload)
+        named = ""
+        if self._salt is not None:
+            content = pickling.content_of(function, payload)
+            named = hashlib.sha256(head + bytes(content)).hexdigest()
+        return (blob, *buffers), named
 
     def forget_buffers(self) -> None:
         """Look at every array again from here on: what is at a known address may have changed."""

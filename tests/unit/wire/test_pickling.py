@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import functools
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,18 +54,93 @@ class Model:
         self.settings = {"lock": threading.Lock()}
 
 
-def test_the_culprit_is_named() -> None:
-    with pytest.raises(
-        NotPicklableError,
-        match=r"^\[0\]\[0\].settings\['lock'\] of the arguments of a task cannot be pickled: lock",
-    ):
-        pickling.dump_call((Model(),), {})
+def refusal(*args: object, **kwargs: object) -> str:
+    with pytest.raises(NotPicklableError) as refused:
+        pickling.dump_call(args, kwargs)
+    return str(refused.value)
 
 
-def test_the_culprit_in_a_closure_is_named() -> None:
+def test_the_culprit_among_arguments_is_named_as_the_user_wrote_it() -> None:
     lock = threading.Lock()
+    assert refusal(1, {"conn": lock}).startswith("argument 2['conn'] cannot be pickled: lock (")
+    assert refusal(Model()).startswith("argument 1.settings['lock'] cannot be pickled: lock")
+    assert refusal(x=Model()).startswith("keyword x.settings['lock'] cannot be pickled: lock")
+    assert refusal(functools.partial(len, [lock])).startswith("argument 1.args[0][0] cannot")
+    assert refusal({lock}).startswith("an item of argument 1 cannot be pickled: lock")
+    assert "make it inside the task" in refusal(lock)
+
+
+def test_the_culprit_in_a_function_is_named() -> None:
+    lock = threading.Lock()
+
+    def task() -> object:
+        return lock, later
+
+    with pytest.raises(NotPicklableError, match=r"^closure variable lock of the function f cannot"):
+        pickling.dump(task, "the function f")
+    later = 1
+
+    namespace: dict[str, Any] = {"_lock": {"one": lock}, "__name__": "__main__"}
+    exec("def f():\n    return [_lock for _ in range(3)]", namespace)  # noqa: S102 - a main program's
     with pytest.raises(
-        NotPicklableError,
-        match=r"^lock of the function cannot be pickled: lock .*\n.*make it inside the task",
+        NotPicklableError, match=r"^global _lock\['one'\] of the function f cannot be pickled: lock"
     ):
-        pickling.dump(lambda: lock, "the function")
+        pickling.dump(namespace["f"], "the function f")
+
+
+class LooksUpKeys:
+    def __init__(self, **values: object) -> None:
+        self.__dict__.update(values)
+
+    def __getattr__(self, name: str) -> object:
+        return self.__dict__[name]
+
+
+class Endless:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Endless:
+        return self
+
+
+class Unreadable:
+    """Even its text cannot be made."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise SilentError
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __repr__(self) -> str:
+        raise SilentError
+
+
+class SilentError(Exception):
+    def __str__(self) -> str:
+        raise KeyError("no text")
+
+
+def test_the_search_for_the_culprit_never_raises() -> None:
+    assert refusal(LooksUpKeys(lock=threading.Lock())).startswith("argument 1.lock cannot")
+    assert refusal(Endless()).startswith("argument 1")
+    assert refusal(Unreadable()).startswith(
+        "argument 1 cannot be pickled: Unreadable (SilentError:"
+    )
+    assert "cannot be pickled" in refusal({Unreadable(): 1})
+
+
+def test_content_is_the_same_wherever_the_code_was_written() -> None:
+    def made(file: str) -> object:
+        namespace: dict[str, Any] = {"__name__": "__main__"}
+        exec(compile("def f(x):\n    return x + 1", file, "exec"), namespace)  # noqa: S102 - as above
+        return namespace["f"]
+
+    one, two = made("/somewhere/cell-1.py"), made("/elsewhere/cell-2.py")
+    pickles = [pickling.dump(function, "f")[0] for function in (one, two)]
+    assert pickles[0] != pickles[1]
+    contents = [pickling.content_of(*pair) for pair in zip((one, two), pickles, strict=True)]
+    assert contents[0] == contents[1]
+    plain, _ = pickling.dump_call((1, "a"), {})
+    assert pickling.content_of(((1, "a"), {}), plain) is plain

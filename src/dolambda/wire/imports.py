@@ -1,0 +1,67 @@
+"""Modules that code imports when it runs.
+
+**Input:** a code object. **Output:** the names of the modules that it and the code in it import: by statements, and by
+`import_module` and `__import__` with a name that is written there.
+"""
+
+from __future__ import annotations
+
+import dis
+import re
+from types import CodeType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MODULE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
+_BY_FUNCTION = frozenset({"import_module", "__import__"})
+_MAX_CALLED_NAMES = 100  # texts in one function that calls import_module
+
+
+def imports_of(code: CodeType, package: str = "") -> frozenset[str]:
+    """Names of all modules that ``code`` may import; ``package`` is what its relative imports begin at.
+
+    ``from a import b`` counts as ``a`` and ``a.b``, of which the second may be no module.
+    """
+    names = set(_imported(code, package))
+    for part in code.co_consts:
+        if isinstance(part, CodeType):
+            names |= imports_of(part, package)
+    return frozenset(names)
+
+
+def _imported(code: CodeType, package: str) -> Iterator[str]:
+    if not _has_imports(code):
+        return
+    constants: list[object] = []
+    base = ""
+    for step in dis.get_instructions(code):
+        if step.opname == "IMPORT_NAME":
+            level = constants[-2] if len(constants) > 1 else 0
+            base = _absolute(str(step.argval), level if isinstance(level, int) else 0, package)
+            yield from filter(None, [base])
+        elif step.opname == "IMPORT_FROM" and base:
+            yield f"{base}.{step.argval}"
+        elif step.opname.startswith("LOAD_") and step.opname.endswith(("CONST", "SMALL_INT")):
+            constants.append(step.argval)
+    if _BY_FUNCTION.intersection(code.co_names):
+        texts = [text for text in code.co_consts if isinstance(text, str)]
+        yield from filter(_MODULE_NAME.match, texts[:_MAX_CALLED_NAMES])
+
+
+def _has_imports(code: CodeType) -> bool:
+    """Cheaply: whether an import can be in it at all; most functions have none."""
+    if _BY_FUNCTION.intersection(code.co_names):
+        return True
+    return dis.opmap["IMPORT_NAME"] in code.co_code[::2]
+
+
+def _absolute(name: str, level: int, package: str) -> str:
+    if not level:
+        return name
+    parts = package.split(".")
+    if not package or level > len(parts):
+        return ""
+    base = ".".join(parts[: len(parts) - level + 1])
+    return f"{base}.{name}" if name else base

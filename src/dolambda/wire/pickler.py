@@ -1,0 +1,228 @@
+"""cloudpickle, with what travels to another machine and comes from a program that still runs here.
+
+**Input:** any object. **Output:** a pickle that loads where the program's files are not. Differences from cloudpickle:
+
+    code objects        keep their file name and line, and bring their source lines (cloudpickle 3.1.3 drops them)
+    lru_cache           a cached function of the main program travels by value, with an empty cache
+    ``__mp_main__``     the main program in a process started by spawn or forkserver travels by value
+    warning classes     one that the other side cannot import is replaced by an empty class of that name
+
+The functions that rebuild these objects are named in pickles, so they stay in this module.
+"""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import os
+import sys
+from importlib import import_module
+from types import CodeType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import cloudpickle
+from cloudpickle import cloudpickle as internals
+
+from dolambda.wire.imports import imports_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SPAWNED = "__mp_main__"
+_MAIN = frozenset({"__main__", _SPAWNED})
+_LRU_CACHE = type(functools.lru_cache(lambda: None))
+_MAX_SOURCE_LINES = 400  # of one function: a longer one travels without its source
+_ASSERTIONS = "_pytest.assertion.rewrite"
+
+imported_names: set[str] = set()
+"""Modules that the code pickled so far imports when it runs; the code archive is made with them."""
+
+
+class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no types
+    """See the module. With ``anonymous`` code objects lose file names and source: equal code, equal bytes."""
+
+    def __init__(
+        self,
+        file: Any,
+        protocol: int = 5,
+        buffer_callback: Callable[[Any], object] | None = None,
+        *,
+        anonymous: bool = False,
+    ) -> None:
+        """Write to ``file``, as `pickle.Pickler` does."""
+        super().__init__(file, protocol=protocol, buffer_callback=buffer_callback)
+        self._anonymous = anonymous
+        self._covered: list[tuple[str, int, int]] = []
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Reduce what differs from cloudpickle; leave the rest to it."""
+        kind = type(obj)
+        reducer = _REDUCERS.get(kind)
+        if reducer is not None:
+            return reducer(self, obj)
+        if not _is_class(kind):
+            return NotImplemented
+        if obj.__module__ == _SPAWNED:
+            return internals._dynamic_class_reduce(obj)
+        if _is_foreign_warning(obj):
+            return warning_class, (obj.__module__, obj.__qualname__)
+        return super().reducer_override(obj)
+
+    def _reduce_function(self, function: FunctionType) -> Any:
+        if function.__module__ == _SPAWNED:
+            return self._dynamic_function_reduce(function)
+        return super().reducer_override(function)
+
+    def _reduce_code(self, code: CodeType) -> tuple[Any, ...]:
+        imported_names.update(imports_of(code, getattr(sys.modules["__main__"], "__package__", "")))
+        file = "<code>" if self._anonymous else shown_file(code.co_filename)
+        source = None if self._anonymous else self._source_of(code)
+        return code_object, (file, _parts(code, file), source)
+
+    def _source_of(self, code: CodeType) -> tuple[int, list[str]] | None:
+        """First line and source lines of a function, unless a function around it has brought them."""
+        first, last = _extent(code)
+        for file, begin, end in self._covered:
+            if file == code.co_filename and begin <= first and last <= end:
+                return None
+        self._covered.append((code.co_filename, first, last))
+        lines = linecache.getlines(code.co_filename)[first - 1 : last]
+        return (first, lines) if 0 < len(lines) <= _MAX_SOURCE_LINES else None
+
+
+def _reduce_module(_pickler: Pickler, module: ModuleType) -> Any:
+    return (assertion_helpers, ()) if module.__name__ == _ASSERTIONS else NotImplemented
+
+
+def _reduce_type_variable(_pickler: Pickler, variable: Any) -> Any:
+    if variable.__module__ == _SPAWNED:
+        return internals._make_typevar, internals._decompose_typevar(variable)
+    return NotImplemented
+
+
+def _is_class(kind: type) -> bool:
+    try:
+        return issubclass(kind, type)
+    except TypeError:  # old extension modules have types that are none
+        return False
+
+
+def _is_foreign_warning(cls: type) -> bool:
+    if not issubclass(cls, Warning) or cls.__module__ in _MAIN or cls.__module__ == "builtins":
+        return False
+    return _attribute(sys.modules.get(cls.__module__), cls.__qualname__) is cls
+
+
+def _reduce_cached(_pickler: Pickler, cached: Any) -> Any:
+    """By value where its function is the main program's or has no name elsewhere; else by name."""
+    module = getattr(cached, "__module__", None)
+    by_name = module not in _MAIN and (
+        _attribute(sys.modules.get(str(module)), getattr(cached, "__qualname__", "")) is cached
+    )
+    if by_name:
+        return NotImplemented
+    parameters = cached.cache_parameters()
+    return cached_function, (parameters["maxsize"], parameters["typed"], cached.__wrapped__)
+
+
+_REDUCERS: dict[type, Callable[[Pickler, Any], Any]] = {
+    CodeType: Pickler._reduce_code,
+    FunctionType: Pickler._reduce_function,
+    _LRU_CACHE: _reduce_cached,
+    ModuleType: _reduce_module,
+    TypeVar: _reduce_type_variable,
+}
+
+
+def _attribute(place: object, qualname: str) -> object:
+    for name in qualname.split("."):
+        place = getattr(place, name, None)
+    return place
+
+
+def _parts(code: CodeType, file: str) -> tuple[Any, ...]:
+    """Arguments of `CodeType`. Names are copied, so that a pickle does not depend on which are interned."""
+    return (
+        code.co_argcount,
+        code.co_posonlyargcount,
+        code.co_kwonlyargcount,
+        code.co_nlocals,
+        code.co_stacksize,
+        code.co_flags,
+        code.co_code,
+        code.co_consts,
+        tuple(code.co_names),
+        tuple(code.co_varnames),
+        file,
+        "".join(code.co_name),
+        code.co_qualname,
+        code.co_firstlineno,
+        code.co_linetable,
+        code.co_exceptiontable,
+        tuple(code.co_freevars),
+        tuple(code.co_cellvars),
+    )
+
+
+def _extent(code: CodeType) -> tuple[int, int]:
+    """First and last line of a function and of all that is defined in it."""
+    last = max((line for *_, line in code.co_lines() if line), default=code.co_firstlineno)
+    inner = (_extent(part)[1] for part in code.co_consts if isinstance(part, CodeType))
+    return code.co_firstlineno, max(last, *inner, code.co_firstlineno)
+
+
+def shown_file(name: str) -> str:
+    """Name a file as its user knows it: a notebook's cell as IPython names it, others unchanged."""
+    ipython = sys.modules.get("IPython")
+    if ipython is None:
+        return name
+    try:
+        label = ipython.get_ipython().compile.format_code_name(name)
+    except Exception:  # noqa: BLE001 - no shell runs, or an older IPython: the name is only shown
+        return name
+    return " ".join(label) if label else name
+
+
+def code_object(
+    file: str, parts: tuple[Any, ...], source: tuple[int, list[str]] | None
+) -> CodeType:
+    """Rebuild code; make its source known to tracebacks where its file is not."""
+    if source is not None and not os.path.exists(file):  # noqa: PTH110 - any text may be a file name
+        first, lines = source
+        known = linecache.cache.get(file)
+        kept = list(known[2]) if known is not None and len(known) > 1 else []
+        kept += ["\n"] * (first - 1 + len(lines) - len(kept))
+        kept[first - 1 : first - 1 + len(lines)] = lines
+        linecache.cache[file] = (sum(map(len, kept)), None, kept, file)  # None: never checked
+    return CodeType(*parts)
+
+
+def cached_function(maxsize: int | None, typed: bool, function: Any) -> Any:  # noqa: FBT001 - functools' parameter
+    """Rebuild a function that `functools.lru_cache` wraps; its cache is empty."""
+    return functools.lru_cache(maxsize, typed)(function)
+
+
+_stand_ins: dict[tuple[str, str], type[Warning]] = {}
+
+
+def warning_class(module: str, qualname: str) -> type[Warning]:
+    """Find a warning class; where its module is missing, an empty class of its name."""
+    try:
+        found = _attribute(import_module(module), qualname)
+    except Exception:  # noqa: BLE001 - a module that cannot be imported may raise anything
+        found = None
+    if isinstance(found, type) and issubclass(found, Warning):
+        return found
+    name = qualname.rpartition(".")[2]
+    made = type(name, (Warning,), {"__module__": module, "__qualname__": qualname})
+    return _stand_ins.setdefault((module, qualname), made)
+
+
+def assertion_helpers() -> ModuleType:
+    """Find what pytest's rewritten assertions call; where pytest is missing, functions that say nothing."""
+    try:
+        return import_module(_ASSERTIONS)
+    except ImportError:
+        stand_in = ModuleType(_ASSERTIONS)
+        stand_in.__getattr__ = lambda _name: lambda *_args, **_kwargs: ""  # type: ignore[method-assign]
+        return stand_in

@@ -1,0 +1,31 @@
+"""The traceback of an exception, as its user should read it.
+
+**Input:** an exception that a task raised. **Output:** text as Python prints it, with the exceptions behind it, without the
+frames of dolambda itself. A notebook's cells are named as IPython names them.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from traceback import StackSummary, TracebackException
+
+_OWN = f"{Path(__file__).parent.parent}/"
+_CELL = re.compile(r'^(\s*)File "(Cell In\[\d+\])", line', re.MULTILINE)
+
+
+def formatted(error: BaseException) -> str:
+    """Format an exception; one whose text cannot be made says so, as everywhere in Python."""
+    shown = TracebackException.from_exception(error, compact=True)
+    _without_own_frames(shown)
+    return _CELL.sub(r"\1\2, line", "".join(shown.format()))
+
+
+def _without_own_frames(shown: TracebackException) -> None:
+    waiting = [shown]
+    while waiting:
+        part = waiting.pop()
+        if part.stack:
+            kept = [frame for frame in part.stack if not frame.filename.startswith(_OWN)]
+            part.stack = StackSummary.from_list(kept)
+        waiting += filter(None, [part.__cause__, part.__context__, *(part.exceptions or ())])

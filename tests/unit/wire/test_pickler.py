@@ -1,0 +1,214 @@
+"""What a main program sends, loaded by a process that has not its file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOAD = """
+import pathlib, sys
+from dolambda.wire import pickling, tracebacks
+sent = pickling.load(pathlib.Path("sent").read_bytes())
+"""
+
+
+def run(directory: Path, source: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        capture_output=True,
+        text=True,
+        cwd=directory,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def travel(tmp_path: Path, program: str, there: str, before: str = "") -> str:
+    """Run a program that defines `send`, and ``there`` in another process once its file is gone."""
+    here, elsewhere = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    elsewhere.mkdir()
+    file = here / "program.py"
+    file.write_text(program)
+    done = subprocess.run(
+        [sys.executable, "program.py"], capture_output=True, text=True, cwd=here, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    file.unlink()
+    (here / "sent").rename(elsewhere / "sent")
+    return run(elsewhere, before + LOAD + there)
+
+
+WRITE = """
+import pathlib
+from dolambda.wire import pickling
+def write(value):
+    pathlib.Path("sent").write_bytes(pickling.dump(value, "x")[0])
+"""
+
+
+def test_tracebacks_show_file_line_and_source_where_the_file_is_not(tmp_path: Path) -> None:
+    program = f"""{WRITE}
+def helper(x):
+    return 1 / x  # the culprit
+
+def task(x):
+    def inner():
+        return helper(x)  # on the way
+    return inner()
+
+write(task)
+"""
+    there = """
+try:
+    sent(0)
+except ZeroDivisionError as error:
+    print(tracebacks.formatted(error))
+"""
+    said = travel(tmp_path, program, there)
+    lines = program.splitlines()
+    for text in ("return 1 / x  # the culprit", "return helper(x)  # on the way"):
+        number = next(at for at, line in enumerate(lines, 1) if text in line)
+        assert f'program.py", line {number}, in ' in said
+        assert text in said
+
+
+def test_warnings_show_their_source_line(tmp_path: Path) -> None:
+    program = f"""{WRITE}
+import warnings
+def task():
+    warnings.warn("odd")  # here
+
+write(task)
+"""
+    there = """
+import contextlib, io
+with contextlib.redirect_stderr(io.StringIO()) as said:
+    sent()
+print(said.getvalue())
+"""
+    said = travel(tmp_path, program, there)
+    assert "program.py:9: UserWarning: odd" in said
+    assert 'warnings.warn("odd")  # here' in said
+
+
+def test_cached_functions_and_methods_of_the_main_program_travel(tmp_path: Path) -> None:
+    program = f"""{WRITE}
+import functools
+@functools.lru_cache(maxsize=7)
+def fib(n):
+    "Doc."
+    return n if n < 2 else fib(n - 1) + fib(n - 2)
+
+class Squares:
+    @functools.cache
+    def of(self, n):
+        return n * n
+    @staticmethod
+    @functools.cache
+    def double(n):
+        return 2 * n
+
+fib(5)
+import colorsys
+from dolambda.wire.keys import parse_job_key
+write((fib, Squares, parse_job_key))
+"""
+    there = """
+fib, Squares, by_name = sent
+print(fib.cache_info().currsize, fib(20), fib.cache_info().hits, fib.cache_parameters()["maxsize"], fib.__doc__)
+print(Squares().of(3), Squares.double(4), fib.__wrapped__.__globals__["fib"] is fib)
+"""
+    assert travel(tmp_path, program, there) == "0 6765 18 7 Doc.\n9 8 True\n"
+
+
+def test_a_spawned_processs_main_program_travels_by_value(tmp_path: Path) -> None:
+    program = f"""{WRITE}
+import dataclasses, enum, functools, multiprocessing
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+class Colour(enum.Enum):
+    RED = 1
+
+@dataclasses.dataclass
+class Point(Generic[T]):
+    x: T
+
+@functools.cache
+def cached(x):
+    return x
+
+def task(x):
+    return Point(cached(x + 1)), Colour.RED
+
+def child():
+    write((task, Point, Colour))
+
+if __name__ == "__main__":
+    for way in ("spawn", "forkserver"):
+        process = multiprocessing.get_context(way).Process(target=child)
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+"""
+    there = """
+task, Point, Colour = sent
+point, colour = task(1)
+print(point, type(point) is Point, colour is Colour.RED)
+"""
+    assert travel(tmp_path, program, there) == "Point(x=2) True True\n"
+
+
+def test_warning_classes_that_are_missing_there_are_replaced(tmp_path: Path) -> None:
+    """As among the filters that scikit-learn sends with each function, in IPython."""
+    program = f"""{WRITE}
+import sys, types, zipfile
+module = types.ModuleType("only_here")
+class Odd(UserWarning):
+    __module__ = "only_here"
+module.Odd = Odd
+sys.modules["only_here"] = module
+import dolambda.errors
+class Mine(Warning):
+    pass
+write([("ignore", None, cls, None, 0) for cls in (Odd, Odd, DeprecationWarning, Mine)])
+"""
+    there = """
+import warnings
+warnings.filters[:] = sent
+classes = [entry[2] for entry in sent]
+print([cls.__name__ for cls in classes], classes[0] is classes[1], classes[2] is DeprecationWarning)
+warnings.warn("x", classes[0])
+"""
+    said = travel(tmp_path, program, there)
+    assert said == "['Odd', 'Odd', 'DeprecationWarning', 'Mine'] True True\n"
+
+
+def test_rewritten_assertions_need_no_pytest_there(tmp_path: Path) -> None:
+    program = f"""{WRITE}
+import _pytest.assertion.rewrite as helpers
+globals()["@pytest_ar"] = helpers
+import ast
+tree = ast.parse("def check(x):\\n    assert x == 1\\n    return x")
+helpers.rewrite_asserts(tree, b"")
+names = {{"__name__": "__main__"}}
+exec(compile(tree, "test_x.py", "exec"), names)
+write(names["check"])
+"""
+    there = """
+print(sent(1))
+try:
+    sent(2)
+except AssertionError as error:
+    print("raised")
+"""
+    hidden = "import sys\nsys.modules['_pytest'] = None\n"
+    assert travel(tmp_path, program, there, before=hidden) == "1\nraised\n"
