@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-import dis
 import re
+from opcode import opmap
 from types import CodeType
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _MODULE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
 _BY_FUNCTION = frozenset({"import_module", "__import__"})
+_IMPORT_NAME = opmap["IMPORT_NAME"]
 _MAX_CALLED_NAMES = 100  # texts in one function that calls import_module
 
 
@@ -32,8 +33,10 @@ def imports_of(code: CodeType, package: str = "") -> frozenset[str]:
 
 
 def _imported(code: CodeType, package: str) -> Iterator[str]:
-    if not _has_imports(code):
+    if not _may_import(code):
         return
+    import dis  # noqa: PLC0415 - 3 ms of a worker's cold start, and few functions import
+
     constants: list[object] = []
     base = ""
     for step in dis.get_instructions(code):
@@ -50,11 +53,8 @@ def _imported(code: CodeType, package: str) -> Iterator[str]:
         yield from filter(_MODULE_NAME.match, texts[:_MAX_CALLED_NAMES])
 
 
-def _has_imports(code: CodeType) -> bool:
-    """Cheaply: whether an import can be in it at all; most functions have none."""
-    if _BY_FUNCTION.intersection(code.co_names):
-        return True
-    return dis.opmap["IMPORT_NAME"] in code.co_code[::2]
+def _may_import(code: CodeType) -> bool:
+    return not _BY_FUNCTION.isdisjoint(code.co_names) or _IMPORT_NAME in code.co_code[::2]
 
 
 def _absolute(name: str, level: int, package: str) -> str:

@@ -15,7 +15,6 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 from dolambda.errors import NotPicklableError
-from dolambda.wire import culprit
 from dolambda.wire.pickler import Pickler, code_object
 
 if TYPE_CHECKING:
@@ -41,6 +40,8 @@ def dump(value: object, what: str) -> tuple[bytes, list[memoryview]]:
     try:
         return _dumped(value)
     except Exception as error:  # any class may raise anything from its __reduce__
+        from dolambda.wire import culprit  # noqa: PLC0415 - rarely needed; workers start faster
+
         raise _not_picklable(culprit.find(value, what), error) from error
 
 
@@ -52,6 +53,8 @@ def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, lis
     try:
         return _dumped((args, kwargs))
     except Exception as error:  # any class may raise anything from its __reduce__
+        from dolambda.wire import culprit  # noqa: PLC0415 - as in dump
+
         raise _not_picklable(culprit.find_in_call(args, kwargs), error) from error
 
 
