@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 UV     := $(or $(shell command -v uv),.tools/bin/uv)
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-fast check conformance bench soak clean
+.PHONY: demo test test-fast test-newest test-third-party check conformance bench soak clean
 
 demo: $(READY)
 	$(BIN)/dolambda demo
@@ -16,6 +16,16 @@ test: $(READY)
 
 test-fast: $(READY)
 	$(BIN)/pytest tests/unit
+
+# With the newest versions of all dependencies instead of the lock's: the unit tests and one journey.
+test-newest: | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)-newest
+	$(UV) pip install --quiet --python $(VENV)-newest --upgrade --group dev --editable '.[demo,zstd]'
+	$(VENV)-newest/bin/pytest --numprocesses 2 --dist loadfile tests/unit tests/integration/test_api.py
+
+# In an environment of its own: workers get all that is installed in it.
+test-third-party: $(VENV)-third-party/.ready
+	$(VENV)-third-party/bin/pytest tests/integration/test_third_party.py
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -43,6 +53,7 @@ bench soak: export PYTHONPATH = tests
 soak: $(READY)
 	$(BIN)/python bench/soak.py
 	$(BIN)/python bench/kills.py
+	$(BIN)/python bench/killed_parts.py
 
 clean:
 	rm -rf .venv* .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -53,12 +64,12 @@ $(READY): requirements/dev.lock pyproject.toml | $(UV)
 	$(UV) pip install --quiet --python $(VENV) --no-deps --editable .
 	touch $(READY)
 
-$(VENV)-bench/.ready: requirements/bench.lock pyproject.toml | $(UV)
-	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)-bench
-	$(UV) pip install --quiet --python $(VENV)-bench --requirement requirements/bench.lock
-	$(UV) pip install --quiet --python $(VENV)-bench --no-deps --editable .
+$(VENV)-%/.ready: requirements/%.lock pyproject.toml | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(@D)
+	$(UV) pip install --quiet --python $(@D) --requirement $<
+	$(UV) pip install --quiet --python $(@D) --no-deps --editable .
 	touch $@
 
-.tools/bin/uv:
+.tools/bin/uv: | requirements/dev.lock
 	python3 -m venv .tools
-	.tools/bin/pip install --quiet uv
+	.tools/bin/pip install --quiet --constraint requirements/dev.lock uv

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from dolambda.aws.account import Account, Credentials
     from dolambda.session import Session
 
+pytest_plugins = ["support.needs"]
+
 _TESTS = Path(__file__).parent
 
 for name in [name for name in os.environ if name.startswith(("AWS_", "DOLAMBDA_"))]:
