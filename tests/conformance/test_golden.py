@@ -456,7 +456,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "it_errors_idiv_pos": (lambda: iterators.idiv(10, 3), "positional argument"),  # type: ignore[call-arg] # the mistake
     "it_errors_idiv_zero": (lambda: iterators.idiv(10, chunksize=0), "chunksize"),
     "it_exhausted": (lambda: next(iter(E)), ""),
-    "err_stop": (lambda: foreach(i=N) % do % fails_at, 'task 1 failed - "boom"'),
+    "err_stop": (lambda: foreach(i=N) % do % fails_at, "task 1 (i=2) raised"),
 }
 DEVIATES: dict[str, tuple[str, Callable[[], Any]]] = {
     "zip_scalar_is_len1": ("a scalar is not iterable", lambda: foreach(i=[1], j=7)),  # type: ignore[arg-type] # the mistake

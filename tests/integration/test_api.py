@@ -81,7 +81,7 @@ def test_foreach_errors() -> None:
             raise KeyError(i)
         return i
 
-    with pytest.raises(TaskError, match="task 1 failed") as caught:
+    with pytest.raises(TaskError, match=r"task 1 \(i=1\) raised KeyError: 1") as caught:
         foreach(i=range(3)).dopar(odd)
     assert caught.value.index == (1,)
     assert isinstance(caught.value.__cause__, KeyError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -80,25 +81,79 @@ def as_sent(
     export: Mapping[str, Any],
     noexport: tuple[str, ...],
 ) -> Callable[..., Any]:
-    """The function with ``export`` among its globals and ``noexport`` not, that runs once ``packages`` are imported."""
-    if export or noexport:
-        if not isinstance(function, types.FunctionType):
-            raise ConfigurationError(
-                f"export= and noexport= were given with {function!r}, which has no globals of its own",
-                hint="Give a function defined by def or lambda.",
-            )
-        seen = {name: value for name, value in function.__globals__.items() if name not in noexport}
-        function = copied(function, seen | dict(export))
+    """Return the function as it travels.
+
+    It sees ``export`` in its globals and its closure, and does not see ``noexport``. It runs once
+    ``packages`` are imported.
+    """
+    if type(function) is functools.partial:
+        inner = as_sent(function.func, packages=(), export=export, noexport=noexport)
+        function = functools.partial(inner, *function.args, **function.keywords)
+    elif export or noexport:
+        function = _replaced(function, export, noexport)
     elif packages and isinstance(function, types.FunctionType):
-        function = copied(function, dict(function.__globals__))
+        function = copied(function, dict(function.__globals__), function.__closure__)
     return Prepared(function, packages) if packages else function
 
 
-def copied(function: types.FunctionType, seen: dict[str, Any]) -> types.FunctionType:
-    """The same function with other globals."""
+def _replaced(
+    function: Callable[..., Any], export: Mapping[str, Any], noexport: tuple[str, ...]
+) -> Callable[..., Any]:
+    """Return the function with names added and taken away, in its globals and in its closure."""
+    if not isinstance(function, types.FunctionType):
+        raise ConfigurationError(
+            f"export= and noexport= were given with {function!r}, which has no globals of its own",
+            hint="Use a function defined by def or lambda.",
+        )
+    _refuse_parameters(function, export, noexport)
+    seen = {name: value for name, value in function.__globals__.items() if name not in noexport}
+    wrapped = getattr(function, "__wrapped__", None)
+    cells: list[types.CellType] = []
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        if name in export:
+            cells.append(types.CellType(export[name]))
+        elif name in noexport:
+            cells.append(types.CellType())
+        elif wrapped is not None and _holds(cell, wrapped):  # what a decorator calls
+            cells.append(types.CellType(_replaced(wrapped, export, noexport)))
+        else:
+            cells.append(cell)
+    return copied(function, seen | dict(export), tuple(cells))
+
+
+def _refuse_parameters(
+    function: types.FunctionType, export: Mapping[str, Any], noexport: tuple[str, ...]
+) -> None:
+    code = function.__code__
+    parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    for option, names in (("export", export), ("noexport", noexport)):
+        if taken := [name for name in names if name in parameters]:
+            raise ConfigurationError(
+                f"{option}= names {taken[0]}, which is a parameter of the function",
+                hint=f"A parameter hides it. Rename the parameter, or leave {taken[0]} out.",
+            )
+
+
+def _holds(cell: types.CellType, value: object) -> bool:
+    try:
+        return cell.cell_contents is value
+    except ValueError:  # the cell is empty
+        return False
+
+
+def copied(
+    function: types.FunctionType,
+    seen: dict[str, Any],
+    closure: tuple[types.CellType, ...] | None,
+) -> types.FunctionType:
+    """Return the same function with other globals and another closure; where it calls itself, the copy calls the copy."""
+    own = types.CellType()
+    cells = tuple(own if _holds(cell, function) else cell for cell in closure or ())
     copy = types.FunctionType(
-        function.__code__, seen, function.__name__, function.__defaults__, function.__closure__
+        function.__code__, seen, function.__name__, function.__defaults__, cells
     )
+    own.cell_contents = copy
+    seen.update({name: copy for name, value in seen.items() if value is function})
     copy.__kwdefaults__ = function.__kwdefaults__
     copy.__qualname__ = (
         f"{function.__qualname__}.<copy>"  # no module has it by this name, so it travels by value

@@ -10,6 +10,9 @@ All are one: ``foreach(...) % dopar`` gives the loop bound to an operator, and `
 
 from __future__ import annotations
 
+import copy
+import difflib
+import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +23,7 @@ from dolambda.errors import ConfigurationError
 from dolambda.loops.backends import Sequential, backend_for_dopar
 from dolambda.loops.combine import MISSING, Combiner
 from dolambda.loops.function import Taker, as_sent, called
-from dolambda.loops.walk import Errors, Level, Walk, check_iterable
+from dolambda.loops.walk import Errors, Level, Walk, check_iterable, refuse_iterator
 from dolambda.worker.randomness import Seed
 
 if TYPE_CHECKING:
@@ -95,9 +98,10 @@ class Foreach:
                 "foreach() has nothing to iterate over",
                 hint="Give it iterables, named for the function's parameters: foreach(i=range(10)).",
             )
-        for name, iterable in [*self.iterables.items(), *enumerate(self.unnamed)]:
+        for name, iterable in self._named():
             if not callable(iterable):
-                check_iterable(str(name), iterable)
+                _refuse_misspelt(name, iterable)
+                check_iterable(name, iterable)
         said: object = self.errors
         if said not in (None, "stop", "remove", "pass"):
             raise ConfigurationError(
@@ -157,8 +161,16 @@ class Foreach:
         filtered: Foreach = self % when(condition)
         return filtered
 
+    def _named(self) -> Iterator[tuple[str, Given]]:
+        """Return the iterables with their names, those without by position."""
+        yield from self.iterables.items()
+        for place, iterable in enumerate(self.unnamed):
+            yield str(place), iterable
+
     def with_inner(self, inner: Foreach) -> Foreach:
         """The same, with a loop inside; packages and exports of both hold for the function, as in R."""
+        for name, iterable in inner._named():  # noqa: SLF001 - its own kind
+            refuse_iterator(name, iterable)
         return self._with(
             inner=inner,
             packages=tuple(dict.fromkeys([*self.packages, *inner.packages])),
@@ -251,10 +263,33 @@ class Foreach:
         )
 
     def _combiner(self, outer: Mapping[str, Any], *, only_check: bool = False) -> Combiner:
-        init = called(self.init, outer) if callable(self.init) and not only_check else self.init
+        init = self.init
+        if init is not MISSING and not only_check:
+            init = called(init, outer) if callable(init) else _own(init)
         return Combiner.of(
             self.combine, init, multicombine=self.multicombine, maxcombine=self.maxcombine
         )
+
+
+def _own(init: Any) -> Any:
+    """Return a copy: what one group adds to ``init=`` is not in another's, nor in the next run's."""
+    try:
+        return copy.deepcopy(init)
+    except Exception as error:  # the user's class may raise anything
+        raise ConfigurationError(
+            f"init={init!r} cannot be copied for each group of results ({type(error).__name__}: {error})",
+            hint="Write a function that makes it: init=lambda: ...",
+        ) from error
+
+
+def _refuse_misspelt(name: str, given: object) -> None:
+    """Raise `ConfigurationError` for an option whose name is misspelt: it looks like an iterable's."""
+    if not hasattr(given, "__iter__") or isinstance(given, (str, bytes)):
+        for option in difflib.get_close_matches(name, _OPTIONS, n=1, cutoff=0.75):
+            raise ConfigurationError(
+                f"foreach: unknown option {name}={given!r}",
+                hint=f"Did you mean {option}=? An iterable of that name would be {name}=[...].",
+            )
 
 
 def _is_function(given: object) -> bool:
@@ -337,6 +372,13 @@ def foreach(
         options or {},
         Seed.of(seed, everywhere=seed_everywhere),
     )
+
+
+_OPTIONS = [
+    name
+    for name, parameter in inspect.signature(foreach).parameters.items()
+    if parameter.kind is parameter.KEYWORD_ONLY
+]
 
 
 def _names(what: str, given: Iterable[str]) -> tuple[str, ...]:

@@ -69,6 +69,8 @@ class Ticket:
     group: Group | Nowhere
     place: int
     index: tuple[int, ...]
+    values: str
+    """The loop variables that a line of text can show."""
 
 
 class Group:
@@ -166,7 +168,7 @@ class Walk:
         try:
             for number, outcome in outcomes:
                 ticket = self._tickets.pop(number)
-                ticket.group.put(ticket.place, self.result(ticket.index, outcome))
+                ticket.group.put(ticket.place, self.result(ticket, outcome))
         finally:
             outcomes.close()  # type: ignore[attr-defined] # all are generators: closed early they cancel the rest
         return self.value
@@ -184,7 +186,7 @@ class Walk:
         due = 0
         try:
             for number, outcome in outcomes:
-                result = self.result(self._tickets.pop(number).index, outcome)
+                result = self.result(self._tickets.pop(number), outcome)
                 if not ordered:
                     if result is not _LEFT_OUT:
                         yield result
@@ -229,19 +231,20 @@ class Walk:
         for at, variables in self._levels[depth].steps(outer):
             here = (*index, at)
             if depth + 1 == len(self._levels):
-                yield Ticket(group, place, here), variables
+                yield Ticket(group, place, here, _as_text(variables)), variables
             else:
                 inner = self._group(depth + 1, variables, partial(group.put, place))
                 yield from self._steps(depth + 1, variables, here, inner)
             place += 1
         group.close(place)
 
-    def result(self, index: tuple[int, ...], outcome: Value | Failure) -> Any:
-        """What of an outcome is combined. Raises `TaskError` under errors="stop"."""
+    def result(self, ticket: Ticket, outcome: Value | Failure) -> Any:
+        """Return what of an outcome is combined. Raises `TaskError` under errors="stop"."""
+        index = ticket.index
         if isinstance(outcome, Failure):
             log.log(self._level_of_log, "task %s failed: %r", shown(index), outcome.exception)
             if self._errors == "stop":
-                raise task_error(index, outcome.exception)
+                raise task_error(index, outcome.exception, ticket.values)
             return outcome.exception if self._errors == "pass" else _LEFT_OUT
         log.log(self._level_of_log, "result of task %s: %r", shown(index), outcome.value)
         return self._opener.open(outcome.value, stacklevel=5)
@@ -250,15 +253,38 @@ class Walk:
 _LEFT_OUT: Any = object()
 
 
-def task_error(index: tuple[int, ...], exception: BaseException) -> TaskError:
-    """R counts tasks from 1 in its message; we count from 0, as Python does, in both message and index."""
+def task_error(index: tuple[int, ...], exception: BaseException, values: str) -> TaskError:
+    """Return the error of a loop. R counts tasks from 1, we count from 0 as Python does, in message and index."""
+    text = said(exception)
     error = TaskError(
-        f'task {shown(index)} failed - "{exception}"',
-        hint="Its own exception is the cause; errors= can pass over failures.",
+        f"task {shown(index)}{values and f' ({values})'} raised {type(exception).__name__}{text and f': {text}'}",
+        hint='Its own exception is the cause. errors="remove" or "pass" continues past failures.',
     )
     error.index = index
     error.__cause__ = exception
     return error
+
+
+def said(exception: BaseException) -> str:
+    """Return an exception's text, whatever its class does."""
+    try:
+        return str(exception)
+    except Exception:  # noqa: BLE001 - the user's class may raise anything
+        return "(its text cannot be shown)"
+
+
+def _as_text(variables: Mapping[str, Any]) -> str:
+    """Return those variables that are short, as one writes them: a number, a word."""
+    return ", ".join(
+        f"{name}={value!r}"
+        for name, value in variables.items()
+        if value is None
+        or type(value) in (int, float, bool)
+        or (type(value) is str and len(value) <= _SHORT)
+    )
+
+
+_SHORT = 40
 
 
 def _resolved(name: str, iterable: Any, outer: Mapping[str, Any]) -> Iterable[Any]:
@@ -273,9 +299,30 @@ def _resolved(name: str, iterable: Any, outer: Mapping[str, Any]) -> Iterable[An
 
 
 def check_iterable(name: str, given: object) -> None:
-    """Raise `ConfigurationError` for what cannot, or should not, be iterated over."""
-    if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__"):
+    """Raise `ConfigurationError` for what cannot, or should not, be iterated over. ``name`` may be a position."""
+    if not isinstance(given, (str, bytes)) and hasattr(given, "__iter__"):
+        try:
+            iter(given)
+        except TypeError:  # such as an array without dimensions
+            pass
+        else:
+            return
+    what, instead = (
+        (f"argument {int(name) + 1}, {given!r},", f"[{given!r}]")
+        if name.isdecimal()
+        else (f"{name}={given!r}", f"{name}=[{given!r}]")
+    )
+    raise ConfigurationError(
+        f"foreach: {what} is not something to iterate over",
+        hint=f"For a single value, or a string as one, write {instead}.",
+    )
+
+
+def refuse_iterator(name: str, given: object) -> None:
+    """Raise `ConfigurationError` for what an inner loop could go through only once."""
+    if hasattr(given, "__next__") and iter(given) is given:  # type: ignore[call-overload] # it is an iterator
+        what = f"argument {int(name) + 1}" if name.isdecimal() else f"{name}="
         raise ConfigurationError(
-            f"foreach: {name}={given!r} is not something to iterate over",
-            hint=f"For a single value, or a string as one, write {name}=[{given!r}].",
+            f"foreach: {what} of an inner loop is an iterator ({type(given).__name__}), used up after its first round",
+            hint="Write a function that makes it, called for each round (lambda: ...), or a list of its items.",
         )

@@ -39,4 +39,18 @@ class Prepared:
                 name=error.name,
             ) from error
         first = package.partition(".")[0]
-        getattr(self._function, "__globals__", {}).setdefault(first, import_module(first))
+        _globals_of(self._function).setdefault(first, import_module(first))
+
+
+def _globals_of(function: Any) -> dict[str, Any]:
+    """Return the globals of the function that a partial, a method or a callable object calls in the end."""
+    while not hasattr(function, "__globals__"):
+        if hasattr(function, "func"):  # functools.partial
+            function = function.func
+        elif hasattr(function, "__func__"):  # a bound method
+            function = function.__func__
+        elif hasattr(type(function).__call__, "__globals__"):
+            function = type(function).__call__
+        else:  # of compiled code: it has none
+            return {}
+    return function.__globals__  # type: ignore[no-any-return] # it has been looked at
