@@ -164,11 +164,13 @@ class Session:
         threads: int | None = None,
         budget: float | None = None,
         run: str | None = None,
+        relay: Callable[[int, str, bool], None] | None = None,
     ) -> Run:
         """Open a run of at most that many workers at a time; see `Limits`, `Run` and `Surroundings`.
 
         ``progress``, ``transport`` and ``budget`` are for this run what they are in `register` for all. ``run`` names it: begun again
-        under that name, with the same code and inputs, it sends only what has no reply yet (see `named_runs`).
+        under that name, with the same code and inputs, it sends only what has no reply yet (see `named_runs`). ``relay`` is called
+        with what tasks print, instead of showing it.
         """
         for name, value in (
             ("workers", workers),
@@ -210,7 +212,7 @@ class Session:
             same_functions=same_functions,
             surroundings=Surroundings(nesting, threads, logging.root.getEffectiveLevel()),
             code=self._code if self.stack else lambda: None,
-            relay=_RELAYS[self.settings.logs],
+            relay=relay or _RELAYS[self.settings.logs],
             progress=self._shown(self.progress if progress is None else progress, named),
             stored=stored,
             salt=self._salt() if named else None,

@@ -35,9 +35,19 @@ _OURS = (
     "transport/base.py",
     "transport/direct.py",
     "transport/s3_queue.py",
+    "r/__init__.py",
+    "r/find_r.py",
+    "r/function.py",
+    "r/r_process.py",
+    "r/worker.R",
 )
 _OUR_PACKAGES = ("loops", "wire", "worker")
-_RARELY_IMPORTED = ("dolambda/loops/", "dolambda/iterators.py", "dolambda/bootstrap.py")
+_RARELY_IMPORTED = (
+    "dolambda/loops/",
+    "dolambda/iterators.py",
+    "dolambda/bootstrap.py",
+    "dolambda/r/",
+)
 _UNCHECKED = (0b01).to_bytes(4, "little") + bytes(
     8
 )  # PEP 552: by hash, not compared with the source

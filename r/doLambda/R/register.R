@@ -1,0 +1,61 @@
+# registerDoLambda and what goes with it.
+
+registered <- new.env(parent = emptyenv())
+
+registerDoLambda <- function(bucket = NULL, key = NULL, secret = NULL, region = NULL, throttle = NULL, ...,
+    stack = NULL, workers = NULL, transport = NULL, budget = NULL, retries = NULL, task_timeout = NULL,
+    run = NULL, batch = NULL, progress = interactive(), logs = "relay", max_size = 500 * 2^20, token = NULL,
+    profile = NULL, python = NULL) {
+  local <- identical(bucket, "local") || identical(stack, "local")
+  fields <- list(
+    where = if (local) "local" else stack, bucket = if (!identical(bucket, "local")) bucket,
+    key = key, secret = secret, token = token, region = region, profile = profile,
+    throttle = throttle, workers = workers, transport = transport, ...)
+  if (any(names(fields) == "")) stop("arguments in ... must have names")
+  run_options <- list(
+    budget = budget, retries = retries, task_timeout = task_timeout, run = run, batch = batch,
+    progress = progress)
+  unregisterDoLambda()
+  bridge <- start_bridge(find_python(python), fields)
+  registered$bridge <- bridge
+  data <- list(
+    bridge = bridge, logs = logs, max_size = max_size,
+    run = run_options[!vapply(run_options, is.null, TRUE)])
+  registered$data <- data
+  setDoPar(do_lambda, data, lambda_info)
+  invisible(bridge$facts)
+}
+
+lambda_info <- function(data, item)
+  switch(item,
+    workers = as.integer(data$bridge$facts$workers),
+    name = "doLambda",
+    version = as.character(utils::packageVersion("doLambda")))
+
+unregisterDoLambda <- function() {
+  bridge <- registered$bridge
+  if (is.null(bridge)) return(invisible(FALSE))
+  registered$bridge <- registered$data <- NULL
+  if (identical(foreach::getDoParName(), "doLambda")) registerDoSEQ()
+  end_bridge(bridge)
+  invisible(TRUE)
+}
+
+doLambdaReport <- function() {
+  bridge <- registered$bridge
+  if (is.null(bridge)) lambda_stop("nothing is registered", "Register first: registerDoLambda().")
+  bridge$loops <- bridge$loops + 1L
+  send_frame(bridge, KIND$REPORT, bridge$loops)
+  bridge$inbox[[as.character(bridge$loops)]] <- list()
+  frame <- next_frame(bridge, bridge$loops)
+  bridge$inbox[[as.character(bridge$loops)]] <- NULL
+  facts <- as_fields(frame$data)
+  structure(lapply(facts[names(facts) != "over"], as.numeric), class = "doLambdaReport")
+}
+
+print.doLambdaReport <- function(x, ...) {
+  cat(sprintf("%s tasks: %s done, %s failed, %s retried\n", x$tasks, x$done, x$failed, x$retried))
+  cat(sprintf("%s jobs on %s workers, %.1f s of their time, %s AWS requests\n", x$jobs, x$workers, x$seconds, x$requests))
+  cat(sprintf("$%.4f by list price\n", x$cost))
+  invisible(x)
+}

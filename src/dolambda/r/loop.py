@@ -1,0 +1,176 @@
+"""One loop of an R session: a run of its own.
+
+**Input:** frames with what the tasks share and with their arguments. **Output:** a `Run`'s futures.
+
+    PART       bytes that tasks share; they are numbered from 0
+    FUNCTION   the numbers of its parts (int32 each); functions are numbered from 0
+    TASKS      function (int32), count (int32), lengths (double each), the arguments of each task
+    SKIP       the number of a task (int32): those after it need not run
+
+Tasks are numbered from 1, in the order in which they come, as in foreach.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Literal, Self
+
+from dolambda.errors import ConfigurationError
+from dolambda.r.frames import Kind
+from dolambda.r.function import Part, RFunction
+from dolambda.r.registering import report_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from concurrent.futures import Future
+
+    from dolambda.dispatch.intake import Call
+    from dolambda.dispatch.report import Report
+    from dolambda.r.sending import Sender
+    from dolambda.session import Session
+
+_PROGRESS_S = 0.1
+_INT = struct.Struct(">i")
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """Options of one loop: those of ``.options.dolambda`` that its run takes, and whose R it is."""
+
+    session: str
+    home: str
+    workers: int | None = None
+    batch: int | None = None
+    task_timeout: float | None = None
+    retries: int | None = None
+    transport: str | None = None
+    budget: float | None = None
+    run: str | None = None
+    progress: bool = False
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, str]) -> Self:
+        """Convert what R sent. Raises `ConfigurationError`."""
+        given = dict(fields)
+        kinds = {
+            "workers": int,
+            "batch": int,
+            "retries": int,
+            "task_timeout": float,
+            "budget": float,
+        }
+        values: dict[str, object] = {
+            "session": given.pop("session", ""),
+            "home": given.pop("home", ""),
+            "progress": given.pop("progress", "") == "TRUE",
+        }
+        for name in ("transport", "run"):
+            if name in given:
+                values[name] = given.pop(name)
+        for name, kind in kinds.items():
+            if name in given:
+                values[name] = _number(name, given.pop(name), kind)
+        if given:
+            known = ", ".join((*kinds, "transport", "run", "progress"))
+            raise ConfigurationError(
+                f"unknown option of a loop: {', '.join(sorted(given))}", hint=f"Known are: {known}."
+            )
+        return cls(**values)  # type: ignore[arg-type] # converted above, by name
+
+
+def _number(name: str, text: str, kind: type[int | float]) -> float:
+    try:
+        return kind(text)
+    except ValueError:
+        what = "a whole number" if kind is int else "a number"
+        raise ConfigurationError(f"{name} must be {what}, got {text!r}") from None
+
+
+class Loop:
+    """A run that an R session has opened."""
+
+    def __init__(self, number: int, session: Session, options: LoopOptions, sender: Sender) -> None:
+        """Open the run. Raises `ConfigurationError`."""
+        self.number = number
+        self._options = options
+        self._sender = sender
+        self._session = session
+        self._parts: list[Part] = []
+        self._functions: list[RFunction] = []
+        self._tasks = 0
+        self._futures: dict[int, Future[bytes]] = {}
+        self._shown = 0.0
+        transport: Literal["queue", "direct"] | None = options.transport  # type: ignore[assignment] # checked there
+        self._run = session.open_run(
+            workers=options.workers,
+            batch=options.batch,
+            same_functions=True,
+            task_timeout=options.task_timeout,
+            retries=options.retries,
+            progress=self._show_progress if options.progress else False,
+            transport=transport,
+            budget=options.budget,
+            run=options.run,
+            relay=self._relay,
+        )
+
+    def add_part(self, data: bytearray) -> None:
+        """Keep bytes that tasks share."""
+        self._parts.append(Part.from_bytes(data))
+
+    def add_function(self, data: bytearray) -> None:
+        """Make a function of parts."""
+        numbers = struct.unpack(f">{len(data) // 4}i", data)
+        parts = [self._parts[number] for number in numbers]
+        self._functions.append(RFunction(self._options.session, self._options.home, parts))
+
+    def submit(self, data: bytearray) -> None:
+        """Submit tasks; their results go to R as they come."""
+        function, count = struct.unpack_from(">ii", data)
+        lengths = struct.unpack_from(f">{count}d", data, 8)
+        at = 8 + 8 * count
+        calls: list[Call] = []
+        with memoryview(data) as view:
+            for length in map(int, lengths):
+                calls.append((self._functions[function], (bytes(view[at : at + length]),), {}))
+                at += length
+        for future in self._run.submit(calls):
+            self._tasks += 1
+            task = self._tasks
+            self._futures[task] = future
+            future.add_done_callback(partial(self._done, task))
+
+    def _done(self, task: int, future: Future[bytes]) -> None:
+        self._futures.pop(task, None)  # no reference to a result may outlive its being sent
+        self._sender.done(self.number, task, future)
+
+    def skip_after(self, data: bytearray) -> None:
+        """Leave out what has not been sent of the tasks after that one."""
+        last = _INT.unpack(data)[0]
+        for task, future in list(self._futures.items()):
+            if task > last:
+                future.cancel()
+
+    def cancel(self) -> None:
+        """Drop what waits and withdraw what is in flight."""
+        self._run.cancel()
+        self._session.retire(self._run)
+
+    def close(self) -> None:
+        """End the run once all its tasks are done."""
+        self._run.close()
+        self._session.retire(self._run)
+
+    def _relay(self, index: int, output: str, failed: bool) -> None:  # noqa: FBT001 - a relay's signature
+        self._sender.texts(
+            Kind.OUTPUT, self.number, (str(index + 1), "1" if failed else "0", output)
+        )
+
+    def _show_progress(self, report: Report) -> None:
+        now = time.monotonic()
+        if report.over or now - self._shown > _PROGRESS_S:
+            self._shown = now
+            self._sender.fields(Kind.PROGRESS, self.number, report_facts(report))

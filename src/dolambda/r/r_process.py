@@ -1,0 +1,223 @@
+"""One warm R process for each worker's child.
+
+**Input:** what the tasks share, and a task's arguments, as R serialized them. **Output:** what R
+returned, as it serialized it; or the error that says how R ended.
+
+    child (Python)                          R (worker.R)
+      kind, length, bytes   --- pipe --->   a part, a function, a task
+      length, bytes         <-- pipe ---    one answer to each task
+
+R writes what it prints where the child does, so it is captured with the child's own output. R ends
+with the child: the kernel sees to it, or the end of the pipe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dolambda.errors import OutOfMemoryError, WorkerCrashedError
+from dolambda.r.find_r import find_r
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dolambda.r.function import Part
+
+_SCRIPT = Path(__file__).with_name("worker.R")
+_HEADER = struct.Struct(">id")
+_LENGTH = struct.Struct(">d")
+_PART, _FUNCTION, _TASK = 1, 2, 3
+_READY_WITHIN_S = 60.0
+_END_WITHIN_S = 5.0
+_POLL_S = 0.05
+_PR_SET_PDEATHSIG = 1
+_MB = 1 << 20
+_SPARE = 24.0  # MB of the worker's memory that are not the task's, as in worker.py
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class REnded(Exception):  # noqa: N818 - what happened, caught where it is explained
+    """The R process has ended, or was ended for its memory."""
+
+
+class RProcess:
+    """An R process that serves one R session."""
+
+    def __init__(self, session: str, home: str) -> None:
+        """Start it. Raises `ConfigurationError` where there is no R, `REnded` if it does not come up."""
+        self.session = session
+        self._limit = _memory_limit()
+        self._current: tuple[str, ...] = ()
+        self._known: set[str] = set()
+        self.used = False
+        self.out_of_memory: float | None = None
+        command = find_r(home, os.environ)
+        theirs_in, self._to_r = os.pipe()
+        self._from_r, theirs_out = os.pipe()
+        where = Path("/proc/self/fd") if Path("/proc/self/fd").is_dir() else Path("/dev/fd")
+        self._process = subprocess.Popen(
+            [*command.arguments, f"--file={_SCRIPT}"],
+            stdin=subprocess.DEVNULL,
+            pass_fds=(theirs_in, theirs_out),
+            env={
+                **command.environment,
+                "DOLAMBDA_R_IN": str(where / str(theirs_in)),
+                "DOLAMBDA_R_OUT": str(where / str(theirs_out)),
+            },
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 - this child of the worker has one thread
+        )
+        os.close(theirs_in)
+        os.close(theirs_out)
+        self._await_answer(time.monotonic() + _READY_WITHIN_S)
+
+    def run(self, parts: Sequence[Part], payload: bytes) -> bytes:
+        """Run a task. Raises `REnded`."""
+        wanted = tuple(part.digest for part in parts)
+        if wanted != self._current:
+            for part in parts:
+                if part.digest not in self._known:
+                    self._write(_PART, part.digest.encode(), part.data)
+            self._write(_FUNCTION, "".join(wanted).encode())
+            self._current = wanted
+            self._known = set(wanted)  # R forgets what the function does not use
+        self._write(_TASK, payload)
+        answer = self._await_answer()
+        self.used = True
+        return answer
+
+    def end(self) -> str:
+        """End it, if it has not ended; return how it did."""
+        with contextlib.suppress(OSError):
+            os.close(self._to_r)
+        try:
+            self._process.wait(0 if self.out_of_memory else _END_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        code = self._process.wait()
+        os.close(self._from_r)
+        return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+
+    def _write(self, kind: int, *pieces: bytes | bytearray | memoryview) -> None:
+        try:
+            head = _HEADER.pack(kind, float(sum(map(len, pieces))))
+            for piece in (head, *pieces):
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(self._to_r, view) :]
+        except BrokenPipeError:
+            raise REnded from None
+
+    def _await_answer(self, deadline: float | None = None) -> bytes:
+        """Read an answer. A task's time limit is the worker's to keep: it ends this process, and R with it."""
+        head = self._read(_LENGTH.size, deadline)
+        return self._read(int(_LENGTH.unpack(head)[0]), deadline)
+
+    def _read(self, length: int, deadline: float | None) -> bytes:
+        pieces = []
+        while length:
+            piece = self._read_some(length, deadline)
+            pieces.append(piece)
+            length -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _read_some(self, length: int, deadline: float | None) -> bytes:
+        while not select.select([self._from_r], [], [], _POLL_S)[0]:
+            # What R has started may hold the pipe open after it.
+            ended = self._process.poll() is not None
+            if ended and not select.select([self._from_r], [], [], 0)[0]:
+                raise REnded
+            if (
+                self._limit
+                and (used := _resident("self") + _resident(self._process.pid)) > self._limit
+            ):
+                self.out_of_memory = used
+                self._process.kill()
+                raise REnded
+            if deadline and time.monotonic() > deadline:
+                raise REnded
+        piece = os.read(self._from_r, min(length, _MB))
+        if not piece:
+            raise REnded
+        return piece
+
+
+_process: RProcess | None = None
+
+
+def run_in_r(session: str, home: str, parts: Sequence[Part], payload: bytes) -> bytes:
+    """Run a task in this process's R, in one that has served no other R session.
+
+    Raises `WorkerCrashedError` when R ends under the task, `OutOfMemoryError` when that is why.
+    """
+    process = _ready_process(session, home)
+    try:
+        return process.run(parts, payload)
+    except REnded:
+        blameless = process.out_of_memory is not None and process.used
+        error = _explained(process)
+    if not blameless:
+        raise error
+    # Some of the memory may be what earlier tasks have left: let it have an R of its own.
+    process = _ready_process(session, home)
+    try:
+        return process.run(parts, payload)
+    except REnded:
+        raise _explained(process) from None
+
+
+def _ready_process(session: str, home: str) -> RProcess:
+    global _process  # noqa: PLW0603 - a worker's child has one R
+    if _process and (_process.session != session or _has_ended(_process)):
+        _process.end()
+        _process = None
+    if _process is None:
+        _process = RProcess(session, home)
+    return _process
+
+
+def _has_ended(process: RProcess) -> bool:
+    return process._process.poll() is not None  # noqa: SLF001 - the same module
+
+
+def _explained(process: RProcess) -> WorkerCrashedError:
+    """End what is left of the process, and say what happened."""
+    global _process
+    how, _process = process.end(), None
+    if process.out_of_memory:
+        return OutOfMemoryError(
+            f"R ran out of memory: it used {process.out_of_memory:,.0f} MB, the worker has"
+            f" {process._limit + _SPARE:,.0f} MB",  # noqa: SLF001 - the same module
+            hint="Deploy the stack with more (`dolambda deploy --memory`), or cut the task.",
+        )
+    return WorkerCrashedError(
+        f"R ended under the task: {how}",
+        hint="Does the task call quit(), or crash in compiled code?",
+    )
+
+
+def _end_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _memory_limit() -> float:
+    """Return the MB that the task may use; 0 where nothing is known."""
+    memory = os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+    return float(memory) - _SPARE if memory else 0.0
+
+
+def _resident(pid: int | str) -> float:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE / _MB
+    except (OSError, IndexError):  # not Linux, or it has just ended
+        return 0.0

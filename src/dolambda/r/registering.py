@@ -1,0 +1,67 @@
+"""What an R session registers with, and what it is told of the session and its runs.
+
+**Input:** the fields of a REGISTER frame. **Output:** a `Session`, and facts as texts for R.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from dolambda.registration import LOCAL, register
+from dolambda.settings import Settings
+from dolambda.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dolambda.dispatch.report import Report
+    from dolambda.session import Session
+
+_CREDENTIALS = ("key", "secret", "token")
+
+
+def register_for_r(given: Mapping[str, str]) -> Session:
+    """Open the session that an R session asks for. Raises `ConfigurationError` and others.
+
+    R's tasks need no Python packages, so an emulated stack gets none unless they are asked for.
+    """
+    arguments: dict[str, Any] = {
+        name: _converted(name, text) for name, text in given.items() if name != "where"
+    }
+    where = given.get("where")
+    if where == LOCAL:
+        arguments.setdefault("requires", ())
+    return register(where, **{"progress": False, **arguments})
+
+
+def _converted(name: str, text: str) -> object:
+    """Convert a text as `Settings` does for environment variables, by the setting's type."""
+    if name in _CREDENTIALS:
+        return text
+    kinds = {field.name: str(field.type) for field in fields(Settings)}
+    if "tuple" in kinds.get(name, ""):
+        return tuple(filter(None, text.split(",")))
+    return {"TRUE": "true", "FALSE": "false"}.get(text, text)
+
+
+def ready_facts(session: Session) -> dict[str, object]:
+    """Return what R shows of a session."""
+    stack = session.stack
+    return {
+        "version": VERSION,
+        "workers": session.workers,
+        "stack": stack.name if stack else "in_process",
+        "region": stack.region if stack else "",
+        "local": session.settings.endpoint_url is not None,
+    }
+
+
+def report_facts(report: Report) -> dict[str, object]:
+    """Return the numbers of a report."""
+    names = (
+        "tasks done failed retried resent restored jobs again copies running seconds cold sent"
+        " received elapsed cost over"
+    )
+    facts: dict[str, object] = {name: getattr(report, name) for name in names.split()}
+    return {**facts, "workers": len(report.workers), "requests": sum(report.calls.values())}

@@ -1,0 +1,142 @@
+"""What goes to R: results as they come, several in one frame, and a sign of life while R waits.
+
+**Input:** futures that are done, from any thread. **Output:** frames, from one thread.
+
+    RESULTS   count (int32), then for each: task (int32), status (int32), length (double); the bytes
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import struct
+import threading
+from collections import defaultdict
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING
+
+from dolambda.errors import ConfigurationError, JobRefusedError, LostError, TooLargeError
+from dolambda.r.frames import SEPARATOR, Channel, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from concurrent.futures import Future
+
+log = logging.getLogger("dolambda")
+
+TICK_S = 5.0
+"""Seconds between two signs of life; R takes a bridge that is silent for a minute to hang."""
+
+VALUE, LOST, FATAL = 0, 1, 2
+"""What a result is: bytes of R's; why the task is lost; why none of the loop's tasks can run."""
+
+_FATAL = (ConfigurationError, JobRefusedError, TooLargeError)
+_COUNT = struct.Struct(">i")
+_ENTRY = struct.Struct(">iid")
+_MOST_BYTES = 64 << 20
+_MOST_RESULTS = 2000
+
+Done = tuple[int, int, "Future[bytes]"]
+
+
+class Sender:
+    """Sends what is done to R, in a thread of its own: who completes a future need not wait for R."""
+
+    def __init__(self, channel: Channel) -> None:
+        """``channel`` leads to R."""
+        self._channel = channel
+        self._queue: queue.SimpleQueue[Done | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._waiting: set[int] = set()  # loops for whose results R waits
+        self._thread = threading.Thread(target=self._send, name="dolambda-r-sender", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Send no more."""
+        self._queue.put(None)
+
+    def done(self, loop: int, task: int, future: Future[bytes]) -> None:
+        """Send what a future holds."""
+        self._queue.put((loop, task, future))
+
+    def texts(self, kind: Kind, loop: int, texts: Iterable[str]) -> None:
+        """Send texts, unless R is gone."""
+        with contextlib.suppress(OSError):
+            self._channel.send_texts(kind, loop, texts)
+
+    def fields(self, kind: Kind, loop: int, fields: Mapping[str, object]) -> None:
+        """Send names and values, unless R is gone."""
+        with contextlib.suppress(OSError):
+            self._channel.send_fields(kind, loop, fields)
+
+    def tick(self, loop: int) -> None:
+        """Give signs of life until `drop`."""
+        with self._lock:
+            self._waiting.add(loop)
+
+    def drop(self, loop: int) -> None:
+        """Send no more results of a loop, once this returns."""
+        with self._lock:
+            self._waiting.discard(loop)
+
+    def _send(self) -> None:
+        try:
+            while self._send_some():
+                pass
+        except OSError as error:  # R is gone, which the reader sees too
+            log.debug("nothing can be sent to R: %s", error)
+
+    def _send_some(self) -> bool:
+        """Send what is done by now, or a sign of life; tell whether there may be more."""
+        try:
+            first = self._queue.get(timeout=TICK_S)
+        except queue.Empty:
+            with self._lock:
+                if self._waiting:
+                    self._channel.send(Kind.TICK, 0)
+            return True
+        results: defaultdict[int, list[tuple[int, int, bytes]]] = defaultdict(list)
+        taken: Done | None = first
+        size = count = 0
+        while taken is not None:
+            loop, task, future = taken
+            if not future.cancelled():
+                status, data = _result(future)
+                results[loop].append((task, status, data))
+                size, count = size + len(data), count + 1
+            del future  # it holds its result
+            if size > _MOST_BYTES or count >= _MOST_RESULTS:
+                break
+            try:
+                taken = self._queue.get_nowait()
+            except queue.Empty:
+                break
+        with self._lock:
+            for loop, of_loop in results.items():
+                if loop in self._waiting:
+                    self._channel.send(Kind.RESULTS, loop, *_packed(of_loop))
+        return taken is not None
+
+
+def _packed(results: list[tuple[int, int, bytes]]) -> list[bytes]:
+    heads = [_ENTRY.pack(task, status, float(len(data))) for task, status, data in results]
+    return [_COUNT.pack(len(results)), *heads, *(data for _, _, data in results)]
+
+
+def _result(future: Future[bytes]) -> tuple[int, bytes]:
+    try:
+        return VALUE, future.result()
+    except CancelledError as error:
+        return LOST, _texts("CancelledError", str(error), "")
+    except BaseException as error:  # noqa: BLE001 - whatever the task's future holds, R is to hear of it
+        what, _, hint = str(error).partition("\n  ")
+        kind = FATAL if isinstance(error, _FATAL) or not isinstance(error, LostError) else LOST
+        return kind, _texts(type(error).__name__, what, hint)
+
+
+def _texts(*texts: str) -> bytes:
+    return SEPARATOR.join(text.replace(SEPARATOR, " ") for text in texts).encode(errors="replace")

@@ -1,0 +1,161 @@
+# The R process of a worker. It is started by r_process.py, which says what the frames are.
+#
+# A task is evaluated as on the client: its own variables, then those that the loop's environment
+# held, then the global environment. All of ours is in an environment that sees base R alone.
+
+evalq({
+  where_in <- Sys.getenv("DOLAMBDA_R_IN")
+  where_out <- Sys.getenv("DOLAMBDA_R_OUT")
+  Sys.unsetenv(c("DOLAMBDA_R_IN", "DOLAMBDA_R_OUT"))
+  input <- file(where_in, "rb", raw = TRUE)
+  output <- file(where_out, "wb", raw = TRUE)
+
+  LARGEST <- 2^30
+  TRACE <- 20L
+
+  if (identical(Sys.getenv("R_DEFAULT_PACKAGES"), "NULL")) {
+    # A layer's R: utils runs Sys.which when it is loaded, and that runs a program which may be missing.
+    found <- function(names) {
+      folders <- strsplit(Sys.getenv("PATH"), ":", fixed = TRUE)[[1L]]
+      one <- function(name) {
+        places <- file.path(folders, name)
+        c(places[file.access(places, 1L) == 0L], "")[[1L]]
+      }
+      vapply(names, one, "")
+    }
+    base <- baseenv()
+    unlockBinding("Sys.which", base)
+    environment(found) <- base
+    assign("Sys.which", found, base)
+    lockBinding("Sys.which", base)
+    Sys.unsetenv("R_DEFAULT_PACKAGES")
+    for (package in c("methods", "datasets", "utils", "grDevices", "graphics", "stats"))
+      library(package, character.only = TRUE)
+  }
+
+  read <- function(size) {
+    pieces <- list()
+    while (size > 0) {
+      piece <- readBin(input, "raw", min(size, LARGEST))
+      if (length(piece) == 0L) quit("no", 0L, FALSE)
+      pieces[[length(pieces) + 1L]] <- piece
+      size <- size - length(piece)
+    }
+    if (length(pieces) == 1L) pieces[[1L]] else do.call(c, pieces)
+  }
+
+  write <- function(data) {
+    writeBin(as.double(length(data)), output, endian = "big")
+    at <- 0
+    while (at < length(data)) {
+      end <- min(at + LARGEST, length(data))
+      writeBin(if (at == 0 && end == length(data)) data else data[(at + 1):end], output)
+      at <- end
+    }
+    flush(output)
+  }
+
+  answer <- function(value) write(serialize(value, NULL, xdr = FALSE))
+
+  # What an evaluation gave: its value or its error, its warnings, and where an error was raised.
+  attempt <- function(expr) {
+    warnings <- list()
+    trace <- NULL
+    value <- tryCatch(
+      withCallingHandlers(expr,
+        warning = function(w) {
+          warnings[[length(warnings) + 1L]] <<- w
+          tryInvokeRestart("muffleWarning")
+        },
+        error = function(e) trace <<- sys.calls()),
+      error = function(e) e)
+    list(value, warnings, calls_below(trace))
+  }
+
+  # The calls of the user's code among those on the stack: those below our eval().
+  calls_below <- function(calls) {
+    at <- which(vapply(calls, identical, TRUE, quote(eval(expr, env))))
+    calls <- calls[seq_along(calls) > c(at, 0L)[[1L]] + 1L]
+    calls <- calls[seq_len(max(0L, length(calls) - 2L))]  # those of the handler
+    calls <- calls[seq_len(min(length(calls), TRACE))]
+    vapply(calls, function(call) deparse(call, nlines = 1L)[[1L]], "")
+  }
+
+  parts <- list()       # raw vectors, by digest
+  known <- list()       # unserialized values, by digest
+  loop <- NULL          # the function at hand
+  failed <- NULL        # why it could not be prepared
+  exported <- character()
+
+  part <- function(digest) {
+    if (is.null(known[[digest]])) {
+      known[[digest]] <<- list(unserialize(parts[[digest]]))
+      parts[[digest]] <<- NULL
+    }
+    known[[digest]][[1L]]
+  }
+
+  prepare <- function(digests) {
+    parts <<- parts[names(parts) %in% digests]
+    known <<- known[names(known) %in% digests]
+    first <- part(digests[[1L]])
+    libraries <- first$libraries[dir.exists(first$libraries)]
+    if (length(libraries)) .libPaths(unique(c(libraries, .libPaths())))
+    for (package in first$packages) library(package, character.only = TRUE)
+    if ("foreach" %in% loadedNamespaces()) foreach::registerDoSEQ()  # for loops within tasks
+    rm(list = intersect(exported, ls(globalenv(), all.names = TRUE)), envir = globalenv())
+    locals <- if (is.null(first$dots)) new.env(parent = globalenv())
+      else do.call(function(...) environment(), first$dots, quote = TRUE)
+    parent.env(locals) <- if (is.null(first$home)) globalenv() else first$home
+    list2env(first$locals, locals)
+    list2env(first$globals, globalenv())
+    for (large in first$large) {
+      place <- if (large$global) globalenv() else locals
+      assign(large$name, part(digests[[large$part]]), place)
+    }
+    large_globals <- vapply(first$large, function(large) if (large$global) large$name else "", "")
+    exported <<- setdiff(c(names(first$globals), large_globals), "")
+    first$locals <- first$globals <- NULL
+    first$environment <- locals
+    first
+  }
+
+  run <- function(payload) {
+    args <- unserialize(payload)
+    expr <- loop$expr
+    env <- list2env(args, parent = loop$environment)
+    attempt(eval(expr, env))
+  }
+
+  warned <- FALSE
+  version_warning <- function() {
+    warned <<- TRUE
+    here <- paste(R.version$major, sub("[.].*", "", R.version$minor), sep = ".")
+    if (is.null(loop$version) || identical(here, loop$version)) return(list())
+    text <- sprintf("the workers run R %s, this session R %s", here, loop$version)
+    list(simpleWarning(text))
+  }
+
+  answer(paste(R.version$major, R.version$minor, sep = "."))
+  repeat {
+    kind <- readBin(input, "integer", 1L, endian = "big")
+    if (length(kind) == 0L) quit("no", 0L, FALSE)
+    size <- readBin(input, "double", 1L, endian = "big")
+    if (kind == 1L) {
+      digest <- rawToChar(read(64))
+      parts[[digest]] <- read(size - 64)
+    } else if (kind == 2L) {
+      names <- rawToChar(read(size))
+      digests <- substring(names, seq(1L, nchar(names), 64L), seq(64L, nchar(names), 64L))
+      prepared <- attempt(prepare(digests))
+      loop <- if (inherits(prepared[[1L]], "error")) NULL else prepared[[1L]]
+      failed <- if (is.null(loop)) c(prepared, TRUE)
+    } else {
+      payload <- read(size)
+      result <- if (is.null(failed)) run(payload) else failed
+      if (!warned) result[[2L]] <- c(version_warning(), result[[2L]])
+      answer(result)
+      result <- payload <- NULL
+    }
+  }
+}, new.env(parent = baseenv()))
