@@ -118,12 +118,22 @@ accept <- function(loop, state, arrived) {
   } else combine(state, values, arrived$tasks)
 }
 
-combine <- function(state, values, tasks)
-  tryCatch(state$accumulate(values, tasks), error = function(e) {
-    cat("error calling combine function:\n")
-    print(e)
-    NULL
-  })
+# Combine results one by one: an error in the combine function costs one result, as in foreach.
+combine <- function(state, values, tasks) {
+  k <- 0L
+  one <- list(NULL)
+  while (k < length(tasks))
+    tryCatch(
+      while (k < length(tasks)) {
+        k <- k + 1L
+        one[1L] <- values[k]
+        state$accumulate(one, tasks[[k]])
+      },
+      error = function(e) {
+        cat("error calling combine function:\n")
+        print(e)
+      })
+}
 
 # Remember the first error by number; those after it need not run.
 note_errors <- function(loop, state, arrived) {

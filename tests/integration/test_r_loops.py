@@ -1,0 +1,110 @@
+"""R's own foreach on Lambda: each loop gives with %dopar% what it gives with %do%."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from support.r_session import RSession
+
+_GOLDEN = Path(__file__).parents[1] / "conformance" / "data" / "r-foreach-golden.jsonl"
+
+# Lines whose outcome is a side effect of the body, which runs elsewhere, or the order of arrival.
+_SIDE_EFFECTS = {
+    "do_side_effects": "the body assigns to the caller's variable",
+    "loop_var_leaks_in_do": "%do% assigns the iteration variable in the caller's frame",
+    "err_stop_runs_all": "the body counts in the caller's variable",
+    "arity_inorder_false": "the order in which results arrive",
+}
+
+
+def golden() -> list[dict[str, str]]:
+    lines = [json.loads(line) for line in _GOLDEN.read_text().splitlines()]
+    return [line for line in lines if "%do%" in line["r_code"] and line["id"] not in _SIDE_EFFECTS]
+
+
+def test_golden_lines_give_with_dopar_what_they_give_with_do(
+    r_session: RSession, tmp_path: Path
+) -> None:
+    lines = golden()
+    assert len(lines) > 60
+    for line in lines:
+        (tmp_path / f"{line['id']}.do").write_text(line["r_code"])
+        (tmp_path / f"{line['id']}.dopar").write_text(line["r_code"].replace("%do%", "%dopar%"))
+    code = """
+    library(iterators)
+    if (requireNamespace("itertools", quietly = TRUE)) library(itertools)
+    outcome <- function(file) {
+      e <- new.env(parent = globalenv())
+      set.seed(1)
+      printed <- capture.output(
+        value <- tryCatch(eval(parse(file), e), error = function(e) list(error = conditionMessage(e))))
+      if (is.list(value)) attributes(value) <- attributes(value)["names"]
+      value
+    }
+    for (file in Sys.glob(file.path(Sys.getenv("GOLDEN"), "*.do"))) {
+      same <- identical(outcome(file), outcome(paste0(file, "par")))
+      cat(sub("[.]do$", "", basename(file)), same, "\\n")
+    }
+    """
+    found = dict(
+        line.split() for line in r_session.lines(code, GOLDEN=str(tmp_path)) if " " in line
+    )
+    assert {line["id"] for line in lines} == set(found)
+    assert [name for name, same in found.items() if same != "TRUE"] == []
+
+
+LOOPS = [
+    "foreach(i = 1:40, .combine = c) %WAY% f(i)",
+    "foreach(m = iter(matrix(1:12, 3), by = 'col'), .combine = cbind) %WAY% (m * k)",
+    "foreach(i = 1:3, .combine = rbind) %:% foreach(j = 1:4, .combine = c) %WAY% (i * 10 + j + k)",
+    "foreach(i = 1:5) %:% when(i %% 2 == 1) %:% foreach(j = 1:5) %:% when(i != j) %WAY% c(i, j)",
+    "times(4) %WAY% k",
+    "foreach(i = 1:3, .combine = '+', .init = 100) %WAY% { x <- i; for (n in 1:3) x <- x + k; x }",
+    "foreach(i = 1:2) %WAY% { foreach(j = 1:2, .combine = c) %do% (i * j * k) }",
+    "foreach(i = 1:3) %WAY% describe(structure(list(v = i), class = 'mine'))",
+    "foreach(i = 1:3) %WAY% shadowing(i)",
+    "foreach(i = 1:3) %WAY% list(NULL, NA, 'ä', 1i, quote(a + b), as.raw(i))",
+    "local({ k <- 70; h <- function(x) x + k; foreach(i = 1:2) %WAY% (h(i) + base_k()) })",
+    "(function(...) foreach(i = 1:2) %WAY% sum(i, ...))(5, 6)",
+    "foreach(i = 1:3) %WAY% tables[[i]](i)",
+    "foreach(d = isplit(mtcars$mpg, mtcars$cyl), .combine = c) %WAY% median(d$value)",
+    "foreach(i = 1:3, .combine = c) %WAY% predict(lm(mpg ~ wt, mtcars), data.frame(wt = i))[[1]]",
+]
+
+
+def test_loops_give_with_dopar_what_they_give_with_do(r_session: RSession, tmp_path: Path) -> None:
+    for number, loop in enumerate(LOOPS):
+        (tmp_path / f"{number:02}.do").write_text(loop.replace("%WAY%", "%do%"))
+        (tmp_path / f"{number:02}.dopar").write_text(loop.replace("%WAY%", "%dopar%"))
+    code = """
+    library(iterators)
+    k <- 2
+    base_k <- function() k
+    g <- function(x) x * k
+    f <- function(x) { y <- g(x); y + 1 }
+    describe <- function(x) UseMethod("describe")
+    describe.mine <- function(x) paste("mine", x$v, helper())
+    helper <- function() "helped"
+    shadowing <- function(helper) { k <- helper; k + base_k() }
+    tables <- list(function(x) x, function(x) g(x), function(x) f(x))
+    for (file in sort(Sys.glob(file.path(Sys.getenv("LOOPS"), "*.do")))) {
+      a <- eval(parse(paste0(file, "par")))
+      b <- eval(parse(file))
+      cat(identical(a, b), "\\n")
+    }
+    """
+    found = r_session.lines(code, LOOPS=str(tmp_path))
+    assert len(found) == len(LOOPS)
+    assert [loop for loop, same in zip(LOOPS, found, strict=True) if same != "TRUE "] == []
+
+
+def test_what_a_task_assigns_stays_in_the_task(r_session: RSession) -> None:
+    code = """
+    k <- 2
+    print(unlist(foreach(i = 1:2) %dopar% { k <- k + i; k }))
+    print(k)
+    """
+    assert r_session.lines(code) == ["[1] 3 4", "[1] 2"]
