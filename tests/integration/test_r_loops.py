@@ -6,8 +6,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from support.r_session import RSession
+
+pytestmark = pytest.mark.needs("Rscript")
 
 _GOLDEN = Path(__file__).parents[1] / "conformance" / "data" / "r-foreach-golden.jsonl"
 

@@ -1,6 +1,6 @@
 """Real R, for tests: the package installed into a library of its own, and scripts run with it.
 
-A machine without R skips these tests, with this module's reason.
+The tests are marked with ``needs("Rscript")``.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
 RSCRIPT = shutil.which("Rscript")
 PACKAGE = Path(__file__).parents[2] / "r" / "doLambda"
-NO_R = "Rscript is not on the path: install r-base-core, r-cran-foreach and r-cran-iterators"
 
 _REGISTER = """
 suppressPackageStartupMessages({ library(foreach); library(doLambda) })
@@ -88,9 +85,8 @@ class RSession:
 
 
 def install_package(library: Path, environment: Mapping[str, str]) -> None:
-    """Install the R package from its sources. Skips the test where there is no R."""
-    if RSCRIPT is None:
-        pytest.skip(NO_R)
+    """Install the R package from its sources."""
+    assert RSCRIPT is not None
     done = subprocess.run(
         [
             str(Path(RSCRIPT).with_name("R")),
