@@ -11,6 +11,7 @@ retries.py    when a failed task is run again
 limits.py     what a run keeps to
 budget.py     what it may cost, reserved before a job is sent
 pilot.py      its first few tasks, and what the rest would take
+futures.py    completed whatever their users do with them
 stored.py     what an earlier client of a named run has left
 relay.py      what tasks print and log, shown here
 report.py     what a run has done so far and what it took

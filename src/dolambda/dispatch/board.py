@@ -64,7 +64,8 @@ class Board:
     """The tasks and jobs of one run.
 
     ``waiting`` is the queue, ``flights`` are the jobs on their way by number, ``landed`` the numbers whose objects are to be removed.
-    ``heard`` is when a worker last gave a sign of life, were it by dying, on the monotonic clock; ``pilot``, whether one is under way.
+    ``heard`` is when a worker last gave a sign of life, were it by dying, on the monotonic clock;
+    ``silent``, how many jobs were sent for the first time since and are given up; ``pilot``, whether one is under way.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Board:
         self.batcher = Batcher(limits.batch)
         self.purse = Purse(limits.budget, limits.rates, transport.calls.totals)
         self.heard = -math.inf
+        self.silent = 0
         self.pilot = pilot
         self._limits = limits
         self._loader = loader
@@ -174,6 +176,7 @@ class Board:
             self._requeue(flight, flight.halved())
             return Fate.HALVED
         if flight.attempt >= self._limits.attempts:
+            self.silent += self.heard < flight.since
             return Fate.GIVEN_UP
         self.purse.lose(flight.number)
         if self.purse.reserve(flight.number, len(flight.blobs)):
@@ -184,6 +187,15 @@ class Board:
             waiting.fruitless += 1
         self._requeue(flight, list(flight.cargo.values()))
         return Fate.UNPAID
+
+    def hear(self) -> None:
+        """A worker has given a sign of life."""
+        self.heard = time.monotonic()
+        self.silent = 0
+
+    def is_silent(self) -> bool:
+        """Whether jobs that filled the window, two at least, were given up with no sign of life."""
+        return self.silent >= max(2, self._limits.window)
 
     def send_again(self, flight: Flight, *, later: bool) -> None:
         """Have a lost job sent in the next turn, or after a pause."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dolambda.dispatch.batching import BYTES
+from dolambda.dispatch.futures import start
 from dolambda.wire.task import INLINE, INLINE_ONCE, Job, PackedTask, Surroundings
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class Loader:
             and (not cargo or (room > 0 and queue[0].suspects is suspects))
         ):
             waiting = queue.popleft()
-            if not (waiting.future.running() or waiting.future.set_running_or_notify_cancel()):
+            if not start(waiting.future):
                 continue
             cargo[waiting.task.index] = waiting
             suspects = waiting.suspects

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 import threading
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from dolambda.dispatch.flight import Waiting
+from dolambda.dispatch.futures import TaskFuture
 from dolambda.errors import NotPicklableError, TooLargeError
 from dolambda.wire.task import PackedTask, Packer, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
 
     from dolambda.dispatch.limits import Limits
     from dolambda.dispatch.stored import Stored
@@ -61,7 +62,7 @@ class Intake:
             yield Task(next(self._indexes), function, args, kwargs)
 
     def _taken(self, packed: PackedTask | NotPicklableError) -> Taken:
-        future: Future[Any] = Future()
+        future: Future[Any] = TaskFuture()
         error = packed if isinstance(packed, NotPicklableError) else self._too_large(packed)
         if isinstance(packed, PackedTask) and not error:
             stored = self._stored.take(packed.identity, packed.index) if self._stored else None

@@ -7,7 +7,8 @@ import sys
 
 def to_stdout(index: int, output: str, failed: bool) -> None:  # noqa: ARG001, FBT001 - a relay's signature
     """Show it, each line tagged with the task's number."""
-    sys.stdout.write("".join(f"[task {index}] {line}\n" for line in output.splitlines()))
+    if sys.stdout is not None:  # as in a service, or under pythonw
+        sys.stdout.write("".join(f"[task {index}] {line}\n" for line in output.splitlines()))
 
 
 def failed_to_stdout(index: int, output: str, failed: bool) -> None:  # noqa: FBT001 - as above

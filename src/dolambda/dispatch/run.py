@@ -20,18 +20,18 @@ put.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import threading
 import time
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dolambda.dispatch.board import Board, Fate
 from dolambda.dispatch.flight import Flight, Loader, Resting, Waiting
+from dolambda.dispatch.futures import cancel, complete, for_all
 from dolambda.dispatch.intake import Intake
 from dolambda.errors import (
     ConfigurationError,
@@ -43,6 +43,7 @@ from dolambda.errors import (
     SignatureError,
 )
 from dolambda.transport.base import SealedJob, Unanswered
+from dolambda.transport.clean_up import CleanUp, left
 from dolambda.wire.outcome import (
     CANCELLED,
     NO_REPLY,
@@ -57,6 +58,7 @@ from dolambda.wire.task import Packer, Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from concurrent.futures import Future
 
     from dolambda.dispatch.batching import Batcher
     from dolambda.dispatch.intake import Call, Taken
@@ -100,11 +102,15 @@ class Run:
         stored: Stored | None = None,
         salt: bytes | None = None,
         verdict: Callable[[Estimate], bool] | None = None,
+        on_end: Callable[[Run], None] | None = None,
+        clean_up: CleanUp | None = None,
     ) -> None:
         """``code`` gives the bundle of the user's own modules; ``progress`` gets reports.
 
         ``relay`` gets a task's number, what it printed, and whether it failed. ``same_buffers``, ``same_functions`` and ``salt``: see
         `Packer`; ``stored`` is what an earlier client has left of this run. ``verdict`` is asked after a pilot whether to go on.
+        ``on_end`` is called once, when the run has ended, however it did. ``clean_up`` bounds how
+        long `cancel` waits.
         """
         self.name = name
         self.limits = limits
@@ -114,6 +120,8 @@ class Run:
         self._relay = relay
         self._progress = progress
         self._verdict = verdict
+        self._on_end = on_end
+        self._clean_up = clean_up or CleanUp()
         self._intake = Intake(
             Packer(same_buffers=same_buffers, same_functions=same_functions, salt=salt),
             limits,
@@ -134,7 +142,8 @@ class Run:
             int
         ] = []  # threads that complete the futures of flights that have landed
         self._begun = 0.0
-        self._closing = False
+        self._closing = self._finished = self._abandoned = False
+        self._cause: BaseException | None = None  # why it ended, if not because it was closed
         self._until = -math.inf  # until when the run's thread sleeps, on the monotonic clock
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -155,42 +164,51 @@ class Run:
         self._intake.forget_buffers()
 
     def cancel(self) -> None:
-        """Drop what waits, withdraw what is in flight; its futures raise CancelledError. Returns when that is done."""
+        """Drop what waits, withdraw what is in flight; its futures raise CancelledError.
+
+        Return when that is done, or after some seconds: what is left then expires by itself.
+        """
         with self._changed:
             self._closing = True
             flying = len(self._board.flights)
-            left = self._board.take_all()
+            dropped = self._board.take_all()
             self._changed.notify_all()
         if flying and self._transport.queues:
             log.warning(
                 "run %s is cancelled: %s tasks will not run; %s jobs may be at work, which stop within seconds and are billed until then",
                 self.name,
-                f"{len(left):,}",
+                f"{len(dropped):,}",
                 f"{flying:,}",
             )
-        for waiting in left:
-            if not _cancelled(waiting.future):
-                waiting.future.set_exception(
-                    CancelledError(
-                        f"run {self.name} was cancelled while task {waiting.task.index} ran"
-                    )
-                )
-        self._ensure_ended()
+        for_all(dropped, self._cancel_one)
+        self._ensure_cleaned()
+
+    def abandon(self, error: BaseException) -> None:
+        """Let all futures raise ``error``, and remove nothing: what it was sent to has gone."""
+        self._abandoned = True
+        self._give_up(error)
+        with self._changed:
+            begun = self._thread is not None
+        if not begun:
+            self._finish()
+        self._ended.set()
 
     def cancel_waiting(self) -> None:
         """Cancel the futures of what has not been sent. What was sent once, and waits to be sent again, goes on."""
         with self._changed:
             dropped = self._board.take_unsent()
             self._changed.notify_all()
-        for waiting in dropped:
-            _cancelled(waiting.future)
+        for_all([waiting.future for waiting in dropped], cancel)
 
     def close(self, *, wait: bool = True) -> None:
         """Take no more calls; once all are settled, remove the run's objects. ``wait`` until then."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        if wait:
+            begun = self._thread is not None
+        if not begun:
+            self._finish()
+        elif wait:
             self._ensure_ended()
 
     def report(self) -> Report:
@@ -206,25 +224,36 @@ class Run:
         stored = [(future, one.open()) for future, one in taken if isinstance(one, PackedOutcome)]
         with self._changed:
             if self._closing:
-                raise ConfigurationError(
-                    "this run takes no more tasks: it was shut down or cancelled",
-                    hint="Open a new executor, or call Parallel or foreach again.",
-                )
+                self._refuse()
+            first = self._thread is None
+            if first:
+                self._start()  # it may not be possible: then nothing was queued
             done = sum(isinstance(outcome, Value) for _, outcome in stored)
             self._board.enqueue(
                 good, done=done, restored=len(stored), failed=len(taken) - len(good) - done
             )
-            if self._thread is None:
+            if first:
                 self._board.begin()
-                self._begun = time.monotonic()
-                self._thread = threading.Thread(
-                    target=self._serve, name=f"dolambda-{self.name}", daemon=True
-                )
-                self._thread.start()
             self._changed.notify_all()
         for future, outcome in stored:
-            future.set_running_or_notify_cancel()
-            _complete(future, outcome if isinstance(outcome, Value) else outcome.to_error())
+            complete(future, outcome if isinstance(outcome, Value) else outcome.to_error())
+
+    def _refuse(self) -> None:
+        """Raise why it takes no more tasks."""
+        if isinstance(self._cause, DolambdaError):
+            raise self._cause
+        why = f"it ended with {self._cause!r}" if self._cause else "it was shut down or cancelled"
+        raise ConfigurationError(
+            f"this run takes no more tasks: {why}",
+            hint="Open a new executor, or call Parallel or foreach again.",
+        ) from self._cause
+
+    def _start(self) -> None:
+        """Start the run's thread, which waits for the lock that the caller holds."""
+        thread = threading.Thread(target=self._serve, name=f"dolambda-{self.name}", daemon=True)
+        thread.start()
+        self._thread = thread
+        self._begun = time.monotonic()
 
     def _serve(self) -> None:
         """Send what waits and what is overdue, until the run is closed and all is settled."""
@@ -235,10 +264,23 @@ class Run:
             self._give_up(error)
             self._clean(self._board.landed)
         finally:
-            try:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Report the end, once."""
+        with self._changed:
+            finished, self._finished = self._finished, True
+        if finished:
+            return
+        try:
+            if self._thread:
                 self._tell(over=True)
-            finally:
-                self._ended.set()
+            if self._on_end:
+                self._on_end(self)
+        except BaseException:  # a defect: those who wait for the end must not wait for ever
+            log.exception("the end of run %s could not be recorded", self.name)
+        finally:
+            self._ended.set()
 
     def _step(self) -> bool:
         """Wait for something to do and do it; tell whether there may be more. What it refers to is let go in between."""
@@ -255,7 +297,7 @@ class Run:
         if turn.estimate:
             self._judge(turn.estimate)
         for waiting in turn.unpaid:
-            _fail_one(waiting.future, self._board.purse.refusal(len(turn.unpaid)))
+            complete(waiting.future, self._board.purse.refusal(len(turn.unpaid)))
         if over:
             return False
         for late in turn.late:
@@ -286,7 +328,7 @@ class Run:
                     f"only the pilot was run: {estimate}",
                     hint="Run it again, and say yes, or without quote=.",
                 )
-                _fail_one(waiting.future, error)
+                complete(waiting.future, error)
 
     def _send(self, flight: Flight) -> None:
         """Send a job, for the first time or because the one sent is lost."""
@@ -339,6 +381,7 @@ class Run:
             if not self._board.is_under_way(flight):  # what became of it has just come
                 return
             fate = self._board.lose(flight)
+            silent = fate is Fate.GIVEN_UP and self._board.is_silent()
         if fate is Fate.GIVEN_UP:
             what = (
                 ", ".join(f"task {index}" for index in flight.cargo)
@@ -351,6 +394,8 @@ class Run:
                 hint="`dolambda status` shows whether the stack stands; its log whether workers start at all.",
             )
             self._fail(flight.number, error)
+            if silent:
+                self._give_up(self._silence())
             return
         log.warning(
             "job %s of run %s has no reply by its deadline; it is sent %s",
@@ -364,6 +409,14 @@ class Run:
             self._clean(
                 [flight.number]
             )  # a worker that is at it stops, and nothing looks for its reply any more
+
+    def _silence(self) -> NoReplyError:
+        jobs, attempts = self._board.silent, self.limits.attempts
+        return NoReplyError(
+            f"no worker has given a sign of life: {jobs} jobs were sent {attempts} times each, and none"
+            " was answered; the run is given up",
+            hint="`dolambda doctor` looks for the cause; `dolambda logs --all` shows whether workers start.",
+        )
 
     # On the way back.
 
@@ -387,7 +440,8 @@ class Run:
             said, _, hint = str(refused).partition("\n  ")
             self._settle(number, {}, Lost(reason, f"its reply was refused: {said}", hint), None)
             return
-        self._board.heard = time.monotonic()
+        with self._changed:
+            self._board.hear()
         outcomes = {outcome.index: outcome for outcome in reply.outcomes}
         self.batcher.learn(
             [outcome.seconds for outcome in reply.outcomes if outcome.kind != "lost"],
@@ -404,8 +458,9 @@ class Run:
                 return
             if lost:
                 if lost.reason != NOT_STARTED:
-                    self._board.heard = time.monotonic()
+                    self._board.hear()
                 fate = self._board.lose(flight)
+                silent = fate is Fate.GIVEN_UP and self._board.is_silent()
                 if fate is Fate.AGAIN:
                     self._board.send_again(flight, later=lost.reason == NOT_STARTED)
                 self._changed.notify_all()
@@ -420,6 +475,8 @@ class Run:
                     lost, reason=NO_REPLY if lost.reason == NOT_STARTED else lost.reason
                 ).to_error(),
             )
+            if silent:
+                self._give_up(self._silence())
         else:
             log.warning(
                 "job %s of run %s is sent %s: %s", number, self.name, _HOW[fate], lost.detail
@@ -492,13 +549,16 @@ class Run:
             while (
                 settled
             ):  # taken out one by one: no reference to a result may outlive its being handed over
-                _complete(*settled.pop())
+                complete(*settled.pop())
             self._tell()
         finally:
             self._settled_one()
 
-    def _fail(self, number: int, error: BaseException) -> None:
-        """Give up a flight: its futures raise ``error``, but for those whose tasks, being lost, are to be run again."""
+    def _fail(self, number: int, error: BaseException, *, last: bool = False) -> None:
+        """Give up a flight: its futures raise ``error``.
+
+        But for those whose tasks, being lost, are to be run again; none is if this is the ``last``.
+        """
         with self._changed:
             flight = self._board.take_landed(number)
             if flight is None:
@@ -507,7 +567,8 @@ class Run:
             failed: list[Waiting] = []
             resting: list[Resting] = []
             for waiting in flight.cargo.values():
-                rest = self._rest(waiting, error) if isinstance(error, LostError) else None
+                again = isinstance(error, LostError) and not last
+                rest = self._rest(waiting, error) if again else None
                 if rest:
                     resting.append(rest)
                 else:
@@ -517,14 +578,18 @@ class Run:
             self._changed.notify_all()
         try:
             for waiting in failed:
-                waiting.future.set_exception(error)
+                complete(waiting.future, error)
         finally:
             self._settled_one()
 
     def _show(self, index: int, packed: PackedOutcome | None) -> None:
         if packed and packed.output and self._relay:
-            with contextlib.suppress(OSError, ValueError):  # standard output may be closed by now
+            try:
                 self._relay(index, packed.output, packed.kind != "value")
+            except (
+                BaseException
+            ):  # standard output may be closed, or anything: it costs the text alone
+                log.debug("the output of task %s could not be shown", index, exc_info=True)
 
     def _rest(self, waiting: Waiting, error: BaseException) -> Resting | None:
         """Until when a failed task rests before it runs again; None if it does not."""
@@ -537,8 +602,12 @@ class Run:
 
     def _tell(self, *, over: bool = False) -> None:
         """Show how far it is, if anyone looks."""
-        if self._progress:
+        if not self._progress:
+            return
+        try:
             self._progress(replace(self.report(), over=over))
+        except BaseException:  # the user's function may raise anything
+            log.exception("progress= raised; the run continues")
 
     def _settled_one(self) -> None:
         with self._changed:
@@ -552,15 +621,21 @@ class Run:
         """Let every future raise ``error``."""
         with self._changed:
             self._closing = True
-            left = self._board.take_waiting()
+            self._cause = self._cause or error
+            waiting = self._board.take_waiting()
             numbers = list(self._board.flights)
+            self._changed.notify_all()
         for number in numbers:
-            self._fail(number, error)
-        for waiting in left:
-            _fail_one(waiting.future, error)
+            self._fail(number, error, last=True)
+        for one in waiting:
+            complete(one.future, error)
+
+    def _cancel_one(self, waiting: Waiting) -> None:
+        error = CancelledError(f"run {self.name} was cancelled while task {waiting.task.index} ran")
+        cancel(waiting.future, error)
 
     def _clean(self, numbers: Sequence[int]) -> None:
-        if not numbers:
+        if not numbers or self._abandoned:
             return
         try:
             self._transport.withdraw(self.name, numbers)
@@ -571,30 +646,30 @@ class Run:
                 error,
             )
 
-    def _ensure_ended(self) -> None:
-        """Wait for the end, unless it waits for the caller: for a callback of a future that is just being completed."""
+    def _ensure_cleaned(self) -> None:
+        """Wait for the end as long as clean-up may take. A second Ctrl-C ends the wait."""
+        done = False
+        try:
+            done = self._ensure_ended(left(self._clean_up.until()))
+        finally:
+            self._clean_up.ended(done=done)
+        if not done:
+            log.warning(
+                "run %s: its objects could not be removed in time, they expire by themselves",
+                self.name,
+            )
+
+    def _ensure_ended(self, timeout: float | None = None) -> bool:
+        """Wait for the end, and return whether it has come.
+
+        Not if it waits for the caller: for a callback of a future that is just being completed.
+        """
         with self._changed:
             own = (
                 threading.current_thread() is self._thread
                 or threading.get_ident() in self._settling
             )
             started = self._thread is not None
-        if started and not own:
-            self._ended.wait()
-
-
-def _fail_one(future: Future[Any], error: BaseException) -> None:
-    if future.running() or future.set_running_or_notify_cancel():
-        future.set_exception(error)
-
-
-def _cancelled(future: Future[Any]) -> bool:
-    """Cancel a future that is not running, so that those who wait for it hear of it."""
-    return future.cancel() and not future.set_running_or_notify_cancel()
-
-
-def _complete(future: Future[Any], result: Value | BaseException) -> None:
-    if isinstance(result, Value):
-        future.set_result(result.value)
-    else:
-        future.set_exception(result)
+        if not started:
+            self._finish()
+        return own or self._ended.wait(timeout)

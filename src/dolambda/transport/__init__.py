@@ -8,5 +8,6 @@ uploads.py      blobs, each to the bucket once
 window.py       how many calls may be under way, learnt from being throttled
 pace.py         how often to look for replies
 waiting.py      who waits for which job's reply
+clean_up.py     the time that clean-up may take once the user has cancelled
 ways.py         the transports to one stack, made when they are asked for
 """
