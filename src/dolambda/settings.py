@@ -1,22 +1,37 @@
 """Every setting, once: argument > environment (``DOLAMBDA_...``) > ``[tool.dolambda]`` in pyproject.toml > default.
 
-On entry: keyword arguments, None for "not given". On leaving: one frozen `Settings`, checked; or a `ConfigurationError` that
-names the setting, where it came from and what it may be.
+**Input:** keyword arguments, None for "not given". **Output:** one frozen `Settings`, checked; or a
+`ConfigurationError` that names the setting, its value, where it came from and what it may be.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import tomllib
+import warnings
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
+from dolambda.arguments import (
+    FLAG,
+    Rule,
+    Source,
+    above_zero,
+    choice,
+    nearest,
+    number,
+    refuse_unknown,
+    text,
+    texts,
+    whole,
+)
 from dolambda.errors import ConfigurationError
+from dolambda.project_file import ProjectFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -88,12 +103,10 @@ class Settings:
             raise ConfigurationError(
                 "both requires= and requirements= were given", hint="Put all into one of them."
             )
-        for name, (holds, says) in _CHECKS.items():
+        for name, rule in RULES.items():
             value = getattr(self, name)
-            if value is not None and not holds(value):
-                raise ConfigurationError(
-                    f"{name}={value!r} is not {says}", hint=f"Give {name}= {says}."
-                )
+            if value is not None:
+                object.__setattr__(self, name, rule.check(value, Source.argument(name)))
 
     @classmethod
     def resolve(
@@ -103,147 +116,138 @@ class Settings:
         environ: Mapping[str, str] | None = None,
         **arguments: object,
     ) -> Settings:
-        """Put the settings together. ``directory`` is where the search for pyproject.toml begins (default: here)."""
-        known = {field.name: field.type for field in fields(cls)}
-        _refuse_unknown(arguments, known, "argument")
-        from_file = _from_pyproject(directory or Path.cwd())
-        _refuse_unknown(from_file, known, "[tool.dolambda] key")
+        """Put the settings together.
+
+        ``directory`` is where the search for pyproject.toml begins (default: the working directory).
+        """
+        known = [field.name for field in fields(cls)]
+        refuse_unknown(arguments, known, what="argument", elsewhere=_OPTIONS)
+        project = ProjectFile.find(directory)
+        refuse_unknown(
+            project.table,
+            known,
+            what=f"key in [tool.dolambda] of {project.path}:",
+            written=str,
+            elsewhere=_OPTIONS,
+        )
         environ = os.environ if environ is None else environ
+        _warn_of_unknown(environ, known)
         chosen: dict[str, Any] = {}
-        for name, kind in known.items():
-            variable = f"DOLAMBDA_{name.upper()}"
+        for name in known:
+            rule, variable = RULES[name], f"DOLAMBDA_{name.upper()}"
+            said = environ.get(variable)
             if arguments.get(name) is not None:
-                chosen[name] = _converted(arguments[name], str(kind), name)
-            elif environ.get(variable) or (
-                variable in environ and "tuple" in str(kind)
-            ):  # an empty list says something
-                chosen[name] = _converted(environ[variable], str(kind), variable)
-            elif name in from_file:
-                chosen[name] = _converted(from_file[name], str(kind), f"[tool.dolambda] {name}")
+                chosen[name] = rule.check(arguments[name], Source.argument(name))
+            elif said or (said is not None and name in _LISTS):  # an empty list says something
+                chosen[name] = rule.check_text(said, Source.variable(variable))
+            elif name in project.table:
+                source = Source.file(name, project.path)
+                chosen[name] = rule.check(project.table[name], source)
         return cls(**chosen)
 
 
-def _refuse_unknown(given: Mapping[str, object], known: Mapping[str, object], what: str) -> None:
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise ConfigurationError(
-            f"unknown {what}: {', '.join(unknown)}", hint=f"Known are: {', '.join(sorted(known))}."
-        )
+def _warn_of_unknown(environ: Mapping[str, str], known: Iterable[str]) -> None:
+    """Warn of variables that look like settings and are none."""
+    variables = [f"DOLAMBDA_{name.upper()}" for name in known]
+    for variable in sorted(environ):
+        if variable.startswith("DOLAMBDA_") and variable not in (*variables, *_INTERNAL):
+            near = nearest(variable.removeprefix("DOLAMBDA_"), known)
+            meant = f": did you mean DOLAMBDA_{near.upper()}?" if near else ""
+            warnings.warn(f"the variable {variable} is not a setting{meant}", stacklevel=3)
 
 
-def _from_pyproject(directory: Path) -> dict[str, object]:
-    for folder in (directory, *directory.parents):
-        file = folder / "pyproject.toml"
-        if file.is_file():
-            table = (
-                tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("dolambda", {})
-            )
-            return dict(table)
-    return {}
-
-
-def _converted(value: object, kind: str, source: str) -> object:
-    """Convert to the annotated type: text from the environment, lists from TOML."""
-    kind = kind.removesuffix(" | None")
-    try:
-        if kind.startswith("Literal"):  # there is one
-            return _LOGS[str(value).lower()]
-        if kind == "tuple[str, ...]":
-            return tuple(filter(None, value.split(",")) if isinstance(value, str) else value)  # type: ignore[arg-type] # TypeError is caught
-        if kind == "bool" and isinstance(value, str):
-            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[
-                value.lower()
-            ]
-        return {"str": str, "int": int, "float": float, "bool": bool}[kind](value)
-    except (KeyError, TypeError, ValueError) as error:
-        if kind.startswith("Literal"):
-            raise ConfigurationError(
-                f"{source}={value!r} is no way to show logs",
-                hint='Give "relay", "errors" or False.',
-            ) from error
-        raise ConfigurationError(
-            f"{source}={value!r} is no {kind}", hint=f"Give a value of type {kind}."
-        ) from error
-
-
-_LOGS = {
-    "relay": "relay",
-    "errors": "errors",
-    "false": False,
-    "0": False,
-    "no": False,
-    "true": "relay",
-    "1": "relay",
-    "yes": "relay",
-}
-_LOG_DAYS = frozenset(
-    {
-        1,
-        3,
-        5,
-        7,
-        14,
-        30,
-        60,
-        90,
-        120,
-        150,
-        180,
-        365,
-        400,
-        545,
-        731,
-        1096,
-        1827,
-        2192,
-        2557,
-        2922,
-        3288,
-        3653,
-    }
+_INTERNAL = tuple(
+    f"DOLAMBDA_{name}"
+    for name in (
+        "BUNDLE",
+        "CODE",
+        "KEY",
+        "KEY_BEFORE",
+        "KEY_NEXT",
+        "LOCAL_SLOTS",
+        "PYTHON",
+        "PYTHON_VERSION",
+        "TEST_AWS",
+    )
 )
+"""Variables of the worker, the emulator and the tests."""
 
-
-def _between(low: float, high: float) -> Callable[[Any], bool]:
-    return lambda value: low <= value <= high
-
-
-_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "stack": (
-        lambda name: re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name) is not None,
-        "a name of at most 31 small letters, digits and hyphens that begins with a letter",
-    ),
-    "transport": (
-        lambda name: name in ("queue", "direct", "in_process"),
-        '"queue", "direct" or "in_process"',
-    ),
-    "workers": (_between(1, 100_000), "a whole number from 1 to 100,000"),
-    "throttle": (_between(0.02, 60), "a number of seconds from 0.02 to 60"),
-    "task_timeout": (_between(0.01, 900), "a number of seconds from 0.01 to 900, Lambda's limit"),
-    "max_wait": (
-        _between(1, 21_600),
-        "a number of seconds from 1 to 21,600, Lambda's longest event age",
-    ),
-    "budget": (lambda dollars: dollars > 0, "a number of dollars greater than 0"),
-    "attempts": (_between(1, 100), "a whole number from 1 to 100"),
-    "storage": (_between(512, 10_240), "a whole number of MB from 512 to 10,240, Lambda's limits"),
-    "runtime": (
-        lambda name: name == "provided.al2023",
-        '"provided.al2023", or left out for the managed runtime',
-    ),
-    "layers": (
-        lambda arns: (
-            len(arns) < 5  # noqa: PLR2004 - the sentence beside it says it
-            and all(arn.startswith("arn:") for arn in arns)
-        ),
-        "at most 4 ARNs of layer versions",
-    ),
-    "architecture": (lambda name: name in ("x86_64", "arm64"), '"x86_64" or "arm64"'),
-    "concurrency": (_between(1, 100_000), "a whole number from 1 to 100,000"),
-    "log_days": (
-        lambda days: days in _LOG_DAYS,
-        "one of the numbers of days that CloudWatch takes: 1, 3, 5, 7, 14, 30, 60, 90, ...",
-    ),
-    "memory": (_between(128, 10_240), "a whole number of MB from 128 to 10,240, Lambda's limits"),
-    "timeout": (_between(3, 900), "a whole number of seconds from 3 to 900, Lambda's limit"),
+_OPTIONS = {
+    name: f"{name}= is an option of a run: LambdaExecutor({name}=...), "
+    f'parallel_config("dolambda", {name}=...) or foreach(options={{"dolambda": {{"{name}": ...}}}}).'
+    for name in ("retries", "run", "batch")
+} | {
+    "n_jobs": "n_jobs= is joblib's: Parallel(n_jobs=-1). workers= bounds how many workers run at a time.",
+    "max_workers": "max_workers= is LambdaExecutor's. workers= bounds how many workers run at a time.",
+    "initializer": "initializer= is an argument of LambdaExecutor and parallel_config.",
+    "initargs": "initargs= is an argument of LambdaExecutor and parallel_config.",
+    "env": "It is not a setting: values may be secret. Use register(env={...}) or LambdaExecutor(env={...}).",
 }
+"""Where names belong that are options of a run, not settings."""
+
+_LOGS = {"relay": "relay", "errors": "errors", "true": "relay", "1": "relay", "yes": "relay"}
+_LOGS |= {"false": False, "0": False, "no": False}  # type: ignore[dict-item] # of both kinds
+_LOG_DAYS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827]
+_LOG_DAYS += [2192, 2557, 2922, 3288, 3653]
+_MAX_LAYERS = 4  # a function has five, one of them is ours
+
+
+def _is_url(given: str) -> bool:
+    parts = urlsplit(given)
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _as_logs(given: object) -> object:
+    return _LOGS[given.lower() if isinstance(given, str) else {True: "true", False: "false"}[given]]  # type: ignore[index] # a KeyError is caught
+
+
+RULES: dict[str, Rule] = {
+    "stack": text(
+        "a name of at most 31 lower-case letters, digits and hyphens that begins with a letter",
+        lambda name: re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name) is not None,
+    ),
+    "region": text("the name of an AWS region", lambda name: bool(name.strip())),
+    "profile": text("the name of an AWS profile"),
+    "bucket": text(
+        "a bucket name: 3 to 63 lower-case letters, digits, dots and hyphens",
+        lambda name: re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name) is not None,
+    ),
+    "endpoint_url": text("a URL that begins with http:// or https://", _is_url),
+    "transport": choice("queue", "direct", "in_process"),
+    "workers": whole(1, 100_000),
+    "throttle": number(0.02, 60, "seconds"),
+    "task_timeout": number(0.01, 900, "seconds", ", Lambda's limit"),
+    "max_wait": number(1, 21_600, "seconds", ", Lambda's longest event age"),
+    "attempts": whole(1, 100),
+    "speculate": FLAG,
+    "budget": above_zero("dollars"),
+    "quote": FLAG,
+    "progress": FLAG,
+    "logs": Rule('"relay", "errors" or False', _as_logs),
+    "requires": texts("requires", "a list of packages, as pip writes them"),
+    "requirements": text("the path of a requirements file"),
+    "exclude": texts("exclude", "a list of packages"),
+    "memory": whole(128, 10_240, "MB", ", Lambda's limits"),
+    "timeout": whole(3, 900, "seconds", ", Lambda's limits"),
+    "storage": whole(512, 10_240, "MB", ", Lambda's limits"),
+    "include_code": texts("include_code", "a list of modules"),
+    "exclude_code": texts("exclude_code", "a list of modules and patterns"),
+    "architecture": choice("x86_64", "arm64"),
+    "runtime": choice("provided.al2023"),
+    "interpreter": text("the path of an interpreter"),
+    "layers": texts(
+        "layers",
+        f"a list of at most {_MAX_LAYERS} ARNs of layer versions",
+        lambda arns: len(arns) <= _MAX_LAYERS and all(arn.startswith("arn:") for arn in arns),
+    ),
+    "concurrency": whole(1, 100_000),
+    "log_days": Rule(
+        f"one of the numbers of days that CloudWatch takes: {', '.join(map(str, _LOG_DAYS[:8]))}, ...",
+        whole(1, 3653).converted,
+        lambda days: days in _LOG_DAYS,
+        int,
+    ),
+}
+"""What each setting may be."""
+
+_LISTS = ("requires", "exclude", "include_code", "exclude_code", "layers")

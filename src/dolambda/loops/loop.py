@@ -169,7 +169,7 @@ class Foreach:
 
     def with_inner(self, inner: Foreach) -> Foreach:
         """The same, with a loop inside; packages and exports of both hold for the function, as in R."""
-        for name, iterable in inner._named():  # noqa: SLF001 - its own kind
+        for name, iterable in inner._named():
             refuse_iterator(name, iterable)
         return self._with(
             inner=inner,
