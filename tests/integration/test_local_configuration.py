@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 NOWHERE = "http://127.0.0.1:9"
 
 POISON = {
-    **{
-        name: NOWHERE
-        for name in (
+    **dict.fromkeys(
+        (
             "http_proxy",
             "HTTP_PROXY",
             "https_proxy",
@@ -36,8 +35,9 @@ POISON = {
             "AWS_ENDPOINT_URL_LAMBDA",
             "AWS_METADATA_ENDPOINT",
             "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-        )
-    },
+        ),
+        NOWHERE,
+    ),
     "AWS_PROFILE": "no-such-profile",
     "AWS_DEFAULT_PROFILE": "no-such-profile",
     "AWS_REGION": "nowhere-1",
