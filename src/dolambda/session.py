@@ -7,6 +7,7 @@ current, made on first use if `register` was not called. A session that emulates
 from __future__ import annotations
 
 import atexit
+import contextlib
 import hashlib
 import itertools
 import logging
@@ -103,7 +104,7 @@ class Session:
                 settings, InProcess(key), key, settings.workers or 1, 2, float(settings.timeout)
             )
         if local:
-            return cls._open_local(settings)
+            return cls.open_local(settings)
         account = Account.from_settings(settings, credentials)
         stack = Stack.from_account(account, settings)
         stack.refuse_stopped()
@@ -112,17 +113,40 @@ class Session:
         return cls._from_stack(settings, account, stack, workers, workers)
 
     @classmethod
-    def _open_local(cls, settings: Settings) -> Session:
-        shared = Instance.find_shared()
-        instance = shared or Instance.from_start(workers=settings.workers)
+    def open_local(
+        cls, settings: Settings, *, may_share: bool = True, fallback: bool = False
+    ) -> Session:
+        """Connect to AWS emulated on this machine: the shared one, if it fits, else one that ends with this session.
+
+        ``fallback`` says that nobody asked for it.
+        """
+        shared = Instance.find_shared() if may_share else None
+        if shared and shared.misfit:
+            notice(
+                f"the emulated AWS of `dolambda local start` {shared.misfit}: "
+                "this program starts one of its own"
+            )
+            shared = None
+        workers = settings.workers or default_workers()
+        if shared:
+            workers = min(workers, shared.workers)
+        if fallback:
+            notice(
+                "no AWS credentials found; running on AWS emulated on this machine with "
+                f'{workers} workers (dolambda.register("local") says you mean it)'
+            )
+        instance = shared or Instance.from_start(workers=workers)
         try:
+            if shared:
+                shared.join()
             there, credentials = deploy_into(instance, settings)
             account = emulated(there, credentials)
             stack = Stack.from_account(account, there)
-            workers = min(settings.workers or default_workers(), instance.workers)
             session = cls._from_stack(there, account, stack, workers, _LOCAL_AHEAD * workers)
         except BaseException:  # Ctrl-C too: what was started here ends here
-            if not shared:
+            if shared:
+                shared.leave()
+            else:
                 instance.stop()
             raise
         session.instance, session.owns_instance = instance, shared is None
@@ -382,6 +406,8 @@ class Session:
         (self.ways or self.transport).close()
         if self.instance and self.owns_instance:
             self.instance.stop()
+        elif self.instance:
+            self.instance.leave()
         self.instance = None
 
 
@@ -416,8 +442,14 @@ def default_session(settings: Settings | None = None) -> Session:
     )
     if named or has_credentials():
         return Session.open(settings)
-    log.info("no AWS credentials were found: running on AWS emulated on this machine")
-    return Session.open(settings, local=True)
+    return Session.open_local(settings, fallback=True)
+
+
+def notice(text: str) -> None:
+    """Print a line that the user has to see, even one who shows no log."""
+    if sys.stderr is not None:  # as in a service
+        with contextlib.suppress(OSError, ValueError):
+            print(f"dolambda: {text}", file=sys.stderr, flush=True)  # noqa: T201 - it is for the user
 
 
 interpreter_ends = False

@@ -7,21 +7,19 @@ import runpy
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from dolambda.errors import ConfigurationError
-from dolambda.local.instance import instances
 from dolambda.money.bill import Bill
 from dolambda.money.prices import AS_OF
-from dolambda.registration import register, unregister
+from dolambda.registration import register_session, unregister
+from dolambda.session import Session
+from dolambda.settings import Settings
 from dolambda.wire.keys import JOBS, OUTS
-
-if TYPE_CHECKING:
-    from dolambda.session import Session
 
 REQUIRES = ("numpy", "scikit-learn")
 
@@ -41,7 +39,9 @@ def demo(
     )
     console.print(f"that holds {' and '.join(REQUIRES)} ...", style="dim", highlight=False)
     begun = time.perf_counter()
-    session = register("local", requires=REQUIRES, progress=False)
+    settings = Settings.resolve(requires=REQUIRES, transport="queue", stack="demo")
+    session = register_session(Session.open_local(settings, may_share=False), progress=False)
+    emulator = session.instance.directory if session.instance else None
     try:
         console.print(
             f"ready after {time.perf_counter() - begun:.1f} s\n", style="dim", highlight=False
@@ -54,11 +54,16 @@ def demo(
     finally:
         unregister()
     console.print(
-        f"\nLeft behind: {left} objects under {JOBS} and {OUTS}, {len(instances())} emulators, 0 dollars.",
+        f"\nLeft behind: {left} objects under {JOBS} and {OUTS}, {_emulators(emulator)}, 0 dollars.",
         highlight=False,
     )
     if not right or left:
         raise typer.Exit(1)
+
+
+def _emulators(directory: Path | None) -> str:
+    """Return how many of this demo's emulators are left."""
+    return "1 emulator" if directory is not None and directory.exists() else "0 emulators"
 
 
 def _script() -> dict[str, Any]:

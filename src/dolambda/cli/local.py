@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from dolambda.errors import LocalAwsError
-from dolambda.local.instance import SHARED, Instance, instances, sweep
+from dolambda.local.instance import SHARED, Instance
+from dolambda.local.place import instances, sweep
 from dolambda.local.stack import deploy_into
 from dolambda.settings import Settings
 
@@ -15,7 +18,7 @@ local = typer.Typer(help="AWS emulated on this machine: start, status, stop.", n
 @local.command()
 def start(
     workers: int | None = typer.Option(
-        None, help="Most workers at a time; by default one a core, 2 at least."
+        None, min=1, help="Most workers at a time; by default one a core, 2 at least."
     ),
     requires: list[str] | None = typer.Option(  # noqa: B008 - typer's way
         None,
@@ -43,21 +46,32 @@ def start(
 
 @local.command()
 def status() -> None:
-    """Tell whether one is running, and what others there are."""
+    """Show whether one is running, who uses it, and what others there are."""
     shared = Instance.find_shared()
-    print(
-        f"running at {shared.endpoint_url}, {shared.workers} workers" if shared else "not running"
-    )
+    if shared:
+        print(
+            f"running at {shared.endpoint_url}, {shared.workers} workers, Python {shared.python}"
+            f"{_used_by(shared.clients())}"
+        )
+    else:
+        print("not running")
     for directory in instances():
         if directory.name != SHARED:
             print(f"  embedded in process {directory.name.split('-')[0]}: {directory}")
 
 
 @local.command()
-def stop() -> None:
+def stop(
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask, though programs use it."),
+) -> None:
     """End the one that is running, and clean up after any whose process was killed."""
     shared = Instance.find_shared()
     if shared:
+        clients = shared.clients()
+        if clients:
+            print(f"the emulated AWS is in use{_used_by(clients)}, whose tasks will fail")
+            if not yes and sys.stdin.isatty():
+                typer.confirm("Stop it?", abort=True)
         shared.stop()
         print("stopped")
     swept = sweep()
@@ -68,3 +82,13 @@ def stop() -> None:
         if shared
         else "none was running"
     )
+
+
+def _used_by(clients: list[int]) -> str:
+    """Return a clause on the processes that use an instance, one for each session."""
+    if not clients:
+        return ""
+    processes = sorted(set(clients))
+    many = "1 program" if len(processes) == 1 else f"{len(processes)} programs"
+    ids = ", ".join(map(str, processes))
+    return f" by {many} (process{'es' if len(processes) > 1 else ''} {ids})"

@@ -1,62 +1,82 @@
 """Own one emulated AWS: make its environment, run it, and remove every trace of it in the end.
 
-    client  -- starts, keeps the lifeline open -->  guardian  -- its own process group -->  emulator and its workers
+    client  -- starts, keeps the lifeline open -->  guardian  -- its own session -->  emulator, its workers, what tasks start
 
 Run by path with the user's own interpreter and the standard library only; not imported. It ends when the emulator ends, on
-SIGTERM, or when the lifeline (its standard input) closes, which the kernel does even if the client was killed with -9.
-Then it kills the whole group and removes the directory. It holds a lock on ``lock`` all the while: an instance whose lock
+SIGTERM, when the lifeline (its standard input) closes, or when the client is no longer its parent: the kernel sees to both even
+if the client was killed with -9, and to the second even if a fork of the client lives on. Then it kills all its descendants, of
+which Linux lets none escape, and removes the directory. It holds a lock on ``lock`` all the while: an instance whose lock
 is free has lost its guardian, and the next start or stop sweeps it up.
 
-On entry: ``instance.json`` in the directory named by the one argument. On leaving: ``state.json`` there tells how far it is.
+**Input:** ``instance.json`` in the directory named by the first argument; the second is the descriptor of the emulator's socket.
+**Output:** ``state.json`` there says how far it is.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
+import hashlib
+import hmac
+import http.client
 import json
 import os
+import secrets
 import select
 import shutil
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 _READY_WITHIN = 60
+_KILLED_WITHIN = 5
+_LOOK = 0.5
+_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
+_START = "import sys; sys.path.append(sys.argv[1]); from emulator import launcher; launcher.main()"
 
 
-def main(directory: Path) -> None:
+def main(directory: Path, socket: int) -> None:
     """Live as long as the instance."""
     lock = (directory / "lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
     wanted = json.loads((directory / "instance.json").read_text(encoding="utf-8"))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    adopt_orphans()
     server: subprocess.Popen[bytes] | None = None
+    stage = "starting"
     try:
-        tell(directory, "installing")
-        install(directory, wanted)
-        server = launch(directory, wanted)
-        tell(directory, "starting", group=server.pid)
+        stage = "installing"
+        tell(directory, stage)
+        install(wanted)
+        stage = "starting"
+        server = launch(directory, wanted, socket)
+        tell(directory, stage, group=server.pid)
         await_health(server, wanted)
         tell(directory, "ready", group=server.pid)
-        watch(server, lifeline=wanted["embedded"])
-    except Exception as error:  # noqa: BLE001 - told to the client, who waits for it
-        tell(directory, "failed", why=f"{error}{log_tail(directory)}")
+        watch(server, client=wanted["client"] if wanted["embedded"] else None)
+    except Exception as error:  # noqa: BLE001 - reported to the client, which waits for it
+        tell(directory, "failed", stage=stage, why=f"{error}{log_tail(directory)}")
         time.sleep(wanted["linger"])  # so that the client can read it
     finally:
-        signal.signal(
-            signal.SIGTERM, signal.SIG_IGN
-        )  # it ends already: a second reason must not stop it half-way
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends already, and completely
         if server:
-            end(server)
+            end_descendants()
+            server.wait()
+        shutil.rmtree(wanted["scratch"], ignore_errors=True)
         shutil.rmtree(directory, ignore_errors=True)
         with contextlib.suppress(OSError):
             directory.parent.rmdir()  # unless other instances are there
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends, so that none can leave. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
 
 
 def tell(directory: Path, state: str, **more: object) -> None:
@@ -66,86 +86,149 @@ def tell(directory: Path, state: str, **more: object) -> None:
     part.replace(directory / "state.json")
 
 
-def install(directory: Path, wanted: dict[str, Any]) -> None:
+def install(wanted: dict[str, Any]) -> None:
     """Make the emulator's environment with the user's own Python; uv links it from its cache in about a second."""
+    place = str(Path(wanted["scratch"], "env"))
     for arguments in (
-        ["venv", "--quiet", "--python", sys.executable, str(directory / "env")],
-        [
-            "pip",
-            "install",
-            "--quiet",
-            "--python",
-            str(directory / "env"),
-            "--requirement",
-            wanted["requirements"],
-        ],
+        ["venv", "--quiet", "--python", sys.executable, place],
+        ["pip", "install", "--quiet", "--python", place, "--requirement", wanted["requirements"]],
     ):
         done = subprocess.run(
             [wanted["uv"], *arguments], capture_output=True, text=True, timeout=300, check=False
         )
         if done.returncode:
-            raise RuntimeError(f"uv {arguments[0]}: {done.stderr.strip()}")
+            raise RuntimeError(
+                f"uv {arguments[0]}: {done.stderr.strip() or f'ended with {done.returncode}'}"
+            )
 
 
-def launch(directory: Path, wanted: dict[str, Any]) -> subprocess.Popen[bytes]:
-    """Start the emulator in a process group of its own, with nothing of the user's AWS environment."""
-    (directory / "tmp").mkdir()
+def launch(directory: Path, wanted: dict[str, Any], socket: int) -> subprocess.Popen[bytes]:
+    """Start the emulator in a session of its own, with nothing of the user's AWS or proxy configuration."""
+    scratch = Path(wanted["scratch"])
+    (scratch / "tmp").mkdir(mode=0o700)
     inherited = {
         name: value
         for name, value in os.environ.items()
         if not (name.startswith(("AWS_", "PYTHON", "DOLAMBDA_")) or name.lower().endswith("_proxy"))
     }
+    own = {"TMPDIR": str(scratch / "tmp"), "DOLAMBDA_LOCAL_SOCKET": str(socket)}
     with (directory / "server.log").open("wb") as log:
-        return subprocess.Popen(
-            [str(directory / "env" / "bin" / "python"), wanted["launcher"]],
-            env=inherited | wanted["environment"] | {"TMPDIR": str(directory / "tmp")},
+        started = subprocess.Popen(
+            [str(scratch / "env" / "bin" / "python"), "-I", "-c", _START, str(Path(__file__).parent)],
+            env=inherited | wanted["environment"] | own,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
+            cwd=scratch / "tmp",
+            pass_fds=(socket,),
             start_new_session=True,
         )
+    os.close(socket)
+    return started
 
 
 def await_health(server: subprocess.Popen[bytes], wanted: dict[str, Any]) -> None:
-    """Wait until it answers."""
+    """Wait until it answers, and proves that it is the one that was started."""
     deadline = time.monotonic() + _READY_WITHIN
     while time.monotonic() < deadline:
         if server.poll() is not None:
             raise RuntimeError(f"the emulator ended with exit code {server.returncode}")
-        with contextlib.suppress(OSError):
-            urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-                wanted["endpoint_url"] + "/_ministack/health", timeout=2
-            ).read()
-            return
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            if is_ours(wanted):
+                return
+            raise RuntimeError(f"another server answers at {wanted['endpoint_url']}")
         time.sleep(0.05)
     raise RuntimeError(f"the emulator did not answer within {_READY_WITHIN} s")
 
 
-def watch(server: subprocess.Popen[bytes], *, lifeline: bool) -> None:
-    """Wait for the end: the server's, or the client's."""
+def is_ours(wanted: dict[str, Any]) -> bool:
+    """Return whether what answers knows the secret; asked directly, whatever proxies are configured."""
+    challenge = secrets.token_hex(16)
+    asked = http.client.HTTPConnection(wanted["endpoint_url"].removeprefix("http://"), timeout=2)
+    try:
+        asked.request("GET", f"/_ministack/health?challenge={challenge}")
+        answer = asked.getresponse().read()
+    finally:
+        asked.close()
+    secret = wanted["environment"]["AWS_SECRET_ACCESS_KEY"].encode()
+    expected = hmac.new(secret, challenge.encode(), hashlib.sha256).hexdigest()
+    return hmac.compare_digest(answer, json.dumps({"proof": expected}).encode())
+
+
+def watch(server: subprocess.Popen[bytes], *, client: int | None) -> None:
+    """Wait for the end: the server's, or the client's, if it depends on one."""
     while server.poll() is None:
-        if not lifeline:
-            time.sleep(0.5)
-        elif select.select([0], [], [], 0.5)[0] and not os.read(0, 1024):
+        reap(server)
+        if client is None:
+            time.sleep(_LOOK)
+        elif os.getppid() != client or lifeline_closed():
             return
 
 
-def end(server: subprocess.Popen[bytes]) -> None:
-    """Kill the group: the emulator, its workers, and whatever tasks have started."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(server.pid, signal.SIGKILL)
-    server.wait()
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:  # killed processes may hold files for a moment
-        try:
-            os.killpg(server.pid, 0)
-        except (ProcessLookupError, PermissionError):
-            return
+def lifeline_closed() -> bool:
+    """Wait a moment for the lifeline to close."""
+    return bool(select.select([0], [], [], _LOOK)[0]) and not os.read(0, 1024)
+
+
+def reap(server: subprocess.Popen[bytes]) -> None:
+    """Take leave of adopted processes that have ended."""
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(ChildProcessError):
+        while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if ended.si_pid == server.pid:
+                return
+            os.waitpid(ended.si_pid, 0)
+
+
+def end_descendants() -> None:
+    """Kill the emulator, its workers, and all that tasks have started, until none is left."""
+    deadline = time.monotonic() + _KILLED_WITHIN
+    while (left := descendants()) and time.monotonic() < deadline:
+        for process in left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(process, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         time.sleep(0.02)
 
 
+def descendants() -> set[int]:
+    """Return the ids of all processes below this one."""
+    children: dict[int, list[int]] = {}
+    for process, parent in processes():
+        children.setdefault(parent, []).append(process)
+    found: set[int] = set()
+    ahead = [os.getpid()]
+    while ahead:
+        below = [one for one in children.get(ahead.pop(), []) if one not in found]
+        found.update(below)
+        ahead += below
+    return found
+
+
+def processes() -> list[tuple[int, int]]:
+    """Return the ids of all processes that are seen, each with its parent's."""
+    if sys.platform != "linux":
+        listed = subprocess.run(
+            ["ps", "-axo", "pid=,ppid=,comm="],  # noqa: S607 - POSIX has it
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
+        rows = [line.split(None, 2) for line in listed.splitlines()]
+        return [(int(row[0]), int(row[1])) for row in rows if not row[2].endswith("ps")]
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            text = (entry / "stat").read_bytes()
+            found.append((int(entry.name), int(text[text.rindex(b")") + 1 :].split()[1])))
+    return found
+
+
 def log_tail(directory: Path) -> str:
-    """The emulator's last words."""
+    """Return the emulator's last words."""
     with contextlib.suppress(OSError):
         text = (directory / "server.log").read_text(encoding="utf-8", errors="replace")
         return "\n" + "\n".join(text.splitlines()[-15:])
@@ -153,4 +236,4 @@ def log_tail(directory: Path) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,19 +1,20 @@
 """An emulated AWS, seen from the client.
 
-    <temporary directory>/dolambda-<user>/<name>/     one directory an instance; "shared" is the one of `dolambda local start`
+    <directory>/           see place.py
         instance.json   what was asked for: port, keys of its root user (of no use anywhere else)
         state.json      how far its guardian is
         lock            held by the guardian while it lives
-        env/ tmp/ server.log
+        clients/        one file a program that uses a shared one, locked while it does
+        env/ tmp/       (in the temporary directory, where that is another)
+        server.log
 
-On entry: how many workers. On leaving: an `Instance` that answers on 127.0.0.1; nothing on disk and no process once stopped.
+**Input:** how many workers. **Output:** an `Instance` that answers on 127.0.0.1; nothing on disk and no process once stopped.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import getpass
 import json
 import os
 import secrets
@@ -24,13 +25,21 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import uv
 
 from dolambda.errors import ConfigurationError, LocalAwsError
+from dolambda.local.failures import advice
+from dolambda.local.place import checked_home, is_alive, is_locked, read, sweep
+from dolambda.version import VERSION
+from dolambda.wire.task import PYTHON
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 SHARED = "shared"
 """Name of the instance that outlives its client."""
@@ -38,21 +47,19 @@ SHARED = "shared"
 REGION = "us-east-1"
 _START_WITHIN = 420
 _STOP_WITHIN = 30
-_YOUNG = 15  # seconds in which a directory may still wait for its guardian
+_DEPLOY_WITHIN = 600
 _HERE = Path(__file__).parent
 
-
-def home() -> Path:
-    """Where this user's instances are."""
-    return Path(tempfile.gettempdir(), f"dolambda-{getpass.getuser()}")
+_held: weakref.WeakSet[Instance] = weakref.WeakSet()
+"""Instances of which this process holds a lifeline or a place among the clients."""
 
 
 def default_workers() -> int:
-    """One a core, but two at least: one worker would not be parallel."""
+    """Return one a core, but two at least: one worker would not be parallel."""
     return max(2, os.cpu_count() or 1)
 
 
-@dataclass
+@dataclass(eq=False)
 class Instance:
     """One emulated AWS. ``key`` and ``secret`` are its root user's."""
 
@@ -61,46 +68,80 @@ class Instance:
     workers: int
     key: str
     secret: str = field(repr=False)
+    python: str = PYTHON
+    version: str = VERSION
     lifeline: IO[bytes] | None = field(default=None, repr=False)
     guardian: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _place: IO[str] | None = field(default=None, repr=False)
 
     @classmethod
-    def from_start(cls, *, workers: int | None = None, name: str | None = None) -> Instance:
-        """Start one and wait until it answers; without a ``name`` it ends with this process. Raises `LocalAwsError`."""
+    def from_start(
+        cls, *, workers: int | None = None, name: str | None = None, rules: Sequence[Path] = ()
+    ) -> Instance:
+        """Start one and wait until it answers; without a ``name`` it ends with this process. Raises `LocalAwsError`.
+
+        ``rules`` are files whose function ``rules`` returns rules for the gateway, see emulator/gateway.py.
+        """
         if sys.platform == "win32":
             raise ConfigurationError(
                 "AWS cannot be emulated on Windows",
                 hint="Use WSL, or a stack on AWS: `dolambda deploy`.",
             )
         sweep()
-        directory = home() / (name or f"{os.getpid()}-{secrets.token_hex(4)}")
-        directory.parent.mkdir(mode=0o700, exist_ok=True)
+        directory = checked_home(make=True) / (name or f"{os.getpid()}-{secrets.token_hex(4)}")
+        try:
+            return cls._start(directory, workers or default_workers(), name is None, rules)
+        except OSError as error:
+            shutil.rmtree(directory, ignore_errors=True)
+            said = f"{error.strerror or error}: {directory}"
+            raise LocalAwsError(
+                f"AWS could not be emulated on this machine: {said}", hint=advice("starting", said)
+            ) from error
+
+    @classmethod
+    def _start(
+        cls,
+        directory: Path,
+        workers: int,
+        embedded: bool,
+        rules: Sequence[Path],  # noqa: FBT001 - private
+    ) -> Instance:
         directory.mkdir(mode=0o700)
-        wanted = _wanted(workers or default_workers(), embedded=name is None)
-        (directory / "instance.json").write_text(json.dumps(wanted), encoding="utf-8")
-        guardian = subprocess.Popen(
-            [sys.executable, "-I", str(_HERE / "guardian.py"), str(directory)],
-            stdin=subprocess.PIPE if name is None else subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        return cls._from_wanted(directory, wanted, guardian).when_ready()
+        with socket.socket() as bound:
+            bound.bind(
+                ("127.0.0.1", 0)
+            )  # the emulator gets this very socket: nobody else can have its port
+            wanted = _wanted(directory, workers, bound.getsockname()[1], embedded, rules)
+            (directory / "instance.json").write_text(json.dumps(wanted), encoding="utf-8")
+            guardian = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-I",
+                    str(_HERE / "guardian.py"),
+                    str(directory),
+                    str(bound.fileno()),
+                ],
+                stdin=subprocess.PIPE if embedded else subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=(bound.fileno(),),
+                start_new_session=True,
+            )
+        started = cls._from_wanted(directory, wanted)
+        started.guardian, started.lifeline = guardian, guardian.stdin
+        _held.add(started)
+        return started.when_ready()
 
     @classmethod
     def find_shared(cls) -> Instance | None:
-        """The instance that `dolambda local start` left running, if any."""
-        directory = home() / SHARED
-        if _state(directory).get("state") != "ready" or not _alive(directory):
+        """Return the instance that `dolambda local start` left running, if any. Raises `LocalAwsError`."""
+        directory = checked_home() / SHARED
+        if read(directory, "state.json").get("state") != "ready" or not is_alive(directory):
             return None
-        return cls._from_wanted(
-            directory, json.loads((directory / "instance.json").read_text(encoding="utf-8")), None
-        )
+        return cls._from_wanted(directory, read(directory, "instance.json"))
 
     @classmethod
-    def _from_wanted(
-        cls, directory: Path, wanted: dict[str, Any], guardian: subprocess.Popen[bytes] | None
-    ) -> Instance:
+    def _from_wanted(cls, directory: Path, wanted: dict[str, Any]) -> Instance:
         environment = wanted["environment"]
         return cls(
             directory,
@@ -108,26 +149,78 @@ class Instance:
             int(environment["DOLAMBDA_LOCAL_SLOTS"]),
             environment["AWS_ACCESS_KEY_ID"],
             environment["AWS_SECRET_ACCESS_KEY"],
-            guardian.stdin if guardian else None,
-            guardian,
+            wanted.get("python", "another version"),
+            wanted.get("dolambda", "another version"),
         )
 
     @property
     def running(self) -> bool:
         """Whether its guardian lives. Costs some 20 us, so it can be asked in a loop."""
-        return _alive(self.directory)
+        return is_alive(self.directory)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other programs may use it too."""
+        return self.directory.name == SHARED
+
+    @property
+    def misfit(self) -> str:
+        """Why this program cannot use it, "" if it can: workers run the Python and the dolambda that it was started with."""
+        if self.python != PYTHON:
+            return f"runs Python {self.python}, this is Python {PYTHON}"
+        if self.version != VERSION:
+            return f"is of dolambda {self.version}, this is {VERSION}"
+        return ""
+
+    def join(self) -> None:
+        """Count this program among those that use it, until `leave` or this process ends."""
+        place = self.directory / "clients"
+        place.mkdir(mode=0o700, exist_ok=True)
+        self._place = (place / f"{os.getpid()}-{secrets.token_hex(4)}").open("w")
+        fcntl.flock(self._place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _held.add(self)
+
+    def leave(self) -> None:
+        """Take back `join`."""
+        if self._place:
+            with contextlib.suppress(OSError):
+                Path(self._place.name).unlink()
+            self._place.close()
+            self._place = None
+
+    def clients(self) -> list[int]:
+        """Return the process ids of the programs that use it, one for each session."""
+        places = (self.directory / "clients").glob("*")
+        return sorted(int(place.name.split("-")[0]) for place in places if is_locked(place))
+
+    @contextlib.contextmanager
+    def deploying(self) -> Iterator[None]:
+        """Let one program at a time deploy into it. Raises `LocalAwsError` if its turn does not come."""
+        deadline = time.monotonic() + _DEPLOY_WITHIN
+        with (self.directory / "deploying").open("w") as lock:
+            while True:
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                if time.monotonic() > deadline:
+                    raise LocalAwsError(
+                        f"another program has deployed into {self.directory} for {_DEPLOY_WITHIN} s",
+                        hint="`dolambda local stop` ends the emulated AWS.",
+                    )
+                time.sleep(0.05)
+            yield
 
     def stop(self) -> None:
         """End it and wait until nothing of it is left. Raises `LocalAwsError` if that takes too long."""
         if self.lifeline:
             self.lifeline.close()
-        pid = _state(self.directory).get("guardian")
-        if pid and _alive(self.directory):
+        pid = read(self.directory, "state.json").get("guardian")
+        if pid and is_alive(self.directory):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + _STOP_WITHIN
         while self.directory.exists():
-            if not _alive(self.directory):
+            if not is_alive(self.directory):
                 sweep()
             if time.monotonic() > deadline:
                 raise LocalAwsError(
@@ -137,6 +230,7 @@ class Instance:
             time.sleep(0.02)
         if self.guardian:
             self.guardian.wait(_STOP_WITHIN)
+            self._forget_errors()
 
     def when_ready(self) -> Instance:
         """Wait until it answers; stop it if it does not. Raises `LocalAwsError`."""
@@ -145,94 +239,68 @@ class Instance:
         except BaseException:  # Ctrl-C too: it was started for the caller, who does not get it
             self.stop()
             raise
+        self._forget_errors()
         return self
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + _START_WITHIN
-        while (state := _state(self.directory)).get("state") != "ready":
+        while (state := read(self.directory, "state.json")).get("state") != "ready":
             ended = self.guardian is not None and self.guardian.poll() is not None
             if state.get("state") == "failed" or ended or time.monotonic() > deadline:
-                why = state.get(
-                    "why", "its guardian ended" if ended else f"not ready within {_START_WITHIN} s"
+                why = state.get("why") or (
+                    self._last_words() if ended else f"not ready within {_START_WITHIN} s"
                 )
                 raise LocalAwsError(
                     f"AWS could not be emulated on this machine: {why}",
-                    hint="Is the package registry reachable? The emulator is installed from it on first use.",
+                    hint=advice(state.get("stage", "starting"), why),
                 )
             time.sleep(0.02)
 
+    def _last_words(self) -> str:
+        """Return why the guardian ended, in its own words: where a disk is full, it could write them nowhere else."""
+        said = b""
+        if self.guardian and self.guardian.stderr:
+            said = self.guardian.stderr.read()
+        lines = said.decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "its guardian ended"
 
-def instances() -> list[Path]:
-    """Directories of all instances, alive or not."""
-    return sorted(path for path in home().glob("*") if path.is_dir())
-
-
-def sweep() -> list[str]:
-    """Clean up after instances whose guardian was killed; give their names."""
-    swept = []
-    for directory in instances():
-        young = (
-            time.time() - directory.stat().st_mtime < _YOUNG
-            and not (directory / "state.json").exists()
-        )
-        if young or _alive(directory):
-            continue
-        group = _state(directory).get("group")
-        if group and _is_ours(group, directory):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
-        shutil.rmtree(directory, ignore_errors=True)
-        swept.append(directory.name)
-    with contextlib.suppress(OSError):
-        home().rmdir()
-    return swept
+    def _forget_errors(self) -> None:
+        if self.guardian and self.guardian.stderr:
+            self.guardian.stderr.close()
 
 
-def _alive(directory: Path) -> bool:
-    """Whether its guardian lives: whether its lock is held. A process number alone may by now be someone else's."""
-    try:
-        with (directory / "lock").open("r") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+def _let_go_in_fork() -> None:
+    """Close what a fork has of the lifelines and places: they are to end with the process that opened them."""
+    for instance in list(_held):
+        for held in (instance.lifeline, instance._place):  # noqa: SLF001 - this module's own
+            if held is not None:
+                with contextlib.suppress(OSError):
+                    held.close()
 
 
-def _is_ours(group: int, directory: Path) -> bool:
-    """Whether that process group is still the emulator of that directory, and not someone else's by now."""
-    asked = subprocess.run(
-        ["ps", "-ww", "-o", "command=", "-p", str(group)],  # noqa: S607 - POSIX has it
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return str(directory) in asked.stdout
+os.register_at_fork(after_in_child=_let_go_in_fork)
 
 
-def _state(directory: Path) -> dict[str, Any]:
-    try:
-        state: dict[str, Any] = json.loads((directory / "state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return state
-
-
-def _wanted(workers: int, *, embedded: bool) -> dict[str, Any]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def _wanted(
+    directory: Path,
+    workers: int,
+    port: int,
+    embedded: bool,
+    rules: Sequence[Path],  # noqa: FBT001 - private
+) -> dict[str, Any]:
     endpoint = f"http://127.0.0.1:{port}"
+    in_temporary = directory.parent.parent == Path(tempfile.gettempdir())
     return {
         "endpoint_url": endpoint,
+        "python": PYTHON,
+        "dolambda": VERSION,
         "embedded": embedded,
+        "client": os.getpid(),
+        "scratch": str(directory if in_temporary else tempfile.mkdtemp(prefix="dolambda-")),
         "linger": 10,
         "uv": os.fspath(uv.find_uv_bin()),
-        "launcher": str(_HERE / "launcher.py"),
         "requirements": str(_HERE / "requirements.txt"),
         "environment": {
-            "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(port),
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_ACCESS_KEY_ID": "LOCAL" + secrets.token_hex(8).upper(),
@@ -240,9 +308,11 @@ def _wanted(workers: int, *, embedded: bool) -> dict[str, Any]:
             "AWS_EC2_METADATA_DISABLED": "true",
             "AUTH": "true",
             "LOG_LEVEL": "INFO",
+            "IOT_MTLS_ENABLED": "0",
             "MINISTACK_REGION": REGION,
             "LAMBDA_WARM_TTL_SECONDS": "300",
             "LAMBDA_ACCOUNT_CONCURRENCY": "0",
             "DOLAMBDA_LOCAL_SLOTS": str(workers),
+            "DOLAMBDA_LOCAL_RULES": os.pathsep.join(map(str, rules)),
         },
     }

@@ -6,22 +6,40 @@ nothing else, and the emulator enforces it: what works here does not work for be
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dolambda.aws.account import Account, Credentials
+from dolambda.environment.worker_zip import worker_code
 from dolambda.local.instance import REGION, Instance
 from dolambda.provision import policies
-from dolambda.provision.deploy import deploy, names_of, resources
+from dolambda.provision.deploy import contents_of, deploy, names_of, resources
+from dolambda.wire.task import PYTHON
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dolambda.environment.layer import Contents
     from dolambda.provision.plan import Change
     from dolambda.settings import Settings
 
 _USER = "submitter"
+_KEPT_OF_NAME = 22  # of 31 characters
+_DEPLOYED = (  # the settings that a stack depends on, besides what it has installed
+    "bucket",
+    "memory",
+    "timeout",
+    "storage",
+    "max_wait",
+    "architecture",
+    "runtime",
+    "interpreter",
+    "layers",
+    "concurrency",
+    "log_days",
+)
 
 
 def root(instance: Instance, settings: Settings) -> tuple[Settings, Account]:
@@ -48,10 +66,27 @@ def emulated(settings: Settings, credentials: Credentials) -> Account:
 def deploy_into(
     instance: Instance, settings: Settings, tell: Callable[[Change], None] = lambda _: None
 ) -> tuple[Settings, Credentials]:
-    """Deploy the stack that ``settings`` describe; give what its submitter needs."""
+    """Deploy the stack that ``settings`` describe; return what its submitter needs.
+
+    In an instance that other programs use too, the stack's name says what is in it: who wants the same shares it, and nobody
+    changes another's.
+    """
+    contents = contents_of(settings, here=True)
+    if instance.is_shared:
+        settings = replace(settings, stack=name_by_contents(settings, contents))
     there, account = root(instance, settings)
-    deploy(resources(account, there, here=True), tell)
-    return there, _submitter(account, there)
+    with instance.deploying():
+        deploy(resources(account, there, here=True, contents=contents), tell)
+        return there, _submitter(account, there)
+
+
+def name_by_contents(settings: Settings, contents: Contents) -> str:
+    """Return a name for a stack that tells it from all that would be deployed otherwise."""
+    archives = [*contents.layers, *([contents.bundle] if contents.bundle else [])]
+    parts = [PYTHON, worker_code(), *contents.requires, *(one.digest for one in archives)]
+    parts += [f"{name}={getattr(settings, name)!r}" for name in _DEPLOYED]
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return f"{settings.stack[:_KEPT_OF_NAME].rstrip('-')}-{digest[:8]}"
 
 
 def _submitter(account: Account, settings: Settings) -> Credentials:

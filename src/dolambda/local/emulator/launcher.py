@@ -1,4 +1,4 @@
-"""Start ministack so that Python functions run as they do on Lambda. Run by path, in the emulator's environment.
+"""Start ministack so that Python functions run as they do on Lambda. It runs in the emulator's environment.
 
 Changes, each to what stock ministack does otherwise (measured with the pinned version):
 
@@ -10,29 +10,44 @@ Changes, each to what stock ministack does otherwise (measured with the pinned v
 - What is at work when its function is updated comes to its end, as on Lambda. Stock kills it.
 - Reading and removing a reserved concurrency need the IAM actions of their own. Stock asks for PutFunctionConcurrency.
 - Functions inherit nothing of this process's environment but PATH and the like.
+- A gateway of our own stands before the emulator, see gateway.py. Stock takes some keys without looking at the signature, and
+  answers web pages and other users.
 
-On entry: environment variables, see guardian.py. On leaving: a server that runs until it is killed.
+On entry: environment variables and a bound socket, see guardian.py. On leaving: a server that runs until it is killed.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import contextvars
 import hashlib
+import importlib.util
 import io
 import os
 import queue
+import resource
 import select
+import socketserver
 import sys
 import tempfile
 import threading
 import zipfile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from ministack.core import iam_actions
+from ministack.core import iam_actions, iam_evaluator, responses
 from ministack.core import lambda_runtime as runtime
 from ministack.services import lambda_svc as service
+
+from .gateway import Gateway
+from .peers import OwnConnections, is_own
+from .sigv4 import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .gateway import Rule
 
 _VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _LAYERS = Path(tempfile.gettempdir(), "layers")
@@ -234,9 +249,85 @@ def install() -> None:
     service._execute_function = execute_in_turn
 
 
-if __name__ == "__main__":
-    from ministack.app import main
+def refuse_others() -> None:
+    """Have the servers that workers ask for their events serve this user's processes only."""
+
+    def verify_request(_server: Any, request: Any, client_address: Any) -> bool:
+        return is_own(client_address, request.getsockname())
+
+    socketserver.BaseServer.verify_request = verify_request  # type: ignore[method-assign]
+
+
+def secret_of(key: str, token: str) -> str:
+    """Return the secret of a key: root's, an IAM user's, or a role's session. Raises KeyError or `RefusedError`."""
+    if key == os.environ["AWS_ACCESS_KEY_ID"] and not token:
+        return os.environ["AWS_SECRET_ACCESS_KEY"]
+    if iam_evaluator.is_root_access_key(key):  # what stock takes for root besides
+        raise KeyError(key)
+    account = (
+        responses._account_from_sts_session(key)
+        or iam_evaluator.find_iam_access_key_account(key)
+        or responses.get_account_id()
+    )
+    found = iam_evaluator.resolve_credential(key, account, token)
+    if isinstance(found, iam_evaluator.CredentialResolutionError):
+        if found.code == "ExpiredTokenException":
+            raise RefusedError("s3", "expired", found.message)
+        raise KeyError(key)
+    return str(found.secret_access_key)
+
+
+def rules_of(files: str) -> list[Rule]:
+    """Return what the functions ``rules`` of some files return, in order; see gateway.py."""
+    found: list[Rule] = []
+    for number, file in enumerate(filter(None, files.split(os.pathsep))):
+        sys.path.insert(0, str(Path(file).parent))
+        spec = importlib.util.spec_from_file_location(f"rules_{number}", file)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{file} is not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found += module.rules()
+    return found
+
+
+def serve(app: Any, descriptor: int, rules: Sequence[Rule]) -> None:
+    """Serve the emulator behind the gateway, on a socket that is bound already, until this process is killed."""
+    from hypercorn.asyncio.run import worker_serve  # noqa: PLC0415 - after ministack has adapted it
+    from hypercorn.config import Config, Sockets  # noqa: PLC0415 - as above
+    from hypercorn.utils import wrap_app  # noqa: PLC0415 - as above
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    listening = OwnConnections(fileno=descriptor)
+    listening.set_inheritable(False)
+    listening.settimeout(0)
+    address, port = listening.getsockname()
+    gateway = Gateway(
+        app, f"{address}:{port}", os.environ["AWS_SECRET_ACCESS_KEY"], secret_of, rules
+    )
+    config = Config()
+    config.keep_alive_timeout = 75
+    config.loglevel = os.environ["LOG_LEVEL"]
+    asyncio.run(
+        worker_serve(
+            wrap_app(gateway, config.wsgi_max_body_size, "asgi"),
+            config,
+            sockets=Sockets([], [listening], []),
+        )
+    )
+
+
+def main() -> None:
+    """Serve until this process is killed."""
+    from ministack.app import app  # noqa: PLC0415 - slow, and not wanted by tests of the rest
 
     install()
     install_retiring()
-    main()
+    refuse_others()
+    serve(
+        app,
+        int(os.environ.pop("DOLAMBDA_LOCAL_SOCKET")),
+        rules_of(os.environ.pop("DOLAMBDA_LOCAL_RULES", "")),
+    )

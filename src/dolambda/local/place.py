@@ -1,0 +1,174 @@
+"""Where the emulated AWSs of this user are, and what of them is believed.
+
+    <runtime directory>/dolambda, or <temporary directory>/dolambda-<user id>
+        <name>/            one directory an instance; "shared" is the one of `dolambda local start`
+
+Other users may write into the temporary directory. So a directory is used only if it is one, and no link, belongs to this
+user and is closed to all others; and only what holds an ``instance.json`` is ever removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from dolambda.errors import LocalAwsError
+
+_YOUNG = 15  # seconds in which a directory may still wait for its guardian
+_HINT = "Set TMPDIR to a directory that is yours alone."
+
+
+def home() -> Path:
+    """Return where this user's instances are; it need not exist. TMPDIR, if it is set, wins over XDG_RUNTIME_DIR."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and not os.environ.get("TMPDIR") and not _objection(Path(runtime)):
+        return Path(runtime, "dolambda")
+    return Path(tempfile.gettempdir(), f"dolambda-{os.geteuid()}")
+
+
+def checked_home(*, make: bool = False) -> Path:
+    """Return `home` after a check that nobody else can have written there. Raises `LocalAwsError`."""
+    place = home()
+    try:
+        if make:
+            with contextlib.suppress(FileExistsError):
+                place.mkdir(mode=0o700)
+        objection = _objection(place) or _objection_to_parent(place.parent)
+    except FileNotFoundError:
+        if not make:
+            return place
+        raise LocalAwsError(f"{place.parent} does not exist", hint=_HINT) from None
+    except OSError as error:
+        raise LocalAwsError(f"{place} cannot be made: {error.strerror}", hint=_HINT) from error
+    if objection:
+        raise LocalAwsError(f"{place} is not used: {objection}", hint=_HINT)
+    return place
+
+
+def _objection(place: Path) -> str:
+    """Return why a directory cannot be trusted, "" if it can. Raises OSError if it is not there."""
+    found = place.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        return f"{place} is a link or a file, not a directory"
+    if found.st_uid != os.geteuid():
+        return f"{place} belongs to user {found.st_uid}, this is user {os.geteuid()}"
+    if found.st_mode & 0o077:
+        return f"{place} is open to other users (mode {found.st_mode & 0o777:03o}, not 700)"
+    return ""
+
+
+def _objection_to_parent(parent: Path) -> str:
+    """Return why others could rename what is in a directory, "" if they cannot."""
+    found = parent.stat()
+    if found.st_uid not in (0, os.geteuid()):
+        return f"{parent} belongs to user {found.st_uid}, who may rename what is in it"
+    if found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX:
+        return f"other users may rename what is in {parent}"
+    return ""
+
+
+def instances() -> list[Path]:
+    """Return the directories of all instances, alive or not. Raises `LocalAwsError`."""
+    with contextlib.suppress(FileNotFoundError):
+        return sorted(path for path in checked_home().iterdir() if _is_instance(path))
+    return []
+
+
+def _is_instance(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return not _objection(path) and (path / "instance.json").is_file()
+    return False
+
+
+def sweep() -> list[str]:
+    """Clean up after instances whose guardian was killed; return their names. Raises `LocalAwsError`."""
+    swept = []
+    for directory in instances():
+        young = (
+            time.time() - directory.stat().st_mtime < _YOUNG
+            and not (directory / "state.json").exists()
+        )
+        if young or is_alive(directory):
+            continue
+        remove(directory)
+        swept.append(directory.name)
+    with contextlib.suppress(OSError):
+        home().rmdir()
+    return swept
+
+
+def remove(directory: Path) -> None:
+    """End what is left of an instance that has no guardian any more, and remove it."""
+    scratch = Path(read(directory, "instance.json").get("scratch") or directory)
+    group = read(directory, "state.json").get("group")
+    if group and _is_emulator(group, scratch):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+    for process in _workers(scratch):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process, signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        if not _objection(scratch):
+            shutil.rmtree(scratch, ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def is_alive(directory: Path) -> bool:
+    """Return whether its guardian lives: whether its lock is held. A process number alone may by now be someone else's."""
+    return is_locked(directory / "lock")
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether another open file holds the lock of this one."""
+    try:
+        with path.open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def read(directory: Path, name: str) -> dict[str, Any]:
+    """Return what a file of an instance holds, {} if there is none yet."""
+    try:
+        found: dict[str, Any] = json.loads((directory / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _is_emulator(group: int, scratch: Path) -> bool:
+    """Return whether that process group is still the emulator of that instance, and not someone else's by now."""
+    asked = subprocess.run(
+        ["ps", "-ww", "-o", "command=", "-p", str(group)],  # noqa: S607 - POSIX has it
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return str(scratch) in asked.stdout
+
+
+def _workers(scratch: Path) -> list[int]:
+    """Return processes of an instance's workers and tasks, which have its TMPDIR. Linux only."""
+    if sys.platform != "linux":
+        return []
+    wanted = f"TMPDIR={scratch / 'tmp'}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if wanted in (process / "environ").read_bytes().split(b"\0"):
+                found.append(int(process.name))
+    return found
