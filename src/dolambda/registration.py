@@ -81,8 +81,13 @@ def register(
         if any(anything)
         else default_session(resolved)
     )
+    return register_session(opened, progress if callable(progress) else resolved.progress)
+
+
+def register_session(opened: Session, progress: bool | Callable[[Report], None] | None) -> Session:  # noqa: FBT001 - as `register` has it
+    """Make a session that is open already the backend of joblib, executors and foreach; return it."""
     replace_current(opened)
-    opened.progress = progress if callable(progress) else resolved.progress
+    opened.progress = progress
     global _restore_joblib  # noqa: PLW0603 - there is one default joblib backend
     _restore_joblib = _restore_joblib or joblib.make_default()
     register_backend(OnLambda())

@@ -14,7 +14,8 @@ import pytest
 
 import dolambda.local
 from dolambda.errors import LocalAwsError
-from dolambda.local.instance import Instance, home, instances, sweep
+from dolambda.local.instance import Instance
+from dolambda.local.place import home, instances, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,14 +174,15 @@ def test_what_the_launcher_changes_is_there_in_the_pinned_emulator(instance: Ins
     """The launcher replaces private parts of ministack: a new pin has to have them, with the same arguments."""
     script = """
 import inspect, importlib.metadata as m
-from ministack.core import lambda_runtime as r
+from ministack.core import iam_evaluator as e, lambda_runtime as r, responses as a
 from ministack.services import lambda_svc as s
 print(m.version("ministack"), m.version("awslambdaric"))
 print(r.ProvidedWorker.__mro__[1].__name__)
 for f in (r.ProvidedWorker._build_handler_class, r.ProvidedWorker._pump_output, r.ProvidedWorker._drain_stderr_bounded,
           r.ProvidedWorker._drain_stderr, r._worker_class_for, s._execute_function_warm, s._execute_function_provided_warm,
           s._provided_worker_env, s.invoke_async_with_retry, s._execute_function,
-          s.invalidate_worker, s.release_worker, r.kill_workers, s._resolve_layer_zip, s._extract_zip_preserving_mode):
+          s.invalidate_worker, s.release_worker, r.kill_workers, s._resolve_layer_zip, s._extract_zip_preserving_mode,
+          e.is_root_access_key, e.find_iam_access_key_account, e.resolve_credential, a._account_from_sts_session):
     print(f.__name__, list(inspect.signature(f).parameters))
 """
     python = instance.directory / "env" / "bin" / "python"
@@ -203,6 +205,10 @@ for f in (r.ProvidedWorker._build_handler_class, r.ProvidedWorker._pump_output, 
         "kill_workers ['workers']",
         "_resolve_layer_zip ['attachment']",
         "_extract_zip_preserving_mode ['zf', 'dest_dir']",
+        "is_root_access_key ['access_key_id']",
+        "find_iam_access_key_account ['access_key_id']",
+        "resolve_credential ['access_key_id', 'account_id', 'session_token']",
+        "_account_from_sts_session ['access_key_id']",
     ]
 
 
@@ -212,7 +218,7 @@ def test_what_an_invocation_prints_is_in_its_own_log_though_nobody_read_it_meanw
     """On a busy machine the thread that reads the output may get its turn only after the answer: here it gets none."""
     script = """
 import io, sys, zipfile
-import launcher
+from emulator import launcher
 
 class Starved(launcher.PythonWorker):
     def _pump_output(self, stream, log_queue): pass

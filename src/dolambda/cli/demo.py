@@ -39,7 +39,7 @@ def demo(
     )
     console.print(f"that holds {' and '.join(REQUIRES)} ...", style="dim", highlight=False)
     begun = time.perf_counter()
-    settings = Settings.resolve(requires=REQUIRES, transport="queue", stack="demo")
+    settings = Settings.resolve(requires=REQUIRES)
     session = register_session(Session.open_local(settings, may_share=False), progress=False)
     emulator = session.instance.directory if session.instance else None
     try:

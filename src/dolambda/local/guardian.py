@@ -114,7 +114,13 @@ def launch(directory: Path, wanted: dict[str, Any], socket: int) -> subprocess.P
     own = {"TMPDIR": str(scratch / "tmp"), "DOLAMBDA_LOCAL_SOCKET": str(socket)}
     with (directory / "server.log").open("wb") as log:
         started = subprocess.Popen(
-            [str(scratch / "env" / "bin" / "python"), "-I", "-c", _START, str(Path(__file__).parent)],
+            [
+                str(scratch / "env" / "bin" / "python"),
+                "-I",
+                "-c",
+                _START,
+                str(Path(__file__).parent),
+            ],
             env=inherited | wanted["environment"] | own,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -103,8 +103,8 @@ class Instance:
         cls,
         directory: Path,
         workers: int,
-        embedded: bool,
-        rules: Sequence[Path],  # noqa: FBT001 - private
+        embedded: bool,  # noqa: FBT001 - private
+        rules: Sequence[Path],
     ) -> Instance:
         directory.mkdir(mode=0o700)
         with socket.socket() as bound:
@@ -285,8 +285,8 @@ def _wanted(
     directory: Path,
     workers: int,
     port: int,
-    embedded: bool,
-    rules: Sequence[Path],  # noqa: FBT001 - private
+    embedded: bool,  # noqa: FBT001 - private
+    rules: Sequence[Path],
 ) -> dict[str, Any]:
     endpoint = f"http://127.0.0.1:{port}"
     in_temporary = directory.parent.parent == Path(tempfile.gettempdir())

@@ -32,8 +32,10 @@ _HINT = "Set TMPDIR to a directory that is yours alone."
 def home() -> Path:
     """Return where this user's instances are; it need not exist. TMPDIR, if it is set, wins over XDG_RUNTIME_DIR."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and not os.environ.get("TMPDIR") and not _objection(Path(runtime)):
-        return Path(runtime, "dolambda")
+    if runtime and not os.environ.get("TMPDIR"):
+        with contextlib.suppress(OSError):
+            if not _objection(Path(runtime)):
+                return Path(runtime, "dolambda")
     return Path(tempfile.gettempdir(), f"dolambda-{os.geteuid()}")
 
 

@@ -255,7 +255,7 @@ def refuse_others() -> None:
     def verify_request(_server: Any, request: Any, client_address: Any) -> bool:
         return is_own(client_address, request.getsockname())
 
-    socketserver.BaseServer.verify_request = verify_request  # type: ignore[method-assign]
+    socketserver.BaseServer.verify_request = verify_request  # type: ignore[assignment,method-assign]
 
 
 def secret_of(key: str, token: str) -> str:
