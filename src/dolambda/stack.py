@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.account import error_code, translated
 from dolambda.errors import (
+    AwsError,
     ConfigurationError,
     NotDeployedError,
     PythonMismatchError,
@@ -101,12 +102,25 @@ def find_function(client: Any, region: str, stack: str, hint: str) -> dict[str, 
             raise NotDeployedError(
                 f"there is no stack {stack!r} in {region} ({error_code(error)})", hint=hint
             ) from error
-    if signing_keys.KEY not in found.get("Environment", {}).get("Variables", {}):
+    refuse_unreadable(found, stack, region)
+    return found
+
+
+def refuse_unreadable(found: dict[str, Any], stack: str, region: str) -> None:
+    """Refuse a function whose environment cannot be read or is not ours. Raises `AwsError`, `NotDeployedError`."""
+    environment = found.get("Environment") or {}
+    failure = environment.get("Error")
+    if failure:
+        raise AwsError(
+            f"Lambda cannot read the environment of the function {stack!r} in {region}: "
+            f"{failure.get('ErrorCode')}: {failure.get('Message')}",
+            hint="Allow these credentials to use the KMS key that encrypts it (kms:Decrypt), then run it again.",
+        )
+    if signing_keys.KEY not in environment.get("Variables", {}):
         raise NotDeployedError(
             f"the function {stack!r} in {region} was not made by dolambda",
             hint="Choose another stack=: dolambda does not touch functions it has not made.",
         )
-    return found
 
 
 def reserved_concurrency(client: Any, function: str) -> int | None:

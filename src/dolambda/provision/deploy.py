@@ -7,14 +7,17 @@ can be killed at any step and run again: every step looks first at what is there
 from __future__ import annotations
 
 import platform
+from functools import cache
 from typing import TYPE_CHECKING
 
 from dolambda.environment.layer import MOST_LAYERS, Platform, build
 from dolambda.environment.requirements import from_file
 from dolambda.provision.bucket import Bucket
 from dolambda.provision.bundle import Bundle, StaleBundles
+from dolambda.provision.concurrency import Concurrency
 from dolambda.provision.function import Function
 from dolambda.provision.layer import Layers, StaleLayers
+from dolambda.provision.limits import limits_of
 from dolambda.provision.log_group import LogGroup
 from dolambda.provision.names import Names
 from dolambda.provision.panic import NotInPanic
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from dolambda.aws.account import Account
     from dolambda.environment.layer import Contents
+    from dolambda.provision.limits import Limits
     from dolambda.provision.plan import Change, Resource
     from dolambda.settings import Settings
 
@@ -57,18 +61,19 @@ def resources(
     contents = contents or contents_of(settings, here=here)
     layers = Layers(account, names, contents.layers, runtime)
     bundle = Bundle(account, names, contents.bundle)
+    role = Role(account, names)
+    limits = cache(lambda: limits_of(account, names.stack))  # asked for when something is deployed
     function = Function(
         account,
         names,
         settings,
         runtime=runtime,
         architecture=architecture,
-        workers=min(
-            settings.workers or settings.concurrency or _WORKERS,
-            settings.concurrency or _MOST_WORKERS,
-        ),
+        workers=lambda: _width(settings, limits),
         contents=contents,
         layer_arns=layers.arns,
+        here=here,
+        role_created=role.created,
     )
     return [
         NotInPanic(account, names),
@@ -76,14 +81,23 @@ def resources(
             account, names
         ),  # first made and last removed: it may hold what is not ours, and then stays
         LogGroup(account, names, days=settings.log_days),
-        Role(account, names),
+        role,
         layers,
         bundle,
         function,
         Trigger(account, names),
+        Concurrency(account, names, settings.concurrency, limits),
         StaleLayers(layers),
         StaleBundles(bundle),
     ]
+
+
+def _width(settings: Settings, limits: Callable[[], Limits | None]) -> int:
+    """Return how many workers clients use at a time: as asked for, or what the account allows, 100 at most."""
+    if settings.workers or settings.concurrency:
+        return min(settings.workers or _MOST_WORKERS, settings.concurrency or _MOST_WORKERS)
+    found = limits()
+    return min(_WORKERS, max(1, found.available)) if found else _WORKERS
 
 
 def contents_of(settings: Settings, *, here: bool) -> Contents:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.account import error_code, translated
 from dolambda.environment.archive import digest_of
 from dolambda.environment.worker_zip import worker_code, worker_zip
+from dolambda.provision.function_state import (
+    change_settled,
+    failure_of,
+    tried,
+    wait_until_active,
+    wait_until_settled,
+)
 from dolambda.provision.plan import Change, wait_until
-from dolambda.stack import packed, reserved_concurrency
+from dolambda.stack import packed, refuse_unreadable
 from dolambda.wire import signing_keys
 from dolambda.wire.task import PYTHON
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from dolambda.aws.account import Account
     from dolambda.environment.layer import Contents
@@ -24,11 +32,17 @@ if TYPE_CHECKING:
 
 _HANDLER = "dolambda.handler.handler"
 _MB_PER_VCPU = 1769
-_ASYNC = {
-    "MaximumRetryAttempts": 0
-}  # dispatch owns the retries: Lambda's own would run a job again unnoticed
+_ASYNC = {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 21_600}
+"""Lambda repeats nothing by itself: dispatch owns the retries. An event that Lambda throttles waits as
+long as Lambda lets it; a worker refuses a job that comes after its deadline."""
+
+_HOMES = {"HOME": "/tmp", "MPLCONFIGDIR": "/tmp/matplotlib", "NUMBA_CACHE_DIR": "/tmp/numba"}  # noqa: S108 - a worker has its /tmp to itself
+"""Lambda's user has no home that exists, and only /tmp can be written to."""
+
+_CERTIFICATES = "/etc/pki/tls/certs/ca-bundle.crt"
+"""Amazon Linux's; a Python that is brought along looks elsewhere."""
+
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-_EVENT_AGE = (60, 21_600)
 _PATIENCE = 120
 
 
@@ -43,11 +57,13 @@ class Function:
         *,
         runtime: str,
         architecture: str,
-        workers: int,
+        workers: Callable[[], int],
         contents: Contents,
         layer_arns: Callable[[], list[str]],
+        here: bool,
+        role_created: Callable[[], datetime | None],
     ) -> None:
-        """``layer_arns`` is asked when the layers are there."""
+        """What is callable is asked when it is needed: layers and role are made before."""
         self._lambda = account.client("lambda")
         self._names = names
         self._settings = settings
@@ -56,6 +72,8 @@ class Function:
         self._workers = workers
         self._contents = contents
         self._layer_arns = layer_arns
+        self._here = here
+        self._role_created = role_created
         self._code = worker_zip()
 
     def changes(self) -> list[Change]:
@@ -65,56 +83,64 @@ class Function:
         if found is None:
             what = f"{self._runtime}, {self._architecture}, {self._settings.memory} MB, {self._settings.timeout} s"
             return [Change("create", title, what, self._create)]
-        changes = []
+        if found.get("State") == "Failed":
+            why = f"made again, it failed: {failure_of(found)}"
+            return [Change("update", title, why, self._make_again)]
+        if self._older_than_its_role(found):
+            return [Change("update", title, "made again for a new role", self._make_again)]
+        return [
+            Change("update", title, why, lambda apply=apply: self._change(apply))  # type: ignore[misc] # mypy cannot infer a lambda's defaults
+            for why, apply in self._differences(found)
+        ]
+
+    def _differences(self, found: dict[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
+        """Return why something has to be changed, and the request that does."""
         wanted = self._wanted(found)
         differing = sorted(name for name, value in wanted.items() if _shown(found, name) != value)
-        if differing:
-            changes.append(
-                Change(
-                    "update",
-                    title,
-                    f"{', '.join(differing)} differ",
-                    lambda: self._configure(wanted),
-                )
+        if differing or failure_of(found):
+            why = (
+                f"{', '.join(differing)} differ"
+                if differing
+                else f"its last update failed: {failure_of(found)}"
+            )
+            yield (
+                why,
+                lambda: self._lambda.update_function_configuration(
+                    FunctionName=self._names.stack, **wanted
+                ),
             )
         if found["CodeSha256"] != base64.b64encode(hashlib.sha256(self._code).digest()).decode():
-            changes.append(Change("update", title, "its code is another version's", self._put_code))
+            yield "its code is another version's", self._put_code
         if found.get("Architectures", ["x86_64"]) != [self._architecture]:
-            changes.append(
-                Change("update", title, f"architecture to {self._architecture}", self._put_code)
-            )
-        if self._reserved() != self._settings.concurrency:
-            wanted_fuse = self._settings.concurrency or "no"
-            changes.append(
-                Change(
-                    "update",
-                    title,
-                    f"{wanted_fuse} reserved concurrency, the fuse",
-                    self._put_concurrency,
-                )
-            )
+            yield f"architecture to {self._architecture}", self._put_code
         if not self._own_retries():
-            changes.append(Change("update", title, "Lambda's own retries off", self._put_async))
-        return changes
+            yield "Lambda's own retries off, events wait for 6 h", self._put_async
 
     def removal(self) -> list[Change]:
         """See `Resource.removal`."""
-        return (
-            [
-                Change(
-                    "remove", f"function {self._names.stack}", "with its signing key", self._remove
-                )
-            ]
-            if self._found()
-            else []
-        )
+        if self._found() is None:
+            return []
+        title = f"function {self._names.stack}"
+        return [Change("remove", title, "with its signing key", self._remove)]
 
     def _found(self) -> dict[str, Any] | None:
+        """The function's configuration. Raises `ProvisionError` for one that is not ours."""
         with translated():
             try:
-                return dict(self._lambda.get_function_configuration(FunctionName=self._names.stack))
+                found = self._lambda.get_function_configuration(FunctionName=self._names.stack)
             except self._lambda.exceptions.ResourceNotFoundException:
                 return None
+        refuse_unreadable(found, self._names.stack, self._names.region)
+        return dict(found)
+
+    def _older_than_its_role(self, found: dict[str, Any]) -> bool:
+        """Lambda's grant to decrypt the environment is for the role of that time, not for its name."""
+        created = self._role_created()
+        try:
+            modified = datetime.fromisoformat(found["LastModified"])
+        except (KeyError, ValueError):
+            return False
+        return created is not None and modified.tzinfo is not None and modified < created
 
     def _wanted(self, found: dict[str, Any] | None) -> dict[str, Any]:
         """Arguments of create and update alike; signing keys are kept, the first is made here."""
@@ -133,7 +159,7 @@ class Function:
                     signing_keys.KEY: signing_keys.new(),
                     **signing_keys.found(variables),
                     "DOLAMBDA_BUCKET": self._names.bucket,
-                    "DOLAMBDA_WORKERS": str(self._workers),
+                    "DOLAMBDA_WORKERS": str(self._workers()),
                     "DOLAMBDA_PYTHON_VERSION": PYTHON,
                     **(
                         {"DOLAMBDA_PYTHON": self._settings.interpreter}
@@ -143,6 +169,7 @@ class Function:
                     "DOLAMBDA_CODE": f"{worker_code()}:{digest_of(self._code)}",
                     "DOLAMBDA_REQUIRES": packed(self._contents.requires),
                     **self._bundle(variables.get("DOLAMBDA_BUNDLE", "")),
+                    **self._places(),
                     "JOBLIB_MULTIPROCESSING": "0",  # no /dev/shm on Lambda: nested joblib calls run sequentially
                     **dict.fromkeys(_THREADS, threads),
                 }
@@ -161,61 +188,49 @@ class Function:
         )
         return {"DOLAMBDA_BUNDLE": known}
 
-    def _create(self) -> None:
-        wanted = self._wanted(None)
+    def _places(self) -> dict[str, str]:
+        """Directories and files that Lambda's image has elsewhere; on this machine they are right."""
+        if self._here:
+            return {}
+        return {**_HOMES, **({"SSL_CERT_FILE": _CERTIFICATES} if self._settings.runtime else {})}
 
-        def created() -> bool:
-            with translated():
-                try:
-                    self._lambda.create_function(
-                        FunctionName=self._names.stack,
-                        Code={"ZipFile": self._code},
-                        Architectures=[self._architecture],
-                        Description="dolambda worker: runs the jobs put under jobs/ of its bucket",
-                        Tags=self._names.tags,
-                        **wanted,
-                    )
-                except self._lambda.exceptions.InvalidParameterValueException as error:
-                    if "assume" in str(
-                        error
-                    ):  # a new role takes some seconds to be known everywhere
-                        return False
-                    raise
-            return True
+    def _create(self) -> None:
+        self._make(self._wanted(None))
+
+    def _make_again(self) -> None:
+        """Replace the function by one with the same keys; its permission follows in its turn."""
+        wanted = self._wanted(self._found())
+        self._remove()
+        self._make(wanted)
+
+    def _make(self, wanted: dict[str, Any]) -> None:
+        name = self._names.stack
+
+        def create() -> None:
+            self._lambda.create_function(
+                FunctionName=name,
+                Code={"ZipFile": self._code},
+                Architectures=[self._architecture],
+                Description="dolambda worker: runs the jobs put under jobs/ of its bucket",
+                Tags=self._names.tags,
+                **wanted,
+            )
 
         wait_until(
-            created, f"that Lambda may assume the role {self._names.role}", seconds=_PATIENCE
+            lambda: tried(self._lambda, create),
+            f"that Lambda may assume the role {self._names.role}",
+            seconds=_PATIENCE,
         )
-        self._settle()
-        self._put_concurrency()
-        self._put_async()
+        wait_until_active(self._lambda, name)
+        self._change(self._put_async)
 
-    def _reserved(self) -> int | None:
-        return reserved_concurrency(self._lambda, self._names.stack)
-
-    def _put_concurrency(self) -> None:
-        wanted = self._settings.concurrency
-        with translated():
-            if wanted is not None:
-                self._lambda.put_function_concurrency(
-                    FunctionName=self._names.stack, ReservedConcurrentExecutions=wanted
-                )
-            elif self._reserved() is not None:
-                self._lambda.delete_function_concurrency(FunctionName=self._names.stack)
-
-    def _configure(self, wanted: dict[str, Any]) -> None:
-        with translated():
-            self._lambda.update_function_configuration(FunctionName=self._names.stack, **wanted)
-        self._settle()
+    def _change(self, request: Callable[[], object]) -> None:
+        change_settled(self._lambda, self._names.stack, request)
 
     def _put_code(self) -> None:
-        with translated():
-            self._lambda.update_function_code(
-                FunctionName=self._names.stack,
-                ZipFile=self._code,
-                Architectures=[self._architecture],
-            )
-        self._settle()
+        self._lambda.update_function_code(
+            FunctionName=self._names.stack, ZipFile=self._code, Architectures=[self._architecture]
+        )
 
     def _own_retries(self) -> bool:
         with translated():
@@ -225,51 +240,25 @@ class Function:
                 )
             except self._lambda.exceptions.ResourceNotFoundException:
                 return False
-        return all(found.get(name) == value for name, value in self._async().items())
-
-    def _async(self) -> dict[str, int]:
-        low, high = _EVENT_AGE
-        return {
-            **_ASYNC,
-            "MaximumEventAgeInSeconds": int(min(max(self._settings.max_wait, low), high)),
-        }
+        return all(found.get(name) == value for name, value in _ASYNC.items())
 
     def _put_async(self) -> None:
-        with translated():
-            self._lambda.put_function_event_invoke_config(
-                FunctionName=self._names.stack, **self._async()
-            )
-
-    def _settle(self) -> None:
-        wait_until_active(self._lambda, self._names.stack)
+        self._lambda.put_function_event_invoke_config(FunctionName=self._names.stack, **_ASYNC)
 
     def _remove(self) -> None:
+        name = self._names.stack
         with translated():
             try:
-                self._lambda.delete_function_event_invoke_config(FunctionName=self._names.stack)
+                self._lambda.delete_function_event_invoke_config(FunctionName=name)
             except self._lambda.exceptions.ClientError as error:
                 if error_code(error) != "ResourceNotFoundException":
                     raise
-            self._lambda.delete_function(FunctionName=self._names.stack)
 
+        def removed() -> bool:
+            wait_until_settled(self._lambda, name)
+            return tried(self._lambda, lambda: self._lambda.delete_function(FunctionName=name))
 
-def wait_until_active(client: Any, function: str) -> None:
-    """Wait until what was changed is so for every invocation to come."""
-
-    def settled() -> bool:
-        with translated():
-            try:
-                found = client.get_function_configuration(FunctionName=function)
-            except (
-                client.exceptions.ResourceNotFoundException
-            ):  # its making is only printed, as a command
-                return True
-        return bool(
-            found.get("State", "Active") == "Active"
-            and found.get("LastUpdateStatus", "Successful") != "InProgress"
-        )
-
-    wait_until(settled, f"that function {function} is active", seconds=_PATIENCE)
+        wait_until(removed, f"the removal of function {name}", seconds=_PATIENCE)
 
 
 def _shown(found: dict[str, Any], name: str) -> object:

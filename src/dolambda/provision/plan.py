@@ -11,6 +11,8 @@ from dolambda.errors import ProvisionError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+
 
 @dataclass(frozen=True)
 class Change:
@@ -34,9 +36,9 @@ class Resource(Protocol):
         ...
 
 
-def wait_until(holds: Callable[[], bool], what: str, *, seconds: float, pause: float = 0.2) -> None:
+def wait_until(holds: Callable[[], bool], what: str, *, seconds: float) -> None:
     """Wait out AWS's eventual consistency. Raises `ProvisionError` at the deadline."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, _FIRST_PAUSE
     while not holds():
         if time.monotonic() > deadline:
             raise ProvisionError(
@@ -44,4 +46,4 @@ def wait_until(holds: Callable[[], bool], what: str, *, seconds: float, pause: f
                 hint="Run the same command again: it goes on where it stopped.",
             )
         time.sleep(pause)
-        pause = min(pause * 1.5, 5)
+        pause = min(pause * 1.5, _LONGEST_PAUSE)

@@ -85,6 +85,8 @@ def deployer(names: Names) -> Policy:
                 "iam:GetRolePolicy",
                 "iam:PutRolePolicy",
                 "iam:DeleteRolePolicy",
+                "iam:ListAttachedRolePolicies",
+                "iam:DetachRolePolicy",
             ],
             names.role_arn,
         ),
@@ -155,8 +157,16 @@ def deployer(names: Names) -> Policy:
             group,
             f"{group}:*",
         ),
-        # What IAM does not let be narrowed: these read the names of log groups and layers.
-        _allow(["logs:DescribeLogGroups", "lambda:ListLayers", "lambda:ListLayerVersions"], "*"),
+        # What IAM does not let be narrowed: names of log groups and layers, and the account's limits.
+        _allow(
+            [
+                "logs:DescribeLogGroups",
+                "lambda:ListLayers",
+                "lambda:ListLayerVersions",
+                "lambda:GetAccountSettings",
+            ],
+            "*",
+        ),
     )
 
 

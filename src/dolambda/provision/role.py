@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.account import translated
 from dolambda.provision import policies
 from dolambda.provision.plan import Change
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from dolambda.aws.account import Account
     from dolambda.provision.names import Names
 
@@ -55,13 +57,20 @@ class Role:
             else []
         )
 
+    def created(self) -> datetime | None:
+        """Return when the role was made; None if there is none."""
+        found = self._found()
+        return found["CreateDate"] if found else None
+
     def _exists(self) -> bool:
+        return self._found() is not None
+
+    def _found(self) -> dict[str, Any] | None:
         with translated():
             try:
-                self._iam.get_role(RoleName=self._names.role)
+                return dict(self._iam.get_role(RoleName=self._names.role)["Role"])
             except self._iam.exceptions.NoSuchEntityException:
-                return False
-        return True
+                return None
 
     def _found_policy(self) -> object:
         with translated():
@@ -95,4 +104,10 @@ class Role:
         with translated():
             for name in self._iam.list_role_policies(RoleName=self._names.role)["PolicyNames"]:
                 self._iam.delete_role_policy(RoleName=self._names.role, PolicyName=name)
+            pages = self._iam.get_paginator("list_attached_role_policies")
+            for page in pages.paginate(RoleName=self._names.role):
+                for policy in page["AttachedPolicies"]:  # attached by someone else
+                    self._iam.detach_role_policy(
+                        RoleName=self._names.role, PolicyArn=policy["PolicyArn"]
+                    )
             self._iam.delete_role(RoleName=self._names.role)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from dolambda.aws.account import error_code, translated
 from dolambda.errors import ProvisionError
-from dolambda.provision.function import wait_until_active
+from dolambda.provision.function_state import wait_until_active, wait_until_settled
 from dolambda.stack import find_function
 from dolambda.wire import signing_keys
 
@@ -69,7 +69,7 @@ class Rotation:
 
     def _change(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
         """Change the function's environment, unless someone else does at the same time, and wait until every worker has it."""
-        wait_until_active(self._lambda, self._stack)
+        wait_until_settled(self._lambda, self._stack)
         revision, variables = self._found()
         with translated():
             try:

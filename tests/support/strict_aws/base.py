@@ -54,6 +54,8 @@ class Options:
     line_bytes_per_s: float = float("inf")
     ignores_conditions: bool = False
     """The emulator underneath ignores the conditions of bucket policies, as moto does."""
+    denied: frozenset[str] = frozenset()
+    """Actions that no policy allows."""
     foreign_buckets: frozenset[str] = frozenset()
     """Buckets of another account, whose policies let everybody in."""
 

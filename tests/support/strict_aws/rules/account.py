@@ -28,6 +28,25 @@ def reserved_of(world: World, function: str) -> int:
     return int(found.get("ReservedConcurrentExecutions") or 0)
 
 
+@rule("lambda:*", "iam:*", "s3:*", "logs:*")
+def denied_actions(request: Request, world: World) -> Response | None:
+    """Deny what older deployer policies do not hold, where the test says so.
+
+    "User: ... is not authorized to perform: lambda:GetAccountSettings on resource: * because no
+    identity-based policy allows the lambda:GetAccountSettings action": IAM user guide,
+    "Troubleshoot access denied error messages".
+    """
+    action = f"{request.service}:{request.operation}"
+    if action not in world.options.denied:
+        return None
+    return Response.refused(
+        403,
+        "AccessDeniedException",
+        f"User: arn:aws:iam::{world.options.account}:user/someone is not authorized to perform: "
+        f"{action} on resource: * because no identity-based policy allows the {action} action",
+    )
+
+
 @rule("lambda:GetAccountSettings")
 def account_settings(_: Request, world: World) -> Response | None:
     """Answer with the account's limits, as the API reference of GetAccountSettings has them."""

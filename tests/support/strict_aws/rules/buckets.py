@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from support.strict_aws.base import Response, rule
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def bucket_known_late(request: Request, world: World) -> Response | None:
 def _permitted(function: str, bucket: str, world: World) -> bool:
     try:
         policy = json.loads(world.ask("lambda", "GetPolicy", FunctionName=function)["Policy"])
-    except Exception:  # noqa: BLE001 - no function, no policy: not permitted
+    except ClientError:  # no function or no policy
         return False
     for statement in policy["Statement"]:
         conditions = statement.get("Condition", {})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import ClientError
+
 from support.strict_aws.base import Response, rule
 
 if TYPE_CHECKING:
@@ -33,7 +35,10 @@ def pending_and_in_progress(request: Request, world: World) -> Response | None:
             return None
         memory[name] = (busy if looks > 1 else "", looks - 1)
         shown = {"State": "Pending"} if busy == "Pending" else {"LastUpdateStatus": "InProgress"}
-        found = world.ask("lambda", "GetFunctionConfiguration", FunctionName=name)
+        try:
+            found = world.ask("lambda", "GetFunctionConfiguration", FunctionName=name)
+        except ClientError:  # its creation was refused after this rule had seen it
+            return None
         return Response(200, {**found, **shown})
     busy, _ = memory.get(name, ("", 0))
     if request.operation == "CreateFunction":

@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 def strict() -> StrictAws:
     """All rules in force, but for those that are not obeyed yet."""
     made = StrictAws(Options(ignores_conditions=True))
-    for name in ("role_known_late", "pending_and_in_progress", "bucket_known_late"):
+    for name in ("bucket_known_late",):
         made.switch(name, on=False)
     return made
 
 
 @pytest.fixture
-def account(strict: StrictAws) -> Iterator[Account]:
-    """An empty account behind the rules."""
+def account(strict: StrictAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    """An empty account behind the rules, which lets nobody wait for long."""
+    monkeypatch.setattr("dolambda.provision.plan._FIRST_PAUSE", 0.005)
+    monkeypatch.setattr("dolambda.provision.plan._LONGEST_PAUSE", 0.05)
     with mock_aws(config={"lambda": {"use_docker": False}}):
         yield before(
             Account.from_settings(Settings(region=strict.options.region), Credentials("AK", "SK")),

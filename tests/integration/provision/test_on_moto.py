@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
-from moto import mock_aws
 
 from dolambda.aws.account import Account, Credentials
 from dolambda.errors import ProvisionError
@@ -16,17 +14,8 @@ from dolambda.provision.deploy import deploy, destroy, resources
 from dolambda.settings import Settings
 from dolambda.stack import Stack
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 # moto itself uses what botocore will deprecate, and Python's utcnow.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-
-
-@pytest.fixture
-def account() -> Iterator[Account]:
-    with mock_aws(config={"lambda": {"use_docker": False}}):
-        yield Account.from_settings(Settings(region="eu-central-1"), Credentials("AK", "SK"))
 
 
 SETTINGS = Settings(stack="second", region="eu-central-1", requires=("cloudpickle",), memory=512)

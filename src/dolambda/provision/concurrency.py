@@ -1,0 +1,64 @@
+"""The concurrency limit: how many invocations Lambda runs of the function at most (reserved concurrency).
+
+It comes last: an account that does not allow it still has a whole stack. **Input:** the function exists.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dolambda.provision.function_state import change_settled
+from dolambda.provision.plan import Change
+from dolambda.stack import reserved_concurrency
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dolambda.aws.account import Account
+    from dolambda.provision.limits import Limits
+    from dolambda.provision.names import Names
+
+
+class Concurrency:
+    """See `Resource`."""
+
+    def __init__(
+        self,
+        account: Account,
+        names: Names,
+        wanted: int | None,
+        limits: Callable[[], Limits | None],
+    ) -> None:
+        """``wanted`` None means no reservation; ``limits`` returns None if they are not known."""
+        self._lambda = account.client("lambda")
+        self._names = names
+        self._wanted = wanted
+        self._limits = limits
+
+    def changes(self) -> list[Change]:
+        """See `Resource.changes`. Raises `ProvisionError` for what the account does not allow."""
+        if reserved_concurrency(self._lambda, self._names.stack) == self._wanted:
+            return []
+        limits = self._limits() if self._wanted is not None else None
+        if limits is not None and self._wanted is not None:
+            limits.refuse_reserving(self._wanted)
+        title = f"function {self._names.stack}"
+        why = f"{self._wanted or 'no'} reserved concurrency, its limit"
+        return [Change("update", title, why, self._put)]
+
+    def removal(self) -> list[Change]:
+        """See `Resource.removal`: it goes with the function."""
+        return []
+
+    def _put(self) -> None:
+        name, wanted = self._names.stack, self._wanted
+
+        def put() -> None:
+            if wanted is None:
+                self._lambda.delete_function_concurrency(FunctionName=name)
+            else:
+                self._lambda.put_function_concurrency(
+                    FunctionName=name, ReservedConcurrentExecutions=wanted
+                )
+
+        change_settled(self._lambda, name, put)

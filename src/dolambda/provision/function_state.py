@@ -1,0 +1,104 @@
+"""A function's states: wait until it takes changes, and until what was changed holds.
+
+**Input:** a Lambda client and a function's name. **Output:** nothing; or a `ProvisionError` with the reason
+that Lambda gives.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dolambda.aws.account import translated
+from dolambda.errors import ConfigurationError, ProvisionError
+from dolambda.provision.plan import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PATIENCE = 120
+_ROLE_UNKNOWN = ("cannot be assumed", "CreateGrant", "valid principal")
+"""Parts of what Lambda says of a role that was made some seconds ago: it assumes it, and makes a KMS
+grant for it because the function has environment variables."""
+
+_LIMITS = {
+    "'MemorySize' value failed": "New AWS accounts have a lower limit of memory, mostly 3,008 MB. Set memory= "
+    "(--memory) to what the message allows, or ask AWS Support for more.",
+    "exceeds the maximum allowed size": "Require less (requires=, exclude=), or use fewer layers= of your own: "
+    "Lambda unzips all of them into 250 MB.",
+    "exceeded the 4KB limit": "Shorten the bucket's and the interpreter's names.",
+}
+"""What Lambda says of an account's limits, and what to do about each."""
+
+
+def wait_until_settled(client: Any, function: str) -> None:
+    """Wait until the function takes changes, whatever became of earlier ones."""
+
+    def settled() -> bool:
+        found = _found(client, function)
+        return found is None or not _busy(found)
+
+    wait_until(settled, f"that function {function} takes changes", seconds=_PATIENCE)
+
+
+def wait_until_active(client: Any, function: str) -> None:
+    """Wait until what was changed holds for every invocation to come. Raises `ProvisionError`."""
+    wait_until_settled(client, function)
+    failure = failure_of(_found(client, function) or {})
+    if failure:
+        raise ProvisionError(
+            f"Lambda could not change the function {function!r}: {failure}",
+            hint="Remove what the reason names, then run the same command again: it continues.",
+        )
+
+
+def failure_of(found: dict[str, Any]) -> str:
+    """Return Lambda's reason if the function or its last update failed, else ""."""
+    for state, name in (("State", "State"), ("LastUpdateStatus", "LastUpdateStatus")):
+        if found.get(state) == "Failed":
+            code = found.get(f"{name}ReasonCode")
+            reason = found.get(f"{name}Reason") or "no reason given"
+            return f"{reason} ({code})" if code else str(reason)
+    return ""
+
+
+def change_settled(client: Any, function: str, change: Callable[[], object]) -> None:
+    """Change the function once it takes changes and its role is known, then wait until it is active."""
+
+    def changed() -> bool:
+        wait_until_settled(client, function)
+        return tried(client, change)
+
+    wait_until(changed, f"the change of function {function}", seconds=_PATIENCE)
+    wait_until_active(client, function)
+
+
+def tried(client: Any, change: Callable[[], object]) -> bool:
+    """Make a change; return false if Lambda takes it only some seconds later."""
+    with translated():
+        try:
+            change()
+        except client.exceptions.ResourceConflictException as error:
+            if "already exist" in str(error):  # CreateFunction: another one was faster
+                raise
+            return False
+        except client.exceptions.InvalidParameterValueException as error:
+            said = str(error)
+            if any(part in said for part in _ROLE_UNKNOWN):
+                return False
+            for part, hint in _LIMITS.items():
+                if part in said:
+                    raise ConfigurationError(said, hint=hint) from error
+            raise
+    return True
+
+
+def _busy(found: dict[str, Any]) -> bool:
+    return found.get("State") == "Pending" or found.get("LastUpdateStatus") == "InProgress"
+
+
+def _found(client: Any, function: str) -> dict[str, Any] | None:
+    with translated():
+        try:
+            return dict(client.get_function_configuration(FunctionName=function))
+        except client.exceptions.ResourceNotFoundException:
+            return None  # its making is only printed, as a command

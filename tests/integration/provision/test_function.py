@@ -1,0 +1,220 @@
+"""The function: made while its role is new, changed while it changes, with what Lambda says of failures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dolambda.environment.layer import Contents
+from dolambda.errors import AwsError, ConfigurationError, NotDeployedError, ProvisionError
+from dolambda.provision.deploy import deploy, destroy, resources
+from dolambda.settings import Settings
+from dolambda.stack import Stack
+from dolambda.wire import signing_keys
+
+if TYPE_CHECKING:
+    from dolambda.aws.account import Account
+    from dolambda.provision.plan import Change
+    from support.strict_aws import StrictAws
+
+# moto itself uses what botocore will deprecate, and Python's utcnow.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+THEIRS = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Deny", "Action": "s3:DeleteObject", "Resource": "*"}],
+}
+SETTINGS = Settings(stack="worker", region="eu-central-1", requires=())
+
+
+def put(account: Account, settings: Settings = SETTINGS) -> list[str]:
+    made: list[Change] = []
+    deploy(resources(account, settings, here=False, contents=Contents()), made.append)
+    return [f"{change.action} {change.what}: {change.why}" for change in made]
+
+
+def variables(account: Account) -> dict[str, str]:
+    found = account.client("lambda").get_function_configuration(FunctionName="worker")
+    return dict(found["Environment"]["Variables"])
+
+
+def answering(account: Account, operation: str, body: dict[str, Any]) -> None:
+    """Answer one operation as AWS does, from now on."""
+
+    def answer(_service: str, asked: str, _params: dict[str, Any]) -> dict[str, Any] | None:
+        return body if asked == operation else None
+
+    account.intercept(answer)
+
+
+def test_a_new_role_is_waited_for_whatever_lambda_says_of_it(
+    account: Account, strict: StrictAws
+) -> None:
+    put(account)
+    assert strict.counts["role_known_late"] == 2
+    assert put(account) == []
+
+
+def test_killed_at_any_request_and_run_again_at_once_it_ends_as_wanted(
+    account: Account, strict: StrictAws
+) -> None:
+    """The function is still Pending or being updated when the next deploy comes."""
+
+    class KilledError(Exception):
+        pass
+
+    changed = replace(SETTINGS, memory=512, concurrency=5)
+    for settings in (SETTINGS, changed):
+        last = 0
+        for _ in range(40):
+            writes: list[str] = []
+
+            def kill(
+                _service: str, operation: str, _params: dict[str, Any], writes: list[str] = writes
+            ) -> None:
+                if not operation.startswith(("Get", "List", "Head", "Describe")):
+                    writes.append(operation)
+                    if len(writes) > 1:
+                        raise KilledError(operation)
+
+            account.intercept(kill)
+            try:
+                put(account, settings)
+            except KilledError:
+                last += 1
+                continue
+            break
+        account.intercept(lambda *_: None)
+        assert last >= 1
+        assert put(account, settings) == []
+    assert Stack.from_account(account, SETTINGS).memory == 512
+    assert strict.counts["pending_and_in_progress"] > 0
+    destroy(resources(account, SETTINGS, here=False, contents=Contents()))
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (
+            {
+                "LastUpdateStatus": "Failed",
+                "LastUpdateStatusReason": "The function's layer was removed",
+                "LastUpdateStatusReasonCode": "InvalidConfiguration",
+            },
+            "layer was removed",
+        ),
+        (
+            {
+                "State": "Failed",
+                "StateReason": "The KMS key is disabled",
+                "StateReasonCode": "DisabledKMSKey",
+            },
+            r"KMS key is disabled \(DisabledKMSKey\)",
+        ),
+    ],
+)
+def test_a_change_that_fails_is_reported_with_lambdas_reason_and_made_again(
+    account: Account, state: dict[str, str], reason: str
+) -> None:
+    put(account)
+    real = account.client("lambda").get_function_configuration(FunctionName="worker")
+    key = variables(account)[signing_keys.KEY]
+    answering(account, "GetFunctionConfiguration", {**real, **state})
+    with pytest.raises(ProvisionError, match=reason):
+        put(account, replace(SETTINGS, timeout=77))
+    planned = [
+        change.why
+        for part in resources(account, SETTINGS, here=False, contents=Contents())
+        for change in part.changes()
+    ]
+    assert "failed" in planned[0]
+    account.intercept(lambda *_: None)
+    put(account, replace(SETTINGS, timeout=77))
+    assert variables(account)[signing_keys.KEY] == key
+
+
+def test_an_environment_that_cannot_be_read_is_said_and_its_key_is_not_replaced(
+    account: Account,
+) -> None:
+    put(account)
+    real = account.client("lambda").get_function_configuration(FunctionName="worker")
+    key = variables(account)[signing_keys.KEY]
+    error = {
+        "ErrorCode": "AccessDeniedException",
+        "Message": "Lambda was unable to decrypt the environment variables because KMS access was denied.",
+    }
+    answering(account, "GetFunctionConfiguration", {**real, "Environment": {"Error": error}})
+    for attempt in (put, lambda it: Stack.from_account(it, SETTINGS)):
+        with pytest.raises(AwsError, match=r"unable to decrypt.*\n.*kms:Decrypt"):
+            attempt(account)
+    account.intercept(lambda *_: None)
+    assert variables(account)[signing_keys.KEY] == key
+
+
+def test_a_function_of_someone_elses_is_neither_changed_nor_removed(account: Account) -> None:
+    put(account)
+    client = account.client("lambda")
+    client.update_function_configuration(
+        FunctionName="worker", Environment={"Variables": {"THEIRS": "1"}}
+    )
+    for _ in range(3):
+        client.get_function_configuration(FunctionName="worker")
+    for attempt in (deploy, destroy):
+        with pytest.raises(NotDeployedError, match="was not made by dolambda"):
+            attempt(resources(account, SETTINGS, here=False, contents=Contents()))
+    assert variables(account) == {"THEIRS": "1"}
+
+
+def test_a_role_made_again_by_hand_gets_a_function_that_lambda_can_decrypt_for(
+    account: Account,
+) -> None:
+    put(account)
+    iam, key = account.client("iam"), variables(account)[signing_keys.KEY]
+    name = "worker-worker-eu-central-1"
+    iam.delete_role_policy(RoleName=name, PolicyName="worker")
+    iam.delete_role(RoleName=name)
+    made = put(account)
+    assert made[0].startswith("create role")
+    assert "update function worker: made again for a new role" in made
+    assert variables(account)[signing_keys.KEY] == key
+    assert put(account) == []
+
+
+def test_a_role_with_a_policy_that_someone_attached_is_destroyed(account: Account) -> None:
+    put(account)
+    iam = account.client("iam")
+    policy = iam.create_policy(PolicyName="theirs", PolicyDocument=json.dumps(THEIRS))["Policy"][
+        "Arn"
+    ]
+    iam.attach_role_policy(RoleName="worker-worker-eu-central-1", PolicyArn=policy)
+    destroy(resources(account, SETTINGS, here=False, contents=Contents()))
+    assert iam.list_roles()["Roles"] == []
+    assert iam.get_policy(PolicyArn=policy)["Policy"]["AttachmentCount"] == 0
+
+
+def test_more_memory_than_a_new_account_allows_is_said_with_what_to_do(
+    account: Account, strict: StrictAws
+) -> None:
+    strict.options.max_memory = 3008
+    with pytest.raises(
+        ConfigurationError, match=r"less than or equal to 3008\n  New AWS accounts.*--memory"
+    ):
+        put(account, replace(SETTINGS, memory=3538))
+
+
+def test_events_wait_as_long_as_lambda_lets_them(account: Account) -> None:
+    """Throttled events of long tasks would be dropped at the job's own max_wait."""
+    put(account, replace(SETTINGS, max_wait=60))
+    found = account.client("lambda").get_function_event_invoke_config(FunctionName="worker")
+    assert (found["MaximumEventAgeInSeconds"], found["MaximumRetryAttempts"]) == (21_600, 0)
+
+
+def test_what_is_written_at_home_has_a_home_on_lambda_but_not_here(account: Account) -> None:
+    put(account)
+    assert variables(account)["HOME"] == "/tmp"  # noqa: S108 - Lambda's
+    put(account, replace(SETTINGS, runtime="provided.al2023"))
+    assert variables(account)["SSL_CERT_FILE"] == "/etc/pki/tls/certs/ca-bundle.crt"
+    deploy(resources(account, SETTINGS, here=True, contents=Contents()))
+    assert not {"HOME", "MPLCONFIGDIR", "SSL_CERT_FILE"} & variables(account).keys()
