@@ -239,7 +239,7 @@ class Session:
             relay=relay or _RELAYS[self.settings.logs],
             progress=self._shown(self.progress if progress is None else progress, named),
             stored=stored,
-            salt=self._salt() if named else None,
+            salt=self._salt if named else None,
             verdict=verdict if self.settings.quote and self.stack else None,
         )
         self._runs.add(opened)

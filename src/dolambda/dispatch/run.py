@@ -100,7 +100,7 @@ class Run:
         relay: Callable[[int, str, bool], None] | None = None,
         progress: Callable[[Report], None] | None = None,
         stored: Stored | None = None,
-        salt: bytes | None = None,
+        salt: Callable[[], bytes] | None = None,
         verdict: Callable[[Estimate], bool] | None = None,
         on_end: Callable[[Run], None] | None = None,
         clean_up: CleanUp | None = None,

@@ -4,6 +4,8 @@ archive.py        zips that are the same, byte for byte, whenever and wherever t
 worker_zip.py     the function's own code: dolambda's worker side and cloudpickle
 requirements.py   what the layer shall hold, pinned to what is installed here
 layer.py          requirements -> wheels for the Lambda platform (uv; no Docker) -> layers, and a bundle for what they cannot hold
-code.py           the user's own modules -> one zip that travels with the job
-own_modules.py    when that zip is made anew
+code.py           the user's own modules -> the code archive, one zip that travels with the jobs
+module_search.py  ... where a module is, and whether it is the user's own
+package_files.py  ... which files of a package travel
+own_modules.py    when that archive is made again
 """

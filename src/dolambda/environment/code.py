@@ -1,32 +1,109 @@
-"""The user's own modules. On entry: what is imported now; on leaving: one zip of it, named by content, for sys.path there.
+"""The user's own modules as one zip, the code archive, which workers unpack onto their import path.
 
-A module is the user's own when it has a source file that is neither in the standard library nor installed (in a
-site-packages directory). What is installed belongs in a layer; ``__main__``, lambdas and closures travel by value.
+**Input:** what is imported now, and names of modules that functions import when they run. **Output:** `CodeFiles`, and the
+archive named by content.
+
+    imported modules --+
+    names in functions +--> own ones: packages whole, modules alone --> modules that their sources import, and so on
+
+What is installed belongs in a layer; ``__main__``, lambdas and closures travel by value.
 """
 
 from __future__ import annotations
 
-import site
 import sys
-import sysconfig
+import zipfile
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from functools import cache
+from functools import lru_cache
 from importlib import import_module
-from pathlib import Path, PurePosixPath
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dolambda.environment.archive import files_below, make_zip
+from dolambda.environment import module_search
+from dolambda.environment.archive import make_zip
+from dolambda.environment.package_files import package_files
 from dolambda.errors import TooLargeError
 from dolambda.wire.blob import Blob
+from dolambda.wire.imports import imports_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from types import ModuleType
 
-LIMIT = 20 << 20
-"""Bytes of own modules that travel at most; more is rarely meant (data beside the code)."""
+    from dolambda.environment.module_search import Found
 
-_OURS = "dolambda"
+LIMIT = 20 << 20
+"""Bytes of own modules that travel at most, zipped; more is rarely meant (data beside the code)."""
+
+UNPACKED_LIMIT = 400 << 20
+"""Bytes of own modules that travel at most, unpacked: a worker's /tmp has 512 MB."""
+
+_NEVER = frozenset({"dolambda", "__main__", "__mp_main__"})
+_SCANNED_FILES = 4096
+
+
+@dataclass
+class CodeFiles:
+    """What travels, by name on the import path; and what stays, with the reason."""
+
+    entries: dict[str, bytes | Path] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def archive(self) -> Blob | None:
+        """Zip it; None when there is nothing. Raises `TooLargeError`."""
+        if not self.entries:
+            return None
+        unpacked = sum(map(size_of, self.entries.values()))
+        if unpacked > UNPACKED_LIMIT:
+            raise self._too_large(f"{unpacked / 2**20:.0f} MiB", f"{UNPACKED_LIMIT >> 20} MiB")
+        content = make_zip(self.entries)
+        if len(content) > LIMIT:
+            size = f"{len(content) / 2**20:.0f} MiB zipped"
+            raise self._too_large(size, f"{LIMIT >> 20} MiB")
+        return Blob.from_bytes(content)
+
+    def _too_large(self, size: str, limit: str) -> TooLargeError:
+        largest = max(self.entries, key=lambda entry: size_of(self.entries[entry]))
+        return TooLargeError(
+            f"your own modules are {size}, more than the {limit} that travel; largest is {largest}",
+            hint="Leave it out (exclude_code=), move data out of the package, or install the "
+            "package so that it goes into a layer. `dolambda code SCRIPT` lists what travels.",
+        )
+
+
+def size_of(content: bytes | Path) -> int:
+    """Size of an entry in bytes."""
+    return content.stat().st_size if isinstance(content, Path) else len(content)
+
+
+def collect(
+    modules: Mapping[str, ModuleType] | None = None,
+    *,
+    names: Iterable[str] = (),
+    include: Iterable[str] = (),
+    exclude: Sequence[str] = (),
+) -> CodeFiles:
+    """Gather the user's own modules.
+
+    Args:
+        modules: What is imported. Default: `sys.modules`.
+        names: Modules that functions import when they run.
+        include: Modules that travel though they are installed.
+        exclude: Modules that do not travel, or files as patterns ("mine/data/*").
+    """
+    wanted = tuple(include)
+    for name in wanted:
+        import_module(name)
+    gathering = _Gathering(wanted, exclude)
+    for name, module in sorted((sys.modules if modules is None else modules).items()):
+        if name.partition(".")[0] not in _NEVER:
+            found = module_search.from_module(name, module)
+            if found is not None:
+                gathering.add(found)
+    gathering.follow(names)
+    return gathering.files
 
 
 def bundle(
@@ -35,43 +112,88 @@ def bundle(
     include: Iterable[str] = (),
     exclude: Sequence[str] = (),
 ) -> Blob | None:
-    """Zip the user's own modules, None when there are none. Raises `TooLargeError`.
-
-    ``include`` names modules that travel though they are installed; ``exclude`` names ones that do not, or files as patterns.
-    """
-    for name in include:
-        import_module(name)
-    entries: dict[str, bytes | Path] = {}
-    for name, module in sorted((modules or sys.modules).items()):
-        if name.split(".")[0] not in (_OURS, "__main__", "__mp_main__"):
-            entries |= _sources(name, module, wanted=name in set(include))
-    entries = {place: source for place, source in entries.items() if not _left_out(place, exclude)}
-    if not entries:
-        return None
-    entries |= dict.fromkeys(_folders(entries), b"")
-    content = make_zip(entries)
-    if len(content) > LIMIT:
-        largest = max(entries, key=lambda entry: len(_read(entries[entry])))
-        size = f"{len(content) / 2**20:.0f} MiB zipped, more than the {LIMIT >> 20} MiB that travel"
-        msg = f"your own modules are {size}; largest is {largest}"
-        raise TooLargeError(
-            msg,
-            hint="Leave it out (exclude_code=), move data out of the package, or install the package so that it goes into a layer.",
-        )
-    return Blob.from_bytes(content)
+    """Zip what `collect` gathers; None when there is nothing. Raises `TooLargeError`."""
+    return collect(modules, include=include, exclude=exclude).archive()
 
 
-def _folders(places: Mapping[str, object]) -> set[str]:
-    """Names that a zip has to hold for its directories without an __init__.py to be packages (PEP 420), as zipimport has it."""
-    return {
-        f"{folder}/"
-        for place in places
-        for folder in map(str, PurePosixPath(place).parents)
-        if folder != "." and f"{folder}/__init__.py" not in places
-    }
+class _Gathering:
+    """Adds modules, and what their sources import, until nothing new is found."""
+
+    def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
+        """Nothing yet."""
+        self.files = CodeFiles()
+        self._include = include
+        self._exclude = exclude
+        self._known: dict[str, Found | None] = {}
+        self._waiting: list[str] = []
+
+    def follow(self, names: Iterable[str]) -> None:
+        """Find modules by name, and those that they import in turn."""
+        self._waiting += names
+        while self._waiting:
+            parts = self._waiting.pop().split(".")
+            if parts[0] in _NEVER:
+                continue
+            parent: Found | None = None
+            for end in range(1, len(parts) + 1):
+                parent = self._find(".".join(parts[:end]), parent)
+                if parent is None or parent.is_package or not parent.directories:
+                    break  # a package travels whole; a module has nothing below it
+
+    def add(self, found: Found) -> None:
+        """Add a module if it is the user's own, or wanted."""
+        self._known.setdefault(found.name, found)
+        if not (found.name in self._include or found.is_own) or found.file is None:
+            return
+        if found.archive is not None:
+            new = _zipped(found)
+        elif found.is_package:
+            new = self._package(found)
+        else:
+            new = {found.place: found.file}
+        for place, content in new.items():
+            if place in self.files.entries:
+                continue
+            if _is_excluded(place, self._exclude):
+                self.files.left_out[place] = "exclude_code"
+                continue
+            self.files.entries[place] = content
+            self._waiting += _imports(place, content)
+
+    def _find(self, name: str, parent: Found | None) -> Found | None:
+        if name not in self._known:
+            self._known[name] = found = module_search.find(name, parent)
+            if found is not None:
+                self.add(found)
+        return self._known[name]
+
+    def _package(self, found: Found) -> dict[str, bytes | Path]:
+        new: dict[str, bytes | Path] = {}
+        for directory in dict.fromkeys((found.file.parent, *found.directories)):  # type: ignore[union-attr] # a package has a file
+            files, left = package_files(directory)
+            for name, path in files.items():
+                new.setdefault(f"{found.place}/{name}", path)
+            self.files.left_out |= {f"{found.place}/{name}": why for name, why in left.items()}
+        return new
 
 
-def _left_out(place: str, exclude: Sequence[str]) -> bool:
+def _zipped(found: Found) -> dict[str, bytes | Path]:
+    """What a zip on the import path holds of a module."""
+    assert found.file is not None  # noqa: S101 - for type checkers: what is in a zip has a file
+    assert found.archive is not None  # noqa: S101 - as above
+    inside = found.file.relative_to(found.archive)
+    with zipfile.ZipFile(found.archive) as archive:
+        if not found.is_package:
+            return {found.place: archive.read(inside.as_posix())}
+        prefix = f"{inside.parent.as_posix()}/"
+        return {
+            f"{found.place}/{name.removeprefix(prefix)}": archive.read(name)
+            for name in archive.namelist()
+            if name.startswith(prefix) and not name.endswith("/") and "__pycache__" not in name
+        }
+
+
+def _is_excluded(place: str, exclude: Sequence[str]) -> bool:
     module = place.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     return any(
         module == name
@@ -82,44 +204,38 @@ def _left_out(place: str, exclude: Sequence[str]) -> bool:
     )
 
 
-def _sources(name: str, module: ModuleType, *, wanted: bool) -> dict[str, bytes | Path]:
-    file = getattr(module, "__file__", None)
-    if (
-        file is None
-        or not file.endswith(".py")
-        or not (wanted or _own(file))
-        or not Path(file).is_file()
-    ):  # it may be in a zip
-        return {}
-    path, place = Path(file), name.replace(".", "/")
-    if path.name != "__init__.py":
-        return {f"{place}.py": path} if path.stem == name.rsplit(".", maxsplit=1)[-1] else {}
-    return {
-        f"{place}/{relative}": source
-        for relative, source in files_below(path.parent).items()
-        if source_like(relative)
-    }
+def _imports(place: str, content: bytes | Path) -> frozenset[str]:
+    """Modules that a source file imports; none for what is no source, or does not compile."""
+    if not place.endswith(".py"):
+        return frozenset()
+    stem = place.removesuffix(".py").replace("/", ".")
+    package = (
+        stem.removesuffix(".__init__") if stem.endswith(".__init__") else stem.rpartition(".")[0]
+    )
+    if isinstance(content, bytes):
+        return _imports_of_source(content, place, package)
+    found = content.stat()
+    return _imports_of_file(str(content), package, found.st_mtime_ns, found.st_size)
 
 
-def source_like(relative: str) -> bool:
-    """Whether a file of a package belongs in the bundle: sources, and what they read beside them, but no hidden files."""
-    return not any(part.startswith(".") for part in relative.split("/"))
+def _imports_of_source(source: bytes, place: str, package: str) -> frozenset[str]:
+    try:
+        return imports_of(compile(source, place, "exec", dont_inherit=True), package)
+    except (SyntaxError, ValueError, RecursionError):  # a template, or another Python's
+        return frozenset()
 
 
-@cache
-def _own(file: str) -> bool:
-    resolved = Path(file).resolve()
-    return not _installed().intersection(resolved.parents) and not {
-        "site-packages",
-        "dist-packages",
-    }.intersection(resolved.parts)
+@lru_cache(_SCANNED_FILES)
+def _imports_of_file(path: str, package: str, _mtime: int, _size: int) -> frozenset[str]:
+    try:
+        code = _Reader("scanned", path).get_code("scanned")
+    except (SyntaxError, ValueError, RecursionError, OSError, ImportError):  # as above
+        return frozenset()
+    return imports_of(code, package) if code else frozenset()
 
 
-@cache
-def _installed() -> frozenset[Path]:
-    places = (*site.getsitepackages(), site.getusersitepackages(), *sysconfig.get_paths().values())
-    return frozenset(Path(place).resolve() for place in places)
+class _Reader(SourceFileLoader):
+    """Reads compiled sources where they are cached, and never writes any."""
 
-
-def _read(content: bytes | Path) -> bytes:
-    return content.read_bytes() if isinstance(content, Path) else content
+    def set_data(self, *_args: object, **_options: object) -> None:
+        """Write nothing."""

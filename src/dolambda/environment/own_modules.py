@@ -1,12 +1,17 @@
-"""When the user's own modules are bundled anew. On entry: settings; on leaving: the bundle as it is to be sent now."""
+"""The code archive of a session, made again when something has changed.
+
+**Input:** settings. **Output:** the archive as it is to be sent now.
+"""
 
 from __future__ import annotations
 
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dolambda.environment.code import bundle
+from dolambda.environment.code import CodeFiles, collect
+from dolambda.wire.pickler import imported_names
 
 if TYPE_CHECKING:
     from dolambda.settings import Settings
@@ -14,26 +19,47 @@ if TYPE_CHECKING:
 
 
 class OwnModules:
-    """The bundle of the user's own modules, made anew for each run and when something was imported since."""
+    """The archive of the user's own modules.
+
+    It is checked for each run, and when something was imported or a function was pickled that imports more.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        """What to include and exclude besides."""
+        """``settings`` name what to include and exclude."""
         self._settings = settings
         self._lock = threading.Lock()
-        self._seen = -1
-        self._bundle: Blob | None = None
+        self._seen = (-1, -1)
+        self._state: object = None
+        self._archive: Blob | None = None
 
     def look_again(self) -> None:
         """A run begins: modules may have been edited and reloaded."""
         with self._lock:
-            self._seen = -1
+            self._seen = (-1, -1)
 
     def __call__(self) -> Blob | None:
-        """Give the bundle, None when there is nothing of the user's own."""
+        """Return the archive; None when there is nothing of the user's own."""
         with self._lock:
-            if len(sys.modules) != self._seen:
-                self._bundle = bundle(
-                    include=self._settings.include_code, exclude=self._settings.exclude_code
+            seen = (len(sys.modules), len(imported_names))
+            if seen != self._seen:
+                files = collect(
+                    names=sorted(imported_names),
+                    include=self._settings.include_code,
+                    exclude=self._settings.exclude_code,
                 )
-                self._seen = len(sys.modules)
-            return self._bundle
+                state = _state(files)
+                if state != self._state:
+                    self._archive = files.archive()
+                    self._state = state
+                self._seen = (len(sys.modules), seen[1])
+            return self._archive
+
+
+def _state(files: CodeFiles) -> object:
+    """What the archive depends on, without reading files."""
+    return {
+        place: (content, content.stat().st_mtime_ns, content.stat().st_size)
+        if isinstance(content, Path)
+        else content
+        for place, content in files.entries.items()
+    }

@@ -79,11 +79,15 @@ class Packer:
     address, a sample of which is unchanged, is taken to be unchanged: it is neither hashed nor
     copied again. joblib assumes that of a Parallel call, and an executor must not. With ``same_functions`` a
     function is pickled once, else once for each `pack`: it may refer to what changes in between.
-    With a ``salt`` tasks get identities, which depend on it.
+    With a ``salt`` tasks get identities, which depend on it: it is asked for each task, once its function is pickled.
     """
 
     def __init__(
-        self, *, same_buffers: bool, same_functions: bool = False, salt: bytes | None = None
+        self,
+        *,
+        same_buffers: bool,
+        same_functions: bool = False,
+        salt: Callable[[], bytes] | None = None,
     ) -> None:
         """What does not change while this packer lives."""
         self._salt = salt
@@ -113,7 +117,7 @@ class Packer:
                     ""
                     if self._salt is None
                     else self._identity(
-                        self._salt,
+                        self._salt(),
                         (named, *digests),
                         pickling.content_of((task.args, task.kwargs), payload),
                     )

@@ -4,6 +4,8 @@ Worker (worker.py)        in the process Lambda talks to: checks the job, watche
   `-- Child (child.py)    ... a child process, kept while warm, in which tasks run:
         run_job.py        one task after the other
         shelf.py          functions, blobs and code bundles, kept while warm
+        unpacking.py      code archives and bundles in /tmp, each in a directory named by its content
+        import_path.py    what Python programs that tasks start can import
         disk.py           blobs in /tmp, which outlive the child
         capture.py        what tasks print and log
         initialise.py, prepare.py, randomness.py    what is sent in a function's place: with an initializer, packages, a seed

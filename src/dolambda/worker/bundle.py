@@ -21,6 +21,8 @@ def unpack(digest: str, fetch: Callable[[Path], None]) -> Path:
     import tempfile  # noqa: PLC0415 - as above
     import zipfile  # noqa: PLC0415 - as above
 
+    from dolambda.worker.unpacking import extract  # noqa: PLC0415 - as above
+
     place = Path(tempfile.gettempdir(), f"dolambda-bundle-{digest[:32]}")
     if place.is_dir():
         return place
@@ -36,7 +38,7 @@ def unpack(digest: str, fetch: Callable[[Path], None]) -> Path:
                 hint="Something else wrote it. Run `dolambda deploy`: it uploads the bundle again once the object is deleted.",
             )
         with zipfile.ZipFile(zipped) as archive:
-            archive.extractall(unpacked)
+            extract(archive, unpacked)
         zipped.unlink()
         if not place.is_dir():
             unpacked.rename(place)

@@ -29,6 +29,7 @@ from dolambda.wire.envelope import key_of
 from dolambda.wire.outcome import Reply, Usage
 from dolambda.wire.signing_keys import VARIABLES
 from dolambda.wire.task import Job
+from dolambda.worker import import_path
 from dolambda.worker.capture import Capture
 from dolambda.worker.disk import Disk
 from dolambda.worker.run_job import run_job
@@ -172,6 +173,7 @@ def _serve(reads: int, writes: int, shelf: Shelf, capture: Capture, keys: Sequen
     logging.basicConfig(
         format="%(levelname)s:%(name)s:%(message)s", force=True
     )  # Lambda's client has put a handler of its own
+    import_path.export()
     level = logging.root.level
     stop = Stop()
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dolambda.wire import pickling
 from dolambda.wire.blob import Blob
 from dolambda.wire.task import SHARED, split_function
+from dolambda.worker import import_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -91,15 +91,11 @@ class Shelf:
         return function
 
     def add_code(self, digest: str) -> None:
-        """Put the bundle of the user's own modules on the import path."""
+        """Put the user's own modules on the import path, here and in the Python programs that tasks start."""
         if digest == self.code:
             return
-        import tempfile  # noqa: PLC0415 - 2 ms, which a worker without own modules does without
+        from dolambda.worker.unpacking import unpack_code  # noqa: PLC0415 - 4 ms, only for own modules
 
-        bundle = Path(tempfile.gettempdir(), f"dolambda-code-{digest[:32]}.zip")
-        if not bundle.exists():
-            part = bundle.with_suffix(f".{id(self)}.part")
-            part.write_bytes(self.buffer(digest))
-            part.replace(bundle)
-        sys.path.insert(0, str(bundle))
+        sys.path.insert(0, str(unpack_code(digest, lambda: self.buffer(digest))))
+        import_path.export()
         self.code = digest

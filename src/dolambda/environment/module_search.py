@@ -1,0 +1,125 @@
+"""Where a module is, without importing it.
+
+**Input:** a module's name. **Output:** a `Found`: its file or its directories, and whether it is the user's own.
+
+A module is the user's own when it is neither in the standard library nor installed (in a site-packages directory).
+"""
+
+from __future__ import annotations
+
+import site
+import sys
+import sysconfig
+from dataclasses import dataclass
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+_STANDARD_ZIP = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A module. ``file`` is None for a namespace package; ``archive`` is set for one in a zip."""
+
+    name: str
+    file: Path | None
+    directories: tuple[Path, ...] = ()
+    archive: Path | None = None
+
+    @property
+    def is_package(self) -> bool:
+        """Return whether it has an __init__ file."""
+        return self.file is not None and self.file.name.startswith("__init__.")
+
+    @property
+    def place(self) -> str:
+        """Its name on the import path: a file for a module, a directory for a package."""
+        path = self.name.replace(".", "/")
+        if self.file is None or self.is_package:
+            return path
+        return f"{path}{_suffix(self.file)}"
+
+    @property
+    def is_own(self) -> bool:
+        """Return whether it is the user's own."""
+        if self.archive is not None:
+            return self.archive.name != _STANDARD_ZIP and is_own(str(self.archive))
+        return is_own(str(self.file)) if self.file else any(map(is_own, map(str, self.directories)))
+
+
+def from_module(name: str, module: ModuleType) -> Found | None:
+    """Locate a module that is imported; None for one without a file or with a file of another name."""
+    file = getattr(module, "__file__", None)
+    path = getattr(module, "__path__", None)
+    directories = tuple(Path(entry) for entry in _entries(path) if Path(entry).is_dir())
+    if not isinstance(file, str):
+        return Found(name, None, directories) if directories else None
+    archive = getattr(getattr(module, "__loader__", None), "archive", None)
+    if isinstance(archive, str):  # in a zip
+        return Found(name, Path(file), (), Path(archive))
+    found = Found(name, Path(file), directories)
+    last = name.rpartition(".")[2]
+    named = found.is_package or Path(file).name == last + _suffix(Path(file))
+    return found if named and Path(file).is_file() else None
+
+
+def find(name: str, parent: Found | None = None) -> Found | None:
+    """Locate a module as the import system would; None if there is none or it has no file."""
+    path = [str(directory) for directory in parent.directories] if parent else None
+    for finder in sys.meta_path:
+        try:
+            spec = finder.find_spec(name, path)
+        except Exception:  # noqa: BLE001 - finders are other people's: some raise for odd names
+            spec = None
+        if spec is not None:
+            return _from_spec(spec)
+    return None
+
+
+def _from_spec(spec: ModuleSpec) -> Found | None:
+    directories = tuple(Path(entry) for entry in _entries(spec.submodule_search_locations))
+    archive = getattr(spec.loader, "archive", None)
+    if isinstance(archive, str) and spec.origin:  # in a zip
+        return Found(spec.name, Path(spec.origin), (), Path(archive))
+    if spec.origin and spec.has_location and Path(spec.origin).is_file():
+        return Found(spec.name, Path(spec.origin), directories)
+    return Found(spec.name, None, directories) if directories and not spec.has_location else None
+
+
+def _entries(path: object) -> list[str]:
+    try:
+        return [str(entry) for entry in path]  # type: ignore[attr-defined] # what it is not, raises
+    except Exception:  # noqa: BLE001 - a module's __path__ may be anything
+        return []
+
+
+def _suffix(file: Path) -> str:
+    """A module's suffix: that of a compiled one has several dots."""
+    for suffix in EXTENSION_SUFFIXES:
+        if file.name.endswith(suffix):
+            return suffix
+    return file.suffix
+
+
+@cache
+def is_own(file: str) -> bool:
+    """Return whether a file is neither of the standard library nor installed."""
+    resolved = Path(file).resolve()
+    return not _installed().intersection((resolved, *resolved.parents)) and not {
+        "site-packages",
+        "dist-packages",
+    }.intersection(resolved.parts)
+
+
+@cache
+def _installed() -> frozenset[Path]:
+    paths = sysconfig.get_paths()
+    places = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    places += [*site.getsitepackages(), site.getusersitepackages()]
+    return frozenset(Path(place).resolve() for place in places)

@@ -1,0 +1,105 @@
+"""Which files of an own package travel.
+
+**Input:** a package's directory. **Output:** its files by relative name, and those that stay, each with the reason.
+
+Code travels whole. Of data files those stay that nobody means to send: hidden ones, keys and credentials, caches, what git
+ignores, and links that lead out of the package.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from fnmatch import fnmatch
+from importlib.machinery import BYTECODE_SUFFIXES, all_suffixes
+from pathlib import Path
+
+_CODE = (*(suffix for suffix in all_suffixes() if suffix not in BYTECODE_SUFFIXES), ".pyi")
+_SECRETS = (
+    *("*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk"),
+    *("credentials*", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*"),
+)
+_CACHES = frozenset({"__pycache__", "node_modules"})
+_GIT_TIMEOUT_S = 10
+
+HIDDEN, SECRET, CACHE, IGNORED, OUTSIDE = (
+    "hidden",
+    "looks like a key or credentials",
+    "cache",
+    "git ignores it",
+    "link that leads out of the package",
+)
+
+
+def is_code(name: str) -> bool:
+    """Return whether a file is a module: source, stub or compiled."""
+    return name.endswith(_CODE)
+
+
+def package_files(package: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """List what travels, and what stays with its reason; both by name relative to the package."""
+    root = package.resolve()
+    files: dict[str, Path] = {}
+    left: dict[str, str] = {}
+    for directory, inner, names in os.walk(package):
+        here = Path(directory)
+        for name in list(inner):
+            reason = _directory_stays(here / name, root)
+            if reason:
+                inner.remove(name)
+                left[f"{(here / name).relative_to(package).as_posix()}/"] = reason
+        for name in names:
+            path = here / name
+            relative = path.relative_to(package).as_posix()
+            reason = _file_stays(path, root)
+            if reason:
+                left[relative] = reason
+            elif path.is_file():
+                files[relative] = path
+    data = [relative for relative in files if not is_code(relative)]
+    for relative in _ignored_by_git(package, data):
+        left[relative] = IGNORED
+        del files[relative]
+    return files, left
+
+
+def _directory_stays(path: Path, root: Path) -> str:
+    if path.name.startswith("."):
+        return HIDDEN
+    if path.name in _CACHES or (path / "pyvenv.cfg").exists():
+        return CACHE
+    if path.is_symlink():  # os.walk does not follow it: what it names inside travels from there
+        return OUTSIDE if root not in path.resolve().parents else CACHE
+    return ""
+
+
+def _file_stays(path: Path, root: Path) -> str:
+    if path.name.startswith("."):
+        return HIDDEN
+    if path.suffix == ".pyc" and path.with_suffix(".py").exists():
+        return CACHE
+    if path.is_symlink() and root not in path.resolve().parents:
+        return OUTSIDE
+    name = path.name.lower()
+    if not is_code(name) and any(fnmatch(name, pattern) for pattern in _SECRETS):
+        return SECRET
+    return ""
+
+
+def _ignored_by_git(package: Path, names: list[str]) -> list[str]:
+    """Those of the files that git ignores; none where there is no repository or no git."""
+    if not names or not any((place / ".git").exists() for place in package.resolve().parents):
+        return []
+    try:
+        done = subprocess.run(
+            ["git", "check-ignore", "-z", "--stdin"],  # noqa: S607 - the user's git
+            input="\0".join(names),
+            capture_output=True,
+            text=True,
+            cwd=package,
+            timeout=_GIT_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [name for name in done.stdout.split("\0") if name]

@@ -1,0 +1,195 @@
+"""What of the user's own code travels, seen from a program that is run in a directory of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+COLLECT = """
+import json, sys
+from dolambda.environment.code import collect
+from dolambda.wire import pickler, pickling
+def travels(*functions):
+    for function in functions:
+        pickling.dump(function, "x")
+    files = collect(names=sorted(pickler.imported_names))
+    print(json.dumps([sorted(files.entries), files.left_out]))
+"""
+
+
+def write(place: Path, contents: dict[str, str]) -> None:
+    for name, text in contents.items():
+        path = place / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def travels(place: Path, program: str, **variables: str) -> tuple[list[str], dict[str, str]]:
+    """Run a program that calls `travels`; return what travels, and what stays with the reason."""
+    (place / "program.py").write_text(COLLECT + program)
+    done = subprocess.run(
+        [sys.executable, "program.py"],
+        capture_output=True,
+        text=True,
+        cwd=place,
+        check=False,
+        timeout=60,
+        env=os.environ | variables,
+    )
+    assert done.returncode == 0, done.stderr
+    entries, left = json.loads(done.stdout)
+    return entries, left
+
+
+def test_modules_that_only_a_task_imports_travel(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "in_function.py": "def f():\n    import in_module\n",
+            "in_module.py": "import importlib\ndef g():\n    importlib.import_module('by_name')\n",
+            "by_name.py": "import numpy, os, nothing_of_that_name\n",
+            "in_lambda.py": "",
+            "package/__init__.py": "",
+            "package/deep/__init__.py": "from ..sibling import x\n",
+            "package/sibling.py": "from outside import x\n",
+            "outside.py": "x = 1\n",
+            "broken.py": "this is no Python\n",
+            "unused.py": "",
+        },
+    )
+    program = """
+def task():
+    import in_function
+    from package import deep
+    def inner():
+        import broken
+    return inner
+travels(task, lambda: __import__("in_lambda"))
+"""
+    found, _ = travels(tmp_path, program)
+    assert found == [
+        "broken.py",
+        "by_name.py",
+        "in_function.py",
+        "in_lambda.py",
+        "in_module.py",
+        "outside.py",
+        "package/__init__.py",
+        "package/deep/__init__.py",
+        "package/sibling.py",
+    ]
+
+
+def test_submodules_of_namespace_packages_travel(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "space/one.py": "",
+            "space/two.py": "from . import three\n",
+            "space/three.py": "",
+            "space/inner/four.py": "",
+            "space/unused.py": "",
+        },
+    )
+    program = """
+import space.one
+def task():
+    from space import two
+    import space.inner.four
+travels(task)
+"""
+    found, _ = travels(tmp_path, program)
+    assert found == ["space/inner/four.py", "space/one.py", "space/three.py", "space/two.py"]
+
+
+def test_modules_below_the_interpreters_prefix_are_the_users_own() -> None:
+    """As after `python -m venv .`, or with /usr/local/airflow/dags."""
+    place = Path(sys.prefix, f"project-{os.getpid()}")
+    place.mkdir()
+    try:
+        write(place, {"mine.py": "", "share/other.py": ""})
+        found, _ = travels(place, "import mine, share.other, json, joblib\ntravels()")
+    finally:
+        shutil.rmtree(place)
+    assert found == ["mine.py", "share/other.py"]
+
+
+def test_modules_in_a_zip_travel(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "libs.zip", "w") as archive:
+        archive.writestr("zipped/__init__.py", "from . import part\n")
+        archive.writestr("zipped/part.py", "import second\n")
+        archive.writestr("zipped/data.txt", "data")
+        archive.writestr("second.py", "")
+        archive.writestr("unused.py", "")
+    program = """
+sys.path.insert(0, "libs.zip")
+import zipped
+travels()
+"""
+    found, _ = travels(tmp_path, program)
+    assert found == ["second.py", "zipped/__init__.py", "zipped/data.txt", "zipped/part.py"]
+
+
+def test_compiled_modules_of_ones_own_travel(tmp_path: Path) -> None:
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    source = Path(str(sys.modules["_ctypes" if "_ctypes" in sys.modules else "_json"].__file__))
+    if not source.name.endswith(".so"):
+        pytest.skip("this interpreter has its extensions built in")
+    name = source.name.split(".")[0]
+    shutil.copy(source, tmp_path / f"{name}{suffix}")
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").write_text("")
+    shutil.copy(source, tmp_path / "package" / f"{name}{suffix}")
+    found, _ = travels(tmp_path, f"import package\ndef task():\n    import {name}\ntravels(task)")
+    assert f"package/{name}{suffix}" in found
+    assert f"{name}{suffix}" in found
+
+
+def test_data_travels_with_its_package_but_not_what_nobody_means_to_send(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    project = tmp_path / "project"
+    write(outside, {"secret.txt": "no", "big/data.bin": "no"})
+    write(
+        project,
+        {
+            "beside.txt": "not below a package",
+            "mine/__init__.py": "",
+            "mine/data/table.csv": "1,2",
+            "mine/data/ignored.bin": "no",
+            "mine/generated.py": "",
+            "mine/.env": "no",
+            "mine/.cache/x": "no",
+            "mine/server.pem": "no",
+            "mine/id.KEY": "no",
+            "mine/credentials.json": "no",
+            "mine/credentials.py": "code is no data",
+            "mine/node_modules/x.js": "no",
+            "mine/.gitignore": "*.bin\ngenerated.py\n",
+            "mine/venv/pyvenv.cfg": "",
+        },
+    )
+    (project / "mine" / "link.txt").symlink_to(outside / "secret.txt")
+    (project / "mine" / "big").symlink_to(outside / "big")
+    (project / "mine" / "alias.csv").symlink_to(project / "mine" / "data" / "table.csv")
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)  # noqa: S607 - any git
+    found, left = travels(project, "import mine\ntravels()")
+    assert found == [
+        "mine/__init__.py",
+        "mine/alias.csv",
+        "mine/credentials.py",
+        "mine/data/table.csv",
+        "mine/generated.py",
+    ]
+    assert left["mine/data/ignored.bin"] == "git ignores it"
+    assert left["mine/link.txt"] == left["mine/big/"] == "link that leads out of the package"
+    assert left["mine/server.pem"] == left["mine/id.KEY"] == "looks like a key or credentials"
+    assert left["mine/.env"] == "hidden"
+    assert {"mine/node_modules/", "mine/venv/", "mine/credentials.json"} <= left.keys()
