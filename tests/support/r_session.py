@@ -79,9 +79,9 @@ class RSession:
         assert process.returncode == 0, f"{printed}\n{errors}"
         return printed
 
-    def lines(self, code: str, **environment: str) -> list[str]:
+    def lines(self, code: str, *, seconds: float = 120, **environment: str) -> list[str]:
         """Run a script that registers first; return the lines that it printed."""
-        return self.run(f"register()\n{code}", **environment).splitlines()
+        return self.run(f"register()\n{code}", seconds=seconds, **environment).splitlines()
 
 
 def install_package(library: Path, environment: Mapping[str, str]) -> None:

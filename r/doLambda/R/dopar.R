@@ -103,7 +103,7 @@ accept <- function(loop, state, arrived) {
   for (k in seq_along(arrived$tasks)) {
     result <- arrived$results[[k]]
     if (length(result[[2L]])) show_warnings(arrived$tasks[[k]], result[[2L]])
-    if (length(result) > 3L) fail_whole(state, arrived$tasks[[k]], result)
+    if (length(result) > 3L && result[[4L]]) fail_whole(state, arrived$tasks[[k]], result)
   }
   if (state$early) note_errors(loop, state, arrived)
   values <- lapply(arrived$results, `[[`, 1L)

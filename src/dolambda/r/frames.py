@@ -15,7 +15,7 @@ import struct
 import threading
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from dolambda.errors import EnvelopeError
 
@@ -133,6 +133,14 @@ class Channel:
     def send_fields(self, kind: Kind, loop: int, fields: Mapping[str, object]) -> None:
         """Send a frame of names and values."""
         self.send_texts(kind, loop, (str(text) for pair in fields.items() for text in pair))
+
+    def __enter__(self) -> Self:
+        """Use it in a with statement."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
 
     def close(self) -> None:
         """Close the socket."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
+import re
 import struct
 import threading
 from collections import defaultdict
@@ -105,7 +106,7 @@ class Sender:
         while taken is not None:
             loop, task, future = taken
             if not future.cancelled():
-                status, data = _result(future)
+                status, data = _result(task, future)
                 results[loop].append((task, status, data))
                 size, count = size + len(data), count + 1
             del future  # it holds its result
@@ -127,13 +128,14 @@ def _packed(results: list[tuple[int, int, bytes]]) -> list[bytes]:
     return [_COUNT.pack(len(results)), *heads, *(data for _, _, data in results)]
 
 
-def _result(future: Future[bytes]) -> tuple[int, bytes]:
+def _result(task: int, future: Future[bytes]) -> tuple[int, bytes]:
     try:
         return VALUE, future.result()
     except CancelledError as error:
         return LOST, _texts("CancelledError", str(error), "")
     except BaseException as error:  # noqa: BLE001 - whatever the task's future holds, R is to hear of it
         what, _, hint = str(error).partition("\n  ")
+        what = re.sub(rf"\btask {task - 1}\b", f"task {task}", what)  # R counts from 1
         kind = FATAL if isinstance(error, _FATAL) or not isinstance(error, LostError) else LOST
         return kind, _texts(type(error).__name__, what, hint)
 

@@ -1,0 +1,227 @@
+"""What goes wrong in an R session's loops, and what of it the user sees."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.polling import until
+
+if TYPE_CHECKING:
+    from dolambda.aws.account import Account
+    from support.r_session import RSession
+
+pytestmark = pytest.mark.needs("Rscript")
+
+OUTCOME = """
+outcome <- function(value) tryCatch(value, error = function(e) {
+  cat(class(e)[1], ": ", sub("\\n", " HINT ", conditionMessage(e)), "\\n", sep = "")
+})
+"""
+
+
+def test_what_tasks_do_to_themselves_is_told_by_number(r_session: RSession) -> None:
+    code = """
+    x <- outcome(foreach(i = 1:4) %dopar% if (i == 2) quit() else i)
+    x <- outcome(foreach(i = 1:4, .errorhandling = "remove") %dopar%
+      if (i == 2) { cat("last words\\n"); tools::pskill(Sys.getpid(), 9) } else i)
+    cat(unlist(x), "\\n")
+    x <- foreach(i = 1:2, .errorhandling = "pass", .options.dolambda = list(task_timeout = 5)) %dopar%
+      if (i == 2) Sys.sleep(100) else i
+    cat(x[[1]], class(x[[2]])[1], conditionMessage(x[[2]]), "\\n")
+    x <- outcome(foreach(i = 1:3) %dopar% if (i > 1) stop("boom ", i) else i)
+    x <- outcome(foreach(i = 1:2, .packages = "nosuchpackage") %dopar% i)
+    x <- outcome(foreach(i = 1:2) %dopar% nosuchfunction(i))
+    """
+    lines = r_session.lines(OUTCOME + code)
+    assert lines[0].startswith('doLambdaTaskError: task 2 failed - "R ended under the task: exit')
+    assert lines[1:3] == ["[task 2] last words", "1 3 4 "]
+    assert lines[3].startswith("1 TaskTimedOutError task 2 was stopped after 5.")
+    assert 'doLambdaTaskError: task 2 failed - "boom 2"' in lines
+    assert any("there is no package called" in line for line in lines)
+    assert any('could not find function "nosuchfunction"' in line for line in lines)
+
+
+def test_what_cannot_be_sent_is_told_before_anything_is(r_session: RSession) -> None:
+    code = """
+    x <- outcome(foreach(i = 1:2, .export = "nosuchvar") %dopar% i)
+    x <- outcome(foreach(i = 1:2, .options.dolambda = list(taks_timeout = 1)) %dopar% i)
+    x <- outcome(foreach(i = 1:2, .options.dolambda = list(budget = -1)) %dopar% i)
+    x <- outcome(foreach(i = 1:2, .options.dolambda = 7) %dopar% i)
+    big <- runif(1e6)
+    h <- local({ huge <- runif(2e6); function(x) x })
+    x <- outcome(foreach(i = 1:2, .options.dolambda = list(max_size = 4e6)) %dopar% { h(i); big[i] })
+    print(doLambdaReport()$tasks)
+    x <- foreach(i = 1:2, .noexport = c("big", "h"), .options.dolambda = list(max_size = 4e6)) %dopar%
+      { if (i > 2) h(big); i }
+    """
+    lines = r_session.lines(OUTCOME + code)
+    assert lines[0] == 'simpleError: unable to find variable "nosuchvar"'
+    assert lines[1].startswith(
+        "ConfigurationError: unknown option of a loop: taks_timeout HINT   Known are:"
+    )
+    assert lines[2].startswith("ConfigurationError: budget")
+    assert lines[3].startswith("ConfigurationError: .options.dolambda is not a list with names")
+    assert lines[4].startswith(
+        "TooLargeError: what the tasks share is 22.9 MB, more than the 3.8 MB"
+    )
+    assert (
+        "h (15.3 MB), a function whose environment holds huge (15.3 MB); big (7.6 MB)" in lines[4]
+    )
+    assert lines[5:] == ["[1] 0"]
+
+
+def test_the_users_random_numbers_are_not_touched(r_session: RSession) -> None:
+    code = """
+    suppressPackageStartupMessages({ library(foreach); library(doLambda) })
+    set.seed(7); expected <- { x <- foreach(i = 1:3) %do% i; runif(2) }
+    set.seed(7); before <- .Random.seed
+    register()
+    cat(identical(before, .Random.seed), "")
+    x <- foreach(i = 1:3) %dopar% i
+    cat(identical(runif(2), expected), "")
+    report <- doLambdaReport(); unregisterDoLambda()
+    set.seed(7); y <- foreach(x = irnorm(2, count = 20), .combine = c) %do% sum(x)
+    register()
+    set.seed(7); z <- foreach(x = irnorm(2, count = 20), .combine = c) %dopar% sum(x)
+    cat(identical(y, z))
+    """
+    assert r_session.run("library(iterators)" + code) == "TRUE TRUE TRUE"
+
+
+def test_what_tasks_print_and_warn_is_shown_with_their_number(r_session: RSession) -> None:
+    code = """
+    x <- foreach(i = 1:2) %dopar% {
+      message("a message"); system("echo of a program"); print(i); if (i == 2) warning("careful"); i }
+    withCallingHandlers(
+      x <- foreach(i = 1:2) %dopar% { if (i == 2) warning("careful"); i },
+      warning = function(w) { cat("warned:", conditionMessage(w), "\\n"); invokeRestart("muffleWarning") })
+    e <- tryCatch(foreach(i = 1:2) %dopar% { f <- function() stop("deep"); f() }, error = identity)
+    cat(e$task, e$trace, sep = " | ")
+    """
+    lines = r_session.lines(code)
+    assert {"[task 1] a message", "[task 2] of a program", "[task 2] [1] 2"} <= set(lines)
+    assert "warned: task 2: careful " in lines
+    assert lines[-1] == '1 | f() | stop("deep")'
+
+
+def test_an_endless_iterator_ends_with_the_first_error(r_session: RSession) -> None:
+    code = """
+    library(iterators)
+    x <- outcome(foreach(i = icount()) %dopar% if (i == 700) stop("enough") else i)
+    """
+    assert r_session.lines(OUTCOME + code) == ['doLambdaTaskError: task 700 failed - "enough"']
+
+
+def test_an_interrupt_cancels_and_the_session_goes_on(
+    r_session: RSession, admin: Account, tmp_path: Path
+) -> None:
+    process = r_session.start(
+        """
+        register()
+        begun <- Sys.getenv("BEGUN")
+        x <- tryCatch(foreach(i = 1:50) %dopar% { file.create(begun); Sys.sleep(20) },
+          interrupt = function(i) cat("interrupted\\n"))
+        cat(unlist(foreach(i = 1:3) %dopar% i), "\\n")
+        """,
+        BEGUN=str(tmp_path / "begun"),
+    )
+    until((tmp_path / "begun").exists)
+    process.send_signal(signal.SIGINT)
+    printed, errors = process.communicate(timeout=120)
+    assert printed == "interrupted\n1 2 3 \n", errors
+    until(lambda: jobs_left(admin) == 0)
+
+
+LOOP = """
+register()
+pids <- file.path(Sys.getenv("PLACE"), "pids")
+cat(doLambda:::registered$bridge$directory, file = file.path(Sys.getenv("PLACE"), "bridge"))
+x <- outcome(foreach(i = 1:10) %dopar% { cat(Sys.getpid(), "\\n", file = pids, append = TRUE); Sys.sleep(60) })
+x <- outcome(foreach(i = 1:2) %dopar% i)
+"""
+
+
+def test_a_killed_bridge_is_an_error_and_leaves_no_process(
+    r_session: RSession, tmp_path: Path
+) -> None:
+    process = r_session.start(OUTCOME + LOOP, PLACE=str(tmp_path))
+    workers = when_running(tmp_path)
+    bridge = bridge_of(tmp_path)
+    os.kill(bridge, signal.SIGKILL)
+    printed, _ = process.communicate(timeout=120)
+    assert printed.splitlines() == [
+        "bridgeError: the bridge to Lambda has ended HINT   Register again: registerDoLambda().",
+        "bridgeError: the bridge to Lambda has been closed HINT   Register again: registerDoLambda().",
+    ]
+    until(lambda: not any(map(is_running, workers)))
+
+
+def test_a_killed_r_session_leaves_no_bridge_and_no_running_task(
+    r_session: RSession, admin: Account, tmp_path: Path
+) -> None:
+    process = r_session.start(OUTCOME + LOOP, PLACE=str(tmp_path))
+    workers = when_running(tmp_path)
+    bridge = bridge_of(tmp_path)
+    process.kill()
+    process.wait(30)
+    until(lambda: not is_running(bridge))
+    until(lambda: not any(map(is_running, workers)))
+    until(lambda: jobs_left(admin) == 0)
+
+
+def test_a_killed_r_of_a_worker_costs_one_task(r_session: RSession, tmp_path: Path) -> None:
+    code = """
+    pids <- file.path(Sys.getenv("PLACE"), "pids")
+    x <- foreach(i = 1:6, .errorhandling = "remove", .combine = c) %dopar% {
+      if (i == 3) { cat(Sys.getpid(), "\\n", file = pids); Sys.sleep(300) }; i }
+    cat(x, "\\n")
+    """
+    process = r_session.start(f"register()\n{code}", PLACE=str(tmp_path))
+    [worker] = when_running(tmp_path)
+    os.kill(worker, signal.SIGKILL)
+    printed, errors = process.communicate(timeout=120)
+    assert printed == "1 2 4 5 6 \n", errors
+
+
+def when_running(place: Path) -> list[int]:
+    """Return the processes of the workers' R, once there are any."""
+    file = place / "pids"
+    until(lambda: file.exists() and file.read_text().endswith("\n"))
+    return [int(pid) for pid in file.read_text().split()]
+
+
+def bridge_of(place: Path) -> int:
+    """Return the bridge that an R session has started: its command names a directory."""
+    directory = (place / "bridge").read_text().encode()
+    found = [
+        int(process.name)
+        for process in Path("/proc").glob("[0-9]*")
+        if {b"-m", directory} <= set(command_of(process))
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+def command_of(process: Path) -> list[bytes]:
+    try:
+        return (process / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def jobs_left(admin: Account) -> int:
+    s3 = admin.client("s3")
+    buckets = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+    return sum(s3.list_objects_v2(Bucket=bucket, Prefix="jobs/")["KeyCount"] for bucket in buckets)

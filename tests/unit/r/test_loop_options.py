@@ -1,0 +1,26 @@
+"""The options of a loop, as R sends them."""
+
+from __future__ import annotations
+
+import pytest
+
+from dolambda.errors import ConfigurationError
+from dolambda.r.loop import LoopOptions
+
+
+def test_options_have_their_types() -> None:
+    options = LoopOptions.from_fields(
+        {"session": "s", "home": "/r", "task_timeout": "1.5", "retries": "2", "progress": "TRUE"}
+    )
+    assert options == LoopOptions("s", "/r", task_timeout=1.5, retries=2, progress=True)
+
+
+@pytest.mark.parametrize("name", ["taks_timeout", "memory"])
+def test_an_unknown_option_is_named(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name}\n.*task_timeout"):
+        LoopOptions.from_fields({name: "1"})
+
+
+def test_a_value_of_another_type_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"retries must be a whole number, got '1\.5'"):
+        LoopOptions.from_fields({"retries": "1.5"})
