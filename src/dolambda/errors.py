@@ -18,6 +18,7 @@
      |    |-- SignatureError               ... not signed with this stack's key
      |    `-- FormatError                  ... written by an incompatible dolambda
      |-- RemoteError                       a task's exception that could not travel as itself
+     |    `-- TaskExitedError              ... as it would end the program here: SystemExit, KeyboardInterrupt
      |-- TaskError                         foreach, errors="stop": the first failing task, by index
      |-- CombineError                      foreach: the combine function raised
      `-- LostError                         a task was sent and has no answer
@@ -108,6 +109,10 @@ class FormatError(EnvelopeError):
 
 class RemoteError(DolambdaError):
     """A task raised an exception that cannot be pickled or un-pickled: its type, text and traceback."""
+
+
+class TaskExitedError(RemoteError):
+    """A task called sys.exit, or raised KeyboardInterrupt, GeneratorExit or asyncio's CancelledError."""
 
 
 class TaskError(DolambdaError):

@@ -27,7 +27,8 @@ from dolambda.errors import (
     TooLargeError,
     WorkerCrashedError,
 )
-from dolambda.wire import envelope, pickling, tracebacks
+from dolambda.wire import envelope, exceptions, pickling
+from dolambda.wire.exceptions import text_of
 from dolambda.wire.task import Cutter
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ _LOST_ERRORS: dict[str, type[LostError | PythonMismatchError]] = {
     NO_REPLY: NoReplyError,
 }
 
-_MOST = 5 << 30  # bytes of one object on S3, written by one request
+LARGEST_RESULT = 5 << 30
+"""Bytes of one object on S3, written by one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,8 @@ class PackedOutcome:
         except NotPicklableError as error:
             return cls.from_exception(index, error, seconds)
         nbytes = len(payload) + sum(part.nbytes for part in apart)
-        if nbytes > _MOST:
-            msg = f"the result of task {index} is of {nbytes / 1e9:.1f} GB, one object on S3 holds {_MOST / 1e9:.1f} GB"
+        if nbytes > LARGEST_RESULT:
+            msg = f"the result of task {index} is of {nbytes / 1e9:.1f} GB, one object on S3 holds {LARGEST_RESULT / 1e9:.1f} GB"
             return cls.from_exception(
                 index,
                 TooLargeError(msg, hint="Give it in parts, or write it where it is wanted."),
@@ -122,19 +124,9 @@ class PackedOutcome:
     @classmethod
     def from_exception(cls, index: int, error: BaseException, seconds: float) -> PackedOutcome:
         """Pack what a task raised; with its text alone when it does not survive the round trip."""
-        note = {
-            "type": f"{type(error).__module__}.{type(error).__qualname__}",
-            "message": str(error),
-            "traceback": tracebacks.formatted(error),
-        }
-        try:
-            payload, _ = pickling.dump(error.with_traceback(None), "")
-            pickling.load(
-                payload
-            )  # one with a multi-argument __init__ pickles, but does not un-pickle
-        except Exception:  # noqa: BLE001 - a user's class may raise anything here
-            payload = b""
-        return cls(index, "failure", payload, (), seconds, note=note)
+        note = exceptions.describe(error)
+        payload, apart = exceptions.pack(exceptions.tamed(error, index))
+        return cls(index, "failure", payload, apart, seconds, note=note)
 
     @classmethod
     def from_lost(cls, index: int, lost: Lost, output: str = "") -> PackedOutcome:
@@ -143,7 +135,7 @@ class PackedOutcome:
         return cls(index, "lost", output=output, note=note)
 
     def open(self) -> Value | Failure | Lost:
-        """Unpickle. Call it only on what came out of a checked reply."""
+        """Unpickle; raises nothing, whatever the user's classes do. Call it only on what came out of a checked reply."""
         if self.kind == "lost":
             return Lost(**self.note)
         if self.kind == "failure":
@@ -153,28 +145,51 @@ class PackedOutcome:
             return Value(
                 pickling.load(self.payload, [bytearray(buffer) for buffer in self.buffers])
             )
-        except Exception as error:  # noqa: BLE001 - a user's class may raise anything here
+        except BaseException as error:  # noqa: BLE001 - a user's class may raise anything here; its neighbours' results go on
+            told = f"{type(error).__name__}: {text_of(error)}"
             refused = NotPicklableError(
-                f"the result of task {self.index} came back but cannot be un-pickled ({type(error).__name__}: {error})",
+                f"the result of task {self.index} came back but cannot be un-pickled ({told})",
                 hint="Is its class importable here, and in the same version as on the worker?",
             )
             refused.__cause__ = error
             return Failure(refused)
 
     def _open_exception(self) -> BaseException:
-        try:
-            error: BaseException = (
-                pickling.load(self.payload) if self.payload else self._as_remote_error()
+        error = exceptions.load(self.payload, self.buffers) if self.payload else None
+        if error is None:  # its class may not even be importable here
+            error = RemoteError(
+                f"{self.note['type']}: {self.note['message']}",
+                hint="The exception itself cannot be pickled, so this stands for it; the remote traceback is its cause.",
             )
-        except Exception:  # noqa: BLE001 - as above: its class may not even be importable here
-            error = self._as_remote_error()
-        error.__cause__ = RemoteTraceback(self.note["traceback"])
+        exceptions.set_cause(error, RemoteTraceback(self.note["traceback"]))
         return error
 
-    def _as_remote_error(self) -> RemoteError:
-        return RemoteError(
-            f"{self.note['type']}: {self.note['message']}",
-            hint="The exception itself cannot be pickled, so this stands for it; the remote traceback is its cause.",
+    def to_row(self, printed: int) -> list[object]:
+        """All but the payload, the buffers and the ``printed`` bytes of output, as plain values."""
+        return [
+            self.index,
+            self.kind,
+            len(self.payload),
+            [len(part) for part in self.buffers],
+            self.seconds,
+            printed,
+            dict(self.note),
+            self.task,
+        ]
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any], cut: Cutter) -> PackedOutcome:
+        """Put together what `to_row` took apart; ``cut`` cuts the body that holds the rest."""
+        index, kind, length, sizes, seconds, printed, note, task = row
+        return cls(
+            index=index,
+            kind=kind,
+            payload=cut.next(length),
+            buffers=[cut.next(size) for size in sizes],
+            seconds=seconds,
+            output=str(cut.next(printed), "utf-8", "replace"),
+            note=note,
+            task=task,
         )
 
 
@@ -218,17 +233,7 @@ class Reply:
             "attempt": self.attempt,
             "usage": self.usage.to_header(),
             "outcomes": [
-                [
-                    out.index,
-                    out.kind,
-                    len(out.payload),
-                    [len(part) for part in out.buffers],
-                    out.seconds,
-                    len(text),
-                    dict(out.note),
-                    out.task,
-                ]
-                for out, text in zip(self.outcomes, outputs, strict=True)
+                out.to_row(len(text)) for out, text in zip(self.outcomes, outputs, strict=True)
             ],
         }
         body: list[bytes | memoryview] = []
@@ -242,19 +247,7 @@ class Reply:
         with envelope.making_sense("reply"):
             header, body = envelope.unseal("reply", data, key)
             cut = Cutter(body)
-            outcomes = tuple(
-                PackedOutcome(
-                    index=index,
-                    kind=kind,
-                    payload=cut.next(length),
-                    buffers=[cut.next(size) for size in sizes],
-                    seconds=seconds,
-                    output=str(cut.next(printed), "utf-8", "replace"),
-                    note=note,
-                    task=task,
-                )
-                for index, kind, length, sizes, seconds, printed, note, task in header["outcomes"]
-            )
+            outcomes = tuple(PackedOutcome.from_row(row, cut) for row in header["outcomes"])
             return cls(
                 header["run"], header["job"], header["attempt"], outcomes, Usage(**header["usage"])
             )

@@ -1,17 +1,24 @@
-"""What a task prints and logs, whoever writes it: Python, C code or a child process.
+"""What a task prints and logs: from Python, C code or a process that it starts.
 
-On entry: file descriptors 1 and 2. On leaving: text, cut to `LIMIT` bytes a task.
+**Input:** file descriptors 1 and 2. **Output:** text, cut to `LIMIT` bytes a task.
+
+A task may close, replace or lose its standard streams. They are put back after each task, for the next one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import logging
 import os
 import sys
 import tempfile
+from typing import TextIO
 
 LIMIT = 64 * 1024
 """Most bytes of output kept of one task."""
+
+_NAMES = ("stdin", "stdout", "stderr")
 
 
 class Capture:
@@ -20,22 +27,43 @@ class Capture:
     def __init__(self) -> None:
         """Open the file; nothing is redirected yet."""
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - lives as long as this object
+        self._files: list[tuple[int, tuple[int, int] | None]] = []
+        self._streams: list[TextIO] = []
 
     def take_over(self) -> None:
-        """Send this process's standard output and error to the file."""
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        """Send this process's standard output and error to the file, and leave its standard input empty."""
         # Appending: after a truncation the next write belongs at the beginning, not where the last one ended.
-        fcntl.fcntl(self._file, fcntl.F_SETFL, fcntl.fcntl(self._file, fcntl.F_GETFL) | os.O_APPEND)
-        os.dup2(self._file.fileno(), 1)
-        os.dup2(self._file.fileno(), 2)
-        sys.stdout = os.fdopen(1, "w", buffering=1, errors="replace", closefd=False)
-        sys.stderr = os.fdopen(2, "w", buffering=1, errors="replace", closefd=False)
+        output = self._file.fileno()
+        fcntl.fcntl(output, fcntl.F_SETFL, fcntl.fcntl(output, fcntl.F_GETFL) | os.O_APPEND)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        self._files = [(fd, _identity(fd)) for fd in (nothing, output, output)]
+        for fd in range(3):
+            os.dup2(self._files[fd][0], fd)
+        self._streams = [_stream(fd) for fd in range(3)]
+        self.put_back()
+
+    def put_back(self) -> None:
+        """Flush the standard streams, and put back those that were closed, replaced or taken away."""
+        for stream in (sys.stdout, sys.stderr, *self._streams[1:]):
+            with contextlib.suppress(BaseException):  # a task's own stream may raise anything
+                stream.flush()
+        for fd, (file, identity) in enumerate(self._files):
+            if _identity(fd) != identity:
+                os.dup2(file, fd)
+        for fd, name in enumerate(_NAMES):
+            if not _is_open(self._streams[fd]):
+                self._reopen(fd)
+            setattr(sys, name, self._streams[fd])
+            setattr(sys, f"__{name}__", self._streams[fd])
+
+    def _reopen(self, fd: int) -> None:
+        closed, self._streams[fd] = self._streams[fd], _stream(fd)
+        for handler in logging.root.handlers:
+            if isinstance(handler, logging.StreamHandler) and handler.stream is closed:
+                handler.stream = self._streams[fd]
 
     def take(self) -> str:
-        """Give what has been written since the last call."""
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        """Return what has been written since the last call."""
         size = os.fstat(self._file.fileno()).st_size
         if not size:
             return ""
@@ -50,3 +78,25 @@ class Capture:
     def close(self) -> None:
         """Let the file go."""
         self._file.close()
+
+
+def _stream(fd: int) -> TextIO:
+    if not fd:
+        return os.fdopen(fd, encoding="utf-8", errors="replace", closefd=False)
+    return os.fdopen(fd, "w", 1, encoding="utf-8", errors="replace", closefd=False)
+
+
+def _is_open(stream: TextIO) -> bool:
+    try:
+        return not stream.closed
+    except ValueError:  # its buffer was detached
+        return False
+
+
+def _identity(fd: int) -> tuple[int, int] | None:
+    """Which file a descriptor stands for; None for one that is closed."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,23 +1,25 @@
-"""The child process in which tasks run, so that one that exits, crashes or hangs takes only the child with it.
+"""The child process in which tasks run, seen from the worker that watches over it.
 
-    parent (Worker)                       child
-    job bytes    --- length, bytes --->   run_job
-                 <-- length, reply ----   one reply of one outcome after each task
-    SIGUSR1      ---------------------->  stop before the next task
-    SIGKILL      ---------------------->  (deadline passed)
+    worker                                   child (serve.py)
+    job          --- JOB or REST ------->
+                 <-- BEGUN --------------    it has taken the job, and has found itself fit to run it
+                 <-- OUTCOME -----------     after each task; LAST when it ends after it
+    cancelled    --- STOP -------------->    leave out the tasks that have not begun
+    SIGKILL      ---------------------->     a time limit has passed, or what came is no frame of this sending
 
-Both sides of the fork stand in this file. The child leaves when its parent does: it then reads an end of file, or on
-Linux is told by the kernel. On entry: sealed jobs, already checked. On leaving: packed outcomes, or how the child ended.
+A task that exits, crashes or hangs takes only the child with it. The child leads a session and a process group of its own:
+what a task signals by group is the child alone, and whatever is in the group ends with it. Every read and write here has a
+deadline, and no frame is believed that does not name the sending it answers (frames.py).
+
+**Input:** opened jobs and their bytes. **Output:** packed outcomes, or how the child ended.
 """
 
 from __future__ import annotations
 
-import ctypes
-import logging
+import contextlib
 import os
 import select
 import signal
-import struct
 import sys
 import time
 from collections import Counter
@@ -25,48 +27,55 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dolambda.wire.envelope import key_of
-from dolambda.wire.outcome import Reply, Usage
-from dolambda.wire.signing_keys import VARIABLES
-from dolambda.wire.task import Job
-from dolambda.worker import import_path
+from dolambda.worker import frames
 from dolambda.worker.capture import Capture
-from dolambda.worker.disk import Disk
-from dolambda.worker.run_job import run_job
-from dolambda.worker.shelf import Shelf
+from dolambda.worker.frames import FrameError, Kind, Sending
+from dolambda.worker.serve import DEFECT, PIPE_GONE, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import FrameType
+    from resource import struct_rusage
 
     from dolambda.wire.blob import BlobSource
     from dolambda.wire.outcome import PackedOutcome
+    from dolambda.wire.task import Job
+    from dolambda.worker.frames import Frame
 
-_LENGTH = struct.Struct(">Q")
-_PR_SET_PDEATHSIG = 1
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MB = 1 << 20
-_THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-)
+_POLL = 0.02  # seconds between two looks whether it has ended, where no descriptor says so
+_EXIT_WITHIN = 2.0  # seconds in which a child ends that has closed its pipe
+_CANNOT_GO_ON = {
+    DEFECT: "the task has changed something that dolambda needs: see the traceback in its output",
+    PIPE_GONE: "the task has closed file descriptors that are not its own",
+}
+
+
+class ChildGoneError(Exception):
+    """The child has ended, or has closed its pipe."""
 
 
 @dataclass(frozen=True)
 class End:
-    """How a child ended, for a person; the most memory it had in MB; what it printed last."""
+    """How a child ended, for a person; the most memory it had in MB; what it printed last; why, if that is known."""
 
     how: str
     peak: float
     output: str
+    why: str = ""
     by_kill: bool = False
 
 
+@dataclass(frozen=True)
+class Done:
+    """The outcome of one task; ``last`` if the child ends after it, as it cannot go on."""
+
+    outcome: PackedOutcome
+    last: bool
+
+
 class Child:
-    """A running child, seen from its parent. `alive` until it has been seen to end or was killed; `used` once it has run a task."""
+    """A running child. `alive` until it was collected; `used` once it has run a task."""
 
     def __init__(self, pid: int, to_child: int, from_child: int, capture: Capture) -> None:
         """Use `Child.from_fork`."""
@@ -74,10 +83,15 @@ class Child:
         self._to_child = to_child
         self._from_child = from_child
         self._capture = capture
-        self._key = b""
+        self._reader = frames.Reader(from_child)
+        self._sending: Sending | None = None
+        self._status: tuple[int, struct_rusage] | None = None
+        self._pidfd = _open_pidfd(pid)
+        self._calls: Counter[str] = Counter()
         self.alive = True
         self.used = False
-        self._calls: Counter[str] = Counter()
+        os.set_blocking(to_child, False)
+        os.set_blocking(from_child, False)
 
     @classmethod
     def from_fork(
@@ -87,46 +101,66 @@ class Child:
         capture = Capture()
         child_reads, to_child = os.pipe()
         from_child, child_writes = os.pipe()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, ValueError, OSError):  # None, or closed
+                stream.flush()
         pid = os.fork()
         if pid == 0:
             try:
                 os.close(to_child)
                 os.close(from_child)
-                if threads:
-                    os.environ.update(
-                        dict.fromkeys(_THREADS, str(threads))
-                    )  # read when numpy and the like are first imported
-                _serve(child_reads, child_writes, Shelf(source(), room, Disk()), capture, keys)
+                serve(child_reads, child_writes, source, room, capture, keys, threads)
             finally:
-                os._exit(
-                    70
-                )  # only reached by a defect of ours: an exit code of its own, never back into the parent's code
+                os._exit(DEFECT)
         os.close(child_reads)
         os.close(child_writes)
         return cls(pid, to_child, from_child, capture)
 
-    def send(self, sealed: bytes, key: bytes) -> None:
-        """Give the child a job, and know which key signs it and what comes back."""
-        self._key = key
-        _write(self._to_child, sealed)
+    def begin(self, job: Job, sealed: bytes, until: float, *, rest: bool) -> bool:
+        """Send a job, and return whether the child has begun it by then; ``rest`` if another child had it before.
 
-    def wait(self, seconds: float) -> list[PackedOutcome] | None:
-        """Give what comes within that time: outcomes, none, or None once the child has ended."""
-        if not select.select([self._from_child], [], [], max(0.0, seconds))[0]:
-            return []
-        frame = _read(self._from_child)
+        Raises `ChildGoneError` or `FrameError` for a child that must be replaced. No task of the job has run in it.
+        """
+        self._sending = Sending.of_job(job)
+        parts = frames.pack(self._sending, Kind.REST if rest else Kind.JOB, body=[sealed])
+        try:
+            while not frames.write(self._to_child, parts):
+                if self._has_ended():  # and a process that a task has started holds the pipe
+                    raise ChildGoneError
+                if now() >= until:
+                    return False
+                self._wait(until, self._to_child, select.POLLOUT)
+        except BrokenPipeError:
+            raise ChildGoneError from None
+        while (frame := self._next()) is None:
+            if now() >= until:
+                return False
+            self._wait(until, self._from_child)
+        if frame.kind is not Kind.BEGUN:
+            raise FrameError("an outcome before its job has begun")
+        return True
+
+    def wait(self, index: int, seconds: float) -> Done | None:
+        """Return the outcome of the task of that index, or None if it does not come within that time.
+
+        Raises `ChildGoneError` once the child has ended, `FrameError` for anything but that outcome.
+        """
+        frame = self._next()
+        if frame is None:
+            self._wait(now() + seconds, self._from_child)
+            frame = self._next()
         if frame is None:
             return None
-        reply = Reply.from_bytes(frame, self._key)
+        if frame.kind not in (Kind.OUTCOME, Kind.LAST) or frame.index != index:
+            raise FrameError(f"a frame of kind {frame.kind.name} about task {frame.index}")
+        outcome, calls = frames.open_outcome(frame)
         self.used = True
-        self._calls.update(reply.usage.calls)
-        return list(reply.outcomes)
+        self._calls.update(calls)
+        return Done(outcome, last=frame.kind is Kind.LAST)
 
     def is_ending(self) -> bool:
-        """Whether it has ended, or is about to, between two jobs: then it says nothing, so what can be read is the end of its pipe."""
-        return bool(select.select([self._from_child], [], [], 0)[0])
+        """Tell whether it has ended, or is about to. Between two jobs it writes nothing: what can be read is an end or garbage."""
+        return _is_readable(self._from_child) or self._has_ended()
 
     def take_calls(self) -> Counter[str]:
         """Requests that the child has made since this was last asked."""
@@ -135,7 +169,10 @@ class Child:
 
     def stop_before_next(self) -> None:
         """Ask it to leave out the tasks it has not begun."""
-        os.kill(self._pid, signal.SIGUSR1)
+        if self._sending:
+            # What a full pipe or an ended child does not take is not needed: the child is killed at the next look.
+            with contextlib.suppress(BrokenPipeError):
+                frames.write(self._to_child, frames.pack(self._sending, Kind.STOP))
 
     def memory(self) -> float:
         """MB that it has in memory now; 0 where the system does not tell."""
@@ -145,95 +182,87 @@ class Child:
             return 0.0
 
     def end(self, *, kill: bool) -> End:
-        """Collect the ended child, or kill it first."""
-        if kill:
-            os.kill(self._pid, signal.SIGKILL)
-        os.close(self._to_child)
-        _, status, usage = os.wait4(self._pid, 0)
+        """Collect the child, and end its process group: at once, or once it has had the time to end by itself."""
+        if not kill:
+            until = now() + _EXIT_WITHIN
+            while not self._has_ended() and now() < until:
+                self._wait(until)
+        gone = kill or self._has_ended()
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS refuses zombies
+            os.killpg(self._pid, signal.SIGKILL)
+        if self._status is None:
+            os.kill(self._pid, signal.SIGKILL)  # it may not lead its group yet
+            self._status = os.wait4(self._pid, 0)[1:]
+        status, usage = self._status
         code = os.waitstatus_to_exitcode(status)
         output = self._capture.take()
         self._capture.close()
-        os.close(self._from_child)
+        for fd in (self._to_child, self._from_child, self._pidfd):
+            if fd is not None:
+                os.close(fd)
         self.alive = False
-        peak = usage.ru_maxrss / (
-            _MB if sys.platform == "darwin" else 1024
-        )  # getrusage(2): bytes there, KB here
-        how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
-        return End(how, peak, output, by_kill=code == -signal.SIGKILL)
+        # getrusage(2): bytes on macOS, KB elsewhere
+        peak = usage.ru_maxrss / (_MB if sys.platform == "darwin" else 1024)
+        why = _CANNOT_GO_ON.get(code if gone else PIPE_GONE, "")
+        return End(_told(code), peak, output, why, by_kill=code == -signal.SIGKILL)
 
-
-def _serve(reads: int, writes: int, shelf: Shelf, capture: Capture, keys: Sequence[bytes]) -> None:
-    """Live as the child: jobs in, one frame out after each task, until the parent closes its end."""
-    _die_with_parent()
-    capture.take_over()
-    for variable in VARIABLES:
-        os.environ.pop(
-            variable, None
-        )  # tasks have no use for keys, and might print their environment
-    logging.basicConfig(
-        format="%(levelname)s:%(name)s:%(message)s", force=True
-    )  # Lambda's client has put a handler of its own
-    import_path.export()
-    level = logging.root.level
-    stop = Stop()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    while (sealed := _read(reads)) is not None:
-        key = key_of(sealed, keys)
-        job = Job.from_bytes(sealed, key)
-        stop.asked = False
+    def _next(self) -> Frame | None:
+        """Return what has come as a whole; after the child's end, what it had written before."""
+        ended = self._has_ended()
+        try:
+            frame = self._reader.next(self._sending)
+        except EOFError:
+            raise ChildGoneError from None
         if (
-            level != job.surroundings.log_level
-        ):  # set once only: a task may have chosen another since
-            level = job.surroundings.log_level
-            logging.root.setLevel(level)
-        for outcome in run_job(job, shelf, stopped=stop, output=capture.take):
-            usage = Usage(calls=shelf.calls())
-            _write(writes, Reply(job.run, job.number, job.attempt, (outcome,), usage).to_bytes(key))
-    os._exit(0)
+            frame is None and ended
+        ):  # and no end of file: a process that a task has started holds the pipe
+            raise ChildGoneError
+        return frame
+
+    def _wait(self, until: float, fd: int | None = None, events: int = select.POLLIN) -> None:
+        """Wait until the descriptor has ``events``, the child ends, or that time."""
+        poll = select.poll()
+        if fd is not None:
+            poll.register(fd, events)
+        seconds = max(0.0, until - now())
+        if self._pidfd is None:
+            seconds = min(seconds, _POLL)
+        else:
+            poll.register(self._pidfd, select.POLLIN)
+        poll.poll(seconds * 1000)
+
+    def _has_ended(self) -> bool:
+        """Tell whether the process has ended, though others may hold its pipe."""
+        if self._pidfd is not None:
+            return _is_readable(self._pidfd)
+        if self._status is None:
+            pid, status, usage = os.wait4(self._pid, os.WNOHANG)
+            if pid:
+                self._status = status, usage
+        return self._status is not None
 
 
-class Stop:
-    """Whether SIGUSR1 has come."""
-
-    def __init__(self) -> None:
-        """Listen for it."""
-        self.asked = False
-        signal.signal(signal.SIGUSR1, self._ask)
-
-    def __call__(self) -> bool:
-        """Tell."""
-        return self.asked
-
-    def _ask(self, _signal: int, _frame: FrameType | None) -> None:
-        self.asked = True
+def _open_pidfd(pid: int) -> int | None:
+    """Return a descriptor that can be read once the process has ended, where the system has such."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):  # not Linux, or one that is old or confined
+        return None
 
 
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _is_readable(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
-def _write(fd: int, data: bytes) -> None:
-    for part in (_LENGTH.pack(len(data)), data):
-        view = memoryview(part)
-        while view:
-            view = view[os.write(fd, view) :]
-
-
-def _read(fd: int) -> bytes | None:
-    head = _read_exactly(fd, _LENGTH.size)
-    return None if head is None else _read_exactly(fd, _LENGTH.unpack(head)[0])
-
-
-def _read_exactly(fd: int, size: int) -> bytes | None:
-    parts = []
-    while size:
-        part = os.read(fd, min(size, 1 << 20))
-        if not part:
-            return None
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
+def _told(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"signal {signal.Signals(-code).name}"
+    except ValueError:  # a real-time signal has no name
+        return f"signal {-code}"
 
 
 def now() -> float:

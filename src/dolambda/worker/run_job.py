@@ -7,10 +7,12 @@ done, whatever the task did short of ending the process.
 from __future__ import annotations
 
 import sys
-import time
+import traceback
 import warnings
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
+from os import _exit, getpid
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from dolambda.wire import pickling
@@ -29,9 +31,17 @@ class Never(Warning):
 
 
 def run_job(
-    job: Job, shelf: Shelf, *, stopped: Callable[[], bool], output: Callable[[], str]
+    job: Job,
+    shelf: Shelf,
+    *,
+    stopped: Callable[[], bool],
+    output: Callable[[], str],
+    called: Callable[[], None] = lambda: None,
 ) -> Iterator[PackedOutcome]:
-    """Run until done or ``stopped()``, asked between tasks; ``output()`` gives what was printed since it was last asked."""
+    """Run until done or ``stopped()``, asked between tasks; ``output()`` gives what was printed since it was last asked.
+
+    ``called()`` is called before each function is: once the function and its arguments are loaded.
+    """
     shelf.hold(job.inline)
     for task in job.tasks:
         if stopped():
@@ -42,23 +52,53 @@ def run_job(
         warnings.simplefilter(
             "ignore", Never, append=True
         )  # any change makes Python forget what it has warned of: each task warns
-        begun = time.perf_counter()
+        begun = perf_counter()
         try:
             if job.code:
                 shelf.add_code(job.code)
-            value = _call(task, shelf, job.surroundings.nesting)
-            outcome = PackedOutcome.from_value(task.index, value, time.perf_counter() - begun)
+            # No name for the value here: a result's `__del__` is called before its outcome leaves.
+            outcome = PackedOutcome.from_value(
+                task.index,
+                _call(task, shelf, job.surroundings.nesting, called),
+                perf_counter() - begun,
+            )
         except BaseException as error:  # noqa: BLE001 - a task may raise anything, SystemExit and KeyboardInterrupt too
             _explain(error)
-            outcome = PackedOutcome.from_exception(task.index, error, time.perf_counter() - begun)
+            outcome = PackedOutcome.from_exception(task.index, error, perf_counter() - begun)
         yield replace(outcome, output=output(), task=task.identity)
 
 
-def _call(task: PackedTask, shelf: Shelf, nesting: int | None) -> object:
+def _call(
+    task: PackedTask, shelf: Shelf, nesting: int | None, called: Callable[[], None]
+) -> object:
     function = shelf.function(task.function)
     args, kwargs = pickling.load(task.payload, [shelf.argument(digest) for digest in task.buffers])
-    with _nested_in_joblib(nesting):
-        return function(*args, **kwargs)
+    called()
+    process = getpid()
+    try:
+        with _nested_in_joblib(nesting):
+            value = function(*args, **kwargs)
+    except BaseException as error:
+        if getpid() != process:
+            _end_fork(error)
+        raise
+    if getpid() != process:
+        _end_fork(None)
+    return value
+
+
+def _end_fork(error: BaseException | None) -> None:
+    """End a process that the task has forked and that has come to the task's end too, as a Python program would."""
+    code = 0
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    elif error is not None:
+        traceback.print_exception(error)
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # closed, or the task's own
+            stream.flush()
+    _exit(code & 0xFF)
 
 
 def _nested_in_joblib(level: int | None) -> AbstractContextManager[object]:

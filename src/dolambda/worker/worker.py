@@ -8,6 +8,7 @@ axe falls.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections import Counter
@@ -16,20 +17,19 @@ from typing import TYPE_CHECKING
 
 from dolambda.wire.envelope import key_of
 from dolambda.wire.outcome import (
-    CANCELLED,
     CRASHED,
     NOT_STARTED,
     OTHER_PYTHON,
-    OUT_OF_MEMORY,
     REFUSED,
-    TIMED_OUT,
     Lost,
     PackedOutcome,
     Reply,
     Usage,
 )
 from dolambda.wire.task import PYTHON, Job
-from dolambda.worker.child import Child, End, now
+from dolambda.worker.child import Child, ChildGoneError, End, now
+from dolambda.worker.child_run import ChildRun, Watch, all_lost
+from dolambda.worker.frames import FrameError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,33 +40,10 @@ if TYPE_CHECKING:
 MARGIN = 1.0
 """Seconds kept back from the function's time limit, to send the reply in."""
 
-WATCH = 2.0
-"""Seconds between two looks whether anyone still waits for the job."""
+_BEGIN_WITHIN = 5.0
+"""Seconds in which a child that has run tasks begins the next job: else it is stopped, or its threads leave it no time."""
 
-LOOK = 0.02
-"""Seconds between two looks at the memory that a task uses: what is touched meanwhile, at 1 GB a second, is within `SPARE`."""
-
-SPARE = 24.0
-"""MB of the worker's memory that are not the task's: at the last of it Lambda ends the whole environment, without a reply."""
-
-_CANCELLED = Lost(CANCELLED, "nobody waits for it any more: it was stopped")
 _NOT_STARTED = Lost(NOT_STARTED, "the time of its job was over before it was done")
-
-
-class Watch:
-    """Asks every `WATCH` seconds whether anyone still waits for the job."""
-
-    def __init__(self, wanted: Callable[[], bool]) -> None:
-        """``wanted`` is what is asked; ``next`` is when."""
-        self._wanted = wanted
-        self.next = now() + WATCH
-
-    def still_wanted(self) -> bool:
-        """Ask, if it is time to."""
-        if now() < self.next:
-            return True
-        self.next = now() + WATCH
-        return self._wanted()
 
 
 class Worker:
@@ -114,12 +91,14 @@ class Worker:
         key = key_of(sealed, self._keys)
         job = Job.from_bytes(sealed, key)
         refusal = _refusal(job)
-        lost = (
-            [PackedOutcome.from_lost(task.index, refusal) for task in job.tasks]
-            if refusal
-            else None
-        )
-        outcomes = lost or self._run_in_child(job, sealed, key, begun + seconds - MARGIN, wanted)
+        lost = all_lost(job.tasks, refusal) if refusal else None
+        try:
+            outcomes = lost or self._run_in_child(
+                job, sealed, key, begun + seconds - MARGIN, wanted
+            )
+        except BaseException:  # its child may still run the job, and must not answer the next one
+            self.close()
+            raise
         usage = Usage(
             self._name, cold, started, now() - begun, dict(self._fetched + Counter(calls or {}))
         )
@@ -137,100 +116,38 @@ class Worker:
     ) -> list[PackedOutcome]:
         """Run all tasks, going on in a new child after each that ended the one before."""
         watch = Watch(wanted)
-        done = self._run_until_culprit(job, sealed, key, limit, watch)
+        done = self._run_in_one_child(job, sealed, limit, watch, rest=False)
         while len(done) < len(job.tasks) and now() < limit:
             rest = replace(job, tasks=job.tasks[len(done) :])
-            done += self._run_until_culprit(rest, rest.to_bytes(key), key, limit, watch)
-        return done + [
-            PackedOutcome.from_lost(task.index, _NOT_STARTED) for task in job.tasks[len(done) :]
-        ]
+            done += self._run_in_one_child(rest, rest.to_bytes(key), limit, watch, rest=True)
+        return done + all_lost(job.tasks[len(done) :], _NOT_STARTED)
 
-    def _run_until_culprit(
-        self, job: Job, sealed: bytes, key: bytes, limit: float, watch: Watch
+    def _run_in_one_child(
+        self, job: Job, sealed: bytes, limit: float, watch: Watch, *, rest: bool
     ) -> list[PackedOutcome]:
-        """Run tasks until all are done, one ends the child or is stopped, which is the last outcome then, or time is over."""
-        child = self._sent(job, sealed, key)
-        done: list[PackedOutcome] = []
-        begun = now()
-        stopping, used = False, child.used
-        while len(done) < len(job.tasks):
-            until = min(limit, begun + job.task_timeout) if job.task_timeout else limit
-            news = child.wait(min(until, watch.next, now() + LOOK) - now())
-            task = job.tasks[len(done)]
-            if news:
-                done += news
-                begun = now()
-                if self._hoards(
-                    child
-                ):  # what it did is done; the next task shall not suffer for what it left
-                    self._end(child, kill=True)
-                    break
-                used = True
-            elif news is None or self._hoards(child):
-                end = self._end(child, kill=news is not None)
-                if (
-                    news is not None and used
-                ):  # some of it may be what earlier tasks have left: let it have a child of its own
-                    return done
-                return [
-                    *done,
-                    PackedOutcome.from_lost(task.index, self._crashed(task.index, end), end.output),
-                ]
-            elif now() >= until:
-                end = self._end(child, kill=True)
-                if (
-                    until == limit and done
-                ):  # it had only what its neighbours left of the time: let it have a job's whole time
-                    return done
-                return [
-                    *done,
-                    PackedOutcome.from_lost(
-                        task.index, _timed_out(task.index, now() - begun), end.output
-                    ),
-                ]
-            if not watch.still_wanted():
-                if stopping:  # it was given the time between two looks to come to its end
-                    self._end(child, kill=True)
-                    return done + [
-                        PackedOutcome.from_lost(task.index, _CANCELLED)
-                        for task in job.tasks[len(done) :]
-                    ]
-                child.stop_before_next()
-                stopping = True
-        self._fetched.update(child.take_calls())
-        return done
-
-    def _sent(self, job: Job, sealed: bytes, key: bytes) -> Child:
-        """Give the job to a child; to a new one if the one kept has died since its last job, which no task of this one is to blame for."""
-        child = self._ready_child(job)
+        child = self._begun(job, sealed, limit, rest=rest)
+        if not isinstance(child, Child):
+            return all_lost(job.tasks[:1], child)
         try:
-            child.send(sealed, key)
-        except BrokenPipeError:
-            child.end(kill=False)
+            return ChildRun(child, job, limit, watch, self._memory).run()
+        finally:
+            self._fetched.update(child.take_calls())
+
+    def _begun(self, job: Job, sealed: bytes, limit: float, *, rest: bool) -> Child | Lost:
+        """Return a child that has begun the job; a new one in the place of one that earlier jobs have left unfit.
+
+        That one has not run a task of this job, so none of them is to blame. `Lost` if a new one cannot begin it either.
+        """
+        while True:
             child = self._ready_child(job)
-            child.send(sealed, key)
-        return child
-
-    def _end(self, child: Child, *, kill: bool) -> End:
-        self._fetched.update(child.take_calls())
-        return child.end(kill=kill)
-
-    def _hoards(self, child: Child) -> bool:
-        return self._memory is not None and child.memory() > self._memory - SPARE
-
-    def _crashed(self, index: int, end: End) -> Lost:
-        """Why a child ended under a task: memory, when it was killed (by us or by the kernel) with next to none left."""
-        if self._memory and end.by_kill and end.peak > self._memory - 2 * SPARE:
-            return Lost(
-                OUT_OF_MEMORY,
-                f"task {index} ran out of memory: it used {end.peak:,.0f} MB, the worker has {self._memory:,} MB",
-                "Deploy the stack with more (`dolambda deploy --memory`, at most 10,240), or cut the task into smaller ones.",
-            )
-        return Lost(
-            CRASHED,
-            f"task {index} ended its worker process: {end.how} (it had used up to {end.peak:,.0f} MB)",
-            "Does it call os._exit, or crash in compiled code? What it printed last is shown above, if anything.",
-        )
+            used = child.used
+            until = min(limit, now() + _BEGIN_WITHIN) if used else limit
+            with contextlib.suppress(ChildGoneError, FrameError):
+                if child.begin(job, sealed, until, rest=rest):
+                    return child
+            end = child.end(kill=now() >= until)
+            if not used:
+                return _not_begun(end, in_time=now() < limit)
 
     def _ready_child(self, job: Job) -> Child:
         threads = job.surroundings.threads
@@ -264,9 +181,12 @@ def _refusal(job: Job) -> Lost | None:
     return None
 
 
-def _timed_out(index: int, seconds: float) -> Lost:
+def _not_begun(end: End, *, in_time: bool) -> Lost:
+    """Why a new child has not begun its job."""
+    if not in_time:
+        return _NOT_STARTED
     return Lost(
-        TIMED_OUT,
-        f"task {index} was stopped after {seconds:.1f} s, at its time limit",
-        "Cut it into smaller tasks, give it more time (task_timeout=) or deploy the stack with a longer timeout (at most 900 s).",
+        CRASHED,
+        f"the worker could not start a process for the task: {end.how}",
+        f"What it printed: {end.output}" if end.output else "Has the worker memory enough?",
     )

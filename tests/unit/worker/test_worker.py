@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from dolambda.errors import EnvelopeError, OutOfMemoryError, PythonMismatchError, SignatureError
+from dolambda.errors import (
+    EnvelopeError,
+    OutOfMemoryError,
+    PythonMismatchError,
+    SignatureError,
+    TaskExitedError,
+)
 from dolambda.wire.outcome import Failure, Lost, Reply, Value
 from dolambda.wire.signing_keys import VARIABLES
 from dolambda.wire.task import Job, PackedTask, Packer, Task
@@ -86,10 +92,14 @@ def test_a_task_that_raises_does_not_harm_its_neighbours(worker: Worker) -> None
 
 
 @pytest.mark.parametrize("leave", [sys.exit, exit, quit])
-def test_leaving_by_exception_is_a_failure(worker: Worker, leave: Callable[..., Any]) -> None:
-    (outcome,) = outcomes(worker, (lambda: leave(3), ()))
+def test_leaving_by_exception_is_that_tasks_failure(
+    worker: Worker, leave: Callable[..., Any]
+) -> None:
+    before, outcome, after = outcomes(worker, (len, ("a",)), (lambda: leave(3), ()), (len, ("a",)))
+    assert (before, after) == (Value(1), Value(1))
     assert isinstance(outcome, Failure)
-    assert isinstance(outcome.exception, SystemExit)
+    assert isinstance(outcome.exception, TaskExitedError)
+    assert str(outcome.exception).startswith("task 1 called sys.exit(3)\n")
 
 
 def test_a_task_that_ends_its_process_is_named_and_its_neighbours_go_on(worker: Worker) -> None:

@@ -1,0 +1,120 @@
+"""What a task raised, to bytes and back, whatever its class does.
+
+**Input:** on the worker, any exception. **Output:** its description as text and a pickle of it; on the client the
+exception, or None where only a `RemoteError` with that text can stand for it.
+
+Methods of a user's exception may raise, exit or lie: `__str__`, `__reduce__`, `__cause__`, `__notes__` and all others. So
+they are called in `guarded` only, and what Python itself keeps is read and set past properties of the same name.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dolambda.errors import TaskExitedError
+from dolambda.wire import pickling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
+
+MAX_TEXT = 1 << 20
+"""Most characters that are kept of an exception's text, and of its traceback."""
+
+_NO_TEXT = "<exception str() failed>"  # in the words of Python's own tracebacks
+_ADDRESS = re.compile("0x[0-9a-fA-F]+")
+_attributes: dict[str, Any] = dict(vars(BaseException))
+
+
+def guarded(call: Callable[[], T], otherwise: T) -> T:
+    """Return what ``call`` returns, or ``otherwise`` if it raises anything."""
+    try:
+        return call()
+    except BaseException:  # noqa: BLE001 - a user's method may raise SystemExit as well
+        return otherwise
+
+
+def text_of(error: BaseException) -> str:
+    """Return the exception's text, or say that it has none."""
+    return guarded(lambda: _cut(str(error)), _NO_TEXT)
+
+
+def describe(error: BaseException) -> dict[str, str]:
+    """Return type, message and traceback as text."""
+    kind = type(error)
+    name = guarded(lambda: _cut(f"{kind.__module__}.{kind.__qualname__}"), type.__repr__(kind))
+    trace = _attributes["__traceback__"].__get__(error)
+    in_short = "".join(traceback.format_tb(trace)) + f"{name}: {text_of(error)}\n"
+    told = guarded(lambda: "".join(traceback.format_exception(kind, error, trace)), in_short)
+    return {"type": name, "message": text_of(error), "traceback": _cut(told)}
+
+
+def tamed(error: BaseException, index: int) -> BaseException:
+    """Return the exception, or a `TaskExitedError` for one that would end the program that it is raised in."""
+    if not _ends_programs(error):
+        return error
+    kind, args = type(error).__name__, _attributes["args"].__get__(error)
+    told = ", ".join(guarded(lambda arg=arg: _cut(repr(arg)), "...") for arg in args)  # type: ignore[misc] # mypy cannot infer a lambda with a default
+    did = f"called sys.exit({told})" if isinstance(error, SystemExit) else f"raised {kind}({told})"
+    return TaskExitedError(
+        f"task {index} {did}",
+        hint="That is this task's failure alone, and does not end the program here. Return from the function instead.",
+    )
+
+
+def pack(error: BaseException) -> tuple[bytes, Sequence[memoryview]]:
+    """Return a pickle that loads as the exception with the same text, and its buffers; an empty one if there is none.
+
+    Many classes take other arguments than they pass to `Exception.__init__`. Then they do not load, or say something else
+    ("code code 5"): in that case the arguments that the original holds are sent too, and set again by `load`.
+    """
+    _attributes["with_traceback"](error, None)
+    text = text_of(error)
+    if text == _NO_TEXT:  # whoever handles it on the client may want its text
+        return b"", ()
+    for carried in (error, (error, _attributes["args"].__get__(error))):
+        packed = guarded(lambda carried=carried: pickling.dump(carried, "an exception"), None)  # type: ignore[misc] # as above
+        copy = load(*packed) if packed else None
+        if packed and copy is not None and _same_text(text, text_of(copy), error):
+            return packed
+    return b"", ()
+
+
+def load(
+    payload: bytes | memoryview, buffers: Sequence[bytes | memoryview]
+) -> BaseException | None:
+    """Return the exception; None for what does not load, is none, or would end the program."""
+    loaded = guarded(lambda: pickling.load(payload, [bytearray(part) for part in buffers]), None)
+    if type(loaded) is tuple:
+        loaded, args = loaded
+        if guarded(lambda: _attributes["args"].__set__(loaded, args) or True, False) is False:  # noqa: FBT003 - what it returns otherwise
+            return None
+    return None if not issubclass(type(loaded), BaseException) or _ends_programs(loaded) else loaded
+
+
+def set_cause(error: BaseException, cause: BaseException) -> None:
+    """Set the exception's ``__cause__``, though its class may have a property of that name."""
+    _attributes["__cause__"].__set__(error, cause)
+
+
+def _ends_programs(error: BaseException) -> bool:
+    """Tell whether it ends more than a task: asyncio's CancelledError cancels the coroutine that awaits the result."""
+    return issubclass(type(error), (SystemExit, KeyboardInterrupt, GeneratorExit)) or any(
+        (kind.__module__, kind.__name__) == ("asyncio.exceptions", "CancelledError")
+        for kind in type(error).__mro__
+    )
+
+
+def _same_text(one: str, other: str, error: BaseException) -> bool:
+    """Compare, but for addresses of objects; a text that is another each time says nothing."""
+    return _ADDRESS.sub("", one) == _ADDRESS.sub("", other) or text_of(error) != one
+
+
+def _cut(text: str) -> str:
+    """Return an exact string, of a length that a header has room for."""
+    if len(text) <= MAX_TEXT:
+        return str.__getitem__(text, slice(None))
+    return f"{str.__getitem__(text, slice(MAX_TEXT))}\n... cut at {MAX_TEXT:,} characters"

@@ -1,0 +1,214 @@
+"""Frames: what travels on the two pipes between a worker and the child process that runs its tasks.
+
+    magic | kind | index | number | attempt | run | nonce | length | CRC-32 | body
+    4       1      8       8        8         16    16      8        4        length
+
+The header names the sending that a frame belongs to: run, job number, attempt and a nonce drawn for each sending. What a
+task, a process forked by one, or an earlier sending has written is therefore never taken for an outcome of this sending.
+
+**Input:** kinds, indexes and bodies. **Output:** frames, each whole, or an error that says what was found instead.
+A descriptor that blocks is read until a frame is whole; of one that does not, what has come is kept for the next call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import struct
+import zlib
+from collections import deque
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from dolambda.wire.outcome import LARGEST_RESULT, PackedOutcome
+from dolambda.wire.task import Cutter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from dolambda.wire.task import Job
+
+MAX_BODY = LARGEST_RESULT + (64 << 20)
+"""Most bytes of a body: the largest result, and what is printed and noted with it."""
+
+NO_TASK = -1
+"""Index in the header of a frame that belongs to no task."""
+
+_MAGIC = b"dlf1"
+_LENGTH = struct.Struct(">I")
+_HEADER = struct.Struct(">4sBqqq16s16sQI")
+_READ = 1 << 20  # bytes asked for at a time
+_JOINED = 64 * 1024  # bytes up to which parts are copied together, for one write instead of several
+
+# Taken at import: a task that replaces them in `os` harms itself only.
+_read, _write = os.read, os.write
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+Parts = deque[memoryview]
+"""What is left to write of a frame."""
+
+
+class Kind(IntEnum):
+    """What a frame is."""
+
+    JOB = 1  # to the child: a sealed job
+    REST = 2  # to the child: the tasks of a job whose first child was replaced
+    STOP = 3  # to the child: leave out the tasks that have not begun
+    BEGUN = 4  # to the worker: the child has taken the job and is fit to run it
+    OUTCOME = 5  # to the worker: the outcome of one task
+    LAST = 6  # to the worker: the same, after which the child ends, as it cannot go on
+
+
+_KINDS = frozenset(Kind)
+
+
+class FrameError(Exception):
+    """What was read is no frame of the sending that was expected."""
+
+
+@dataclass(frozen=True)
+class Sending:
+    """One sending of a job to a child, as headers name it."""
+
+    number: int
+    attempt: int
+    run: bytes
+    nonce: bytes
+
+    @classmethod
+    def of_job(cls, job: Job, nonce: bytes | None = None) -> Sending:
+        """Name a new sending of a job, or with ``nonce`` the one that has it."""
+        run = hashlib.blake2b(job.run.encode(), digest_size=16).digest()
+        return cls(job.number, job.attempt, run, nonce or secrets.token_bytes(16))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame that was read."""
+
+    kind: Kind
+    index: int
+    sending: Sending
+    body: memoryview
+
+
+def pack(
+    sending: Sending, kind: Kind, index: int = NO_TASK, body: Iterable[bytes | memoryview] = ()
+) -> Parts:
+    """Return a frame as parts to be written, large ones uncopied."""
+    parts = [memoryview(part) for part in body]
+    length, check = sum(part.nbytes for part in parts), 0
+    for part in parts:
+        check = zlib.crc32(part, check)
+    head = _HEADER.pack(
+        _MAGIC,
+        kind,
+        index,
+        sending.number,
+        sending.attempt,
+        sending.run,
+        sending.nonce,
+        length,
+        check,
+    )
+    if length <= _JOINED:
+        return deque([memoryview(b"".join([head, *parts]))])
+    return deque([memoryview(head), *(part.cast("B") for part in parts if part.nbytes)])
+
+
+def write(fd: int, parts: Parts) -> bool:
+    """Write what the descriptor takes, and drop it from ``parts``; return whether that is all. Raises OSError."""
+    while parts:
+        try:
+            written = _write(fd, parts[0])
+        except BlockingIOError:
+            return False
+        if written == len(parts[0]):
+            parts.popleft()
+        else:
+            parts[0] = parts[0][written:]
+    return True
+
+
+class Reader:
+    """Reads frames from one descriptor."""
+
+    def __init__(self, fd: int) -> None:
+        """Nothing is read yet."""
+        self._fd = fd
+        self._head = bytearray()
+        self._body = bytearray()
+        self._length: int | None = None
+
+    def next(self, expected: Sending | None = None) -> Frame | None:
+        """Return a frame of the ``expected`` sending, or of any; None while it has not come as a whole.
+
+        Raises EOFError at the end of the pipe, `FrameError` for anything else than such a frame. After that the descriptor
+        is of no more use.
+        """
+        if self._length is None:
+            if not self._fill(self._head, _HEADER.size):
+                return None
+            self._length = self._checked_length(expected)
+        if not self._fill(self._body, self._length):
+            return None
+        frame = self._frame()
+        self._head, self._body, self._length = bytearray(), bytearray(), None
+        return frame
+
+    def _fill(self, buffer: bytearray, size: int) -> bool:
+        while len(buffer) < size:
+            try:
+                part = _read(self._fd, min(size - len(buffer), _READ))
+            except BlockingIOError:
+                return False
+            if not part:
+                raise EOFError
+            buffer += part
+        return True
+
+    def _checked_length(self, expected: Sending | None) -> int:
+        magic, _, _, number, attempt, run, nonce, length, _ = _HEADER.unpack(self._head)
+        if magic != _MAGIC:
+            raise FrameError("bytes that are no frame")
+        if expected and Sending(number, attempt, run, nonce) != expected:
+            raise FrameError("a frame of another sending")
+        if length > MAX_BODY:
+            raise FrameError(f"a frame of {length:,} bytes")
+        return int(length)
+
+    def _frame(self) -> Frame:
+        _, kind, index, number, attempt, run, nonce, _, check = _HEADER.unpack(self._head)
+        if zlib.crc32(self._body) != check:
+            raise FrameError("a frame that was damaged on its way")
+        if kind not in _KINDS:
+            raise FrameError(f"a frame of kind {kind}")
+        return Frame(
+            Kind(kind), index, Sending(number, attempt, run, nonce), memoryview(self._body)
+        )
+
+
+def outcome_body(outcome: PackedOutcome, calls: Mapping[str, int]) -> list[bytes | memoryview]:
+    """Return the body of an OUTCOME or LAST; ``calls`` counts the requests that the child made for it."""
+    text = outcome.output.encode(errors="replace")
+    head = _encode({"outcome": outcome.to_row(len(text)), "calls": dict(calls)}).encode()
+    return [_LENGTH.pack(len(head)), head, outcome.payload, *outcome.buffers, text]
+
+
+def open_outcome(frame: Frame) -> tuple[PackedOutcome, dict[str, int]]:
+    """Take an outcome and the requests out of a frame; nothing is unpickled. Raises `FrameError`."""
+    try:
+        (length,) = _LENGTH.unpack(frame.body[: _LENGTH.size])
+        end = _LENGTH.size + length
+        head = json.loads(str(frame.body[_LENGTH.size : end], "utf-8"))
+        outcome = PackedOutcome.from_row(head["outcome"], Cutter(frame.body[end:]))
+        calls = {str(action): int(count) for action, count in head["calls"].items()}
+    except (struct.error, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FrameError(f"an outcome that makes no sense ({error!r})") from error
+    if outcome.index != frame.index:
+        raise FrameError("an outcome of another task")
+    return outcome, calls
