@@ -10,8 +10,9 @@ they are called in `guarded` only, and what Python itself keeps is read and set 
 from __future__ import annotations
 
 import re
+import sys
 import traceback
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dolambda.errors import TaskExitedError
 from dolambda.wire import pickling
@@ -27,6 +28,13 @@ MAX_TEXT = 1 << 20
 _NO_TEXT = "<exception str() failed>"  # in the words of Python's own tracebacks
 _ADDRESS = re.compile("0x[0-9a-fA-F]+")
 _attributes: dict[str, Any] = dict(vars(BaseException))
+
+
+class WithArgs(NamedTuple):
+    """An exception that does not say the same after the round trip unless its arguments are set again."""
+
+    error: BaseException
+    args: tuple[Any, ...]
 
 
 def guarded(call: Callable[[], T], otherwise: T) -> T:
@@ -45,7 +53,7 @@ def text_of(error: BaseException) -> str:
 def describe(error: BaseException) -> dict[str, str]:
     """Return type, message and traceback as text."""
     kind = type(error)
-    name = guarded(lambda: _cut(f"{kind.__module__}.{kind.__qualname__}"), type.__repr__(kind))
+    name = guarded(lambda: _cut(f"{kind.__module__}.{kind.__qualname__}"), _name_of(kind))
     trace = _attributes["__traceback__"].__get__(error)
     in_short = "".join(traceback.format_tb(trace)) + f"{name}: {text_of(error)}\n"
     told = guarded(lambda: "".join(traceback.format_exception(kind, error, trace)), in_short)
@@ -56,7 +64,7 @@ def tamed(error: BaseException, index: int) -> BaseException:
     """Return the exception, or a `TaskExitedError` for one that would end the program that it is raised in."""
     if not _ends_programs(error):
         return error
-    kind, args = type(error).__name__, _attributes["args"].__get__(error)
+    kind, args = _name_of(type(error)), _attributes["args"].__get__(error)
     told = ", ".join(guarded(lambda arg=arg: _cut(repr(arg)), "...") for arg in args)  # type: ignore[misc] # mypy cannot infer a lambda with a default
     did = f"called sys.exit({told})" if isinstance(error, SystemExit) else f"raised {kind}({told})"
     return TaskExitedError(
@@ -73,9 +81,9 @@ def pack(error: BaseException) -> tuple[bytes, Sequence[memoryview]]:
     """
     _attributes["with_traceback"](error, None)
     text = text_of(error)
-    if text == _NO_TEXT:  # whoever handles it on the client may want its text
+    if not guarded(lambda: _can_be_handled(error), False):  # noqa: FBT003 - what it returns otherwise
         return b"", ()
-    for carried in (error, (error, _attributes["args"].__get__(error))):
+    for carried in (error, WithArgs(error, _attributes["args"].__get__(error))):
         packed = guarded(lambda carried=carried: pickling.dump(carried, "an exception"), None)  # type: ignore[misc] # as above
         copy = load(*packed) if packed else None
         if packed and copy is not None and _same_text(text, text_of(copy), error):
@@ -88,11 +96,14 @@ def load(
 ) -> BaseException | None:
     """Return the exception; None for what does not load, is none, or would end the program."""
     loaded = guarded(lambda: pickling.load(payload, [bytearray(part) for part in buffers]), None)
-    if type(loaded) is tuple:
+    args = None
+    if type(loaded) is WithArgs:
         loaded, args = loaded
-        if guarded(lambda: _attributes["args"].__set__(loaded, args) or True, False) is False:  # noqa: FBT003 - what it returns otherwise
-            return None
-    return None if not issubclass(type(loaded), BaseException) or _ends_programs(loaded) else loaded
+    if not issubclass(type(loaded), BaseException) or _ends_programs(loaded):
+        return None
+    if args is not None:
+        _attributes["args"].__set__(loaded, args)
+    return loaded  # type: ignore[no-any-return] # what it is was just checked
 
 
 def set_cause(error: BaseException, cause: BaseException) -> None:
@@ -102,15 +113,26 @@ def set_cause(error: BaseException, cause: BaseException) -> None:
 
 def _ends_programs(error: BaseException) -> bool:
     """Tell whether it ends more than a task: asyncio's CancelledError cancels the coroutine that awaits the result."""
-    return issubclass(type(error), (SystemExit, KeyboardInterrupt, GeneratorExit)) or any(
-        (kind.__module__, kind.__name__) == ("asyncio.exceptions", "CancelledError")
-        for kind in type(error).__mro__
-    )
+    cancelled = getattr(sys.modules.get("asyncio.exceptions"), "CancelledError", GeneratorExit)
+    return issubclass(type(error), (SystemExit, KeyboardInterrupt, GeneratorExit, cancelled))
+
+
+def _can_be_handled(error: BaseException) -> bool:
+    """Do what whoever catches it on the client may do; return True unless that raises."""
+    str(error), repr(error), repr(type(error))
+    for name in ("args", "__class__", "__cause__", "__context__", "__traceback__", "__notes__"):
+        getattr(error, name, None)
+    return True
 
 
 def _same_text(one: str, other: str, error: BaseException) -> bool:
     """Compare, but for addresses of objects; a text that is another each time says nothing."""
     return _ADDRESS.sub("", one) == _ADDRESS.sub("", other) or text_of(error) != one
+
+
+def _name_of(kind: type) -> str:
+    name: str = vars(type)["__name__"].__get__(kind)
+    return name
 
 
 def _cut(text: str) -> str:

@@ -1,8 +1,10 @@
 """The remote side: bytes -> run the tasks -> bytes. Knows nothing of AWS, and is the only place user code is called.
 
-Worker (worker.py)        in the process Lambda talks to: checks the job, watches over ...
-  `-- Child (child.py)    ... a child process, kept while warm, in which tasks run:
+Worker (worker.py)        in the process Lambda talks to: checks the job, and watches over (child_run.py) ...
+  `-- Child (child.py)    ... a child process, kept while warm; frames.py is what they say to each other
+        serve.py          the child's own side: jobs in, outcomes out
         run_job.py        one task after the other
+        process_state.py  what tasks share, and may have broken
         shelf.py          functions, blobs and code bundles, kept while warm
         unpacking.py      code archives and bundles in /tmp, each in a directory named by its content
         import_path.py    what Python programs that tasks start can import

@@ -9,12 +9,16 @@ run a function.
 
 from __future__ import annotations
 
+import builtins
+import io
 import logging
 import mmap
 import os
+import pickle
 import resource
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -22,6 +26,7 @@ from dolambda.wire import pickling
 from dolambda.worker.capture import LIMIT
 
 _LIMITS = tuple(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
+_MODULES = (builtins, io, os, pickle, tempfile, time)
 _MAPPED = 4 << 20  # bytes of memory without which no task can run
 
 
@@ -34,6 +39,12 @@ class ProcessState:
         self._recursion_limit = sys.getrecursionlimit()
         self._environment = dict(os.environ)
         self._settings = _settings()
+        self._functions = [
+            (vars(module), name)
+            for module in _MODULES
+            for name, value in vars(module).items()
+            if callable(value)
+        ]
 
     def put_back(self) -> None:
         """Put back what the next task cannot do without."""
@@ -52,21 +63,20 @@ class ProcessState:
         except Exception:  # noqa: BLE001 - a task has put something there that cannot even be compared
             return True
 
+    def is_fit(self) -> bool:
+        """Tell whether functions can still be loaded and called, files opened and memory had."""
+        try:
+            import json  # noqa: PLC0415 - importing is part of what is tried
 
-def is_fit() -> bool:
-    """Tell whether functions can still be loaded and called, files opened and memory had."""
-    try:
-        import json  # noqa: PLC0415 - importing is part of what is tried
-
-        return (
-            json.loads(json.dumps([1])) == [1]
-            and pickling.load(pickling.dump([1, "a"], "a list")[0]) == [1, "a"]
-            and len(str(time.time())) > 0
-            and _can_write()
-            and _can_map()
-        )
-    except BaseException:  # noqa: BLE001 - what tasks have put in the place of these functions may raise anything
-        return False
+            return (
+                json.loads(json.dumps([1])) == [1]
+                and pickling.load(pickling.dump([1, "a"], "a list")[0]) == [1, "a"]
+                and all(callable(names.get(name)) for names, name in self._functions)
+                and _can_write()
+                and _can_map()
+            )
+        except BaseException:  # noqa: BLE001 - what a task has put in the place of these functions may raise anything
+            return False
 
 
 def _can_write() -> bool:

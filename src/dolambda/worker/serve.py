@@ -10,6 +10,7 @@ closes it, and ends where it would come back here.
 from __future__ import annotations
 
 import ctypes
+import errno
 import logging
 import os
 import select
@@ -26,7 +27,7 @@ from dolambda.wire.task import Job
 from dolambda.worker import frames, import_path
 from dolambda.worker.disk import Disk
 from dolambda.worker.frames import Kind, Sending
-from dolambda.worker.process_state import ProcessState, is_fit
+from dolambda.worker.process_state import ProcessState
 from dolambda.worker.run_job import run_job
 from dolambda.worker.shelf import Shelf
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from dolambda.worker.frames import Frame
 
 DEFECT, PIPE_GONE = 70, 71
-"""Exit codes of a child in which dolambda's own code failed, and of one that cannot write its outcomes any more."""
+"""Exit codes of a child in which dolambda's own code failed, and of one whose file descriptors were closed."""
 
 _PR_SET_PDEATHSIG = 1
 _THREADS = (
@@ -72,7 +73,9 @@ def serve(
         _set_up(threads)
         _Server(reads, writes, Shelf(source(), room, Disk()), capture, keys).run()
         code = 0
-    except BaseException:  # noqa: BLE001 - never back into the worker's code; its output is shown with the task
+    except BaseException as error:  # noqa: BLE001 - never back into the worker's code; its output is shown with the task
+        if isinstance(error, OSError) and error.errno == errno.EBADF:
+            code = PIPE_GONE
         traceback.print_exc()
         sys.stderr.flush()
     finally:
@@ -114,7 +117,7 @@ class _Server:
                 return
 
     def _is_fit_for(self, run: str) -> bool:
-        return is_fit() and (run == self._run or not self._state.is_changed())
+        return self._state.is_fit() and (run == self._run or not self._state.is_changed())
 
     def _run_tasks(self, job: Job, frame: Frame) -> bool:
         """Run the tasks of a job; return False if this process cannot run another."""
@@ -132,7 +135,7 @@ class _Server:
         ):
             # A function that does not load may load in a process without what earlier tasks have left: that is tried once.
             blamable = frame.kind is Kind.JOB and before > 0 and self._calls == before
-            last = outcome.kind == "failure" and (blamable or not is_fit())
+            last = outcome.kind == "failure" and (blamable or not self._state.is_fit())
             kind = Kind.LAST if last else Kind.OUTCOME
             body = frames.outcome_body(outcome, self._shelf.calls())
             self._write(frames.pack(frame.sending, kind, outcome.index, body))
@@ -176,8 +179,6 @@ class _Server:
                 _set_blocking(self._writes, True)  # noqa: FBT003 - as above
         except BrokenPipeError:
             _exit(0)  # the worker has ended
-        except OSError:
-            _exit(PIPE_GONE)
 
     def _end_if_forked(self) -> None:
         if _getpid() != self._process:

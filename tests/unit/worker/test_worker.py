@@ -23,60 +23,14 @@ from dolambda.errors import (
 )
 from dolambda.wire.outcome import Failure, Lost, Reply, Value
 from dolambda.wire.signing_keys import VARIABLES
-from dolambda.wire.task import Job, PackedTask, Packer, Task
 from dolambda.worker.worker import Worker
+from support.worker_jobs import KEY, Source, job, outcomes, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 # The test process has threads, so newer Pythons warn of fork; Lambda's own process has none when a worker forks.
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
-
-KEY = b"k" * 32
-
-
-class Source:
-    def __init__(self) -> None:
-        self.blobs: dict[str, bytes] = {}
-
-    def __call__(self) -> Source:
-        return self
-
-    def get_blob(self, digest: str) -> bytes:
-        return self.blobs[digest]
-
-    def calls(self) -> dict[str, int]:
-        return {}
-
-
-@pytest.fixture
-def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
-    monkeypatch.setattr(
-        "tempfile.tempdir", str(tmp_path)
-    )  # Lambda's /tmp goes with the environment; this machine's stays
-    made = Worker(Source(), KEY)
-    yield made
-    made.close()
-
-
-def job(*calls: tuple[Callable[..., Any], tuple[Any, ...]], **more: Any) -> Job:
-    tasks = tuple(
-        task
-        for task in Packer(same_buffers=False).pack(Task(i, *call) for i, call in enumerate(calls))
-        if isinstance(task, PackedTask)
-    )
-    inline = {blob.digest: blob.data for task in tasks for blob in task.blobs}
-    return replace(Job("r", 0, 1, time.time() + 60, tasks, inline), **more)
-
-
-def run(worker: Worker, sent: Job, seconds: float = 20, **more: Any) -> Reply:
-    return Reply.from_bytes(worker.run(sent.to_bytes(KEY), seconds=seconds, **more), KEY)
-
-
-def outcomes(
-    worker: Worker, *calls: tuple[Callable[..., Any], tuple[Any, ...]], **more: Any
-) -> list[Value | Failure | Lost]:
-    return [outcome.open() for outcome in run(worker, job(*calls, **more)).outcomes]
 
 
 def test_every_task_has_its_outcome_in_order(worker: Worker) -> None:
