@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import re
 import sys
-import traceback
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dolambda.errors import TaskExitedError
-from dolambda.wire import pickling
+from dolambda.wire import pickling, tracebacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,8 +54,8 @@ def describe(error: BaseException) -> dict[str, str]:
     kind = type(error)
     name = guarded(lambda: _cut(f"{kind.__module__}.{kind.__qualname__}"), _name_of(kind))
     trace = _attributes["__traceback__"].__get__(error)
-    in_short = "".join(traceback.format_tb(trace)) + f"{name}: {text_of(error)}\n"
-    told = guarded(lambda: "".join(traceback.format_exception(kind, error, trace)), in_short)
+    in_short = tracebacks.in_short(trace, f"{name}: {text_of(error)}")
+    told = guarded(lambda: tracebacks.formatted(error), in_short)
     return {"type": name, "message": text_of(error), "traceback": _cut(told)}
 
 

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from traceback import StackSummary, TracebackException
+from traceback import StackSummary, TracebackException, extract_tb, format_list
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 _OWN = f"{Path(__file__).parent.parent}/"
 _CELL = re.compile(r'^(\s*)File "(Cell In\[\d+\])", line', re.MULTILINE)
@@ -19,6 +23,12 @@ def formatted(error: BaseException) -> str:
     shown = TracebackException.from_exception(error, compact=True)
     _without_own_frames(shown)
     return _CELL.sub(r"\1\2, line", "".join(shown.format()))
+
+
+def in_short(trace: TracebackType | None, last_line: str) -> str:
+    """Format a traceback alone, for an exception that raises when it is looked at."""
+    kept = [frame for frame in extract_tb(trace) if not frame.filename.startswith(_OWN)]
+    return "".join(["Traceback (most recent call last):\n", *format_list(kept), last_line, "\n"])
 
 
 def _without_own_frames(shown: TracebackException) -> None:
