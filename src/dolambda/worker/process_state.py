@@ -38,6 +38,7 @@ class ProcessState:
         self._directory = Path.cwd()
         self._recursion_limit = sys.getrecursionlimit()
         self._environment = dict(os.environ)
+        self._environment.pop("PYTHONPATH", None)  # dolambda sets it: see import_path.py
         self._settings = _settings()
         self._functions = [
             (vars(module), name)

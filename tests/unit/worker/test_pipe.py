@@ -37,7 +37,7 @@ def _system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def pipes() -> dict[int, int]:
     """Descriptors of this process that are pipes, and which."""
     found = {}
-    for fd in range(3, 64):
+    for fd in range(3, 1024):
         try:
             status = os.fstat(fd)
         except OSError:
