@@ -70,6 +70,8 @@ class Rule:
             converted = self.converted(value)
             if self.holds(converted):
                 return converted
+        except ConfigurationError:  # it says by itself what is wrong
+            raise
         except UnfitError as error:
             why, hint = error.why, error.hint or hint
         except (
@@ -96,6 +98,11 @@ def whole(low: int, high: int, unit: str = "", note: str = "") -> Rule:
     """Return the rule of a whole number. Bools and fractions are none."""
     says = f"a whole number{unit and f' of {unit}'} from {low:,} to {high:,}{note}"
     return Rule(says, _as_int, lambda value: low <= value <= high, int)
+
+
+def count() -> Rule:
+    """Return the rule of a whole number without an upper limit."""
+    return Rule("a whole number greater than 0", _as_int, lambda value: value > 0, int)
 
 
 def number(low: float, high: float, unit: str, note: str = "") -> Rule:

@@ -16,18 +16,19 @@ from concurrent.futures import CancelledError, Executor, Future
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
 from dolambda import session as ending
-from dolambda.dispatch.retries import Retries
 from dolambda.errors import ConfigurationError
+from dolambda.options import checked
 from dolambda.session import Session, current, default_session
 from dolambda.worker.initialise import with_initializer
 from dolambda.worker.randomness import Opener, Seed, Seeded, takes_rng
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from types import TracebackType
 
     from dolambda.dispatch.intake import Call
     from dolambda.dispatch.report import Report
+    from dolambda.dispatch.retries import Retries
     from dolambda.dispatch.run import Run
 
 P = ParamSpec("P")
@@ -42,7 +43,7 @@ class LambdaExecutor(Executor):
     again: that often, or as a `Retries` says. ``batch`` fixes how many tasks go into one job (None: learnt as they run).
     ``progress``, ``transport`` and ``budget`` (dollars) are what they are in `register`. A task's exception is raised as itself by
     ``result()``; one without an answer raises a `LostError`. ``run`` names the run: begun again under that name, with the same code and
-    inputs, it sends only what has no reply yet (`dolambda runs` shows them).
+    inputs, it sends only what has no reply yet (`dolambda runs` shows them). ``env`` are environment variables of its tasks.
     """
 
     def __init__(
@@ -58,28 +59,34 @@ class LambdaExecutor(Executor):
         transport: Literal["queue", "direct"] | None = None,
         budget: float | None = None,
         run: str | None = None,
+        env: Mapping[str, str] | None = None,
         session: Session | None = None,
     ) -> None:
         """Raises `ConfigurationError` (a ValueError) for a number that makes no sense. Nothing is sent yet."""
-        if max_workers is not None and max_workers <= 0:
+        width: object = max_workers
+        if isinstance(width, int) and width <= 0:  # in the words of the standard library
             raise ConfigurationError(
-                "max_workers must be greater than 0", hint="Leave max_workers= out for the default."
+                f"max_workers must be greater than 0, got {max_workers}",
+                hint="Leave max_workers= out for the default.",
             )
+        options = checked(
+            {
+                "max_workers": max_workers,
+                "batch": batch,
+                "task_timeout": task_timeout,
+                "retries": retries,
+                "progress": progress,
+                "transport": transport,
+                "budget": budget,
+                "run": run,
+                "env": env,
+            }
+        )
         if not (initializer is None or callable(initializer)):
             raise TypeError(f"initializer={initializer!r} is not a function")
         self._wrap = with_initializer(initializer, initargs)
-        policy = Retries.of(retries)
         self._session = session or current(default_session)
-        self._run: Run = self._session.open_run(
-            workers=max_workers,
-            batch=batch,
-            task_timeout=task_timeout,
-            retries=policy,
-            progress=progress,
-            transport=transport,
-            budget=budget,
-            run=run,
-        )
+        self._run: Run = self._session.open_run(workers=options.pop("max_workers", None), **options)
         self._max_workers = self._run.limits.workers  # what dask asks an executor for its width
         self._down = False
         weakref.finalize(

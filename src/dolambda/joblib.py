@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from joblib import parallel
 from joblib._parallel_backends import FallbackToBackend, ParallelBackendBase, SequentialBackend
 
+from dolambda.options import OF_JOBLIB, checked
 from dolambda.session import current, default_session, forked
 from dolambda.worker.initialise import with_initializer
 
@@ -51,9 +52,9 @@ class LambdaBackend(ParallelBackendBase):
         initargs: tuple[Any, ...] = (),
         **options: Any,
     ) -> None:
-        """Light: no credentials are needed before the first call. ``options`` are those of `Session.open_run`."""
+        """Light: no credentials are needed before the first call. Raises `ConfigurationError` for a wrong option."""
         super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
-        self._options = options
+        self._options = checked(options, OF_JOBLIB)
         self._initializer, self._initargs = initializer, initargs
         self._wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function
         self._session: Session | None = None

@@ -11,11 +11,12 @@ from dolambda import joblib
 from dolambda.aws.account import Credentials
 from dolambda.errors import ConfigurationError
 from dolambda.loops.backends import OnLambda, register_backend
+from dolambda.options import Env
 from dolambda.session import Session, default_session, peek, replace_current
 from dolambda.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from dolambda.dispatch.report import Report
 
@@ -40,6 +41,7 @@ def register(
     workers: int | None = None,
     requires: Iterable[str] | None = None,
     progress: bool | Callable[[Report], None] | None = None,
+    env: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> Session:
     """Make Lambda the backend of joblib, executors and foreach; give the session, which is also a context manager.
@@ -51,10 +53,12 @@ def register(
     pause in seconds between two looks for replies. ``session`` is a boto3 session; ``token`` goes with temporary keys.
     ``requires`` lists what the local stack's layer holds ("scikit-learn"); on AWS that is `dolambda deploy`'s. ``progress`` is
     True or False to show a bar or not, None for one on a terminal or in a notebook, or a function to call with each `Report`
-    instead. ``settings`` are any others of `Settings`.
+    instead. ``env`` are environment variables of tasks. ``settings`` are any others of `Settings`.
 
     Raises `ConfigurationError` for what cannot work, `NotDeployedError` when there is no such stack.
     """
+    _check(where, session, {"key": key, "secret": secret, "token": token})
+    variables = Env.from_mapping(env or {})
     local = where == LOCAL
     if where and not local:
         if stack not in (None, where):
@@ -70,7 +74,7 @@ def register(
         endpoint_url=endpoint_url,
         stack=stack,
         workers=workers,
-        requires=tuple(requires) if requires is not None else None,
+        requires=requires,
         progress=None if callable(progress) else progress,
         **settings,
     )
@@ -81,6 +85,7 @@ def register(
         if any(anything)
         else default_session(resolved)
     )
+    opened.env = variables
     return register_session(opened, progress if callable(progress) else resolved.progress)
 
 
@@ -92,6 +97,29 @@ def register_session(opened: Session, progress: bool | Callable[[Report], None] 
     _restore_joblib = _restore_joblib or joblib.make_default()
     register_backend(OnLambda())
     return opened
+
+
+def _check(where: object, session: object, secrets: Mapping[str, object]) -> None:
+    """Raise `ConfigurationError` for what cannot be, before it is taken for a stack or credentials."""
+    if not (where is None or isinstance(where, str)):
+        raise ConfigurationError(
+            f"where={where!r} is not text", hint='Write "local", or the name of a stack.'
+        )
+    if where and where != LOCAL and where.strip().lower() == LOCAL:
+        raise ConfigurationError(
+            f"where={where!r} is not the name of a stack", hint=f'Did you mean "{LOCAL}"?'
+        )
+    if not (session is None or callable(getattr(session, "client", None))):
+        raise ConfigurationError(
+            f"session={session!r} is not a boto3 session",
+            hint='Write session=boto3.Session(...), or profile="...".',
+        )
+    for name, value in secrets.items():
+        if not (value is None or isinstance(value, str)):
+            raise ConfigurationError(
+                f"{name}= is of type {type(value).__name__}, not text",
+                hint="Leave it out to use the credentials of `aws configure`.",
+            )
 
 
 def unregister() -> None:

@@ -38,6 +38,7 @@ from dolambda.money.bill import Bill
 from dolambda.money.prices import PRICES
 from dolambda.money.quote import verdict
 from dolambda.named_runs import NamedRun, Recorder
+from dolambda.options import Env, checked
 from dolambda.progress import display
 from dolambda.settings import Settings
 from dolambda.stack import Stack
@@ -48,7 +49,7 @@ from dolambda.wire import keys
 from dolambda.wire.task import PYTHON, Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from dolambda.dispatch.stored import Stored
     from dolambda.transport.base import Transport
@@ -80,6 +81,7 @@ class Session:
     owns_instance: bool = False
     ways: Ways | None = None
     progress: bool | Callable[[Report], None] | None = None
+    env: Mapping[str, str] = field(default_factory=Env)
     _client: str = field(default_factory=keys.new_client_id)
     _sequence: itertools.count[int] = field(default_factory=itertools.count, repr=False)
     _runs: weakref.WeakSet[Run] = field(default_factory=weakref.WeakSet, repr=False)
@@ -188,25 +190,20 @@ class Session:
         threads: int | None = None,
         budget: float | None = None,
         run: str | None = None,
+        env: Mapping[str, str] | None = None,
         relay: Callable[[int, str, bool], None] | None = None,
     ) -> Run:
         """Open a run of at most that many workers at a time; see `Limits`, `Run` and `Surroundings`.
 
         ``progress``, ``transport`` and ``budget`` are for this run what they are in `register` for all. ``run`` names it: begun again
         under that name, with the same code and inputs, it sends only what has no reply yet (see `named_runs`). ``relay`` is called
-        with what tasks print, instead of showing it.
+        with what tasks print, instead of showing it. ``env`` are environment variables of its tasks, added to the session's.
         """
-        for name, value in (
-            ("workers", workers),
-            ("batch", batch),
-            ("task_timeout", task_timeout),
-            ("threads", threads),
-            ("budget", budget),
-        ):
-            if value is not None and value <= 0:
-                raise ConfigurationError(
-                    f"{name} must be greater than 0", hint=f"Leave {name}= out for the default."
-                )
+        checked(
+            {"workers": workers, "batch": batch, "task_timeout": task_timeout, "threads": threads}
+            | {"budget": budget, "transport": transport, "run": run}
+        )
+        variables = Env({**self.env, **(env or {})})
         self._code.look_again()
         way = self.ways.of(transport) if transport and self.ways else self.transport
         named, stored = self._named(run, way) if run is not None else (None, None)
@@ -234,7 +231,9 @@ class Session:
             limits,
             same_buffers=same_buffers,
             same_functions=same_functions,
-            surroundings=Surroundings(nesting, threads, logging.root.getEffectiveLevel()),
+            surroundings=Surroundings(
+                nesting, threads, logging.root.getEffectiveLevel(), variables
+            ),
             code=self._code if self.stack else lambda: None,
             relay=relay or _RELAYS[self.settings.logs],
             progress=self._shown(self.progress if progress is None else progress, named),

@@ -139,9 +139,12 @@ class Account:
             ) from error
         region = settings.region or session.region_name
         if not region:
+            lacking = "" if _has_credentials(session) else ", and there are no AWS credentials"
             raise ConfigurationError(
-                "no AWS region is set",
-                hint="Give region=, or set AWS_DEFAULT_REGION, or run `aws configure`.",
+                f"no AWS region is set{lacking}",
+                hint="Run `aws configure`, or use AWS emulated on this machine: dolambda.register('local')."
+                if lacking
+                else "Set region=, or AWS_DEFAULT_REGION, or run `aws configure`.",
             )
         return cls(session, region, settings.endpoint_url)
 
@@ -197,6 +200,15 @@ class Account:
         """The account's twelve digits."""
         with translated():
             return str(self.client("sts").get_caller_identity()["Account"])
+
+
+def _has_credentials(session: Any) -> bool:
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - slow, as boto3
+
+    try:
+        return session.get_credentials() is not None
+    except BotoCoreError:  # some are set, and are of no use
+        return True
 
 
 def has_credentials() -> bool:

@@ -9,6 +9,7 @@ As in R: nothing registered means one after the other here, with a warning, once
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import queue
 import warnings
@@ -133,6 +134,28 @@ class OnLambda:
         finally:
             run.cancel()
             session.retire(run)
+
+
+def checked_options(options: object) -> Options:
+    """Return the options of each backend. Raises `ConfigurationError` for what is wrong with dolambda's own."""
+    if not isinstance(options, Mapping) or not all(
+        isinstance(own, Mapping) for own in options.values()
+    ):
+        raise ConfigurationError(
+            f"options={options!r} is not a mapping of backends to their options",
+            hint='Write options={"dolambda": {"retries": 2}, "loky": {"n_jobs": 4}}.',
+        )
+    for name in options:
+        if name != OnLambda.name and difflib.get_close_matches(
+            str(name).lower(), [OnLambda.name], cutoff=0.8
+        ):
+            raise ConfigurationError(
+                f"options= are for a backend {name!r}", hint=f'Did you mean "{OnLambda.name}"?'
+            )
+    if OnLambda.name not in options or not find_spec("dolambda.options"):  # not on a worker
+        return options
+    own = import_module("dolambda.options")
+    return {**options, OnLambda.name: own.checked(options[OnLambda.name], own.OF_LOOPS)}
 
 
 def version() -> str:

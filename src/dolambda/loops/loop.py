@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dolambda.errors import ConfigurationError
-from dolambda.loops.backends import Sequential, backend_for_dopar
+from dolambda.loops.backends import Sequential, backend_for_dopar, checked_options
 from dolambda.loops.combine import MISSING, Combiner
 from dolambda.loops.function import Taker, as_sent, called
 from dolambda.loops.walk import Errors, Level, Walk, check_iterable, refuse_iterator
@@ -125,6 +125,7 @@ class Foreach:
                     f"{names}={getattr(self, names)!r} are not all names",
                     hint=f'Give {names}=["numpy", ...].',
                 )
+        object.__setattr__(self, "options", checked_options(self.options))
         self._combiner({}, only_check=True)
 
     @property

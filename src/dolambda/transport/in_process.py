@@ -6,8 +6,10 @@ leaving: sealed replies.
 
 from __future__ import annotations
 
+import os
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,7 @@ from dolambda.worker.run_job import run_job
 from dolambda.worker.shelf import Shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
     from dolambda.transport.base import Answered, SealedJob
@@ -77,13 +79,29 @@ class InProcess:
         begun, started = time.monotonic(), time.time()
         job = Job.from_bytes(sealed, self._key)
         withdrawn = self._withdrawn
-        packed = tuple(
-            run_job(
-                job, self._shelf, stopped=lambda: (job.run, job.number) in withdrawn, output=str
+        with _variables(job.surroundings.env):
+            packed = tuple(
+                run_job(
+                    job, self._shelf, stopped=lambda: (job.run, job.number) in withdrawn, output=str
+                )
             )
-        )
         usage = Usage("in-process", cold=False, started=started, seconds=time.monotonic() - begun)
         return Reply(job.run, job.number, job.attempt, packed, usage).to_bytes(self._key)
+
+
+@contextmanager
+def _variables(env: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables meanwhile, for the whole process: a worker has one to itself."""
+    before = {name: os.environ.get(name) for name in env}
+    os.environ.update(env)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _answer(answered: Answered, done: Future[bytes]) -> None:

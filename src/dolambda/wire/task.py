@@ -225,15 +225,22 @@ class Surroundings:
 
     ``nesting``: joblib's nesting level, for Parallel calls within tasks; None outside joblib. ``threads``: of BLAS, OpenMP and the
     like; None for as many as the worker has processors. ``log_level``: of the root logger, as it is here.
+    ``env``: environment variables, set before anything of the user's is loaded; they may be secret.
     """
 
     nesting: int | None = None
     threads: int | None = None
     log_level: int = 30
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def to_header(self) -> dict[str, int | None]:
+    def to_header(self) -> dict[str, object]:
         """As keyword arguments of its class. By hand: dataclasses.asdict takes as long as sealing the job."""
-        return {"nesting": self.nesting, "threads": self.threads, "log_level": self.log_level}
+        header: dict[str, object] = {
+            "nesting": self.nesting,
+            "threads": self.threads,
+            "log_level": self.log_level,
+        }
+        return header | {"env": dict(self.env)} if self.env else header
 
 
 @dataclass(frozen=True, slots=True)

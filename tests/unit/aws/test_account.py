@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
-from dolambda.aws.account import Credentials, translated
+from dolambda.aws.account import Account, Credentials, translated
 from dolambda.errors import AccessDeniedError, AwsError, ConfigurationError
+from dolambda.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -33,6 +39,20 @@ def test_no_credentials_and_no_network_are_told_apart() -> None:
         raise NoCredentialsError
     with pytest.raises(AwsError, match="Is the network up"), translated():
         raise EndpointConnectionError(endpoint_url="https://nowhere")
+
+
+def test_a_region_and_credentials_that_lack_are_both_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    with pytest.raises(
+        ConfigurationError, match="no AWS region is set, and there are no AWS credentials"
+    ) as caught:
+        Account.from_settings(Settings())
+    assert "dolambda.register('local')" in str(caught.value)
+    with pytest.raises(ConfigurationError, match="no AWS region is set\n"):
+        Account.from_settings(Settings(), Credentials("AK", "SK"))
 
 
 def test_half_a_pair_of_keys_is_refused_and_none_is_shown() -> None:

@@ -1,0 +1,124 @@
+"""The options of one run, checked where a user writes them.
+
+**Input:** keyword arguments of `LambdaExecutor`, of ``parallel_config("dolambda")``, or of foreach's
+``options``. **Output:** the same, converted; or a `ConfigurationError`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from dolambda import settings
+from dolambda.arguments import Rule, Source, choice, count, refuse_unknown
+from dolambda.dispatch.retries import Retries
+from dolambda.errors import ConfigurationError
+from dolambda.named_runs import check_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_RESERVED = ("AWS_", "LAMBDA_", "DOLAMBDA_", "LD_", "DYLD_", "PYTHON", "_HANDLER", "_X_AMZN_")
+_MAX_ENV = 32 * 1024
+
+
+class Env(dict[str, str]):
+    """Environment variables of tasks. Values may be secret, so its repr shows none."""
+
+    @classmethod
+    def from_mapping(cls, given: object) -> Env:
+        """Check. Raises `ConfigurationError`, which shows no values either."""
+        if not hasattr(given, "items"):
+            raise ConfigurationError(
+                f"env= is of type {type(given).__name__}, not a mapping",
+                hint='Write env={"NAME": "value"}.',
+            )
+        env = cls()
+        for name, value in given.items():
+            _check_variable(name, value)
+            env[str(name)] = str(value)
+        nbytes = sum(len(name) + len(value.encode()) for name, value in env.items())
+        if nbytes > _MAX_ENV:
+            raise ConfigurationError(
+                f"env= holds {nbytes:,} bytes, more than {_MAX_ENV:,}",
+                hint="It travels in every job. Pass large values as arguments.",
+            )
+        return env
+
+    def __repr__(self) -> str:
+        """Show the names."""
+        return "{" + ", ".join(f"{name!r}: ..." for name in self) + "}"
+
+
+def _check_variable(name: object, value: object) -> None:
+    if not isinstance(name, str) or not _NAME.match(name):
+        raise ConfigurationError(
+            f"env= has {name!r}, which is not the name of a variable",
+            hint="A name has letters, digits and underscores.",
+        )
+    if name.upper().startswith(_RESERVED):
+        raise ConfigurationError(
+            f"env= has {name}, which is not a task's to set",
+            hint="Names that begin with AWS_, LAMBDA_, DOLAMBDA_, LD_ or PYTHON decide how workers run.",
+        )
+    if not isinstance(value, str):
+        raise ConfigurationError(
+            f"env[{name!r}] is of type {type(value).__name__}, not text",
+            hint="Convert it: env={...: str(value)}.",
+        )
+    if "\0" in value or any("\ud800" <= one <= "\udfff" for one in value):
+        raise ConfigurationError(
+            f"env[{name!r}] holds what no variable can: a NUL, or half a surrogate pair",
+            hint="Encode it, as base64 does.",
+        )
+
+
+def _as_progress(value: Any) -> Any:
+    if not (isinstance(value, bool) or callable(value)):
+        raise TypeError
+    return value
+
+
+RULES: dict[str, Rule] = {
+    "task_timeout": settings.RULES["task_timeout"],
+    "retries": Rule("a number of retries, or a Retries", Retries.of),
+    "batch": count(),
+    "progress": Rule("True, False or a function", _as_progress),
+    "transport": choice("queue", "direct"),
+    "budget": settings.RULES["budget"],
+    "run": Rule("a name for a run", check_name),
+    "workers": count(),
+    "threads": count(),
+    "max_workers": count(),
+}
+"""What each option may be; and ``env``, whose values no error shows."""
+
+OF_JOBLIB = ("task_timeout", "retries", "batch", "progress", "transport", "budget", "run", "env")
+OF_LOOPS = (*OF_JOBLIB, "workers", "threads")
+
+_ELSEWHERE = {
+    "n_jobs": "n_jobs= belongs to joblib: parallel_config(..., n_jobs=4) or Parallel(n_jobs=4).",
+    "workers": "n_jobs= is how many workers run at a time.",
+    "threads": "inner_max_num_threads= is how many threads a task may use.",
+} | {
+    name: f"{name}= is a setting: dolambda.register({name}=...)."
+    for name in settings.RULES
+    if name not in OF_LOOPS
+}
+
+
+def checked(options: Mapping[str, Any], known: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the options that were given, converted.
+
+    Raises `ConfigurationError` for a wrong value, and for names other than ``known``, if that is given.
+    """
+    if known:
+        refuse_unknown(options, known, what="option of dolambda", elsewhere=_ELSEWHERE)
+    return {
+        name: Env.from_mapping(value)
+        if name == "env"
+        else RULES[name].check(value, Source.argument(name))
+        for name, value in options.items()
+        if value is not None
+    }
