@@ -33,7 +33,7 @@ from dolambda.worker.frames import FrameError, Kind, Sending
 from dolambda.worker.serve import DEFECT, PIPE_GONE, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from resource import struct_rusage
 
     from dolambda.wire.blob import BlobSource
@@ -95,9 +95,17 @@ class Child:
 
     @classmethod
     def from_fork(
-        cls, source: Callable[[], BlobSource], keys: Sequence[bytes], room: int, threads: int | None
+        cls,
+        source: Callable[[], BlobSource],
+        keys: Sequence[bytes],
+        room: int,
+        threads: int | None,
+        env: Mapping[str, str],
     ) -> Child:
-        """Fork. ``source`` is called in the child, so that no connection is shared; for ``threads`` see `Surroundings`."""
+        """Fork. ``source`` is called in the child, so that no connection is shared.
+
+        For ``threads`` and ``env`` see `Surroundings`.
+        """
         capture = Capture()
         child_reads, to_child = os.pipe()
         from_child, child_writes = os.pipe()
@@ -109,7 +117,7 @@ class Child:
             try:
                 os.close(to_child)
                 os.close(from_child)
-                serve(child_reads, child_writes, source, room, capture, keys, threads)
+                serve(child_reads, child_writes, source, room, capture, keys, threads, env)
             finally:
                 os._exit(DEFECT)
         os.close(child_reads)

@@ -32,7 +32,7 @@ from dolambda.worker.run_job import run_job
 from dolambda.worker.shelf import Shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from dolambda.wire.blob import BlobSource
     from dolambda.worker.capture import Capture
@@ -62,6 +62,7 @@ def serve(
     capture: Capture,
     keys: Sequence[bytes],
     threads: int | None,
+    env: Mapping[str, str],
 ) -> NoReturn:
     """Live as the child until the worker closes its end of the pipe."""
     code = DEFECT
@@ -70,7 +71,7 @@ def serve(
         _die_with_parent()
         _leave_sockets()
         capture.take_over()
-        _set_up(threads)
+        _set_up(threads, env)
         _Server(reads, writes, Shelf(source(), room, Disk()), capture, keys).run()
         code = 0
     except BaseException as error:  # noqa: BLE001 - never back into the worker's code; its output is shown with the task
@@ -194,10 +195,11 @@ class _Server:
         self._reads = self._writes = -1
 
 
-def _set_up(threads: int | None) -> None:
+def _set_up(threads: int | None, env: Mapping[str, str]) -> None:
     """Make the process what tasks find."""
     if threads:  # read when numpy and the like are first imported
         os.environ.update(dict.fromkeys(_THREADS, str(threads)))
+    os.environ.update(env)
     for variable in VARIABLES:  # tasks have no use for keys, and might print their environment
         os.environ.pop(variable, None)
     # Lambda's client has put a handler of its own.

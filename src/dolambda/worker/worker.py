@@ -69,6 +69,7 @@ class Worker:
         self._child: Child | None = None
         self._code: str | None = None
         self._threads: int | None = None
+        self._env: Mapping[str, str] = {}
         self._fetched: Counter[str] = Counter()
         self._name = ""
 
@@ -150,16 +151,16 @@ class Worker:
                 return _not_begun(end, in_time=now() < limit)
 
     def _ready_child(self, job: Job) -> Child:
-        threads = job.surroundings.threads
-        # Modules already imported from another bundle would hide the new ones, and threads are set at import.
-        other = self._code not in (None, job.code) or self._threads != threads
+        threads, env = job.surroundings.threads, job.surroundings.env
+        # Modules already imported from another bundle would hide the new ones. Variables are read at import.
+        other = self._code not in (None, job.code) or (self._threads, self._env) != (threads, env)
         if (
             self._child and self._child.alive and (other or self._child.is_ending())
         ):  # while it ends, it could still take a job
             self.close()
         if not (self._child and self._child.alive):
-            self._child = Child.from_fork(self._source, self._keys, self._room, threads)
-        self._code, self._threads = job.code, threads
+            self._child = Child.from_fork(self._source, self._keys, self._room, threads, env)
+        self._code, self._threads, self._env = job.code, threads, env
         return self._child
 
 

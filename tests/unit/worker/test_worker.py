@@ -23,6 +23,7 @@ from dolambda.errors import (
 )
 from dolambda.wire.outcome import Failure, Lost, Reply, Value
 from dolambda.wire.signing_keys import VARIABLES
+from dolambda.wire.task import Surroundings
 from dolambda.worker.worker import Worker
 from support.worker_jobs import KEY, Source, job, outcomes, run
 
@@ -392,3 +393,58 @@ def test_small_arrays_of_a_closure_can_be_written_to(worker: Worker) -> None:
         return float(array[0])
 
     assert outcomes(worker, (body, (3,)), (body, (4,))) == [Value(3.0), Value(4.0)]
+
+
+def variables() -> tuple[str | None, str | None, int]:
+    return os.environ.get("TOKEN"), os.environ.get("OMP_NUM_THREADS"), os.getpid()
+
+
+def values(worker: Worker, **surroundings: Any) -> tuple[str | None, str | None, int]:
+    (outcome,) = outcomes(worker, (variables, ()), surroundings=Surroundings(**surroundings))
+    assert isinstance(outcome, Value)
+    return outcome.value  # type: ignore[no-any-return] # a task's
+
+
+def test_variables_are_those_of_the_job_and_of_no_other(worker: Worker) -> None:
+    first = values(worker, env={"TOKEN": "a"})
+    again = values(worker, env={"TOKEN": "a"})
+    other = values(worker, env={"TOKEN": "b", "OMP_NUM_THREADS": "7"}, threads=3)
+    none = values(worker)
+    assert [found[:2] for found in (first, again, other, none)] == [
+        ("a", None),
+        ("a", None),
+        ("b", "7"),
+        (None, None),
+    ]
+    assert first[2] == again[2]
+    assert len({found[2] for found in (first, other, none)}) == 3
+    assert "TOKEN" not in os.environ
+
+
+def test_variables_are_set_before_the_function_is_loaded(worker: Worker) -> None:
+    (outcome,) = outcomes(
+        worker, (ReadsWhenLoaded(), ()), surroundings=Surroundings(env={"TOKEN": "a"})
+    )
+    assert outcome == Value("a")
+
+
+class ReadsWhenLoaded:
+    """As a module does that reads its configuration when it is imported."""
+
+    def __init__(self) -> None:
+        self.token: str | None = None
+
+    def __setstate__(self, _state: object) -> None:
+        self.token = os.environ.get("TOKEN")
+
+    def __call__(self) -> str | None:
+        return self.token
+
+
+def test_variables_are_in_no_repr_of_a_job_and_in_no_reply(worker: Worker) -> None:
+    sent = job((variables, ()), surroundings=Surroundings(env={"TOKEN": "hunter2-0123"}))
+    assert "hunter2" not in repr(sent)
+    quiet = job((len, ("a",)), surroundings=Surroundings(env={"TOKEN": "hunter2-0123"}))
+    sealed = worker.run(quiet.to_bytes(KEY), seconds=20)
+    assert b"hunter2" not in sealed
+    assert b"hunter2" in quiet.to_bytes(KEY)
