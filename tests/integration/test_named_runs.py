@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import subprocess
@@ -192,3 +193,34 @@ def test_a_client_that_is_killed_loses_nothing_that_has_a_reply(tmp_path: Path) 
     again, right = kill_and_resume(tmp_path, times=3, tasks=80, seed=1)
     assert again == set()
     assert right
+
+
+@pytest.mark.usefixtures("clean")
+def test_variables_reach_workers_and_are_kept_nowhere(
+    session: Session, admin: Account, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are in jobs, which are removed; in nothing that stays."""
+    caplog.set_level(logging.DEBUG)
+    secret = "hunter2-0123456789"  # noqa: S105 - it opens nothing
+
+    def length() -> int:
+        return len(os.environ.get("TOKEN", ""))
+
+    with LambdaExecutor(run="hidden", env={"TOKEN": secret}) as executor:
+        assert [executor.submit(length).result(60) for _ in range(3)] == [18] * 3
+    with LambdaExecutor(run="plain") as executor:
+        assert executor.submit(length).result(60) == 0
+    assert session.bucket is not None
+    s3 = admin.client("s3")
+    there = [
+        one["Key"] for one in s3.list_objects_v2(Bucket=session.bucket.name).get("Contents", [])
+    ]
+    assert {"runs/hidden", "runs/plain"} <= set(there)
+    for key in there:
+        content = s3.get_object(Bucket=session.bucket.name, Key=key)["Body"].read()
+        assert secret.encode() not in content, key
+    assert secret not in caplog.text
+    with LambdaExecutor(run="hidden", env={"TOKEN": "another"}) as executor:
+        assert (
+            executor.submit(length).result(60) == 18
+        )  # restored: variables are not part of a task
