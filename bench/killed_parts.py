@@ -1,6 +1,7 @@
 """Kill one part at a random moment, many times: client, emulator, worker, child or guardian, on both transports.
 
 python bench/killed_parts.py [--times 50] [--only PART]... [--transport NAME] [--seed N]. On the emulated AWS; Linux only.
+The part "suspended" is a client that is stopped until all of its jobs are overdue, and then runs again.
 
 After each kill every task has its right result or a clear error, the client is done within `WITHIN` seconds, and within as many
 seconds again nothing is left: no process, no directory, no object in the bucket. Exits with an error otherwise.
@@ -28,11 +29,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 PARTS = ("client", "emulator", "worker", "child", "guardian")
 TRANSPORTS = ("queue", "direct")
 SURVIVED = {"worker", "child"}  # the client and its emulator live on: one serves many kills
+SUSPENDED = 20.0  # seconds: more than `OVERDUE` and what a reply may take to be found
+OVERDUE = {"DOLAMBDA_MAX_WAIT": "1", "DOLAMBDA_TIMEOUT": "5"}
 WITHIN = 10.0  # seconds
 START_WITHIN = 120.0  # seconds in which a client starts an emulator, however busy the machine is
 APPEARS_WITHIN = 5.0  # seconds in which the first job starts a worker
@@ -106,7 +110,7 @@ class Seen:
 class Client:
     """A program that uses an emulated AWS of its own, in a temporary directory of its own."""
 
-    def __init__(self, transport: str) -> None:
+    def __init__(self, transport: str, settings: Mapping[str, str] | None = None) -> None:
         self.place = Path(tempfile.mkdtemp(prefix="killed-"))
         self.errors = self.place / "stderr"
         (self.place / "tmp").mkdir()
@@ -116,7 +120,7 @@ class Client:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env={**os.environ, "TMPDIR": str(self.place / "tmp")},
+                env={**os.environ, **(settings or {}), "TMPDIR": str(self.place / "tmp")},
                 cwd=self.place,
             )
         self._unread = b""
@@ -308,22 +312,51 @@ def kill_often(
     return seen
 
 
+def suspend_often(transport: str, *, times: int, seed: int = 0, within: float = WITHIN) -> Seen:
+    """Suspend a client that many times, each time until its jobs are overdue: all results are right."""
+    draw = random.Random(f"suspended {transport} {seed}")  # noqa: S311 - repeatable, no secret
+    seen = Seen()
+    with Client(transport, OVERDUE) as client:
+        client.hear(START_WITHIN)
+        for _ in range(times):
+            client.say("and look")
+            client.hear(START_WITHIN)
+            time.sleep(draw.uniform(0.0, ROUND))
+            client.process.send_signal(signal.SIGSTOP)
+            time.sleep(SUSPENDED)
+            client.process.send_signal(signal.SIGCONT)
+            seen.kills += 1
+            moment = time.monotonic()
+            judge(seen, client.hear(within), client)
+            seen.slowest = max(seen.slowest, time.monotonic() - moment)
+        if not client.end(within):
+            seen.wrong.append(f"the client did not end within {within:.0f} s")
+        if left := wait_until_gone(client, within):
+            seen.wrong.append(f"left after {within:.0f} s: {left}")
+    if lost := {name: count for name, count in seen.outcomes.items() if name != "right"}:
+        seen.wrong.append(f"not right: {lost}")
+    return seen
+
+
 def main() -> None:
     """Kill each part on each transport, two at a time: most of the time is spent waiting."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--times", type=int, default=50, help="of each part on each transport")
-    parser.add_argument("--only", choices=PARTS, action="append")
+    parser.add_argument("--only", choices=[*PARTS, "suspended"], action="append")
     parser.add_argument("--transport", choices=TRANSPORTS, action="append")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     pairs = [
         (part, transport)
-        for part in chosen.only or PARTS
+        for part in chosen.only or [*PARTS, "suspended"]
         for transport in chosen.transport or TRANSPORTS
     ]
     with ThreadPoolExecutor(2) as lanes:
         running = [
-            lanes.submit(kill_often, *pair, times=chosen.times, seed=chosen.seed) for pair in pairs
+            lanes.submit(suspend_often, transport, times=min(3, chosen.times), seed=chosen.seed)
+            if part == "suspended"
+            else lanes.submit(kill_often, part, transport, times=chosen.times, seed=chosen.seed)
+            for part, transport in pairs
         ]
         wrong = 0
         for pair, future in zip(pairs, running, strict=True):
