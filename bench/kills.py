@@ -22,7 +22,7 @@ from support.simulated_aws.simulation import Simulation, session_on
 
 SCRIPT = """
     import os, sys, time
-    sys.path.insert(0, os.environ["BENCH"])
+    sys.path.insert(0, os.environ["TESTS"])
     from support.simulated_aws.simulation import session_on
     from dolambda import LambdaExecutor
 
@@ -51,7 +51,7 @@ def kill_and_resume(directory: Path, *, times: int, tasks: int, seed: int) -> tu
     with Simulation(Behaviour(cold_start=0.05, event_delay=0.02)) as simulation:
         simulation.session(workers=4, key=key).close()
         here = {
-            "BENCH": str(Path(__file__).parent),
+            "TESTS": str(Path(__file__).parents[1] / "tests"),
             "NOTES": str(notes),
             "ENDPOINT": simulation.endpoint_url,
             "KEY": key.hex(),

@@ -14,6 +14,7 @@ from killed_parts import PARTS, TRANSPORTS, kill_often
 WITHIN = 30.0  # seconds: `make soak` shows 10, on a machine that does nothing else
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the parts in /proc, Linux has it")
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("part", PARTS)
