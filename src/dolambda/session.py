@@ -13,6 +13,7 @@ import itertools
 import logging
 import os
 import secrets
+import shlex
 import sys
 import threading
 import weakref
@@ -29,7 +30,7 @@ from dolambda.dispatch.report import Report
 from dolambda.dispatch.retries import Retries
 from dolambda.dispatch.run import Run
 from dolambda.environment.own_modules import OwnModules
-from dolambda.environment.requirements import differing
+from dolambda.environment.requirements import differing, not_among
 from dolambda.environment.worker_zip import worker_code
 from dolambda.errors import ConfigurationError
 from dolambda.local.instance import Instance, default_workers
@@ -111,6 +112,7 @@ class Session:
         stack = Stack.from_account(account, settings)
         stack.refuse_stopped()
         refuse_mismatch(stack)
+        refuse_missing(stack, settings.extra_requires)
         workers = min(settings.workers or stack.workers, stack.workers)
         return cls._from_stack(settings, account, stack, workers, workers)
 
@@ -427,6 +429,17 @@ def refuse_mismatch(stack: Stack) -> None:
         raise ConfigurationError(
             f"the stack {stack.name!r} differs from this environment: {'; '.join(told)}",
             hint="Run `dolambda deploy` from this environment, or install here what is there.",
+        )
+
+
+def refuse_missing(stack: Stack, extra_requires: tuple[str, ...]) -> None:
+    """Raise `ConfigurationError` for packages that the stack was deployed without: only deploying installs them."""
+    missing = not_among(extra_requires, stack.requires) if stack.requires else []
+    if missing:
+        options = " ".join(f"--extra-requires {shlex.quote(name)}" for name in missing)
+        raise ConfigurationError(
+            f"the stack {stack.name!r} was deployed without extra_requires={missing}",
+            hint=f"Only deploying installs packages: `dolambda deploy {options}`.",
         )
 
 

@@ -72,6 +72,8 @@ class Settings:
     """What workers shall have, as pip writes it; an unpinned name gets the version installed here. None: all installed here."""
     requirements: str | None = None
     """A requirements file instead of ``requires``."""
+    extra_requires: tuple[str, ...] = ()
+    """What workers have as well, as pip writes it: it adds to ``requires``, or to all that is installed here."""
     exclude: tuple[str, ...] = ()
     """Packages installed here that workers shall not have."""
     memory: int = 1769
@@ -226,6 +228,7 @@ RULES: dict[str, Rule] = {
     "logs": Rule('"relay", "errors" or False', _as_logs),
     "requires": texts("requires", "a list of packages, as pip writes them"),
     "requirements": text("the path of a requirements file"),
+    "extra_requires": texts("extra_requires", "a list of packages, as pip writes them"),
     "exclude": texts("exclude", "a list of packages"),
     "memory": whole(128, 10_240, "MB", ", Lambda's limits"),
     "timeout": whole(3, 900, "seconds", ", Lambda's limits"),
@@ -250,4 +253,4 @@ RULES: dict[str, Rule] = {
 }
 """What each setting may be."""
 
-_LISTS = ("requires", "exclude", "include_code", "exclude_code", "layers")
+_LISTS = ("requires", "extra_requires", "exclude", "include_code", "exclude_code", "layers")

@@ -84,6 +84,56 @@ def test_a_stack_that_differs_is_refused_before_the_first_task(instance: Instanc
     destroy(resources(account, replace(there, requires=()), here=True))
 
 
+def test_extra_requirements_are_installed_by_deploying_alone(instance: Instance) -> None:
+    settings = Settings(stack="extra", requires=("iniconfig",), extra_requires=("joblib",))
+    there, credentials = deploy_into(instance, settings)
+    assert use(there, credentials)[1] == version("joblib")
+    with pytest.raises(
+        ConfigurationError,
+        match=r"deployed without extra_requires=\['numpy'\]\n.*dolambda deploy --extra-requires numpy",
+    ):
+        register(
+            stack="extra",
+            region=there.region,
+            endpoint_url=there.endpoint_url,
+            key=credentials.key,
+            secret=credentials.secret,
+            extra_requires=["numpy", "joblib"],
+        )
+    _, account = root(instance, settings)
+    destroy(resources(account, replace(there, requires=(), extra_requires=()), here=True))
+
+
+def test_programs_that_tasks_start_find_packages_and_modules(instance: Instance) -> None:
+    def ask() -> str:
+        import subprocess  # noqa: PLC0415 - on the worker
+
+        program = "import joblib, support.user_module as own; print(joblib.__name__, own.__name__)"
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=False
+        )
+        return done.stdout + done.stderr
+
+    settings = Settings(stack="programs", requires=("joblib",))
+    there, credentials = deploy_into(instance, settings)
+    register(
+        stack="programs",
+        region=there.region,
+        endpoint_url=there.endpoint_url,
+        key=credentials.key,
+        secret=credentials.secret,
+        progress=False,
+        include_code=["support.user_module"],
+    )
+    try:
+        with LambdaExecutor() as executor:
+            assert executor.submit(ask).result(30) == "joblib support.user_module\n"
+    finally:
+        unregister()
+    _, account = root(instance, settings)
+    destroy(resources(account, replace(there, requires=()), here=True))
+
+
 def test_code_that_another_patch_version_compiled_is_the_same_code(
     instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

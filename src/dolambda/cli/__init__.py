@@ -8,6 +8,7 @@ panic.py        dolambda panic
 rotate_key.py   dolambda rotate-key
 runs.py         dolambda runs list | show | fetch | resume | cancel | clean
 quote.py        dolambda quote
+code.py         dolambda code
 local.py        dolambda local start | status | stop
 demo.py         dolambda demo
 """
@@ -18,6 +19,7 @@ import sys
 
 import typer
 
+from dolambda.cli.code import code
 from dolambda.cli.demo import demo
 from dolambda.cli.doctor import doctor
 from dolambda.cli.local import local
@@ -50,6 +52,7 @@ for command in (
     destroy,
     policy,
     quote,
+    code,
     demo,
 ):
     app.command()(command)

@@ -59,6 +59,14 @@ Requires = Annotated[
 Requirements = Annotated[
     str | None, typer.Option(help="A requirements file with what tasks need.", show_default=False)
 ]
+ExtraRequires = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--extra-requires",
+        help="A package that tasks need as well, once for each: it adds to the others.",
+        show_default=False,
+    ),
+]
 Exclude = Annotated[
     list[str] | None,
     typer.Option(
@@ -134,6 +142,7 @@ def plan(
     bucket: BucketName = None,
     requires: Requires = None,
     requirements: Requirements = None,
+    extra_requires: ExtraRequires = None,
     exclude: Exclude = None,
     memory: Memory = None,
     timeout: Timeout = None,
@@ -155,6 +164,7 @@ def plan(
         bucket=bucket,
         requires=tuple(requires) if requires else None,
         requirements=requirements,
+        extra_requires=tuple(extra_requires) if extra_requires else None,
         exclude=tuple(exclude) if exclude else None,
         memory=memory,
         timeout=timeout,
@@ -201,6 +211,7 @@ def deploy(
     bucket: BucketName = None,
     requires: Requires = None,
     requirements: Requirements = None,
+    extra_requires: ExtraRequires = None,
     exclude: Exclude = None,
     memory: Memory = None,
     timeout: Timeout = None,
@@ -222,6 +233,7 @@ def deploy(
         bucket=bucket,
         requires=tuple(requires) if requires else None,
         requirements=requirements,
+        extra_requires=tuple(extra_requires) if extra_requires else None,
         exclude=tuple(exclude) if exclude else None,
         memory=memory,
         timeout=timeout,

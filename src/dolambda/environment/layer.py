@@ -2,8 +2,8 @@
 
 On entry: requirements and a platform. On leaving: `Contents`, zips named by content. Two ways lead there: uv resolves and
 downloads wheels for the Lambda platform in seconds, with no Docker; or, for an emulated AWS on this very machine, what is
-installed here is taken as it is. What no program runs is left out (tests, caches, stubs); shared objects stay as they are:
-stripping them breaks some.
+installed here is taken as it is. What no program imports or reads is left out (tests, caches); shared objects stay as they
+are: stripping them breaks some.
 
 A large package has a layer to itself, the small ones share one: upgrading one uploads one. What exceeds the 250 MB that Lambda
 allows travels as a bundle in the bucket, which a cold worker unpacks into /tmp.
@@ -12,6 +12,7 @@ allows travels as a bundle in the bucket, which a cold worker unpacks into /tmp.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,9 +26,12 @@ from typing import TYPE_CHECKING
 import uv
 
 from dolambda.environment.archive import digest_of_files, files_below, make_zip
+from dolambda.environment.package_files import is_code
 from dolambda.environment.requirements import (
+    base_names,
     installed_here,
     normalised,
+    not_among,
     pinned,
     pins,
     versions_here,
@@ -51,13 +55,10 @@ _PATIENCE = 600
 _SCRATCH = "dolambda-layer-"
 _ON_AMAZON_LINUX_2 = "3.11"
 
-_DIRECTORIES = frozenset({"tests", "test", "__pycache__", "include"})
-_SUFFIXES = (".pyi", ".pyx", ".pxd", ".c", ".h", ".hpp", ".pyc", ".a")
+_TEST_DIRECTORIES = frozenset({"tests", "test"})
+_TEST_FILES = re.compile(r"test_.*\.py|.*_test\.py")
+_BUILD_SUFFIXES = (".a", ".pyx", ".pxd")
 _NAMED = 4  # packages of a layer that are named to a person
-_KEEP = (
-    "numpy/testing/",
-    "numpy/_core/tests/_natype.py",
-)  # public API that lives in a directory named like tests
 
 
 @dataclass(frozen=True)
@@ -141,28 +142,43 @@ def build(
     requires: Sequence[str] | None,
     platform: Platform,
     *,
+    extra: Sequence[str] = (),
     exclude: Iterable[str] = (),
     most_layers: int = MOST_LAYERS,
     compress: bool = True,
 ) -> Contents:
-    """Collect, strip, arrange and zip. ``requires`` None means: what is installed here. Raises `ConfigurationError`."""
+    """Collect, strip, arrange and zip.
+
+    Args:
+        requires: What to install. None: what is installed here.
+        platform: What wheels must fit.
+        extra: What to install as well.
+        exclude: Packages installed here that are left out.
+        most_layers: Layers to make at most.
+        compress: False for zips that stay on this machine.
+
+    Raises:
+        ConfigurationError: Something cannot be resolved, or is too large.
+    """
+    more = pinned(extra)
+    found = {} if requires is not None else installed_here(exclude, base_names(extra))
     if requires is None and platform.name is None:
-        found = installed_here(exclude)
-        names = tuple(f"{name}=={distribution.version}" for name, distribution in found.items())
-        return _arranged(
-            names,
-            [_from_installed(*item) for item in found.items()],
-            most_layers,
-            compress=compress,
+        wanted: tuple[str, ...] = tuple(not_among(more, found))  # what is not installed here
+        names = tuple(f"{name}=={one.version}" for name, one in found.items()) + wanted
+        packages = [_from_installed(*item) for item in found.items()]
+    else:
+        wanted = tuple(
+            dict.fromkeys([*(pins(found) if requires is None else pinned(requires)), *more])
         )
-    wanted = pins(installed_here(exclude)) if requires is None else pinned(requires)
+        names, packages = wanted, []
     if not wanted:
-        return Contents()
+        return _arranged(names, packages, most_layers, compress=compress)
     _sweep()
     scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-"))
     try:
         _install_as_here(wanted, platform, scratch)
-        contents = _arranged(wanted, _from_directory(scratch), most_layers, compress=compress)
+        packages += [one for one in _from_directory(scratch) if one.name not in found]
+        contents = _arranged(names, packages, most_layers, compress=compress)
     except BaseException:  # Ctrl-C too: nobody else knows of the directory
         shutil.rmtree(scratch)
         raise
@@ -238,12 +254,26 @@ def _zipped(packages: Sequence[Package], below: str, *, compress: bool) -> Archi
 
 
 def _from_installed(name: str, found: Distribution) -> Package:
+    places = [file.as_posix() for file in found.files or []] or _places_of_unrecorded(found)
+    located = {place: Path(str(found.locate_file(place))) for place in places}
     files = {
-        file.as_posix(): Path(str(file.locate()))
-        for file in found.files or []
-        if not file.as_posix().startswith(("..", "/")) and Path(str(file.locate())).is_file()
+        place: path
+        for place, path in located.items()
+        if not place.startswith(("..", "/")) and path.is_file()
     }
     return Package.from_files(name, files)
+
+
+def _places_of_unrecorded(found: Distribution) -> list[str]:
+    """Files of a package whose installer kept no list of them, as Linux distributions' do not."""
+    root = Path(str(found.locate_file("")))
+    tops = (found.read_text("top_level.txt") or found.metadata["Name"].replace("-", "_")).split()
+    places = []
+    for top in tops:
+        modules = [path for path in root.glob(f"{top}.*") if is_code(path.name)]
+        below = [path for path in (root / top).rglob("*") if path.is_file()]
+        places += [path.relative_to(root).as_posix() for path in modules + below]
+    return places
 
 
 def _from_directory(target: Path) -> list[Package]:
@@ -334,10 +364,14 @@ def _sweep() -> None:
 
 
 def _is_run(place: str) -> bool:
-    if place.startswith(_KEEP):
-        return True
+    """Return whether a program may import or read it. In directories of tests only the tests themselves go.
+
+    What stays though it looks useless: stubs, which lazy_loader reads; headers, which compilers on the worker read.
+    """
     *directories, name = place.split("/")
-    return not _DIRECTORIES.intersection(directories) and not name.endswith(_SUFFIXES)
+    if "__pycache__" in directories or name.endswith(_BUILD_SUFFIXES):
+        return False
+    return not (_TEST_DIRECTORIES.intersection(directories) and _TEST_FILES.fullmatch(name))
 
 
 def _total(paths: Iterable[Path]) -> int:

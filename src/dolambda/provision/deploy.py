@@ -109,6 +109,7 @@ def contents_of(settings: Settings, *, here: bool) -> Contents:
     return build(
         requires,
         Platform(PYTHON, wheels),
+        extra=settings.extra_requires,
         exclude=settings.exclude,
         most_layers=most,
         compress=not here,

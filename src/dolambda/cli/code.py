@@ -1,0 +1,105 @@
+"""``dolambda code``: what of the user's own code would travel."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dolambda.environment.code import LIMIT, CodeFiles, collect, size_of
+from dolambda.errors import ConfigurationError, TooLargeError
+from dolambda.settings import Settings
+from dolambda.wire.imports import imports_of
+
+_MAGIC = ("%", "!", "?")
+
+
+def code(
+    program: Annotated[
+        str,
+        typer.Argument(help="A script, a notebook, or the name of a module.", show_default=False),
+    ],
+    include_code: Annotated[
+        list[str] | None,
+        typer.Option(help="An installed module that travels, once for each.", show_default=False),
+    ] = None,
+    exclude_code: Annotated[
+        list[str] | None,
+        typer.Option(help="A module or pattern that does not, once for each.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")] = False,
+) -> None:
+    """List what of your own code would travel with a program's tasks, with sizes. Runs nothing of it."""
+    settings = Settings.resolve(
+        include_code=tuple(include_code) if include_code else None,
+        exclude_code=tuple(exclude_code) if exclude_code else None,
+    )
+    sys.path.insert(0, str(Path(program).parent if _is_file(program) else Path.cwd()))
+    files = collect(
+        {}, names=_names(program), include=settings.include_code, exclude=settings.exclude_code
+    )
+    zipped, refusal = _zipped_size(files)
+    sizes = {place: size_of(content) for place, content in files.entries.items()}
+    if as_json:
+        facts = {"travels": sizes, "left_out": files.left_out, "zipped": zipped, "limit": LIMIT}
+        print(json.dumps(facts, indent=2))
+    else:
+        _show(sizes, files.left_out, zipped)
+    if refusal:
+        raise refusal
+
+
+def _is_file(program: str) -> bool:
+    return program.endswith((".py", ".ipynb")) or Path(program).is_file()
+
+
+def _names(program: str) -> frozenset[str]:
+    """Modules that a program imports, found in its text."""
+    if not _is_file(program):
+        return frozenset({program})
+    try:
+        text = Path(program).read_text(encoding="utf-8-sig")
+        if program.endswith(".ipynb"):
+            text = _cells(text)
+        return imports_of(compile(text, program, "exec", dont_inherit=True))
+    except (OSError, SyntaxError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"{program!r} cannot be read as a program: {error}",
+            hint="Name a Python script, a notebook (.ipynb), or a module.",
+        ) from error
+
+
+def _cells(notebook: str) -> str:
+    cells = json.loads(notebook)["cells"]
+    lines = [
+        line
+        for cell in cells
+        if cell["cell_type"] == "code"
+        for line in "".join(cell["source"]).splitlines()
+    ]
+    return "\n".join("pass" if line.startswith(_MAGIC) else line for line in lines)
+
+
+def _zipped_size(files: CodeFiles) -> tuple[int | None, TooLargeError | None]:
+    try:
+        archive = files.archive()
+    except TooLargeError as error:
+        return None, error
+    return len(archive.data) if archive else 0, None
+
+
+def _show(sizes: dict[str, int], left_out: dict[str, str], zipped: int | None) -> None:
+    for place, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):
+        print(f"{size:>14,}  {place}")
+    count = f"{len(sizes):,} file{'' if len(sizes) == 1 else 's'}"
+    total = f"{count}, {sum(sizes.values()):,} bytes"
+    if zipped is not None:
+        total += f", {zipped:,} zipped; {LIMIT:,} may travel"
+    print(f"{total}.")
+    if left_out:
+        print("Not sent:")
+        for place, reason in sorted(left_out.items()):
+            print(f"  {place}: {reason}")
