@@ -20,7 +20,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from dolambda.errors import ConfigurationError, TaskError
 from dolambda.loops.function import Taker, called
@@ -50,11 +50,16 @@ class Level:
     final: Callable[[Any], Any] | None
     inorder: bool
 
-    def steps(self, outer: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Index and variables of each step that the conditions let pass."""
-        named = [_resolved(name, iterable, outer) for name, iterable in self.iterables.items()]
+    def steps(
+        self, outer: Mapping[str, Any], used: dict[str, object]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Return index and variables of each step that the conditions let pass.
+
+        ``used`` are the iterators of the previous round of this level, by name.
+        """
+        named = [_resolved(name, given, outer, used) for name, given in self.iterables.items()]
         unnamed = [
-            _resolved(str(place), iterable, outer) for place, iterable in enumerate(self.unnamed)
+            _resolved(str(place), given, outer, used) for place, given in enumerate(self.unnamed)
         ]
         for index, values in enumerate(zip(*named, *unnamed, strict=False)):
             variables = {**outer, **dict(zip(self.iterables, values, strict=False))}
@@ -155,6 +160,7 @@ class Walk:
             function if seed is None else Seeded(function, seed, takes_rng=taker.takes_rng)
         )
         self._tickets: dict[int, Ticket] = {}
+        self._used: list[dict[str, object]] = [{} for _ in levels]
         self._opener = Opener()
         self.held = 0
         self.value: Any = None
@@ -228,7 +234,7 @@ class Walk:
         self, depth: int, outer: Mapping[str, Any], index: tuple[int, ...], group: Group | Nowhere
     ) -> Iterator[tuple[Ticket, dict[str, Any]]]:
         place = 0
-        for at, variables in self._levels[depth].steps(outer):
+        for at, variables in self._levels[depth].steps(outer, self._used[depth]):
             here = (*index, at)
             if depth + 1 == len(self._levels):
                 yield Ticket(group, place, here, _as_text(variables)), variables
@@ -287,14 +293,20 @@ def _as_text(variables: Mapping[str, Any]) -> str:
 _SHORT = 40
 
 
-def _resolved(name: str, iterable: Any, outer: Mapping[str, Any]) -> Iterable[Any]:
-    """An iterable as given, or as made from the outer variables."""
+def _resolved(
+    name: str, iterable: Any, outer: Mapping[str, Any], used: dict[str, object]
+) -> Iterable[Any]:
+    """Return an iterable as given, or as made from the outer variables; each round one of its own."""
     found = (
         called(iterable, outer)
         if callable(iterable) and not hasattr(iterable, "__iter__")
         else iterable
     )
     check_iterable(name, found)
+    if _is_iterator(found):
+        if used.get(name) is found:
+            _refuse_used(name, found)
+        used[name] = found
     return found  # type: ignore[no-any-return] # it has been checked
 
 
@@ -320,9 +332,17 @@ def check_iterable(name: str, given: object) -> None:
 
 def refuse_iterator(name: str, given: object) -> None:
     """Raise `ConfigurationError` for what an inner loop could go through only once."""
-    if hasattr(given, "__next__") and iter(given) is given:  # type: ignore[call-overload] # it is an iterator
-        what = f"argument {int(name) + 1}" if name.isdecimal() else f"{name}="
-        raise ConfigurationError(
-            f"foreach: {what} of an inner loop is an iterator ({type(given).__name__}), used up after its first round",
-            hint="Write a function that makes it, called for each round (lambda: ...), or a list of its items.",
-        )
+    if _is_iterator(given):
+        _refuse_used(name, given)
+
+
+def _is_iterator(given: Any) -> bool:
+    return hasattr(given, "__next__") and iter(given) is given
+
+
+def _refuse_used(name: str, given: object) -> NoReturn:
+    what = f"argument {int(name) + 1}" if name.isdecimal() else f"{name}="
+    raise ConfigurationError(
+        f"foreach: {what} of an inner loop is an iterator ({type(given).__name__}), used up after its first round",
+        hint="Write a function that makes a new one for each round (lambda: ...), or a list of its items.",
+    )

@@ -232,6 +232,8 @@ def test_an_iterator_in_an_inner_loop_is_refused(iterator: Any) -> None:
             nest()
     with pytest.raises(ConfigurationError, match="argument 1 of an inner loop"):
         foreach(i=range(3)).nest(iterator)
+    with pytest.raises(ConfigurationError, match="j= of an inner loop is an iterator"):
+        (foreach(i=range(3)) % foreach(j=lambda: iterator, k=range(1))).do(lambda j: j)
     assert (foreach(i=range(2)) % foreach(j=lambda: iter([1, 2]))).do(lambda j: j) == [[1, 2]] * 2
     assert foreach(i=iter([1, 2])).do(lambda i: i) == [1, 2]
 
