@@ -158,11 +158,25 @@ def test_the_deployer_policy_suffices_and_holds_nothing_else(
     account.intercept(note)
     whole_life(account, settings)
     # A bucket's policy is only put where there is TLS: test_second_opinion.py sees it used.
-    assert used | {"s3:GetBucketPolicy", "s3:PutBucketPolicy"} == actions(policy)
-    assert not {"s3:GetBucketPolicy", "s3:PutBucketPolicy"} & used
+    # Another bucket, and policies that someone attached: tests/integration/provision.
+    elsewhere = {
+        "s3:GetBucketPolicy",
+        "s3:PutBucketPolicy",
+        "lambda:RemovePermission",
+        "iam:DetachRolePolicy",
+    }
+    assert used | elsewhere == actions(policy)
+    assert not elsewhere & used
     assert [
         statement["Action"] for statement in policy["Statement"] if "*" in statement["Resource"]
-    ] == [["logs:DescribeLogGroups", "lambda:ListLayers", "lambda:ListLayerVersions"]]
+    ] == [
+        [
+            "logs:DescribeLogGroups",
+            "lambda:ListLayers",
+            "lambda:ListLayerVersions",
+            "lambda:GetAccountSettings",
+        ]
+    ]
 
 
 @pytest.mark.usefixtures("through_bucket")

@@ -50,7 +50,7 @@ class Server:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_PUT = do_GET = do_POST  # noqa: N815 - http.server's names
+            do_PUT = do_GET = do_HEAD = do_POST  # noqa: N815 - http.server's names
 
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""

@@ -168,14 +168,16 @@ class Bucket:
 
     def get(self, key: str) -> bytes:
         """Read an object. Raises FileNotFoundError."""
-        data = bytes(self._ask("s3:GetObject", key, lambda: obstore.get(self._store, key).bytes()))
+        data = bytes(
+            self._ask_one("s3:GetObject", key, lambda: obstore.get(self._store, key).bytes())
+        )
         self.calls.add("s3:GetObject", 0, received=len(data))
         return data
 
     def age(self, key: str) -> float | None:
         """Seconds since an object was written, by S3's clock and this one; None if there is none."""
         try:
-            found = self._ask("s3:HeadObject", key, lambda: obstore.head(self._store, key))
+            found = self._ask_one("s3:HeadObject", key, lambda: obstore.head(self._store, key))
         except FileNotFoundError:
             return None
         written: datetime = found["last_modified"]
@@ -205,6 +207,28 @@ class Bucket:
                 some[0],
                 lambda some=some: obstore.delete(self._store, some),  # type: ignore[misc]
             )
+
+    def _ask_one(self, action: str, key: str, request: Callable[[], Any]) -> Any:
+        """As `_ask` for one object. Raises FileNotFoundError.
+
+        S3 answers 403 for a key that is missing, unless one may list the whole bucket. Submitters may
+        list our prefixes only, so the list says which of the two it is.
+        """
+        try:
+            return self._ask(action, key, request)
+        except AccessDeniedError:
+            if self._is_there(key):
+                raise
+            raise FileNotFoundError(key) from None
+
+    def _is_there(self, key: str) -> bool:
+        prefix = key[: key.rfind("/") + 1]
+        first = self._ask(
+            "s3:ListBucket",
+            prefix,
+            lambda: next(iter(obstore.list(self._store, prefix=prefix, offset=key[:-1])), []),
+        )
+        return any(entry["path"] == key for entry in first)
 
     def _ask(self, action: str, key: str, request: Callable[[], Any], *, sent: int = 0) -> Any:
         until, pause = time.monotonic() + _PATIENCE, _PAUSE

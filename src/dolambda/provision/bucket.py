@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dolambda.aws.account import error_code, translated
 from dolambda.errors import ProvisionError
 from dolambda.provision.names import TAG
-from dolambda.provision.plan import Change
+from dolambda.provision.plan import Change, wait_until
 from dolambda.wire.keys import BLOBS, BUNDLES, JOBS, LAYERS, OUTS, RUNS
 
 if TYPE_CHECKING:
@@ -23,6 +23,15 @@ _BLOCK = dict.fromkeys(
     ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
 )
 _NO_REGION_NAMED = "us-east-1"  # the one Region whose name S3 rejects as a location constraint
+
+
+_OLD_NAMES = {"EU": "eu-west-1"}  # what S3 calls the region of buckets that are old
+_VERSION_DAYS = 1
+"""Days that a bucket with versioning keeps what was overwritten or deleted under our prefixes."""
+
+NOT_YET = ("NoSuchBucket", "OperationAborted")
+"""What S3 says of a bucket that was made, or removed, some seconds to minutes ago."""
+_PATIENCE = 120
 
 
 class Bucket:
@@ -88,10 +97,14 @@ class Bucket:
             ]
         return []
 
+    def removal_if_marked(self) -> list[Change]:
+        """As `removal`, of a bucket that is marked as this stack's."""
+        return self.removal() if self._exists() and self._tagged() else []
+
     def _exists(self) -> bool:
         with translated():
             try:
-                self._s3.head_bucket(Bucket=self._names.bucket)
+                self._s3.head_bucket(**self._names.owned_bucket)
             except self._s3.exceptions.ClientError as error:
                 if error_code(error) in ("404", "NoSuchBucket"):
                     return False
@@ -106,9 +119,10 @@ class Bucket:
     def _refuse_other_region(self) -> None:
         with translated():
             found = (
-                self._s3.get_bucket_location(Bucket=self._names.bucket).get("LocationConstraint")
+                self._s3.get_bucket_location(**self._names.owned_bucket).get("LocationConstraint")
                 or _NO_REGION_NAMED
             )
+        found = _OLD_NAMES.get(found, found)
         if found != self._names.region:
             raise ProvisionError(
                 f"bucket {self._names.bucket} is in {found}, the function in {self._names.region}: S3 notifies only in its own region",
@@ -126,8 +140,14 @@ class Bucket:
             if region == _NO_REGION_NAMED
             else {"CreateBucketConfiguration": {"LocationConstraint": region}}
         )
-        with translated():
-            self._s3.create_bucket(Bucket=self._names.bucket, **where)
+
+        def create() -> None:
+            try:
+                self._s3.create_bucket(Bucket=self._names.bucket, **where)
+            except self._s3.exceptions.BucketAlreadyOwnedByYou:
+                return
+
+        self._once_known(create)
         for step in (self._tag, self._close, self._encrypt, self._expire):
             step()
         if self._over_tls:
@@ -135,21 +155,16 @@ class Bucket:
 
     def _tag(self) -> None:
         tags = [{"Key": key, "Value": value} for key, value in self._names.tags.items()]
-        with translated():
-            self._s3.put_bucket_tagging(Bucket=self._names.bucket, Tagging={"TagSet": tags})
+        self._put(self._s3.put_bucket_tagging, Tagging={"TagSet": tags})
 
     def _close(self) -> None:
-        with translated():
-            self._s3.put_public_access_block(
-                Bucket=self._names.bucket, PublicAccessBlockConfiguration=_BLOCK
-            )
+        self._put(self._s3.put_public_access_block, PublicAccessBlockConfiguration=_BLOCK)
 
     def _encrypt(self) -> None:
         rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
-        with translated():
-            self._s3.put_bucket_encryption(
-                Bucket=self._names.bucket, ServerSideEncryptionConfiguration={"Rules": [rule]}
-            )
+        self._put(
+            self._s3.put_bucket_encryption, ServerSideEncryptionConfiguration={"Rules": [rule]}
+        )
 
     def _policy(self) -> dict[str, Any]:
         found = self._asked(self._s3.get_bucket_policy, "Policy")
@@ -167,10 +182,7 @@ class Bucket:
         }
 
     def _deny_plain(self) -> None:
-        with translated():
-            self._s3.put_bucket_policy(
-                Bucket=self._names.bucket, Policy=json.dumps(self._wanted_policy())
-            )
+        self._put(self._s3.put_bucket_policy, Policy=json.dumps(self._wanted_policy()))
 
     def _rules(self) -> list[dict[str, Any]]:
         return [
@@ -179,6 +191,7 @@ class Bucket:
                 "Status": "Enabled",
                 "Filter": {"Prefix": prefix},
                 "Expiration": {"Days": days},
+                "NoncurrentVersionExpiration": {"NoncurrentDays": _VERSION_DAYS},
                 "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
             }
             for prefix, days in _DAYS.items()
@@ -188,10 +201,8 @@ class Bucket:
         return self._asked(self._s3.get_bucket_lifecycle_configuration, "Rules") or []
 
     def _expires(self) -> bool:
-        found = {
-            (rule.get("ID"), rule.get("Expiration", {}).get("Days")) for rule in self._found_rules()
-        }
-        return {(rule["ID"], rule["Expiration"]["Days"]) for rule in self._rules()} <= found
+        found = [_ages(rule) for rule in self._found_rules()]
+        return all(_ages(rule) in found for rule in self._rules())
 
     def _others_rules(self) -> list[dict[str, Any]]:
         return [
@@ -201,24 +212,28 @@ class Bucket:
         ]
 
     def _expire(self) -> None:
-        rules = [*self._others_rules(), *self._rules()]
-        with translated():
-            self._s3.put_bucket_lifecycle_configuration(
-                Bucket=self._names.bucket, LifecycleConfiguration={"Rules": rules}
-            )
+        self._put_rules([*self._others_rules(), *self._rules()])
+
+    def _put_rules(self, rules: list[dict[str, Any]]) -> None:
+        """Replace the rules; S3 would set the size from which objects are moved back to its default."""
+        name = "TransitionDefaultMinimumObjectSize"
+        size = self._asked(self._s3.get_bucket_lifecycle_configuration, name)
+        self._put(
+            self._s3.put_bucket_lifecycle_configuration,
+            LifecycleConfiguration={"Rules": rules},
+            **({name: size} if size else {}),
+        )
 
     def _withdraw(self) -> None:
         """Remove our objects and our rules."""
         for prefix in _OURS:
             self._empty(prefix)
         others = self._others_rules()
+        if others:
+            self._put_rules(others)
+            return
         with translated():
-            if others:
-                self._s3.put_bucket_lifecycle_configuration(
-                    Bucket=self._names.bucket, LifecycleConfiguration={"Rules": others}
-                )
-            else:
-                self._s3.delete_bucket_lifecycle(Bucket=self._names.bucket)
+            self._s3.delete_bucket_lifecycle(**self._names.owned_bucket)
 
     def _remove(self) -> None:
         """Remove our objects, and the bucket if nothing of anyone else's is left in it."""
@@ -231,37 +246,80 @@ class Bucket:
                 hint="Move or delete them, then run `dolambda destroy` again; everything else is gone.",
             )
         with translated():
-            self._s3.delete_bucket(Bucket=self._names.bucket)
+            self._s3.delete_bucket(**self._names.owned_bucket)
 
     def _holds(self, prefix: str) -> str | None:
         with translated():
             found = self._s3.list_objects_v2(
-                Bucket=self._names.bucket, Prefix=prefix, MaxKeys=1
+                **self._names.owned_bucket, Prefix=prefix, MaxKeys=1
             ).get("Contents", [])
         return str(found[0]["Key"]) if found else None
 
     def _empty(self, prefix: str) -> None:
         with translated():
             for page in self._s3.get_paginator("list_objects_v2").paginate(
-                Bucket=self._names.bucket, Prefix=prefix
+                **self._names.owned_bucket, Prefix=prefix
             ):
                 objects = [{"Key": entry["Key"]} for entry in page.get("Contents", [])]
                 if objects:
                     self._s3.delete_objects(
-                        Bucket=self._names.bucket, Delete={"Objects": objects, "Quiet": True}
+                        **self._names.owned_bucket, Delete={"Objects": objects, "Quiet": True}
                     )
+
+    def _put(self, request: Callable[..., Any], **params: Any) -> None:
+        self._once_known(lambda: request(**self._names.owned_bucket, **params))
+
+    def _once_known(self, request: Callable[[], object]) -> None:
+        """Change the bucket once all of S3 knows that it was made."""
+
+        def done() -> bool:
+            with translated():
+                try:
+                    request()
+                except self._s3.exceptions.ClientError as error:
+                    if error_code(error) in NOT_YET:
+                        return False
+                    raise
+            return True
+
+        wait_until(done, f"that S3 knows bucket {self._names.bucket}", seconds=_PATIENCE)
 
     def _asked(self, question: Callable[..., Any], part: str) -> Any:
         """Ask for a part of the configuration; None when there is none."""
         with translated():
             try:
-                return question(Bucket=self._names.bucket)[part]
+                return question(**self._names.owned_bucket).get(part)
             except self._s3.exceptions.ClientError as error:
                 if error_code(error).startswith(
                     ("NoSuch", "ServerSideEncryptionConfigurationNotFound")
                 ):
                     return None
                 raise
+
+
+class FormerBucket:
+    """See `Resource`: the bucket that we made before the user named another one; it goes with the stack."""
+
+    def __init__(self, account: Account, names: Names) -> None:
+        """Nothing is sent yet."""
+        self._names = names
+        self._bucket = Bucket(account, names.default)
+
+    def changes(self) -> list[Change]:
+        """See `Resource.changes`: its objects may still be wanted."""
+        return []
+
+    def removal(self) -> list[Change]:
+        """See `Resource.removal`."""
+        return [] if self._names.bucket_is_ours else self._bucket.removal_if_marked()
+
+
+def _ages(rule: dict[str, Any]) -> tuple[object, ...]:
+    return (
+        rule.get("ID"),
+        rule.get("Expiration", {}).get("Days"),
+        rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays"),
+    )
 
 
 def tls_only(bucket_arn: str) -> dict[str, Any]:

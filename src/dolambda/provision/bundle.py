@@ -57,7 +57,7 @@ class Bundle:
     def _found(self) -> list[str]:
         with translated():
             try:
-                listed = self._s3.list_objects_v2(Bucket=self._names.bucket, Prefix=BUNDLES)
+                listed = self._s3.list_objects_v2(**self._names.owned_bucket, Prefix=BUNDLES)
             except self._s3.exceptions.ClientError as error:
                 if error_code(error) == "NoSuchBucket":
                     return []
@@ -68,7 +68,7 @@ class Bundle:
         if self._wanted:
             with translated():
                 self._s3.put_object(
-                    Bucket=self._names.bucket,
+                    **self._names.owned_bucket,
                     Key=bundle_key(self._wanted.digest),
                     Body=self._wanted.content,
                 )
@@ -76,7 +76,7 @@ class Bundle:
     def _delete(self, keys: list[str]) -> None:
         with translated():
             self._s3.delete_objects(
-                Bucket=self._names.bucket,
+                **self._names.owned_bucket,
                 Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
             )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from dolambda.environment.layer import MOST_LAYERS, Platform, build
 from dolambda.environment.requirements import from_file
-from dolambda.provision.bucket import Bucket
+from dolambda.provision.bucket import Bucket, FormerBucket
 from dolambda.provision.bundle import Bundle, StaleBundles
 from dolambda.provision.concurrency import Concurrency
 from dolambda.provision.function import Function
@@ -80,6 +80,7 @@ def resources(
         Bucket(
             account, names
         ),  # first made and last removed: it may hold what is not ours, and then stays
+        FormerBucket(account, names),
         LogGroup(account, names, days=settings.log_days),
         role,
         layers,

@@ -117,7 +117,7 @@ class Layers:
         with translated():
             content: dict[str, str | bytes] = {"ZipFile": layer.content}
             if len(layer.content) > _DIRECT:
-                self._s3.put_object(Bucket=self._names.bucket, Key=key, Body=layer.content)
+                self._s3.put_object(**self._names.owned_bucket, Key=key, Body=layer.content)
                 content = {"S3Bucket": self._names.bucket, "S3Key": key}
             published = self._lambda.publish_layer_version(
                 LayerName=self._name(layer),
@@ -126,7 +126,7 @@ class Layers:
                 CompatibleRuntimes=[self._runtime],
             )
             if "S3Key" in content:
-                self._s3.delete_object(Bucket=self._names.bucket, Key=key)
+                self._s3.delete_object(**self._names.owned_bucket, Key=key)
                 self._refuse_replaced(layer, published)
             self._published[layer.digest] = published["LayerVersionArn"]
 

@@ -51,6 +51,16 @@ class Names:
         return f"arn:aws:s3:::{self.bucket}"
 
     @property
+    def owned_bucket(self) -> dict[str, str]:
+        """Parameters of every request to the bucket: AWS denies it if another account owns that name."""
+        return {"Bucket": self.bucket, "ExpectedBucketOwner": self.account}
+
+    @property
+    def default(self) -> Names:
+        """The same stack with the bucket that we name."""
+        return Names.of(self.stack, self.region, self.account, None)
+
+    @property
     def log_group(self) -> str:
         """Where Lambda writes the function's log."""
         return f"/aws/lambda/{self.stack}"

@@ -149,13 +149,13 @@ class Panic:
         removed = 0
         with translated():
             for page in self._s3.get_paginator("list_objects_v2").paginate(
-                Bucket=self._names.bucket, Prefix=JOBS
+                **self._names.owned_bucket, Prefix=JOBS
             ):
                 jobs = [{"Key": entry["Key"]} for entry in page.get("Contents", [])]
                 if not jobs:
                     continue
                 failed = self._s3.delete_objects(
-                    Bucket=self._names.bucket, Delete={"Objects": jobs, "Quiet": True}
+                    **self._names.owned_bucket, Delete={"Objects": jobs, "Quiet": True}
                 ).get("Errors", [])
                 if failed:
                     raise ProvisionError(

@@ -31,19 +31,20 @@ ASSUMED_BY_LAMBDA: Policy = {
 def worker(names: Names) -> Policy:
     """Read jobs, blobs and bundles, write replies and the log."""
     return _policy(
-        _allow(
+        _in_buckets(
+            names,
             ["s3:GetObject"],
             *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, BLOBS, BUNDLES)),
         ),
-        _allow(["s3:PutObject"], f"{names.bucket_arn}/{OUTS}*"),
+        _in_buckets(names, ["s3:PutObject"], f"{names.bucket_arn}/{OUTS}*"),
         _allow(["logs:CreateLogStream", "logs:PutLogEvents"], names.log_group_arn),
     )
 
 
 def submitter(names: Names) -> Policy:
     """Find the stack, call its function, put jobs and blobs, list and read replies, remove jobs and replies, keep records of runs."""
-    listing = _allow(["s3:ListBucket"], names.bucket_arn)
-    listing["Condition"] = {
+    listing = _in_buckets(names, ["s3:ListBucket"], names.bucket_arn)
+    listing["Condition"] |= {
         "StringLike": {"s3:prefix": [f"{prefix}*" for prefix in (OUTS, JOBS, BLOBS, RUNS)]}
     }
     return _policy(
@@ -55,14 +56,20 @@ def submitter(names: Names) -> Policy:
             ],
             names.function_arn,
         ),
-        _allow(
-            ["s3:PutObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, BLOBS, RUNS))
+        _in_buckets(
+            names,
+            ["s3:PutObject"],
+            *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, BLOBS, RUNS)),
         ),
-        _allow(
-            ["s3:GetObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (OUTS, BLOBS, RUNS))
+        _in_buckets(
+            names,
+            ["s3:GetObject"],
+            *(f"{names.bucket_arn}/{prefix}*" for prefix in (OUTS, BLOBS, RUNS)),
         ),
-        _allow(
-            ["s3:DeleteObject"], *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, OUTS, RUNS))
+        _in_buckets(
+            names,
+            ["s3:DeleteObject"],
+            *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, OUTS, RUNS)),
         ),
         listing,
     )
@@ -91,7 +98,8 @@ def deployer(names: Names) -> Policy:
             names.role_arn,
         ),
         passing,
-        _allow(
+        _in_buckets(
+            names,
             [
                 "s3:CreateBucket",
                 "s3:ListBucket",
@@ -110,17 +118,20 @@ def deployer(names: Names) -> Policy:
                 "s3:GetBucketNotification",
                 "s3:PutBucketNotification",
             ],
-            names.bucket_arn,
+            *_buckets(names),
         ),
-        _allow(
+        _in_buckets(
+            names,
             ["s3:PutObject", "s3:GetObject"],
             f"{names.bucket_arn}/{LAYERS}*",
             f"{names.bucket_arn}/{BUNDLES}*",
         ),
-        _allow(
+        _in_buckets(
+            names,
             ["s3:DeleteObject"],
             *(
-                f"{names.bucket_arn}/{prefix}*"
+                f"{bucket}/{prefix}*"
+                for bucket in _buckets(names)
                 for prefix in (JOBS, OUTS, BLOBS, RUNS, LAYERS, BUNDLES)
             ),
         ),
@@ -142,6 +153,7 @@ def deployer(names: Names) -> Policy:
                 "lambda:DeleteFunctionConcurrency",
                 "lambda:GetPolicy",
                 "lambda:AddPermission",
+                "lambda:RemovePermission",
             ],
             names.function_arn,
         ),
@@ -168,6 +180,18 @@ def deployer(names: Names) -> Policy:
             "*",
         ),
     )
+
+
+def _in_buckets(names: Names, actions: list[str], *places: str) -> Policy:
+    """Allow actions on our buckets, if this account owns them: their names can be guessed."""
+    statement = _allow(actions, *places)
+    statement["Condition"] = {"StringEqualsIfExists": {"aws:ResourceAccount": names.account}}
+    return statement
+
+
+def _buckets(names: Names) -> list[str]:
+    """Return the ARNs of the stack's bucket, and of the one that we made before the user named another."""
+    return list(dict.fromkeys((names.bucket_arn, names.default.bucket_arn)))
 
 
 def _policy(*statements: Policy) -> Policy:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.account import error_code, translated
 from dolambda.errors import ProvisionError
+from dolambda.provision.bucket import NOT_YET
 from dolambda.provision.plan import Change, wait_until
 from dolambda.wire.keys import JOBS
 
@@ -16,6 +18,13 @@ if TYPE_CHECKING:
 
 _STATEMENT = "dolambda-jobs"
 _PATIENCE = 60
+_FUNCTIONS = "LambdaFunctionConfigurations"
+_DESTINATIONS = {
+    _FUNCTIONS: "LambdaFunctionArn",
+    "QueueConfigurations": "QueueArn",
+    "TopicConfigurations": "TopicArn",
+}
+"""Kinds of rules, and where each names its destination. S3 compares the prefixes of all of them."""
 
 
 class Trigger:
@@ -31,25 +40,20 @@ class Trigger:
     def changes(self) -> list[Change]:
         """See `Resource.changes`."""
         changes = []
-        if not self._permitted():
-            changes.append(
-                Change(
-                    "create",
-                    f"permission {_STATEMENT}",
-                    f"bucket {self._names.bucket} may invoke the function",
-                    self._permit,
+        former = self._statements()
+        if not any(self._permits(statement) for statement in former):
+            permission = f"permission {_STATEMENT}"
+            why = f"bucket {self._names.bucket} may invoke the function"
+            ours = [one for one in former if one.get("Sid") == _STATEMENT]
+            if ours:
+                changes.append(
+                    Change("update", permission, why, lambda: self._permit_instead_of(ours[0]))
                 )
-            )
+            else:
+                changes.append(Change("create", permission, why, self._permit))
         found = self._notifications()
-        others = [
-            rule
-            for rule in found.get("LambdaFunctionConfigurations", [])
-            if rule.get("Id") != self._id
-        ]
-        self._refuse_overlap(others)
-        if self._wanted() not in [
-            _plain(rule) for rule in found.get("LambdaFunctionConfigurations", [])
-        ]:
+        self._refuse_overlap(found)
+        if not any(self._is_wanted(rule) for rule in found.get(_FUNCTIONS, [])):
             changes.append(
                 Change(
                     "create",
@@ -62,11 +66,15 @@ class Trigger:
 
     def removal(self) -> list[Change]:
         """See `Resource.removal`."""
-        rules = self._notifications().get("LambdaFunctionConfigurations", [])
-        if not any(rule.get("Id") == self._id for rule in rules):
+        if not any(self._is_ours(rule) for rule in self._notifications().get(_FUNCTIONS, [])):
             return []
         return [
-            Change("remove", f"notification {self._id}", "others of the bucket stay", self._remove)
+            Change(
+                "remove",
+                f"notification {self._id}",
+                "others of the bucket stay",
+                lambda: self._withdraw(self._names),
+            )
         ]
 
     def _wanted(self) -> dict[str, Any]:
@@ -77,15 +85,42 @@ class Trigger:
             "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": JOBS}]}},
         }
 
-    def _permitted(self) -> bool:
+    def _is_ours(self, rule: dict[str, Any]) -> bool:
+        """By its name; or, made by a template, which cannot name it, by what it invokes."""
+        return rule.get("Id") == self._id or rule["LambdaFunctionArn"] == self._names.function_arn
+
+    def _is_wanted(self, rule: dict[str, Any]) -> bool:
+        return self._is_ours(rule) and {**_plain(rule), "Id": self._id} == self._wanted()
+
+    def _statements(self) -> list[dict[str, Any]]:
+        """Return the statements of the function's policy."""
         with translated():
             try:
-                policy = json.loads(
-                    self._lambda.get_policy(FunctionName=self._names.stack)["Policy"]
-                )
+                found = self._lambda.get_policy(FunctionName=self._names.stack)["Policy"]
             except self._lambda.exceptions.ResourceNotFoundException:
-                return False
-        return any(statement.get("Sid") == _STATEMENT for statement in policy["Statement"])
+                return []
+        return list(json.loads(found)["Statement"])
+
+    def _permits(self, statement: dict[str, Any]) -> bool:
+        """Return true if a statement lets this account's bucket invoke the function."""
+        return (
+            statement.get("Effect") == "Allow"
+            and statement.get("Action") == "lambda:InvokeFunction"
+            and statement.get("Principal") == {"Service": "s3.amazonaws.com"}
+            and _condition(statement, "AWS:SourceArn") == self._names.bucket_arn
+            and _condition(statement, "AWS:SourceAccount") == self._names.account
+        )
+
+    def _permit_instead_of(self, statement: dict[str, Any]) -> None:
+        """Take the former bucket's notification away first: killed in between, nothing of it is forgotten."""
+        former = _condition(statement, "AWS:SourceArn").rpartition(":")[2]
+        if former not in ("", self._names.bucket):
+            self._withdraw(replace(self._names, bucket=former))
+        with translated():
+            self._lambda.remove_permission(
+                FunctionName=self._names.stack, StatementId=statement["Sid"]
+            )
+        self._permit()
 
     def _permit(self) -> None:
         with translated():
@@ -98,11 +133,13 @@ class Trigger:
                 SourceAccount=self._names.account,
             )
 
-    def _notifications(self) -> dict[str, Any]:
+    def _notifications(self, names: Names | None = None) -> dict[str, Any]:
         with translated():
             try:
                 found = dict(
-                    self._s3.get_bucket_notification_configuration(Bucket=self._names.bucket)
+                    self._s3.get_bucket_notification_configuration(
+                        **(names or self._names).owned_bucket
+                    )
                 )
             except self._s3.exceptions.ClientError as error:
                 if error_code(error) == "NoSuchBucket":
@@ -111,60 +148,68 @@ class Trigger:
         found.pop("ResponseMetadata", None)
         return found
 
-    def _refuse_overlap(self, others: list[dict[str, Any]]) -> None:
-        for rule in others:
-            prefix = next(
-                (
-                    part["Value"]
-                    for part in _plain(rule).get("Filter", {}).get("Key", {}).get("FilterRules", [])
-                    if part["Name"] == "prefix"
-                ),
-                "",
-            )
+    def _refuse_overlap(self, found: dict[str, Any]) -> None:
+        """Raise `ProvisionError` for a rule of anyone's that S3 would not take ours beside."""
+        rules = [
+            (rule, rule[target])
+            for kind, target in _DESTINATIONS.items()
+            for rule in found.get(kind, [])
+            if kind != _FUNCTIONS or not self._is_ours(rule)
+        ]
+        for rule, target in rules:
+            prefix = _prefix(rule)
             created = any("ObjectCreated" in event for event in rule["Events"])
             if created and (prefix.startswith(JOBS) or JOBS.startswith(prefix)):
                 raise ProvisionError(
-                    f"bucket {self._names.bucket} already notifies {rule['LambdaFunctionArn']} of objects under {prefix or '(all)'!r}",
+                    f"bucket {self._names.bucket} already notifies {target} of objects under {prefix or '(all)'!r}",
                     hint=f"S3 rejects overlapping rules: narrow that rule to exclude {JOBS}, or give another bucket=.",
                 )
 
     def _notify(self) -> None:
         """Read, modify, write: S3 replaces the whole configuration."""
         found = self._notifications()
-        rules = [
-            rule
-            for rule in found.get("LambdaFunctionConfigurations", [])
-            if rule.get("Id") != self._id
-        ]
-        found["LambdaFunctionConfigurations"] = [*rules, self._wanted()]
+        others = [rule for rule in found.get(_FUNCTIONS, []) if not self._is_ours(rule)]
+        found[_FUNCTIONS] = [*others, self._wanted()]
 
         def put() -> bool:
             with translated():
                 try:
                     self._s3.put_bucket_notification_configuration(
-                        Bucket=self._names.bucket, NotificationConfiguration=found
+                        **self._names.owned_bucket, NotificationConfiguration=found
                     )
                 except self._s3.exceptions.ClientError as error:
-                    if "Unable to validate" in str(
-                        error
-                    ):  # the permission takes a moment to be known to S3
+                    # The permission, or a new bucket, takes a moment to be known to S3.
+                    if "Unable to validate" in str(error) or error_code(error) in NOT_YET:
                         return False
                     raise
             return True
 
         wait_until(put, "that S3 may invoke the function", seconds=_PATIENCE)
 
-    def _remove(self) -> None:
-        found = self._notifications()
-        found["LambdaFunctionConfigurations"] = [
-            rule
-            for rule in found.get("LambdaFunctionConfigurations", [])
-            if rule.get("Id") != self._id
-        ]
+    def _withdraw(self, names: Names) -> None:
+        """Remove our notification; a dead destination among the others is not this request's affair."""
+        found = self._notifications(names)
+        rules = found.get(_FUNCTIONS, [])
+        others = [rule for rule in rules if not self._is_ours(rule)]
+        if len(others) == len(rules):
+            return
         with translated():
             self._s3.put_bucket_notification_configuration(
-                Bucket=self._names.bucket, NotificationConfiguration=found
+                **names.owned_bucket,
+                NotificationConfiguration={**found, _FUNCTIONS: others},
+                SkipDestinationValidation=True,
             )
+
+
+def _condition(statement: dict[str, Any], key: str) -> str:
+    """Return the value that a statement's condition asks of a key, "" for none."""
+    tests = statement.get("Condition", {}).values()
+    return next((str(values[key]) for values in tests if key in values), "")
+
+
+def _prefix(rule: dict[str, Any]) -> str:
+    parts = _plain(rule)["Filter"]["Key"]["FilterRules"]
+    return next((str(part["Value"]) for part in parts if part["Name"] == "prefix"), "")
 
 
 def _plain(rule: dict[str, Any]) -> dict[str, Any]:

@@ -17,11 +17,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def strict() -> StrictAws:
-    """All rules in force, but for those that are not obeyed yet."""
-    made = StrictAws(Options(ignores_conditions=True))
-    for name in ("bucket_known_late",):
-        made.switch(name, on=False)
-    return made
+    """All rules in force."""
+    return StrictAws(Options(ignores_conditions=True))
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 
 class _Sent:
+    raw = None  # GetBucketLocation's body would be parsed a second time
+
     def __init__(self, status: int) -> None:
         self.status_code = status
 

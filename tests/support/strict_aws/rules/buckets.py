@@ -116,6 +116,8 @@ def foreign_owner(request: Request, world: World) -> Response | None:
     if request.bucket not in world.options.foreign_buckets:
         return None
     if request.params.get("ExpectedBucketOwner") == world.options.account:
+        if request.operation == "HeadBucket":  # a HEAD's answer has no body to name the error
+            return Response.refused(403, "403", "Forbidden")
         return Response.refused(403, "AccessDenied", "Access Denied")
     return None
 

@@ -1,0 +1,66 @@
+"""Objects of any size: what S3's answers mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dolambda.aws.objects import Bucket
+from dolambda.errors import AccessDeniedError
+from support.http_server import Server, account
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DENIED = (
+    403,
+    {"Content-Type": "application/xml"},
+    b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>",
+)
+
+
+def listing(*keys: str) -> tuple[int, dict[str, str], bytes]:
+    entries = "".join(
+        f"<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+        f'<ETag>"x"</ETag><Size>1</Size></Contents>'
+        for key in keys
+    )
+    text = (
+        f"<ListBucketResult><Name>b</Name><KeyCount>{len(keys)}</KeyCount>"
+        f"<IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"
+    )
+    return 200, {"Content-Type": "application/xml"}, text.encode()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.close()
+
+
+def test_a_missing_object_that_s3_calls_denied_is_missing(server: Server) -> None:
+    """S3 answers 403 for a missing key to who may list some prefixes only (API_GetObject)."""
+    bucket = Bucket.from_account(account(server.url), "b")
+    server.answers = [DENIED, listing("blobs/abd")]
+    with pytest.raises(FileNotFoundError):
+        bucket.get("blobs/abc")
+    assert "prefix=blobs%2F" in server.seen[-1][0]
+    assert "start-after=blobs%2Fab" in server.seen[-1][0]
+
+
+def test_an_object_that_is_denied_is_denied(server: Server) -> None:
+    bucket = Bucket.from_account(account(server.url), "b")
+    server.answers = [DENIED, listing("blobs/abc", "blobs/abd")]
+    with pytest.raises(AccessDeniedError, match="s3:GetObject"):
+        bucket.get("blobs/abc")
+    server.answers = [DENIED]
+    with pytest.raises(AccessDeniedError, match="s3:ListBucket"):
+        bucket.get("blobs/abc")
+
+
+def test_the_age_of_a_blob_that_is_not_there_is_none(server: Server) -> None:
+    bucket = Bucket.from_account(account(server.url), "b")
+    server.answers = [(403, {}, b""), listing()]
+    assert bucket.age("blobs/abc") is None
