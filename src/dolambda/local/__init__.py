@@ -1,7 +1,9 @@
 """AWS emulated on this machine: start, deploy into it, stop.
 
-instance.py    an emulated AWS, seen from the client: where its directory is, starting, stopping, sweeping up
+place.py       where the directories of instances are, what of them is believed, sweeping up
+instance.py    an emulated AWS, seen from the client: starting, finding, stopping
+failures.py    what to do when one cannot be started
 guardian.py    the process that owns one: makes its environment, runs it, and removes every trace when it is to end
-launcher.py    ministack, adapted so that workers run under Lambda's real runtime client; runs in that environment
+emulator/      ministack, adapted, behind a gateway; runs in that environment
 stack.py       a stack deployed into it, with a user who may submit and no more
 """

@@ -34,7 +34,7 @@ import uv
 
 from dolambda.errors import ConfigurationError, LocalAwsError
 from dolambda.local.failures import advice
-from dolambda.local.place import checked_home, is_alive, is_locked, read, sweep
+from dolambda.local.place import checked_home, home, is_alive, is_locked, read, sweep
 from dolambda.version import VERSION
 from dolambda.wire.task import PYTHON
 
@@ -289,7 +289,7 @@ def _wanted(
     rules: Sequence[Path],
 ) -> dict[str, Any]:
     endpoint = f"http://127.0.0.1:{port}"
-    in_temporary = directory.parent.parent == Path(tempfile.gettempdir())
+    in_temporary = home().parent == Path(tempfile.gettempdir())
     return {
         "endpoint_url": endpoint,
         "python": PYTHON,
