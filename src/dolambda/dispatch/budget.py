@@ -1,9 +1,9 @@
 """What a run may cost. On entry: jobs to be sent, and what became of them; on leaving: whether there is money for one more.
 
 Before a job is sent its worst case is reserved: the function's whole time limit, and the requests that go with it. Its reply settles
-that with what it took. A job that is lost has cost its worst case, as it may have run. What cannot be reserved is not sent: that is a
-hard bound, as what runs cannot be stopped. Requests of this side are counted as they are made. Beyond it are only what AWS does twice
-by itself (an event delivered twice) and requests repeated because S3 failed.
+that with what it took, fetching the job and sending the reply included, and a margin. A job that is lost has cost its worst case, as it
+may have run. What cannot be reserved is not sent: that is a hard bound, as what runs cannot be stopped. Requests of this side are
+counted as they are made. docs/using.md lists what is beyond it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 INIT = 10.0
 """Seconds that Lambda lets an environment start, and bills (docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html)."""
+
+MARGIN = 0.1
+"""Seconds of a job that no reply can say: what the runtime takes around it, and sending the last one."""
 
 _LOOK = 2.0  # seconds between two HEADs of a worker, see `worker.WATCH`
 
@@ -117,7 +120,7 @@ class Purse:
         self._settled += (
             self._rates.invocation
             + self._rates.cost(calls)
-            + self._rates.second * (seconds + (INIT if cold else 0.0))
+            + self._rates.second * (seconds + MARGIN + (INIT if cold else 0.0))
         )
         self.lose(number)
 

@@ -1,6 +1,7 @@
 """The remote side: bytes -> run the tasks -> bytes. Knows nothing of AWS, and is the only place user code is called.
 
 Worker (worker.py)        in the process Lambda talks to: checks the job, and watches over (child_run.py) ...
+  |-- overhead.py         what fetching jobs and sending replies takes, which is billed too
   `-- Child (child.py)    ... a child process, kept while warm; frames.py is what they say to each other
         serve.py          the child's own side: jobs in, outcomes out
         run_job.py        one task after the other

@@ -30,6 +30,7 @@ from dolambda.wire.task import PYTHON, Job
 from dolambda.worker.child import Child, ChildGoneError, End, now
 from dolambda.worker.child_run import ChildRun, Watch, all_lost
 from dolambda.worker.frames import FrameError
+from dolambda.worker.overhead import Overhead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -72,6 +73,7 @@ class Worker:
         self._env: Mapping[str, str] = {}
         self._fetched: Counter[str] = Counter()
         self._name = ""
+        self.overhead = Overhead()
 
     def run(
         self,
@@ -80,11 +82,13 @@ class Worker:
         seconds: float,
         wanted: Callable[[], bool] = lambda: True,
         calls: Mapping[str, int] | None = None,
+        before: float = 0.0,
     ) -> bytes:
         """Run a sealed job within ``seconds``; give the sealed reply.
 
         ``wanted`` is asked every `WATCH` seconds: once it is false, the tasks not begun are left out. ``calls``, read at the
-        end, counts the AWS requests made meanwhile. Raises `EnvelopeError` for bytes that are no job of this stack's.
+        end, counts the AWS requests made meanwhile; ``before`` is seconds that the invocation has
+        spent already. Raises `EnvelopeError` for bytes that are no job of this stack's.
         """
         cold = not self._name
         self._name = self._name or secrets.token_hex(6)  # not at import: SnapStart would clone it
@@ -100,9 +104,8 @@ class Worker:
         except BaseException:  # its child may still run the job, and must not answer the next one
             self.close()
             raise
-        usage = Usage(
-            self._name, cold, started, now() - begun, dict(self._fetched + Counter(calls or {}))
-        )
+        took = now() - begun + self.overhead.of_reply(before)
+        usage = Usage(self._name, cold, started, took, dict(self._fetched + Counter(calls or {})))
         self._fetched.clear()
         return Reply(job.run, job.number, job.attempt, tuple(outcomes), usage).to_bytes(key)
 

@@ -115,7 +115,7 @@ def test_what_it_does_not_pay_for_is_not_sent_and_says_so() -> None:
     paid = errors.count(None)
     assert paid == 5  # half a dollar each, until less than a whole one is left
     assert all(isinstance(error, BudgetError) for error in errors[paid:])
-    assert "budget of 3.2 dollars is used up: 2.5000 are spent" in str(errors[-1])
+    assert "budget of 3.2 dollars is used up: 2.5050 are spent" in str(errors[-1])
     assert "15 tasks were not sent" in str(errors[-1])
     run.close()
     assert (run.report().done, run.report().failed, len(memory.sent)) == (5, 15, 5)
