@@ -196,8 +196,6 @@ class LambdaExecutor(Executor):
         if cancel_futures:
             self._run.cancel_waiting()
         self._run.close(wait=wait)
-        if wait:
-            self._session.retire(self._run)
 
     def __exit__(
         self,

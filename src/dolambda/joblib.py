@@ -143,7 +143,6 @@ class LambdaBackend(ParallelBackendBase):
         if self._workers and self._session:
             width = self._workers.limits.workers
             self._workers.cancel()
-            self._session.retire(self._workers)
             self._workers = None
             if ensure_ready:
                 self._open(width)
@@ -152,7 +151,6 @@ class LambdaBackend(ParallelBackendBase):
         """End the run; its objects are removed."""
         if self._workers and self._session:
             self._workers.close()
-            self._session.retire(self._workers)
             self._workers = None
 
     def get_nested_backend(self) -> tuple[Any, int | None]:

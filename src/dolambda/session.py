@@ -32,9 +32,10 @@ from dolambda.dispatch.run import Run
 from dolambda.environment.own_modules import OwnModules
 from dolambda.environment.requirements import differing, not_among
 from dolambda.environment.worker_zip import worker_code
-from dolambda.errors import ConfigurationError
+from dolambda.errors import ConfigurationError, LocalAwsError
 from dolambda.local.instance import Instance, default_workers
 from dolambda.local.stack import deploy_into, emulated
+from dolambda.local.watch import Watch
 from dolambda.money.bill import Bill
 from dolambda.money.prices import PRICES
 from dolambda.money.quote import verdict
@@ -43,6 +44,7 @@ from dolambda.options import Env, checked
 from dolambda.progress import display
 from dolambda.settings import Settings
 from dolambda.stack import Stack
+from dolambda.transport.clean_up import CleanUp
 from dolambda.transport.in_process import InProcess
 from dolambda.transport.ways import Ways
 from dolambda.version import VERSION
@@ -89,6 +91,10 @@ class Session:
     _before: dict[str, Counter[str]] = field(default_factory=dict, repr=False)
     _kept: dict[str, Transport] = field(default_factory=dict, repr=False)
     _finished: Report = field(default_factory=Report, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _clean_up: CleanUp = field(default_factory=CleanUp, repr=False)
+    _watch: Watch | None = field(default=None, repr=False)
+    _gone: LocalAwsError | None = field(default=None, repr=False)
     _pid: int = field(default_factory=os.getpid, repr=False)
 
     def __post_init__(self) -> None:
@@ -147,13 +153,14 @@ class Session:
             account = emulated(there, credentials)
             stack = Stack.from_account(account, there)
             session = cls._from_stack(there, account, stack, workers, _LOCAL_AHEAD * workers)
+            session.instance, session.owns_instance = instance, shared is None
+            session.watch()
         except BaseException:  # Ctrl-C too: what was started here ends here
             if shared:
                 shared.leave()
             else:
                 instance.stop()
             raise
-        session.instance, session.owns_instance = instance, shared is None
         return session
 
     @classmethod
@@ -163,7 +170,8 @@ class Session:
         client = keys.new_client_id()
         with translated():
             bucket = Bucket.from_account(account, stack.bucket)
-        ways = Ways(account, stack, bucket, client, settings.throttle)
+        clean_up = CleanUp()
+        ways = Ways(account, stack, bucket, client, settings.throttle, clean_up=clean_up)
         return cls(
             settings,
             ways.of(settings.transport),
@@ -175,6 +183,7 @@ class Session:
             bucket,
             ways=ways,
             _client=client,
+            _clean_up=clean_up,
         )
 
     def open_run(
@@ -206,6 +215,8 @@ class Session:
             | {"budget": budget, "transport": transport, "run": run}
         )
         variables = Env({**self.env, **(env or {})})
+        if self._gone:
+            raise self._gone
         self._code.look_again()
         way = self.ways.of(transport) if transport and self.ways else self.transport
         named, stored = self._named(run, way) if run is not None else (None, None)
@@ -242,10 +253,32 @@ class Session:
             stored=stored,
             salt=self._salt if named else None,
             verdict=verdict if self.settings.quote and self.stack else None,
+            on_end=self._record,
+            clean_up=self._clean_up,
         )
-        self._runs.add(opened)
-        self._before[opened.name] = Counter(self.transport.calls.totals())
+        with self._lock:
+            self._runs.add(opened)
+            self._before[opened.name] = Counter(self.transport.calls.totals())
+        if self._gone:  # meanwhile
+            opened.abandon(self._gone)
         return opened
+
+    def watch(self) -> None:
+        """Notice when the emulated AWS ends, from here on."""
+        self._watch = Watch(self._emulator_runs, self._emulator_gone)
+
+    def _emulator_runs(self) -> bool:
+        return self.instance is None or self.instance.running
+
+    def _emulator_gone(self) -> None:
+        """Fail all that runs: the emulated AWS was stopped or killed, so no answer will come."""
+        self._gone = LocalAwsError(
+            "the AWS emulated on this machine has ended: it was stopped or killed",
+            hint='Call dolambda.register("local") again, and run it again.',
+        )
+        self._clean_up.ended(done=False)
+        for run in list(self._runs):
+            run.abandon(self._gone)
 
     def _named(self, name: str, way: Transport) -> tuple[NamedRun, Stored]:
         """Take over the run of that name. Raises `ConfigurationError` where there is nothing to keep replies in."""
@@ -276,7 +309,7 @@ class Session:
         progress: bool | Callable[[Report], None] | None,  # noqa: FBT001 - the setting
         named: NamedRun | None,
     ) -> Callable[[Report], None] | None:
-        """What a run calls with its reports: the display, with the cost so far, whose errors are no harm to the run."""
+        """What a run calls with its reports: the display, with the cost so far."""
         show = progress if callable(progress) else display(progress)
         if named:
             show = Recorder(named, show)
@@ -285,15 +318,9 @@ class Session:
         before = Counter(self.transport.calls.totals())
 
         def call(report: Report) -> None:
-            try:
-                ours = Counter(self.transport.calls.totals()) - before
-                show(
-                    replace(
-                        report, cost=self._cost(replace(report, calls=ours + Counter(report.calls)))
-                    )
-                )
-            except Exception:  # the user's function may raise anything
-                log.exception("progress=%r raised; the run goes on", show)
+            ours = Counter(self.transport.calls.totals()) - before
+            cost = self._cost(replace(report, calls=ours + Counter(report.calls)))
+            show(replace(report, cost=cost))
 
         return call
 
@@ -321,9 +348,11 @@ class Session:
 
     def bill(self) -> Bill:
         """What all runs of this session would cost so far, by list price. That of each is logged as INFO when it ends."""
-        return self._bill(
-            sum((run.report() for run in list(self._runs)), self._finished), Counter()
-        )
+        return self._bill(self._all_runs(), Counter())
+
+    def _all_runs(self) -> Report:
+        with self._lock:
+            return sum((run.report() for run in list(self._runs)), self._finished)
 
     def _bill(self, report: Report, before: Counter[str]) -> Bill:
         """Price a report, and the requests of this side that were not made ``before``."""
@@ -336,26 +365,24 @@ class Session:
             architecture=self.stack.architecture,
         )
 
-    def retire(self, run: Run) -> None:
-        """Keep the counts of a run that has ended."""
-        if run in self._runs:
-            self._runs.discard(run)
+    def _record(self, run: Run) -> None:
+        """Keep the counts of a run that has ended, and free its name."""
+        with self._lock:
             report = run.report()
+            self._runs.discard(run)
             self._finished += report
-            if self.stack and report.jobs:
-                log.info(
-                    "run %s: %s",
-                    run.name,
-                    self._bill(report, self._before.pop(run.name, Counter())),
-                )
+            before = self._before.pop(run.name, Counter())
+        if self.stack and report.jobs:
+            log.info("run %s: %s", run.name, self._bill(report, before))
         if kept := self._kept.pop(run.name, None):
             kept.close()
 
     def report(self) -> Report:
         """What all runs of this session have done and taken so far, this side's requests included."""
         calls = self.transport.calls
-        runs = sum((run.report() for run in list(self._runs)), self._finished)
-        total = runs + Report(calls=calls.totals(), sent=calls.sent, received=calls.received)
+        total = self._all_runs() + Report(
+            calls=calls.totals(), sent=calls.sent, received=calls.received
+        )
         return replace(total, cost=self._cost(total))
 
     @property
@@ -398,13 +425,19 @@ class Session:
         _open.discard(self)
         if self.of_another_process:  # threads and emulator are the parent's
             return
-        for run in list(self._runs):
-            run.cancel()
-            self.retire(run)
-        for kept in self._kept.values():
-            kept.close()
-        self._kept.clear()
-        (self.ways or self.transport).close()
+        try:
+            for run in list(self._runs):
+                run.cancel()
+            for kept in list(self._kept.values()):
+                kept.close()
+            self._kept.clear()
+            (self.ways or self.transport).close()
+        finally:  # whatever is left on the network, or a second Ctrl-C
+            self._end_emulator()
+
+    def _end_emulator(self) -> None:
+        if self._watch:
+            self._watch.stop()
         if self.instance and self.owns_instance:
             self.instance.stop()
         elif self.instance:

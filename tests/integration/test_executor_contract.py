@@ -247,7 +247,7 @@ def test_progress_may_be_a_function_of_reports_and_its_errors_do_no_harm(
 
     with LambdaExecutor(progress=broken) as executor:
         assert executor.submit(len, "a").result(30) == 1
-    assert "raised; the run goes on" in caplog.text
+    assert "raised; the run continues" in caplog.text
 
 
 # joblib

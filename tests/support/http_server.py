@@ -11,11 +11,14 @@ import boto3
 
 from dolambda.aws.account import Account
 
-Answer = tuple[int, dict[str, str], bytes] | None  # None: the connection is cut
+Answer = tuple[int, dict[str, Any], bytes] | None  # None: the connection is cut
 
 
 class Server:
-    """Answers each request with the next of ``answers``, the last one for ever; keeps what was sent."""
+    """Answers each request with the next of ``answers``, the last one for ever; keeps what was sent.
+
+    A header whose value is None is left out.
+    """
 
     def __init__(self) -> None:
         self.answers: list[Answer] = [(200, {}, b"{}")]
@@ -45,7 +48,10 @@ class Server:
                     return
                 status, headers, content = answer
                 self.send_response(status)
-                for name, value in {"Content-Length": str(len(content)), **headers}.items():
+                usual: dict[str, Any] = {"Content-Length": str(len(content)), "ETag": '"tag"'}
+                for name, value in (usual | headers).items():
+                    if value is None:
+                        continue
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)

@@ -153,8 +153,21 @@ def _ended(body: bytes) -> FunctionEndedError:
         return FunctionEndedError("Unhandled", body[:300].decode(errors="replace"))
 
 
+def _is_lambdas(body: bytes) -> bool:
+    """Whether a refusal can be Lambda's own: all of these are JSON objects."""
+    try:
+        return isinstance(json.loads(body), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def _refused(status: int, kind: str, body: bytes) -> AwsError | NotDeployedError:
     text = body[:300].decode(errors="replace")
+    if not _is_lambdas(body):  # a captive portal's, a proxy's: Lambda may have run it, or not
+        return UnknownOutcomeError(
+            f"something else answered in Lambda's place: {status} {text}",
+            hint="The job is sent again. Is there a proxy, or a network that asks for a login?",
+        )
     if is_skewed(text):
         return AccessDeniedError(
             f"lambda:InvokeFunction was denied, as this machine's clock and AWS's differ: {text}",

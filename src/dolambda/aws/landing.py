@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("dolambda")
 
 _STUCK = 0.1
-_MOST = 64  # threads that are stuck at once; with one more, all wait for them
+_MOST = 1000  # threads that are stuck at once; with one more, all wait for them
 _PATIENCE = 60.0
 
 
@@ -36,6 +36,7 @@ class Landing:
         self._calling = False
         self._begun = 0
         self._stuck = 0
+        self._watched = False
         self._busy = threading.Event()
         self._closed = threading.Event()
 
@@ -52,22 +53,31 @@ class Landing:
         if not open_:
             self._make(call)
         elif not self.leads:
-            self._wake()
+            try:
+                self._wake()
+            except RuntimeError:  # no thread can be started to lead
+                with self._lock:
+                    if call not in self._calls:
+                        return
+                    self._calls.remove(call)
+                self._make(call)
 
     def watch(self) -> None:
-        """Have somebody look whether a call takes too long. Once, before the first thread leads."""
-        threading.Thread(target=self._watch, name="dolambda-watch", daemon=True).start()
+        """Have a thread look whether a call takes too long. Before the first thread leads."""
+        if not self._watched:
+            threading.Thread(target=self._watch, name="dolambda-watch", daemon=True).start()
+            self._watched = True
 
-    def flush(self) -> None:
+    def flush(self, seconds: float = _PATIENCE) -> None:
         """Wait until what was handed over is done, or stuck. In the leading thread itself do nothing: it is done there afterwards."""
-        if not self.leads:
+        if self._watched and not self.leads:  # else nothing was ever handed over
             done = threading.Event()
             self.hand_over(done.set)
-            self._wait(done)
+            self._wait(done, seconds)
 
-    def wait_finished(self) -> bool:
+    def wait_finished(self, seconds: float = _PATIENCE) -> bool:
         """Wait for `finish`, and tell whether all is handed over. In the leading thread itself do not wait."""
-        return not self.leads and self._wait(self._closed)
+        return not self.leads and self._wait(self._closed, seconds)
 
     # In the thread that leads.
 
@@ -115,21 +125,27 @@ class Landing:
             self._closed.wait(_STUCK)
             with self._lock:
                 stuck = self._calling and self._begun == begun and self._stuck < _MOST
-                if stuck:
-                    self._leader, self._calling = None, False
-                    self._stuck += 1
-            if stuck:
-                self._take_lead()
-            else:
+                replaced = stuck and self._replace_leader()
+            if not replaced:
                 self._busy.clear()
                 if self._calling:  # still, or it began in between and took it for set
                     self._busy.set()
 
-    def _wait(self, event: threading.Event) -> bool:
-        if not (happened := event.wait(_PATIENCE)):
-            log.warning(
-                "replies were not handed over: %s callbacks of futures do not return", _MOST
-            )
+    def _replace_leader(self) -> bool:
+        """Have another thread lead; tell whether one could be started. Called under the lock."""
+        leader, self._leader, self._calling = self._leader, None, False
+        self._stuck += 1
+        try:
+            self._take_lead()
+        except RuntimeError:  # then it leads on when its call returns, and is looked at again
+            self._leader, self._calling = leader, True
+            self._stuck -= 1
+            return False
+        return True
+
+    def _wait(self, event: threading.Event, seconds: float) -> bool:
+        if not (happened := event.wait(seconds)):
+            log.warning("replies were not handed over: callbacks of futures do not return")
         return happened
 
     def _make(self, call: Callable[[], object]) -> None:

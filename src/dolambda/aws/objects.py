@@ -45,6 +45,7 @@ _EXPIRED = ("ExpiredToken", "TokenRefreshRequired")
 _CUT = "request or response body error"  # as obstore has it
 _PATIENCE = 180.0  # seconds: as long as obstore's own
 _PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+_STRANGE = 5.0  # seconds for which a denial is repeated that is not S3's own: a captive portal's
 _AS_IF_UNSET = {
     "s3_express": False,
     "request_payer": False,
@@ -231,7 +232,8 @@ class Bucket:
         return any(entry["path"] == key for entry in first)
 
     def _ask(self, action: str, key: str, request: Callable[[], Any], *, sent: int = 0) -> Any:
-        until, pause = time.monotonic() + _PATIENCE, _PAUSE
+        begun, pause = time.monotonic(), _PAUSE
+        until = begun + _PATIENCE
         while True:
             self.calls.add(action, sent=sent)
             try:
@@ -247,11 +249,15 @@ class Bucket:
                 expired = any(sign in text for sign in _EXPIRED)
                 if (refused or expired) and self._renewed():
                     continue
-                if time.monotonic() < until and (_CUT in text or (expired and self._using.renews)):
+                strange = refused and "<Code>" not in text  # S3 gives a code, but not to a HEAD
+                again = strange or _CUT in text or (expired and self._using.renews)
+                if again and time.monotonic() < (begun + _STRANGE if strange else until):
                     time.sleep(pause)
                     pause = min(2 * pause, _LONGEST_PAUSE)
                 elif not (refused or expired):
-                    raise failed(what, text.splitlines()[0][:300]) from error
+                    retried = pause > _PAUSE or re.search(r"after [1-9]\d* retries", text)
+                    seconds = time.monotonic() - begun if retried else 0.0
+                    raise failed(what, text.splitlines()[0][:300], seconds) from error
                 else:
                     code = re.search(r"<Code>(\w+)</Code>", text)
                     raise denied(what, code[1] if code else "") from error
@@ -278,14 +284,15 @@ def denied(what: str, code: str = "") -> AccessDeniedError:
     )
 
 
-def failed(what: str, said: str) -> AwsError:
-    """Make the error of a request that was repeated in vain."""
+def failed(what: str, said: str, seconds: float) -> AwsError:
+    """Make the error of a request that failed, after ``seconds`` of repeating it."""
+    repeated = f"It was repeated for {seconds:.1f} s. " if seconds else ""
     if any(sign in said for sign in _THROTTLED):
         return ThrottledError(
             f"{what} failed: {said}",
-            hint="It was repeated for up to 3 minutes. Use fewer workers at a time, or larger tasks, and run it again.",
+            hint=f"{repeated}Use fewer workers at a time, or larger tasks, and run it again.",
         )
     return AwsError(
         f"{what} failed: {said}",
-        hint="It was retried for up to 3 minutes. Is the network up, and the bucket still there?",
+        hint=f"{repeated}Is the network up, and the bucket still there?",
     )

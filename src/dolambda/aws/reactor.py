@@ -207,6 +207,7 @@ class Reactor:
         self._idle: dict[tuple[str, str], list[Line]] = {}
         self._shards: list[Shard] = []
         self._thread: threading.Thread | None = None
+        self._why = _closed()  # why it takes no more requests, once it does not
         self._closing = self._awake = self._released = False
         self.landing = Landing(self._wake_up, self._take_lead)
 
@@ -219,10 +220,15 @@ class Reactor:
         """Send a request. Raises `AwsError` after `close`."""
         with self._lock:
             if self._closing:
-                raise _closed()
+                raise self._why
             self._new.append(request)
         if not self.landing.leads:  # who leads looks there next
-            self._wake_up()
+            try:
+                self._wake_up()
+            except RuntimeError:  # no thread can be started: who sends hears of it, once
+                if request in self._new:
+                    self._new.remove(request)
+                raise
 
     def repeat(self, request: Request, otherwise: AwsError) -> None:
         """Send a request again after a pause; or, its time being over, have it answered with an error. Only in the thread that leads."""
@@ -240,12 +246,17 @@ class Reactor:
         """How many requests wait to be repeated. Only in the thread that leads."""
         return self._repeating[service]
 
-    def close(self) -> None:
-        """Stop. What is under way is given up: AWS may still do it."""
+    def close(self, seconds: float | None = None) -> None:
+        """Stop. What is under way is given up: AWS may still do it. Wait ``seconds`` at most."""
         with self._lock:
             self._closing = True
+            begun = self._thread is not None
+        if not begun:  # nothing was ever sent: there is nothing to stop
+            self.landing.lead()
+            self.landing.finish()
+            return
         self._wake_up()
-        if self.landing.wait_finished():
+        if self.landing.wait_finished() if seconds is None else self.landing.wait_finished(seconds):
             with self._lock:
                 thread = self._thread
             if thread and thread is not threading.current_thread():
@@ -265,8 +276,14 @@ class Reactor:
         os.set_blocking(self._wakes, False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wakes, selectors.EVENT_READ, None)
-        self.landing.watch()
-        self._lead()
+        try:
+            self.landing.watch()
+            self._lead()
+        except RuntimeError:  # no thread can be started: perhaps next time
+            self._selector.close()
+            os.close(self._wakes)
+            os.close(self._wake)
+            raise
 
     def _take_lead(self) -> None:
         with self._lock:
@@ -280,7 +297,6 @@ class Reactor:
     # In the thread that leads.
 
     def _serve(self) -> None:
-        why = _closed()
         self.landing.lead()
         try:
             while not self._closing:
@@ -289,11 +305,11 @@ class Reactor:
                 self._step()
         except BaseException as error:  # a defect: those who wait must hear of it
             log.exception("the connection to AWS broke")
-            why = AwsError(
+            self._why = AwsError(
                 f"the connection to AWS broke: {error!r}",
                 hint="Open a new session: dolambda.register().",
             )
-        self._end(why)
+        self._end(self._why)
 
     def _step(self) -> None:
         """Send what is to be sent, wait for something to happen, and take in what came."""

@@ -85,10 +85,12 @@ class SmallObjects:
         self._calls.add(
             _ACTIONS[request.verb], sent=len(request.payload), received=len(answer.body)
         )
-        if answer.status == http.HTTPStatus.OK:
+        foreign = not _is_s3s(answer)
+        if answer.status == http.HTTPStatus.OK and not foreign:
             request.done(None if request.verb == "PUT" else answer.body)
         elif (
             not answer.status
+            or foreign
             or answer.status in _PASSING
             or (self._reactor.renews and any(sign in answer.body for sign in _EXPIRED))
         ):
@@ -103,12 +105,23 @@ class SmallObjects:
             f"{_ACTIONS[request.verb]} on s3://{self._name}/{request.url.removeprefix(self._root)}"
         )
         code = re.search(rb"<Code>(\w+)</Code>", answer.body)
-        said = code[1].decode() if code else answer.error
+        said = code[1].decode() if code else answer.error or "that is not S3's own"
         if answer.status == http.HTTPStatus.FORBIDDEN or any(
             sign in answer.body for sign in _EXPIRED
         ):
             return denied(what, said)
-        return failed(what, f"{answer.status or 'no answer'} {said}".strip())
+        seconds = _PATIENCE - (request.until - time.monotonic()) if request.tries > 1 else 0.0
+        return failed(what, f"{answer.status or 'no answer'} {said}".strip(), seconds)
+
+
+def _is_s3s(answer: Answer) -> bool:
+    """Whether an answer can be S3's own, and not a captive portal's or a proxy's.
+
+    S3 gives each object that it writes or reads a tag, and each refusal a code.
+    """
+    if answer.status == http.HTTPStatus.OK:
+        return bool(answer.header("etag"))
+    return not answer.status or b"<Code>" in answer.body
 
 
 _ACTIONS = {"PUT": "s3:PutObject", "GET": "s3:GetObject"}

@@ -80,6 +80,7 @@ _HOW = {
     Fate.HALVED: "in halves",
     Fate.UNPAID: "again when the budget allows it",
 }
+_LOOK = 0.5  # seconds between two looks whether there is still something to wait for
 _NAMED = 5  # tasks of a lost job that are told by number
 
 
@@ -142,7 +143,7 @@ class Run:
             int
         ] = []  # threads that complete the futures of flights that have landed
         self._begun = 0.0
-        self._closing = self._finished = self._abandoned = False
+        self._closing = self._cancelled = self._finished = self._abandoned = False
         self._cause: BaseException | None = None  # why it ended, if not because it was closed
         self._until = -math.inf  # until when the run's thread sleeps, on the monotonic clock
         self._ended = threading.Event()
@@ -169,7 +170,7 @@ class Run:
         Return when that is done, or after some seconds: what is left then expires by itself.
         """
         with self._changed:
-            self._closing = True
+            self._closing = self._cancelled = True
             flying = len(self._board.flights)
             dropped = self._board.take_all()
             self._changed.notify_all()
@@ -209,7 +210,7 @@ class Run:
         if not begun:
             self._finish()
         elif wait:
-            self._ensure_ended()
+            self._await_end()
 
     def report(self) -> Report:
         """What has been done so far."""
@@ -645,6 +646,13 @@ class Run:
                 self.name,
                 error,
             )
+
+    def _await_end(self) -> None:
+        """Wait for the end; once there is nothing to do but clean up, as long as that may take."""
+        while not self._ensure_ended(_LOOK):
+            if self._cancelled or self._cause:
+                self._ensure_cleaned()
+                return
 
     def _ensure_cleaned(self) -> None:
         """Wait for the end as long as clean-up may take. A second Ctrl-C ends the wait."""

@@ -5,5 +5,6 @@ instance.py    an emulated AWS, seen from the client: starting, finding, stoppin
 failures.py    what to do when one cannot be started
 guardian.py    the process that owns one: makes its environment, runs it, and removes every trace when it is to end
 emulator/      ministack, adapted, behind a gateway; runs in that environment
+watch.py       a look whether one still runs
 stack.py       a stack deployed into it, with a user who may submit and no more
 """

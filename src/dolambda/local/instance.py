@@ -107,7 +107,7 @@ class Instance:
         rules: Sequence[Path],
     ) -> Instance:
         directory.mkdir(mode=0o700)
-        with socket.socket() as bound:
+        with socket.socket() as first, _past_streams(first) as bound:
             bound.bind(
                 ("127.0.0.1", 0)
             )  # the emulator gets this very socket: nobody else can have its port
@@ -279,6 +279,11 @@ def _let_go_in_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_let_go_in_fork)
+
+
+def _past_streams(made: socket.socket) -> socket.socket:
+    """The same socket, by a number that no standard stream has: those of this program may be closed."""
+    return socket.socket(fileno=fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, 3))
 
 
 def _wanted(

@@ -133,7 +133,6 @@ class OnLambda:
             run.close()
         finally:
             run.cancel()
-            session.retire(run)
 
 
 def checked_options(options: object) -> Options:

@@ -157,12 +157,10 @@ class Loop:
     def cancel(self) -> None:
         """Drop what waits and withdraw what is in flight."""
         self._run.cancel()
-        self._session.retire(self._run)
 
     def close(self) -> None:
         """End the run once all its tasks are done."""
         self._run.close()
-        self._session.retire(self._run)
 
     def _relay(self, index: int, output: str, failed: bool) -> None:  # noqa: FBT001 - a relay's signature
         self._sender.texts(

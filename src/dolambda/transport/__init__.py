@@ -9,5 +9,6 @@ window.py       how many calls may be under way, learnt from being throttled
 pace.py         how often to look for replies
 waiting.py      who waits for which job's reply
 clean_up.py     the time that clean-up may take once the user has cancelled
+daemon_pool.py  threads for large objects, which nobody has to wait for
 ways.py         the transports to one stack, made when they are asked for
 """

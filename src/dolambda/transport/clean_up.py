@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-SECONDS = 8.0
+SECONDS = 5.0
 
 
 class CleanUp:

@@ -21,6 +21,8 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import threading
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from dolambda.aws.objects import Bucket
     from dolambda.aws.signed_s3 import SignedS3
     from dolambda.transport.base import Answered, SealedJob
+    from dolambda.transport.clean_up import CleanUp
     from dolambda.transport.uploads import Uploads
     from dolambda.transport.waiting import Waiting
     from dolambda.wire.blob import BlobSource
@@ -63,13 +66,21 @@ class Direct:
     queues = False
 
     def __init__(
-        self, invoker: Invoker, bucket: Bucket, uploads: Uploads, client: str, landing: Landing
+        self,
+        invoker: Invoker,
+        bucket: Bucket,
+        uploads: Uploads,
+        client: str,
+        landing: Landing,
+        *,
+        clean_up: CleanUp | None = None,
     ) -> None:
         """``invoker`` and ``bucket`` count into the same `Calls`. Nothing is sent yet."""
-        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 5 ms, which the worker's end does without
-
-        from dolambda.transport.waiting import Waiting  # noqa: PLC0415 - as above
-        from dolambda.transport.window import Window  # noqa: PLC0415 - as above
+        # Imported here: the worker's end does without them.
+        from dolambda.transport.clean_up import CleanUp  # noqa: PLC0415
+        from dolambda.transport.daemon_pool import DaemonPool  # noqa: PLC0415
+        from dolambda.transport.waiting import Waiting  # noqa: PLC0415
+        from dolambda.transport.window import Window  # noqa: PLC0415
 
         self.calls = bucket.calls
         self._invoker = invoker
@@ -79,7 +90,8 @@ class Direct:
         self._prefix = keys.replies_prefix(client)
         self._waiting: Waiting[tuple[str, int]] = Waiting()
         self._landing = landing
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="dolambda-large")
+        self._pool = DaemonPool(_THREADS, "dolambda-large")
+        self._clean_up = clean_up or CleanUp()
         self._window = Window()
         self._spilled = False
 
@@ -88,10 +100,14 @@ class Direct:
         place = (job.run, job.number)
         self._waiting.add(place, answered)
         text = base64.b64encode(job.data)
-        if len(text) > INLINE or not self._uploads.there(job.blobs):
-            self._pool.submit(self._upload_and_invoke, job, text, place, answered)
-        else:
-            self._invoke(b"job", text, place, answered)
+        try:
+            if len(text) > INLINE or not self._uploads.there(job.blobs):
+                self._pool.submit(partial(self._upload_and_invoke, job, text, place, answered))
+            else:
+                self._invoke(b"job", text, place, answered)
+        except BaseException:  # closed, or no thread can be started: it is not sent
+            self._waiting.take_one(place, answered)
+            raise
 
     def room(self, most: int) -> int:
         """See `Transport.room`: less while Lambda throttles."""
@@ -116,16 +132,28 @@ class Direct:
 
     def close(self) -> None:
         """See `Transport.close`."""
-        left = self._waiting.take_all()
-        self._pool.shutdown(cancel_futures=True)
-        for answered in left:
+        until = self._clean_up.until()
+        waiting, swept = self._waiting.take_all(), threading.Event()
+        if self._spilled:
+            self._pool.submit(partial(self._sweep, swept))
+        else:
+            swept.set()
+        if not swept.wait(max(0.0, until - time.monotonic())):
+            log.warning("large answers could not be removed in time, they expire by themselves")
+        self._clean_up.ended(done=swept.is_set())
+        self._pool.close(until)
+        for answered in waiting:
             self._landing.hand_over(partial(answered, closed_underneath()))
         self._landing.flush()
-        if self._spilled:
-            try:
-                self._bucket.delete(self._bucket.list(self._prefix))
-            except AwsError as error:
-                log.warning("large answers were not removed, they expire by themselves: %s", error)
+
+    def _sweep(self, swept: threading.Event) -> None:
+        """Remove answers that did not fit into an Invoke. In a thread of the pool: they have run before."""
+        try:
+            self._bucket.delete(self._bucket.list(self._prefix))
+        except AwsError as error:
+            log.warning("large answers were not removed, they expire by themselves: %s", error)
+        finally:
+            swept.set()
 
     def _upload_and_invoke(
         self, job: SealedJob, text: bytes, place: tuple[str, int], answered: Answered
@@ -172,19 +200,19 @@ class Direct:
             elif "at" in said:
                 self._spilled = True
                 self.calls.add("s3:PutObject")  # the worker's: its own count was sealed before
-                self._pool.submit(self._fetch, place, answered)
+                self._pool.submit(partial(self._fetch, place, answered))
             else:
                 self._settle(place, answered, _no_reply(answer))
-        except (ValueError, TypeError) as error:  # no JSON of ours
-            refused = _no_reply(answer)
-            refused.__cause__ = error
-            self._settle(place, answered, refused)
+        except (ValueError, TypeError, RecursionError):  # no JSON of ours
+            self._settle(place, answered, _no_reply(answer))
         except RuntimeError:  # closed meanwhile: nobody can fetch it any more
             self._settle(place, answered, closed_underneath())
 
     def _fetch(self, place: tuple[str, int], answered: Answered) -> None:
         try:
             reply: bytes | BaseException = self._bucket.get(keys.reply_key(*place))
+        except FileNotFoundError:
+            reply = Unanswered(Lost(NOT_STARTED, "the place that its answer names is empty"))
         except BaseException as error:  # noqa: BLE001 - as above
             reply = error
         self._landing.hand_over(partial(self._settle, place, answered, reply))
@@ -196,11 +224,16 @@ class Direct:
             answered(answer)
 
 
-def _no_reply(answer: bytes) -> AwsError:
+def _no_reply(answer: bytes) -> Unanswered:
+    """An answer that something on the way has changed, or that is another function's: sent again."""
     said = answer[:200].decode(errors="replace")
-    return AwsError(
-        f"the function answered what is no reply: {said}",
-        hint="Is it dolambda's, and of this version? Run `dolambda deploy`.",
+    return Unanswered(
+        Lost(
+            NOT_STARTED,
+            f"the function answered what is no reply: {said}",
+            "Is something between this machine and AWS that answers in its place? "
+            "Is the function dolambda's, and of this version? Run `dolambda deploy`.",
+        )
     )
 
 
@@ -236,7 +269,7 @@ def answer(
     seconds: float,
 ) -> dict[str, str]:
     """Be the worker's end: run the job that an event holds or names; give the reply, or where it is."""
-    job = event["dolambda"]
+    job, arrived = event["dolambda"], time.monotonic()
     try:
         place = keys.parse_job_key(keys.job_key(job["run"], job["number"]))
         given, digest = base64.b64decode(job.get("job", "")), str(job.get("at", ""))
@@ -250,11 +283,15 @@ def answer(
         return {"refused": "it is not named as a job is"}
     try:
         sealed = given or Blob.from_store(digest, blobs().get_blob(digest)).data
-        reply = worker.run(bytes(sealed), seconds=seconds)
+        reply = worker.run(bytes(sealed), seconds=seconds, before=time.monotonic() - arrived)
     except EnvelopeError as error:
         reply = refuse(*place, error, key)
+    sealed_at = time.monotonic()
     text = base64.b64encode(reply).decode()
     if len(text) <= INLINE:
         return {"reply": text}
-    s3().put_new(keys.reply_key(*place), reply)
+    try:
+        s3().put_new(keys.reply_key(*place), reply)
+    finally:
+        worker.overhead.ended(time.monotonic() - sealed_at)
     return {"at": keys.reply_key(*place)}

@@ -31,8 +31,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from dolambda.errors import AccessDeniedError, AwsError, EnvelopeError
-from dolambda.transport.base import closed_underneath
+from dolambda.transport.base import Unanswered, closed_underneath
 from dolambda.wire import keys
+from dolambda.wire.outcome import NOT_STARTED, Lost
 from dolambda.worker.worker import refuse
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from dolambda.aws.signed_s3 import SignedS3
     from dolambda.aws.small_objects import SmallObjects
     from dolambda.transport.base import Answered, SealedJob
+    from dolambda.transport.clean_up import CleanUp
     from dolambda.transport.uploads import Uploads
     from dolambda.transport.waiting import Waiting
     from dolambda.worker.worker import Worker
@@ -55,6 +57,8 @@ _PATIENCE = 200.0  # seconds: longer than any request is repeated
 _LOOKS_FAIL = (
     120.0  # seconds of looks that failed, and of nothing else, after which all who wait hear of it
 )
+_LOOKS_DENIED = 10.0  # ... that were denied: one denial may be anything between here and S3
+_FETCHES = 3  # times that a reply is fetched whose size is not the one that was listed
 _LATE = 1.0  # seconds after its job was withdrawn in which an answer may still come: a worker that takes longer than the next looks first
 _LOOK_AGAIN = 0.5  # seconds that a job took from which on a worker asks, before it answers, whether anyone still waits
 
@@ -74,12 +78,14 @@ class S3Queue:
         *,
         throttle: float,
         keep: bool = False,
+        clean_up: CleanUp | None = None,
     ) -> None:
         """``throttle``: longest pause in seconds between two looks for replies. ``keep``: replies stay. Nothing is sent yet."""
-        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 5 ms, which the worker's end does without
-
-        from dolambda.transport.pace import Pace  # noqa: PLC0415 - as above
-        from dolambda.transport.waiting import Waiting  # noqa: PLC0415 - as above
+        # Imported here: the worker's end does without them.
+        from dolambda.transport.clean_up import CleanUp  # noqa: PLC0415
+        from dolambda.transport.daemon_pool import DaemonPool  # noqa: PLC0415
+        from dolambda.transport.pace import Pace  # noqa: PLC0415
+        from dolambda.transport.waiting import Waiting  # noqa: PLC0415
 
         self.calls = bucket.calls
         self._bucket = bucket
@@ -90,12 +96,14 @@ class S3Queue:
         self._keep = keep
         self._waiting: Waiting[str] = Waiting()
         self._landing = landing
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="dolambda-large")
+        self._pool = DaemonPool(_THREADS, "dolambda-large")
+        self._clean_up = clean_up or CleanUp()
         self._changed = threading.Condition()
         self._puts: dict[str, list[Request | None]] = {}
         """PUTs under way by the key of their reply; those of large jobs without a request to drop."""
         self._fetching: set[str] = set()
         self._failing = math.inf  # since when looks fail, on the monotonic clock
+        self._broken: AwsError | None = None
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._poller: threading.Thread | None = None
@@ -104,21 +112,22 @@ class S3Queue:
     def send(self, job: SealedJob, answered: Answered) -> None:
         """See `Transport.send`."""
         key = keys.reply_key(job.run, job.number)
-        self._waiting.add(key, answered)
         with self._changed:
+            self._ensure_polled()
             puts = self._puts.setdefault(key, [])
             puts.append(None)
             at = len(puts) - 1
-            if self._poller is None:
-                self._poller = threading.Thread(
-                    target=self._poll, name="dolambda-poller", daemon=True
-                )
-                self._poller.start()
+        self._waiting.add(key, answered)
         put = partial(self._put, key, answered)
-        if len(job.data) > self._small.most or not self._uploads.there(job.blobs):
-            self._pool.submit(self._put_large, job, put)
-            return
-        request = self._small.put(keys.job_key(job.run, job.number), job.data, put)
+        try:
+            if len(job.data) > self._small.most or not self._uploads.there(job.blobs):
+                self._pool.submit(partial(self._put_large, job, put))
+                return
+            request = self._small.put(keys.job_key(job.run, job.number), job.data, put)
+        except BaseException:  # closed, or no thread can be started: it is not sent
+            self._waiting.take_one(key, answered)
+            put(None)
+            raise
         with self._changed:
             if len(puts) > at:
                 puts[at] = request
@@ -144,21 +153,35 @@ class S3Queue:
 
     def close(self) -> None:
         """See `Transport.close`."""
-        left = self._waiting.take_all()
+        from dolambda.transport.clean_up import left  # noqa: PLC0415 - as above
+
+        until = self._clean_up.until()
+        waiting = self._waiting.take_all()
         self._closing.set()
         self._wake.set()
-        if self._poller:
-            self._poller.join()
-        self._pool.shutdown(cancel_futures=True)
-        for answered in left:
+        self._pool.close(until)
+        for answered in waiting:
             self._landing.hand_over(partial(answered, closed_underneath()))
-        self._landing.flush()
-        if self._poller and not self._keep:
-            time.sleep(max(0.0, self._unanswered + _LATE - time.monotonic()))
-            self._sweep()
+        if self._poller and self._poller is not threading.current_thread():
+            self._poller.join(left(until))
+            if done := not self._poller.is_alive():
+                self._landing.flush()
+            else:
+                log.warning("late answers could not be removed in time, they expire by themselves")
+            self._clean_up.ended(done=done)
+
+    def _ensure_polled(self) -> None:
+        """Have a thread look for replies. Raises RuntimeError if it cannot be started."""
+        if self._broken:
+            raise self._broken
+        if self._poller is None:
+            poller = threading.Thread(target=self._poll, name="dolambda-poller", daemon=True)
+            poller.start()
+            self._poller = poller
 
     def _sweep(self) -> None:
         """Remove answers that came after their jobs were withdrawn; what comes later still expires by itself."""
+        time.sleep(max(0.0, self._unanswered + _LATE - time.monotonic()))
         try:
             self._bucket.delete(self._bucket.list(self._prefix))
         except AwsError as error:
@@ -191,7 +214,25 @@ class S3Queue:
             self._landing.hand_over(partial(answered, error))
 
     def _poll(self) -> None:
-        """Look for replies, as often as `Pace` has it; while there are none to look for, sleep until something is sent."""
+        """Look for replies until closed, then remove what nobody waits for.
+
+        In the same thread: while the interpreter ends, no other can be started.
+        """
+        try:
+            self._look_until_closed()
+            if not self._keep:
+                self._sweep()
+        except BaseException as error:  # a defect: those who wait must hear of it
+            log.exception("looking for replies broke")
+            broken = self._broken = AwsError(
+                f"looking for replies broke: {error!r}",
+                hint="Open a new session: dolambda.register().",
+            )
+            for answered in self._waiting.take_all():
+                self._landing.hand_over(partial(answered, broken))
+
+    def _look_until_closed(self) -> None:
+        """Look as often as `Pace` has it; while there is nothing to look for, sleep until something is sent."""
         pace = self._pace
         while not self._closing.wait(pace.soonest):
             if len(self._waiting) == 0:
@@ -221,10 +262,8 @@ class S3Queue:
             if self._failing == math.inf:
                 log.warning("a look for replies failed, and is repeated: %s", error)
             self._failing = min(self._failing, begun)
-            if (
-                isinstance(error, AccessDeniedError)
-                or time.monotonic() - self._failing > _LOOKS_FAIL
-            ):
+            denied = isinstance(error, AccessDeniedError)
+            if time.monotonic() - self._failing > (_LOOKS_DENIED if denied else _LOOKS_FAIL):
                 for key in wanted:
                     self._land(key, error)
             return 0
@@ -235,20 +274,40 @@ class S3Queue:
             self._fetch(key, there[key])
         return len(found)
 
-    def _fetch(self, key: str, size: int) -> None:
-        if size > self._small.most:
-            self._pool.submit(self._fetch_large, key)
-            return
+    def _fetch(self, key: str, size: int, attempt: int = 1) -> None:
+        fetched = partial(self._take_fetched, key, size, attempt)
         try:
-            self._small.get(key, partial(self._land, key))
-        except AwsError as error:  # closed meanwhile
+            if size > self._small.most:
+                self._pool.submit(partial(self._fetch_large, key, fetched))
+            else:
+                self._small.get(key, fetched)
+        except (AwsError, RuntimeError) as error:  # closed, or no thread can be started
             self._land(key, error)
 
-    def _fetch_large(self, key: str) -> None:
+    def _fetch_large(self, key: str, fetched: Callable[[bytes | BaseException], None]) -> None:
         try:
             reply: bytes | BaseException = self._bucket.get(key)
         except BaseException as error:  # noqa: BLE001 - as in _put_large
             reply = error
+        fetched(reply)
+
+    def _take_fetched(
+        self, key: str, size: int, attempt: int, reply: bytes | BaseException
+    ) -> None:
+        """Take in a reply. One of another size than the bucket listed is fetched again: it is cut off."""
+        if isinstance(reply, bytes) and len(reply) != size:
+            if attempt < _FETCHES:
+                self._fetch(key, size, attempt + 1)
+                return
+            reply = Unanswered(
+                Lost(
+                    NOT_STARTED,
+                    f"its reply of {size:,} bytes came as {len(reply):,} bytes, {attempt} times",
+                    "Something between this machine and S3 changes what is sent.",
+                )
+            )
+        elif isinstance(reply, FileNotFoundError):
+            reply = Unanswered(Lost(NOT_STARTED, "its reply was there, and was removed"))
         self._land(key, reply)
 
     def _land(self, key: str, reply: bytes | BaseException) -> None:
@@ -286,10 +345,12 @@ def _answer_one(name: str, worker: Worker, s3: SignedS3, key: bytes, seconds: fl
     place = keys.parse_job_key(name)
     if place is None:
         return _report(name, "refused: it is not named as a job is")
+    arrived = time.monotonic()
     sealed = s3.get(name)
-    if sealed is None:
-        return _report(name, "gone: nobody waits for it any more")
     begun = time.monotonic()
+    if sealed is None:
+        worker.overhead.ended(begun - arrived)
+        return _report(name, "gone: it was cancelled")
     try:
         # Counted by hand: its own PUT has to stand in the reply that it writes.
         reply = worker.run(
@@ -297,17 +358,22 @@ def _answer_one(name: str, worker: Worker, s3: SignedS3, key: bytes, seconds: fl
             seconds=seconds,
             wanted=lambda: s3.exists(name),
             calls={"s3:GetObject": 1, "s3:PutObject": 1},
+            before=begun - arrived,
         )
     except EnvelopeError as error:
         reply = refuse(*place, error, key)
         _report(name, f"refused: {error}")
-    if time.monotonic() - begun > _LOOK_AGAIN and not s3.exists(name):
-        return _report(name, "gone meanwhile: its answer is not written")
-    return (
-        "answered"
-        if s3.put_new(keys.reply_key(*place), reply)
-        else _report(name, "answered already, by another invocation")
-    )
+    sealed_at = time.monotonic()
+    try:
+        if sealed_at - begun > _LOOK_AGAIN and not s3.exists(name):
+            return _report(name, "gone meanwhile: its answer is not written")
+        return (
+            "answered"
+            if s3.put_new(keys.reply_key(*place), reply)
+            else _report(name, "answered already, by another invocation")
+        )
+    finally:
+        worker.overhead.ended(time.monotonic() - sealed_at)
 
 
 def _report(name: str, what: str) -> str:

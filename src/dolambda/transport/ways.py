@@ -9,6 +9,7 @@ from dolambda.aws.invoke import Invoker
 from dolambda.aws.reactor import Reactor
 from dolambda.aws.small_objects import SmallObjects
 from dolambda.errors import ConfigurationError
+from dolambda.transport.clean_up import CleanUp, left
 from dolambda.transport.direct import Direct
 from dolambda.transport.s3_queue import S3Queue
 from dolambda.transport.uploads import Uploads
@@ -25,9 +26,17 @@ class Ways:
     """The transports to one stack, each made when it is first asked for. They count their requests together."""
 
     def __init__(
-        self, account: Account, stack: Stack, bucket: Bucket, client: str, throttle: float
+        self,
+        account: Account,
+        stack: Stack,
+        bucket: Bucket,
+        client: str,
+        throttle: float,
+        *,
+        clean_up: CleanUp | None = None,
     ) -> None:
-        """None is made yet."""
+        """None is made yet. ``clean_up`` bounds how long closing takes."""
+        self._clean_up = clean_up or CleanUp()
         self._account = account
         self._stack = stack
         self._bucket = bucket
@@ -44,7 +53,7 @@ class Ways:
         """Close those that were made."""
         for way in self._made.values():
             way.close()
-        self._reactor.close()
+        self._reactor.close(left(self._clean_up.until()))
 
     def of(self, name: str) -> Transport:
         """Give a transport by the name that settings have for it. Raises `ConfigurationError`."""
@@ -64,6 +73,7 @@ class Ways:
             self._reactor.landing,
             throttle=self._throttle,
             keep=True,
+            clean_up=self._clean_up,
         )
 
     def _make(self, name: str) -> Transport:
@@ -78,10 +88,18 @@ class Ways:
                 self._client,
                 self._reactor.landing,
                 throttle=self._throttle,
+                clean_up=self._clean_up,
             )
         if name == "direct":
             invoker = Invoker(self._reactor, self._account, self._stack.name, self._bucket.calls)
-            return Direct(invoker, self._bucket, self._uploads, self._client, self._reactor.landing)
+            return Direct(
+                invoker,
+                self._bucket,
+                self._uploads,
+                self._client,
+                self._reactor.landing,
+                clean_up=self._clean_up,
+            )
         raise ConfigurationError(
             f"transport={name!r} is no way to a stack", hint='Give "queue" or "direct".'
         )

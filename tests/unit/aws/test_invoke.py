@@ -132,6 +132,14 @@ def test_throttled_for_too_long_it_says_so(
             "Lambda answered 500 ServiceException",
         ),
         (None, UnknownOutcomeError, "the connection to Lambda ended"),
+        (
+            (302, {"Location": "http://127.0.0.1/login"}, b""),
+            UnknownOutcomeError,
+            "something else answered in Lambda's place: 302",
+        ),
+        ((403, {}, b"<html>Blocked</html>"), UnknownOutcomeError, "in Lambda's place: 403"),
+        ((404, {}, b"404 page not found"), UnknownOutcomeError, "in Lambda's place: 404"),
+        ((400, {}, b"[" * 100_000), UnknownOutcomeError, "in Lambda's place: 400"),
     ],
 )
 def test_what_is_refused_or_cut_is_told_and_not_repeated(

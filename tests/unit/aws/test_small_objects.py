@@ -67,6 +67,11 @@ def test_objects_are_put_and_got_signed_and_counted(server: Server, small: Small
         (409, {}, b""),
         None,
         (200, {"Content-Length": "50", "Connection": "close"}, b"cut off"),
+        (200, {"ETag": None}, b"<html>Please log in</html>"),
+        (302, {"ETag": None, "Location": "http://127.0.0.1/login"}, b""),
+        (403, {"ETag": None}, b"<html>Blocked</html>"),
+        (404, {}, b"nothing here"),
+        (200, {"ETag": None}, b""),
     ],
 )
 def test_passing_trouble_is_repeated_and_counted(
@@ -75,6 +80,12 @@ def test_passing_trouble_is_repeated_and_counted(
     server.answers = [trouble, trouble, (200, {}, b"a reply")]
     assert get(small) == b"a reply"
     assert small._calls.totals() == {"s3:GetObject": 3}
+
+
+def test_an_answer_that_is_not_s3s_stores_nothing(server: Server, small: SmallObjects) -> None:
+    server.answers = [(200, {"ETag": None}, b"<html>Please log in</html>"), (200, {}, b"")]
+    put(small, b"a job")
+    assert len(server.seen) == 2
 
 
 def test_trouble_that_stays_is_told(
@@ -104,7 +115,7 @@ def test_trouble_that_stays_is_told(
         (
             (404, {}, b"<Error><Code>NoSuchBucket</Code></Error>"),
             AwsError,
-            "failed: 404 NoSuchBucket",
+            "failed: 404 NoSuchBucket\n  Is the network up",
         ),
         (EXPIRED, AccessDeniedError, r"was denied \(ExpiredToken\)"),
     ],
