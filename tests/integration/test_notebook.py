@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from queue import Empty
 from typing import TYPE_CHECKING, Any
@@ -124,6 +125,35 @@ def test_closures_lambdas_and_what_tasks_print(notebook: Notebook) -> None:
     )
     assert "[5, 6]\n" in out
     assert "[task 0] adding 5\n" in out
+
+
+def test_tracebacks_and_warnings_name_the_cell(notebook: Notebook) -> None:
+    notebook.run("def helper(x):\n    return 1 / x  # the culprit")
+    out = notebook.run(
+        "import traceback\n"
+        "with dolambda.LambdaExecutor() as executor:\n"
+        "    error = executor.submit(helper, 0).exception()\n"
+        "print(''.join(traceback.format_exception(error.__cause__)))\n"
+    )
+    assert re.search(r"^ *Cell In\[\d+\], line 2, in helper$", out, re.MULTILINE)
+    assert "return 1 / x  # the culprit" in out
+    assert "/dolambda/" not in out.partition("Cell In")[2]
+    notebook.run("import warnings\ndef warn():\n    warnings.warn('odd')  # right here")
+    out = notebook.run("with dolambda.LambdaExecutor() as executor: executor.submit(warn).result()")
+    assert re.search(r"Cell In\[\d+\]:3: UserWarning: odd", out)
+    assert "# right here" in out
+
+
+def test_filters_that_name_ipythons_warnings_travel(notebook: Notebook) -> None:
+    """scikit-learn sends `warnings.filters` with each function; IPython adds classes of its own."""
+    out = notebook.run(
+        "import warnings\n"
+        "def use(filters):\n"
+        "    return sorted(entry[2].__name__ for entry in filters)\n"
+        "with dolambda.LambdaExecutor() as executor:\n"
+        "    print(executor.submit(use, warnings.filters).result())\n"
+    )
+    assert "ProvisionalCompleterWarning" in out
 
 
 def test_an_interrupt_cancels_what_was_running_and_the_session_goes_on(notebook: Notebook) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dolambda.wire.pickler import imported_names
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,6 +22,7 @@ class Prepared:
         self._function = function
         self._packages = packages
         self._ready = False
+        imported_names.update(packages)  # one may be the user's own
         self.__qualname__ = getattr(function, "__qualname__", repr(function))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
