@@ -21,7 +21,9 @@ def show(report: Report) -> None:
     assert_type(report.rate, float)
 
 
-session: Session = dolambda.register("local", workers=2, requires=["numpy"], progress=show)
+session: Session = dolambda.register(
+    "local", workers=2, requires=["numpy"], progress=show, env={"MODE": "fast"}
+)
 settings: Settings = session.settings
 policy: Retries = Retries(3, on=(OSError, LostError), wait=1)
 crash: type[DolambdaError] = OutOfMemoryError
@@ -44,5 +46,7 @@ with LambdaExecutor(
 
 loop: dolambda.Foreach = foreach(i=range(10), combine="+", errors="remove")
 foreach(i=range(10), errors="ignore")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+LambdaExecutor(env={"MODE": "fast"})
+LambdaExecutor(env={"MODE": 3})  # type: ignore[dict-item] # pyright: ignore[reportArgumentType]
 LambdaExecutor(retries="twice")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 dolambda.unregister()
