@@ -219,6 +219,7 @@ def test_what_an_invocation_prints_is_in_its_own_log_though_nobody_read_it_meanw
     script = """
 import io, sys, zipfile
 from emulator import launcher
+launcher.install()
 
 class Starved(launcher.PythonWorker):
     def _pump_output(self, stream, log_queue): pass
@@ -250,3 +251,39 @@ launcher.runtime.kill_workers([worker])
     assert (asked.stdout, asked.returncode) == (str(["one\ntwo", "three", "x" * 20]) + "\n", 0), (
         asked.stderr
     )
+
+
+def test_why_a_function_cannot_be_loaded_is_reported(instance: Instance, tmp_path: Path) -> None:
+    """By the part of Lambda's runtime client that is not compiled: it goes another way to the emulator."""
+    script = """
+import io, sys, zipfile
+from emulator import launcher
+launcher.install()
+
+file = io.BytesIO()
+with zipfile.ZipFile(file, "w") as archive:
+    archive.writestr("code.py", "import no_such_module")
+config = {"Handler": "code.handler", "Runtime": f"python{sys.version_info.major}.{sys.version_info.minor}", "Timeout": 20,
+          "FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:broken"}
+worker = launcher.PythonWorker("broken", config, file.getvalue())
+try:
+    print(worker.invoke({}, "1"))
+except RuntimeError as error:
+    print(error)
+"""
+    python = instance.directory / "env" / "bin" / "python"
+    asked = subprocess.run(
+        [python, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=os.environ
+        | {
+            "DOLAMBDA_LOCAL_SLOTS": "1",
+            "PYTHONPATH": str(Path(dolambda.local.__file__).parent),
+            "TMPDIR": str(tmp_path),
+        },
+    )
+    assert "init error" in asked.stdout, asked.stderr
+    assert "No module named 'no_such_module'" in asked.stdout

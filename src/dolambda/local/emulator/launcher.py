@@ -27,7 +27,9 @@ import io
 import os
 import queue
 import resource
+import secrets
 import select
+import shlex
 import socketserver
 import sys
 import tempfile
@@ -54,6 +56,19 @@ _LAYERS = Path(tempfile.gettempdir(), "layers")
 _SLOTS = threading.BoundedSemaphore(int(os.environ["DOLAMBDA_LOCAL_SLOTS"]))
 _PIPE = 1 << 16  # bytes: what a pipe holds at most, so that one read takes all of it
 _RETIRED = "-retired"
+_SECRET = secrets.token_hex(16)  # in the path of what Python workers ask for: nobody else can
+_RUN = """
+import os, sys
+sys.path[0] = os.getcwd()
+from awslambdaric import __main__ as runtime, lambda_runtime_client as client
+address, _, secret = os.environ["AWS_LAMBDA_RUNTIME_API"].partition("/")
+os.environ["AWS_LAMBDA_RUNTIME_API"] = address
+ask = client.BaseLambdaRuntimeClient.call_rapid
+client.BaseLambdaRuntimeClient.call_rapid = (
+    lambda self, method, path, *more, **named: ask(self, method, f"/{secret}{path}", *more, **named)
+)
+runtime.main(sys.argv)
+"""  # its compiled part has read the whole address by then; the other part takes no path in an address
 _FOR_FUNCTIONS = ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME", "TZ", "SSL_CERT_FILE")
 
 
@@ -87,7 +102,7 @@ class PythonWorker(runtime.ProvidedWorker):
         bootstrap = (
             f'#!/bin/sh\nexport PYTHONPATH="{path}" LD_LIBRARY_PATH="{opt}/lib" PATH="{opt}/bin:$PATH"\n'
             f"export AWS_EXECUTION_ENV=AWS_Lambda_{_VERSION} AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/{name}\n"
-            f'exec "{sys.executable}" -m awslambdaric "$_HANDLER"\n'
+            f'exec "{sys.executable}" -c {shlex.quote(_RUN)} "$_HANDLER"\n'
         )
         file = io.BytesIO(code)
         with zipfile.ZipFile(file, "a") as archive:
@@ -104,10 +119,23 @@ class PythonWorker(runtime.ProvidedWorker):
         return self._proc is None and self._generation > 0
 
     def _build_handler_class(self, generation: int, pending: Any) -> type[Any]:
-        """Answer without Nagle's delay, which would cost 40 ms an event."""
+        """Answer who knows the secret, and without Nagle's delay, which would cost 40 ms an event."""
         handler: type[Any] = super()._build_handler_class(generation, pending)
-        handler.disable_nagle_algorithm = True
-        return handler
+
+        class Own(handler):
+            disable_nagle_algorithm = True
+            path: str
+
+            def parse_request(self) -> bool:
+                if not super().parse_request():
+                    return False
+                if not self.path.startswith(f"/{_SECRET}/"):
+                    self.send_error(403)
+                    return False
+                self.path = self.path.removeprefix(f"/{_SECRET}")
+                return True
+
+        return Own
 
     def _pump_output(self, stream: IO[bytes], log_queue: queue.Queue[str]) -> None:
         """Take what is printed between invocations, and more than a pipe holds, until the process ends."""
@@ -212,6 +240,8 @@ def install() -> None:
 
     def clean_environment(config: dict[str, Any], *args: Any) -> dict[str, str]:
         found: dict[str, str] = environment(config, *args)
+        if is_python(config):
+            found["AWS_LAMBDA_RUNTIME_API"] += f"/{_SECRET}"
         own = {*service._runtime_env_vars(config), *_FOR_FUNCTIONS}
         return {
             name: value
