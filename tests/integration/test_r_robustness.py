@@ -169,8 +169,8 @@ def test_a_killed_r_session_leaves_no_bridge_and_no_running_task(
     process = r_session.start(OUTCOME + LOOP, PLACE=str(tmp_path))
     workers = when_running(tmp_path)
     bridge = bridge_of(tmp_path)
-    process.kill()
-    process.wait(30)
+    with process:  # which closes its pipes
+        process.kill()
     until(lambda: not is_running(bridge))
     until(lambda: not any(map(is_running, workers)))
     until(lambda: jobs_left(admin) <= before)
