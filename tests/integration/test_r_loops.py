@@ -112,3 +112,44 @@ def test_what_a_task_assigns_stays_in_the_task(r_session: RSession) -> None:
     print(k)
     """
     assert r_session.lines(code) == ["[1] 3 4", "[1] 2"]
+
+
+def test_dorng_gives_the_same_random_numbers_on_any_backend(r_session: RSession) -> None:
+    code = """
+    suppressPackageStartupMessages(library(doRNG))
+    loop <- function() foreach(i = 1:7, .combine = c) %dorng% rnorm(1)
+    registerDoSEQ(); set.seed(42); expected <- loop()
+    register(); set.seed(42); found <- loop()
+    cat(identical(expected, found), "\\n")
+    twice <- function() { registerDoRNG(7); list(foreach(i = 1:3) %dopar% runif(1), foreach(i = 1:3) %dopar% runif(1)) }
+    found <- twice()
+    registerDoSEQ(); expected <- twice()
+    cat(identical(expected, found), identical(found[[1]], found[[2]]), "\\n")
+    """
+    assert r_session.lines(code) == ["TRUE ", "TRUE FALSE "]
+
+
+def test_loops_of_one_session_do_not_see_each_others_variables(r_session: RSession) -> None:
+    code = """
+    secret <- 1
+    x <- foreach(i = 1:4) %dopar% { secret; Sys.sleep(0.1) }
+    rm(secret)
+    print(unlist(foreach(i = 1:4) %dopar% exists("secret")))
+    """
+    assert r_session.lines(code) == ["[1] FALSE FALSE FALSE FALSE"]
+
+
+def test_what_another_r_session_left_on_a_worker_is_not_seen(r_session: RSession) -> None:
+    left = 'x <- foreach(i = 1:8) %dopar% { assign("left", i, globalenv()); Sys.sleep(0.1) }'
+    seen = 'cat(any(unlist(foreach(i = 1:8) %dopar% { Sys.sleep(0.1); exists("left") })), "")'
+    assert r_session.lines(left + "\n" + seen) == ["TRUE "]
+    assert r_session.lines(seen) == ["FALSE "]
+
+
+def test_a_named_run_sends_only_what_has_no_reply_yet(r_session: RSession) -> None:
+    code = """
+    x <- foreach(i = 1:5, .combine = c, .options.dolambda = list(run = "nightly")) %dopar% i^2
+    cat(x, "/", doLambdaReport()$restored, "\\n")
+    """
+    assert r_session.lines(code) == ["1 4 9 16 25 / 0 "]
+    assert r_session.lines(code) == ["1 4 9 16 25 / 5 "]

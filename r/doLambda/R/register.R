@@ -6,25 +6,38 @@ registerDoLambda <- function(bucket = NULL, key = NULL, secret = NULL, region = 
     stack = NULL, workers = NULL, transport = NULL, budget = NULL, retries = NULL, task_timeout = NULL,
     run = NULL, batch = NULL, progress = interactive(), logs = "relay", max_size = 500 * 2^20, token = NULL,
     profile = NULL, python = NULL) {
+  settings <- lambda_settings(bucket, key, secret, region, throttle, ..., stack = stack, workers = workers,
+    transport = transport, budget = budget, retries = retries, task_timeout = task_timeout, run = run,
+    batch = batch, progress = progress, logs = logs, max_size = max_size, token = token, profile = profile,
+    python = python)
+  unregisterDoLambda()
+  registered$bridge <- start_bridge(find_python(settings$python), settings$fields)
+  registered$data <- loop_data(registered$bridge, settings)
+  setDoPar(do_lambda, registered$data, lambda_info)
+  invisible(registered$bridge$facts)
+}
+
+# Sort arguments: `fields` are what a session is opened with, `run` the options of each loop.
+lambda_settings <- function(bucket = NULL, key = NULL, secret = NULL, region = NULL, throttle = NULL, ...,
+    stack = NULL, workers = NULL, transport = NULL, budget = NULL, retries = NULL, task_timeout = NULL,
+    run = NULL, batch = NULL, progress = FALSE, logs = "relay", max_size = 500 * 2^20, token = NULL,
+    profile = NULL, python = NULL) {
   local <- identical(bucket, "local") || identical(stack, "local")
   fields <- list(
     where = if (local) "local" else stack, bucket = if (!identical(bucket, "local")) bucket,
     key = key, secret = secret, token = token, region = region, profile = profile,
     throttle = throttle, workers = workers, transport = transport, ...)
-  if (any(names(fields) == "")) stop("arguments in ... must have names")
-  run_options <- list(
+  if (is.null(names(fields)) || any(names(fields) == ""))
+    lambda_stop("a setting in ... has no name", "registerDoLambda(memory = 3008)", "ConfigurationError")
+  run <- list(
     budget = budget, retries = retries, task_timeout = task_timeout, run = run, batch = batch,
     progress = progress)
-  unregisterDoLambda()
-  bridge <- start_bridge(find_python(python), fields)
-  registered$bridge <- bridge
-  data <- list(
-    bridge = bridge, logs = logs, max_size = max_size,
-    run = run_options[!vapply(run_options, is.null, TRUE)])
-  registered$data <- data
-  setDoPar(do_lambda, data, lambda_info)
-  invisible(bridge$facts)
+  list(fields = fields, run = run[!vapply(run, is.null, TRUE)], logs = logs, max_size = max_size, python = python)
 }
+
+# What do_lambda gets with each loop.
+loop_data <- function(bridge, settings)
+  list(bridge = bridge, logs = settings$logs, max_size = settings$max_size, run = settings$run)
 
 lambda_info <- function(data, item)
   switch(item,

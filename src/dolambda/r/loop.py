@@ -125,7 +125,10 @@ class Loop:
         """Make a function of parts."""
         numbers = struct.unpack(f">{len(data) // 4}i", data)
         parts = [self._parts[number] for number in numbers]
-        self._functions.append(RFunction(self._options.session, self._options.home, parts))
+        # A named run's tasks are known by their content, which another session has to be able to repeat.
+        run = self._options.run
+        session = f"run {run}" if run else self._options.session
+        self._functions.append(RFunction(session, self._options.home, parts))
 
     def submit(self, data: bytearray) -> None:
         """Submit tasks; their results go to R as they come."""

@@ -95,13 +95,24 @@ evalq({
     known[[digest]][[1L]]
   }
 
+  clear <- function()
+    rm(list = setdiff(ls(globalenv(), all.names = TRUE), ".Random.seed"), envir = globalenv())
+
+  # Digests of the calls that have been made in this process as a node of a cluster; LOOP once it has
+  # served a loop of foreach's.
+  done <- character()
+  LOOP <- "a loop"
+
   prepare <- function(digests) {
     parts <<- parts[names(parts) %in% digests]
     known <<- known[names(known) %in% digests]
     first <- part(digests[[1L]])
+    if (isTRUE(first$cluster)) return(prepare_node(first, digests[-1L]))
+    if (!identical(done, LOOP) && length(done)) clear()
+    done <<- LOOP
     libraries <- first$libraries[dir.exists(first$libraries)]
     if (length(libraries)) .libPaths(unique(c(libraries, .libPaths())))
-    for (package in first$packages) library(package, character.only = TRUE)
+    for (package in first$packages) suppressPackageStartupMessages(library(package, character.only = TRUE))
     if ("foreach" %in% loadedNamespaces()) foreach::registerDoSEQ()  # for loops within tasks
     rm(list = intersect(exported, ls(globalenv(), all.names = TRUE)), envir = globalenv())
     locals <- if (is.null(first$dots)) new.env(parent = globalenv())
@@ -120,7 +131,71 @@ evalq({
     first
   }
 
+  # A node of a cluster: what has been called on it leaves its mark on this process, so only what is
+  # new of its journal is done. A process that has done anything else starts from the beginning.
+  prepare_node <- function(first, journal) {
+    libraries <- first$libraries[dir.exists(first$libraries)]
+    if (length(libraries)) .libPaths(unique(c(libraries, .libPaths())))
+    first$journal <- journal
+    first
+  }
+
+  call_one <- function(call) do.call(call$fun, call$args, quote = TRUE, envir = globalenv())
+
+  seed_now <- function()
+    if (exists(".Random.seed", globalenv(), inherits = FALSE)) get(".Random.seed", globalenv())
+
+  set_seed <- function(seed) {
+    if (!is.null(seed)) assign(".Random.seed", seed, globalenv())
+    else if (!is.null(seed_now())) rm(".Random.seed", envir = globalenv())
+  }
+
+  # Make the calls of a journal that this process has not made; return the value of the last one.
+  make_calls <- function(ids, seeds, count) {
+    if (!identical(done, ids[seq_along(done)])) {
+      clear()
+      done <<- character()
+    }
+    value <- NULL
+    for (k in seq_len(count)[seq_len(count) > length(done)]) {
+      if (!is.null(seeds[[k]])) set_seed(seeds[[k]])
+      value <- call_one(part(loop$journal[[k]]))
+      done <<- c(done, ids[[k]])
+    }
+    value
+  }
+
+  run_on_node <- function(task) {
+    begun <- proc.time()
+    before <- NULL
+    count <- length(loop$journal)
+    ids <- vapply(seq_len(count), function(k) paste(c(loop$journal[[k]], task$seeds[[k]][1:9]), collapse = " "), "")
+    if (is.null(task$call)) {
+      make_calls(ids, task$seeds, count - 1L)
+      set_seed(task$seed)
+      if (is.null(task$seed)) set.seed(NULL)
+      before <- seed_now()
+      value <- make_calls(c(ids[-count], "the last one"), task$seeds, count)
+      drew <- !identical(before, seed_now())
+      if (drew) ids[[count]] <- paste(c(loop$journal[[count]], before[1:9]), collapse = " ")
+      done <<- ids
+      if (!drew) {
+        set_seed(task$seed)
+        before <- NULL
+      }
+    } else {
+      make_calls(ids, task$seeds, count)
+      set_seed(task$seed)
+      value <- call_one(task$call)
+    }
+    list(value = value, time = proc.time() - begun, seed = seed_now(), before = before)
+  }
+
   run <- function(payload) {
+    if (isTRUE(loop$cluster)) {
+      task <- unserialize(payload)
+      return(attempt(run_on_node(task)))
+    }
     args <- unserialize(payload)
     expr <- loop$expr
     env <- list2env(args, parent = loop$environment)
