@@ -102,6 +102,8 @@ class S3Queue:
         self._puts: dict[str, list[Request | None]] = {}
         """PUTs under way by the key of their reply; those of large jobs without a request to drop."""
         self._fetching: set[str] = set()
+        self._cut_off: dict[str, int] = {}
+        """How often a reply was not of the size that was listed."""
         self._failing = math.inf  # since when looks fail, on the monotonic clock
         self._broken: AwsError | None = None
         self._wake = threading.Event()
@@ -274,8 +276,8 @@ class S3Queue:
             self._fetch(key, there[key])
         return len(found)
 
-    def _fetch(self, key: str, size: int, attempt: int = 1) -> None:
-        fetched = partial(self._take_fetched, key, size, attempt)
+    def _fetch(self, key: str, size: int) -> None:
+        fetched = partial(self._take_fetched, key, size)
         try:
             if size > self._small.most:
                 self._pool.submit(partial(self._fetch_large, key, fetched))
@@ -291,23 +293,23 @@ class S3Queue:
             reply = error
         fetched(reply)
 
-    def _take_fetched(
-        self, key: str, size: int, attempt: int, reply: bytes | BaseException
-    ) -> None:
-        """Take in a reply. One of another size than the bucket listed is fetched again: it is cut off."""
+    def _take_fetched(self, key: str, size: int, reply: bytes | BaseException) -> None:
+        """Take in a reply. One of another size than was listed is looked for again: it is cut off."""
         if isinstance(reply, bytes) and len(reply) != size:
-            if attempt < _FETCHES:
-                self._fetch(key, size, attempt + 1)
+            times = self._cut_off[key] = self._cut_off.get(key, 0) + 1
+            if times < _FETCHES:
+                self._fetching.discard(key)
                 return
             reply = Unanswered(
                 Lost(
                     NOT_STARTED,
-                    f"its reply of {size:,} bytes came as {len(reply):,} bytes, {attempt} times",
+                    f"its reply of {size:,} bytes came as {len(reply):,} bytes, {times} times",
                     "Something between this machine and S3 changes what is sent.",
                 )
             )
         elif isinstance(reply, FileNotFoundError):
             reply = Unanswered(Lost(NOT_STARTED, "its reply was there, and was removed"))
+        self._cut_off.pop(key, None)
         self._land(key, reply)
 
     def _land(self, key: str, reply: bytes | BaseException) -> None:

@@ -12,7 +12,9 @@ import pytest
 from dolambda.aws.calls import Calls
 from dolambda.aws.invoke import Invoker
 from dolambda.aws.reactor import Reactor
+from dolambda.errors import AwsError
 from support.http_server import Server, account
+from support.polling import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,3 +138,79 @@ def test_closing_waits_for_the_thread_that_is_about_to_lead(server: Server) -> N
 def _requesting() -> set[threading.Thread]:
     """Threads of reactors, other tests' among them."""
     return {thread for thread in threading.enumerate() if thread.name == "dolambda-requests"}
+
+
+def refuse(_thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_what_sent_nothing_starts_no_thread_to_flush_and_close(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading.Thread, "start", refuse)  # as Python 3.12 does at its end
+    made = Reactor(account(server.url))
+    made.landing.flush()
+    made.close()
+    with pytest.raises(AwsError, match="was closed"):
+        Invoker(made, account(server.url), "f", Calls()).send(b"{}", lambda _: None)
+
+
+def test_where_no_thread_can_be_started_who_sends_hears_of_it_once_and_may_try_again(
+    reactor: Reactor, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invoker, answers = Invoker(reactor, account(server.url), "f", Calls()), list[object]()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="can't start"):
+        invoker.send(b"first", answers.append)
+    called: list[str] = []
+    reactor.landing.hand_over(partial(called.append, "here"))
+    assert called == ["here"]
+    monkeypatch.undo()
+    invoker.send(b"second", answers.append)
+    until(lambda: bool(answers))
+    assert [body for _, _, body in server.seen] == [b"second"]
+
+
+def test_a_leader_that_cannot_be_replaced_leads_on_when_its_call_returns(
+    reactor: Reactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reactor.landing.flush()
+    reactor.landing.hand_over(lambda: None)
+    reactor.landing.flush()
+    release, made = threading.Event(), threading.Event()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    reactor.landing.hand_over(partial(release.wait, SOON))
+    reactor.landing.hand_over(made.set)
+    assert not made.wait(1)  # several times as long as after which it would be replaced
+    release.set()
+    assert made.wait(SOON)
+    monkeypatch.undo()
+    release.clear()
+    made.clear()
+    reactor.landing.hand_over(partial(release.wait, SOON))
+    reactor.landing.hand_over(made.set)
+    assert made.wait(SOON)  # and later it is replaced as ever
+    release.set()
+
+
+def test_a_hundred_calls_may_wait_at_once_for_another(reactor: Reactor) -> None:
+    release = threading.Event()
+    for _ in range(100):
+        reactor.landing.hand_over(partial(release.wait, 3 * SOON))
+    reactor.landing.hand_over(release.set)
+    assert release.wait(3 * SOON)
+
+
+def test_a_connection_that_broke_says_so_to_those_who_come_later(
+    reactor: Reactor, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise OSError("a defect")
+
+    monkeypatch.setattr(reactor, "_step", broken)
+    invoker, answers = Invoker(reactor, account(server.url), "f", Calls()), list[object]()
+    invoker.send(b"{}", answers.append)
+    until(lambda: bool(answers))
+    assert isinstance(answers[0], AwsError)
+    with pytest.raises(AwsError, match="the connection to AWS broke: OSError"):
+        invoker.send(b"{}", answers.append)
