@@ -55,12 +55,12 @@ class Found:
 
 def from_module(name: str, module: ModuleType) -> Found | None:
     """Locate a module that is imported; None for one without a file or with a file of another name."""
-    file = getattr(module, "__file__", None)
-    path = getattr(module, "__path__", None)
+    file = _attribute(module, "__file__")
+    path = _attribute(module, "__path__")
     directories = tuple(Path(entry) for entry in _entries(path) if Path(entry).is_dir())
     if not isinstance(file, str):
         return Found(name, None, directories) if directories else None
-    archive = getattr(getattr(module, "__loader__", None), "archive", None)
+    archive = getattr(_attribute(module, "__loader__"), "archive", None)
     if isinstance(archive, str):  # in a zip
         return Found(name, Path(file), (), Path(archive))
     found = Found(name, Path(file), directories)
@@ -90,6 +90,14 @@ def _from_spec(spec: ModuleSpec) -> Found | None:
     if spec.origin and spec.has_location and Path(spec.origin).is_file():
         return Found(spec.name, Path(spec.origin), directories)
     return Found(spec.name, None, directories) if directories and not spec.has_location else None
+
+
+def _attribute(module: object, name: str) -> object:
+    """Look without asking: some modules import when they are asked, and some entries of `sys.modules` are none."""
+    try:
+        return vars(module).get(name)
+    except Exception:  # noqa: BLE001 - libraries put objects of any kind there
+        return None
 
 
 def _entries(path: object) -> list[str]:

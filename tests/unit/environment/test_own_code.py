@@ -195,6 +195,27 @@ def test_data_travels_with_its_package_but_not_what_nobody_means_to_send(tmp_pat
     assert {"mine/node_modules/", "mine/venv/", "mine/credentials.json"} <= left.keys()
 
 
+def test_odd_entries_of_sys_modules_do_no_harm(tmp_path: Path) -> None:
+    program = """
+import types
+class Lazy(types.ModuleType):
+    def __getattr__(self, name):
+        raise RuntimeError("imported by being asked")
+class Slotted:
+    __slots__ = ()
+sys.modules["lazy_one"] = Lazy("lazy_one")
+sys.modules["blocked"] = None
+sys.modules["slotted"] = Slotted()
+import mine
+def task():
+    import blocked, lazy_one.part
+travels(task)
+"""
+    write(tmp_path, {"mine.py": "", "blocked.py": ""})
+    found, _ = travels(tmp_path, program)
+    assert "mine.py" in found
+
+
 def dolambda_code(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", "from dolambda.cli import main; main()", "code", *arguments],
