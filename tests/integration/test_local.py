@@ -170,6 +170,20 @@ def test_a_failed_start_says_why_and_leaves_nothing(
     wait_until_gone(apart)
 
 
+def test_a_cache_that_cannot_be_written_is_not_blamed_on_the_registry(
+    apart: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (apart / "file").touch()
+    for cache in ("/proc/nowhere", str(apart / "file")):
+        monkeypatch.setenv("UV_CACHE_DIR", cache)
+        with pytest.raises(LocalAwsError, match=r"uv (venv|pip)") as caught:
+            Instance.from_start(workers=1)
+        assert "registry" not in str(caught.value)
+        assert "UV_CACHE_DIR" in str(caught.value)
+    (apart / "file").unlink()
+    wait_until_gone(apart)
+
+
 def test_what_the_launcher_changes_is_there_in_the_pinned_emulator(instance: Instance) -> None:
     """The launcher replaces private parts of ministack: a new pin has to have them, with the same arguments."""
     script = """

@@ -32,7 +32,16 @@ def version():
 
 session = dolambda.register("local", requires=sys.argv[1:], progress=False)
 print(session.stack.name, session.settings.endpoint_url, flush=True)
-for _ in sys.stdin:
+for line in sys.stdin:
+    if line == "wait\\n":  # until the emulator is stopped
+        import time
+        with LambdaExecutor() as executor:
+            waiting = executor.submit(time.sleep, 600)
+            while not session.report().jobs:
+                time.sleep(0.01)
+            print("waiting", flush=True)
+            print(type(waiting.exception(60)).__name__, flush=True)
+        continue
     with LambdaExecutor() as executor:
         print(executor.submit(version).result(60), flush=True)
 """
@@ -81,15 +90,18 @@ class Program:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self.stack, self.endpoint = (self._line() + " ").split(" ")[:2]
+        self.stack, self.endpoint = (self.read() + " ").split(" ")[:2]
 
     def has_joblib(self) -> str:
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return self._line()
+        return self.ask("\n")
 
-    def _line(self) -> str:
+    def ask(self, line: str) -> str:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line)
+        self.process.stdin.flush()
+        return self.read()
+
+    def read(self) -> str:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
@@ -168,12 +180,12 @@ def test_without_credentials_it_says_where_it_runs(shared: Instance, tmp_path: P
 
 def test_stop_says_who_uses_it(shared: Instance) -> None:
     program = Program()
-    assert program.has_joblib() == "False"
+    assert program.ask("wait\n") == "waiting"
     stopped = dolambda("stop")
     assert stopped.stdout.startswith(
         f"the emulated AWS is in use by 1 program (process {program.process.pid}), whose tasks will fail\n"
         "stopped\n"
     )
     assert not shared.running
-    program.process.kill()
+    assert program.read() == "LocalAwsError"  # and not after some minutes of retries
     program.end()

@@ -27,9 +27,13 @@ _SIGNS = (  # in lower case, the most specific first
         ("resource temporarily unavailable", "can't start new thread", "os error 11"),
         "This user may start too few processes: `ulimit -u` shows how many.",
     ),
+    (
+        ("network", "dns", "connect", "request", "fetch", "registry", "timed out", "certificate"),
+        "Is the package registry reachable? The emulator is installed from it on first use.",
+    ),
 )
 _BY_STAGE = {
-    "installing": "Is the package registry reachable? The emulator is installed from it on first use.",
+    "installing": "Can uv write where it keeps packages? Set UV_CACHE_DIR to a directory of yours.",
     "starting": "If the lines above do not tell, report them: it is a defect.",
 }
 

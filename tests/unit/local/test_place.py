@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from dolambda.local.instance import Instance
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 NOBODY = 65534
+NO_ENTRY = 54_321
 
 
 @pytest.fixture
@@ -106,6 +109,36 @@ def test_names_of_users_play_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("USER", "LOGNAME", "LNAME", "USERNAME"):
         monkeypatch.setenv(name, "../../company/someone")
     assert place.home().name == f"dolambda-{os.geteuid()}"
+
+
+@as_root
+def test_a_user_without_an_entry_in_passwd(tmp_path: Path) -> None:
+    """As in a container that is started with a number for a user."""
+    tmp_path.chmod(0o1777)
+    for parent in tmp_path.parents[:2]:  # pytest's own, which only root may enter
+        parent.chmod(0o711)
+    script = f"""
+import os, pwd
+from dolambda.local import instance, place
+from dolambda.settings import Settings
+os.setgroups([]); os.setgid({NO_ENTRY}); os.setuid({NO_ENTRY})
+try:
+    pwd.getpwuid({NO_ENTRY})
+except KeyError:
+    Settings.resolve()
+    print(place.checked_home(make=True).name, place.sweep(), instance.Instance.find_shared())
+"""
+    environment = {"TMPDIR": str(tmp_path), "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout == f"dolambda-{NO_ENTRY} [] None\n", done.stderr
 
 
 @pytest.mark.parametrize(
