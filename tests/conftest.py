@@ -16,6 +16,7 @@ from dolambda.local.instance import Instance
 from dolambda.local.stack import deploy_into, root
 from dolambda.registration import register, unregister
 from dolambda.settings import Settings
+from support.aws_tools import install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +64,12 @@ def instance() -> Iterator[Instance]:
     started = Instance.from_start(workers=2)
     yield started
     started.stop()
+
+
+@pytest.fixture(scope="session")
+def aws_tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory with the AWS CLI and linters."""
+    return install(tmp_path_factory.mktemp("aws") / "tools")
 
 
 @pytest.fixture(scope="session")

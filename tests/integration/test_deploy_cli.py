@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -133,62 +131,56 @@ def test_mistakes_are_told_without_a_traceback(cli: Any, mistake: list[str], say
     assert "Traceback" not in done.stderr
 
 
-def test_commands_do_what_deploy_does(cli: Any, instance: Instance, tmp_path: Path) -> None:
-    """The printed commands, run one by one, make a stack in which deploy then finds nothing to change."""
-    settings, account = root(instance, Settings(stack="typed", requires=()))
-    printed = cli("deploy", "--commands").stdout
+def test_commands_do_what_deploy_does(
+    cli: Any, instance: Instance, tmp_path: Path, aws_tools: Path
+) -> None:
+    """The printed commands, run by the AWS CLI, make a stack in which deploy finds nothing to change."""
+    settings, account = root(instance, Settings(stack="typed", requires=("botocore",)))
+    done = cli("deploy", "--commands", "--requires", "botocore", "--concurrency", "7")
+    assert done.returncode == 0, done.stderr
+    printed = done.stdout
     assert cli("status").returncode == 1  # nothing was made
     lines = [line for line in printed.splitlines() if line.startswith("aws ")]
     operations = [" ".join(line.split()[1:3]) for line in lines]
-    assert operations[:2] == ["s3api create-bucket", "s3api put-bucket-tagging"]
-    assert "lambda create-function" in operations
+    assert operations[:2] == ["s3api create-bucket", "s3api wait"]
+    assert operations.index("s3api put-object") < operations.index("lambda create-function")
     assert "DOLAMBDA_KEY" not in printed
     assert (
         oct(next(tmp_path.glob("dolambda-zips-*/*environment.json")).stat().st_mode)[-3:] == "600"
     )
-    for line in lines:
-        _as_the_aws_cli_would(account, shlex.split(line))
-    assert deploy(resources(account, replace(settings, workers=None), here=False)) == 0
+    commands = printed[printed.index("set -e") :]
+    for awaited in ("sleep 15", "wait function-active-v2", "sleep 5  # until S3"):
+        assert awaited in commands
+    _run(aws_tools, instance, "sleep() { :; }\n" + commands, tmp_path)
+    there = replace(settings, workers=None, concurrency=7)
+    assert deploy(resources(account, there, here=False)) == 0
+
+    changed = cli("deploy", "--commands", "--requires", "cloudpickle", "--memory", "512").stdout
+    changed = changed[changed.index("set -e") :]
+    assert "wait function-updated-v2" in changed
+    _run(aws_tools, instance, "sleep() { :; }\n" + changed, tmp_path)
+    there = replace(settings, workers=None, requires=("cloudpickle",), memory=512)
+    assert deploy(resources(account, there, here=False)) == 0
     destroy(resources(account, settings, here=False))
 
 
-def _as_the_aws_cli_would(account: Account, words: list[str]) -> None:
-    """Parse a command as the AWS CLI does and send it: operations and options are the API's names in kebab-case."""
-    service, operation = words[1].replace("s3api", "s3"), words[2].replace("-", "_")
-    client = account.client(service)
-    members = client.meta.service_model.operation_model(
-        client.meta.method_to_api_mapping[operation]
-    ).input_shape.members
-    params: dict[str, Any] = {}
-    for flag, value in zip(words[3::2], words[4::2], strict=True):
-        kebab = flag.removeprefix("--")
-        if kebab == "zip-file":
-            content = Path(value.removeprefix("fileb://")).read_bytes()
-            params.update(
-                {"Code": {"ZipFile": content}}
-                if operation == "create_function"
-                else {"ZipFile": content}
-            )
-            continue
-        said = (
-            Path(value.removeprefix("file://")).read_text()
-            if value.startswith("file://")
-            else value
-        )
-        name = next(
-            member
-            for member in members
-            if re.sub(r"[^a-z]", "", member.lower()) == kebab.replace("-", "")
-        )
-        kind = members[name].type_name
-        params[name] = (
-            json.loads(said)
-            if kind in ("structure", "list", "map")
-            else int(said)
-            if kind in ("integer", "long")
-            else said
-        )
-    getattr(client, operation)(**params)
+def _run(tools: Path, instance: Instance, script: str, directory: Path) -> None:
+    environ = {
+        "PATH": f"{tools}:{os.environ['PATH']}",
+        "HOME": str(directory),
+        "AWS_ACCESS_KEY_ID": instance.key,
+        "AWS_SECRET_ACCESS_KEY": instance.secret,
+    }
+    done = subprocess.run(
+        ["/bin/bash", "-c", script],
+        env=environ,
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=170,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 KILLED = """

@@ -270,7 +270,7 @@ def test_the_submitter_needs_each_action(
     settings, _ = deployed
     policy = policies.submitter(names_of(admin, settings))
     assert action in actions(policy)
-    assert len(actions(policy)) == 7
+    assert len(actions(policy)) == 8
     user.may(without(policy, action))
     assert must_fail(lambda: journey(settings, user.credentials), caplog)
     s3, bucket = admin.client("s3"), names_of(admin, settings).bucket

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from dolambda.aws.credential_errors import translated_error
 from dolambda.errors import AccessDeniedError, AwsError, ConfigurationError, ThrottledError
 
 if TYPE_CHECKING:
@@ -122,10 +123,9 @@ class Account:
     def from_settings(cls, settings: Settings, credentials: Credentials | None = None) -> Account:
         """Find credentials and region; nothing is sent. Raises `ConfigurationError`."""
         import boto3  # noqa: PLC0415 - 0.4 s, not paid by who only imports dolambda
-        from botocore.exceptions import ProfileNotFound  # noqa: PLC0415 - as above
 
         credentials = credentials or Credentials()
-        try:
+        with translated():
             session = credentials.session or boto3.Session(
                 aws_access_key_id=credentials.key,
                 aws_secret_access_key=credentials.secret,
@@ -133,10 +133,6 @@ class Account:
                 region_name=settings.region,
                 profile_name=settings.profile,
             )
-        except ProfileNotFound as error:
-            raise ConfigurationError(
-                str(error), hint="`aws configure list-profiles` shows the ones there are."
-            ) from error
         region = settings.region or session.region_name
         if not region:
             lacking = "" if _has_credentials(session) else ", and there are no AWS credentials"
@@ -168,9 +164,10 @@ class Account:
                 proxies={} if self.is_here else None,  # None: those of the environment
                 **(_EXPLICIT if self.emulated else {}),
             )
-            self._clients[service] = self.session.client(
-                service, region_name=self.region, endpoint_url=self.endpoint_url, config=config
-            )
+            with translated():  # it reads the credentials
+                self._clients[service] = self.session.client(
+                    service, region_name=self.region, endpoint_url=self.endpoint_url, config=config
+                )
             for name in _SPEAKING:
                 logging.getLogger(name).addFilter(_redacting)  # the same one again changes nothing
             events = self._clients[service].meta.events
@@ -215,27 +212,21 @@ def has_credentials() -> bool:
     """Whether boto3 finds any where it always looks."""
     import boto3  # noqa: PLC0415 - slow, as above
 
-    return boto3.Session().get_credentials() is not None
+    with translated():
+        return boto3.Session().get_credentials() is not None
 
 
 @contextmanager
 def translated() -> Iterator[None]:
     """Make the errors that AWS and boto3 raise inside ours, each with what to do about it."""
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError  # noqa: PLC0415 - slow, as boto3
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow, as boto3
 
     try:
         yield
-    except NoCredentialsError as error:
-        raise ConfigurationError(
-            "no AWS credentials were found",
-            hint="Run `aws configure`, give profile= or key= and secret=; or run without AWS: dolambda.register('local').",
-        ) from error
     except ClientError as error:
         raise _ours(error) from error
     except BotoCoreError as error:
-        raise AwsError(
-            str(error), hint="Is the network up, and are region= and endpoint_url= right?"
-        ) from error
+        raise translated_error(error) from error
 
 
 MEND_CLOCK = "Set this machine's clock (`timedatectl`, or the system's settings): AWS takes no request more than some minutes off its own."
@@ -268,7 +259,8 @@ def _ours(error: Any) -> AwsError | ConfigurationError:
     if code in _UNKNOWN:
         return ConfigurationError(
             text,
-            hint="AWS does not know these credentials: check key=, secret= and token=, or the profile.",
+            hint="AWS does not know these credentials: check key=, secret= and token=, or the profile. "
+            "Or the region is one that is not enabled in this account.",
         )
     if code in _THROTTLED:
         return ThrottledError(

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from dolambda.aws.account import MEND_CLOCK, is_skewed
+from dolambda.aws.partitions import host
 from dolambda.aws.reactor import Answer, Request
 from dolambda.errors import AccessDeniedError, AwsError, NotDeployedError, ThrottledError
 
@@ -51,7 +52,7 @@ class Invoker:
     def __init__(self, reactor: Reactor, account: Account, function: str, calls: Calls) -> None:
         """Nothing is sent yet."""
         self.throttled: Callable[[str], None] = lambda _: None
-        endpoint = account.endpoint_url or f"https://lambda.{account.region}.amazonaws.com"
+        endpoint = account.endpoint_url or f"https://{host('lambda', account.region)}"
         self._url = f"{endpoint}/2015-03-31/functions/{function}/invocations"
         self._reactor = reactor
         self._calls = calls

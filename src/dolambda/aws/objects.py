@@ -26,6 +26,7 @@ from obstore.store import S3Store
 
 from dolambda.aws.account import MEND_CLOCK, is_skewed, translated
 from dolambda.aws.calls import Calls
+from dolambda.aws.partitions import STANDARD, host, partition_of
 from dolambda.errors import AccessDeniedError, AwsError, ThrottledError
 
 if TYPE_CHECKING:
@@ -72,6 +73,9 @@ def explicit_config(account: Account) -> Any:
             "aws_endpoint_url_s3": account.endpoint_url,
             "virtual_hosted_style_request": False,
         }
+    elif partition_of(account.region) != STANDARD:  # obstore knows no other domain
+        config["endpoint"] = f"https://{host('s3', account.region)}"
+        config["virtual_hosted_style_request"] = False
     if account.emulated:
         config |= _AS_IF_UNSET
         config |= {

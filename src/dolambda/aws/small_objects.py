@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.objects import denied, failed
+from dolambda.aws.partitions import host
 from dolambda.aws.reactor import Answer, Request
 from dolambda.errors import AwsError
 
@@ -38,14 +39,13 @@ class SmallObjects:
         self._reactor = reactor
         self._name = name
         self._calls = calls
+        place = host("s3", account.region)
         if (
             account.endpoint_url or "." in name
         ):  # a dot in the name would not match S3's certificate for *.s3...
-            self._root = (
-                f"{account.endpoint_url or f'https://s3.{account.region}.amazonaws.com'}/{name}/"
-            )
+            self._root = f"{account.endpoint_url or f'https://{place}'}/{name}/"
         else:
-            self._root = f"https://{name}.s3.{account.region}.amazonaws.com/"
+            self._root = f"https://{name}.{place}/"
 
     def put(self, key: str, data: bytes, done: Callable[[BaseException | None], None]) -> Request:
         """Write an object, over one that may be there; ``done`` gets None, or the error. Gives what can be dropped before it is sent."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -17,6 +18,7 @@ from dolambda.errors import DolambdaError
 from dolambda.executor import LambdaExecutor
 from dolambda.provision import policies
 from dolambda.provision.deploy import contents_of, names_of, this_architecture
+from dolambda.provision.limits import limits_of
 from dolambda.session import Session, refuse_mismatch
 from dolambda.settings import Settings
 from dolambda.stack import Stack
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 console = Console(highlight=False, soft_wrap=True)
-_UNRESERVED = 100  # Lambda keeps that much of an account's concurrency unreserved
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ def _permissions(account: Account, settings: Settings) -> str:
     names = names_of(account, settings)
     with translated():
         arn = account.client("sts").get_caller_identity()["Arn"]
+    arn = _policies_holder(account, arn)
     if arn.endswith(":root"):
         return "the account's root user may do everything (which is more than running tasks needs: `dolambda policy submitter`)"
     told = []
@@ -138,6 +140,18 @@ def _permissions(account: Account, settings: Settings) -> str:
     return "; ".join(told)
 
 
+def _policies_holder(account: Account, arn: str) -> str:
+    """Return the ARN of the role behind a session's, as IAM only knows policies of users and roles."""
+    found = re.fullmatch(r"(arn:[\w-]+):sts::(\d+):assumed-role/([^/]+)/.+", arn)
+    if not found:
+        return arn
+    try:
+        with translated():
+            return str(account.client("iam").get_role(RoleName=found[3])["Role"]["Arn"])
+    except DolambdaError:  # it may not be asked for; then it probably has no path
+        return f"{found[1]}:iam::{found[2]}:role/{found[3]}"
+
+
 def _denied(account: Account, arn: str, statement: dict[str, Any]) -> list[str]:
     context = [
         {
@@ -163,19 +177,26 @@ def _denied(account: Account, arn: str, statement: dict[str, Any]) -> list[str]:
 
 
 def _quota(account: Account, settings: Settings) -> str:
-    try:
-        with translated():
-            limits = account.client("lambda").get_account_settings()["AccountLimit"]
-    except DolambdaError as error:
-        raise _NotCheckedError(f"not known: {str(error).splitlines()[0]}") from error
-    total, free = limits["ConcurrentExecutions"], limits["UnreservedConcurrentExecutions"]
-    wanted = settings.workers or 0
-    if wanted > free:
-        raise DolambdaError(
-            f"{wanted} workers are wanted, and the account allows {free} more at a time (of {total})",
-            hint="Ask for more under Service Quotas, Lambda, Concurrent executions; or want fewer.",
+    limits = limits_of(account, settings.stack)
+    if limits is None:
+        raise _NotCheckedError(
+            "not known: these credentials may not ask (lambda:GetAccountSettings)"
         )
-    return f"{free} of {total} concurrent executions are unreserved"
+    try:
+        stack = Stack.from_account(account, replace(settings, bucket=None))
+        usable, workers = stack.reserved or limits.available, stack.workers
+    except DolambdaError:  # that is the stack's finding
+        usable, workers = limits.available, 0
+    wanted = settings.workers or workers
+    if wanted > usable:
+        raise DolambdaError(
+            f"{wanted:,} workers are wanted at a time, and Lambda runs {usable:,} (the account has {limits.total:,})",
+            hint="Ask for more: AWS console, Service Quotas, AWS Lambda, Concurrent executions. "
+            "Or want fewer: run `dolambda deploy` again, or give --workers.",
+        )
+    return (
+        f"{usable:,} of {limits.total:,} concurrent executions are usable, for {wanted:,} workers"
+    )
 
 
 def _versions(found: Stack) -> str:

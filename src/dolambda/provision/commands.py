@@ -1,7 +1,10 @@
-"""The changes of a plan as commands of the AWS CLI, for who would rather review and run them by hand.
+"""The changes of a plan as commands of the AWS CLI, to review and run by hand.
 
-They are not written down a second time: the changes are applied with every writing request caught on its way out, and printed. On
-entry: resources; on leaving: lines for a shell, and beside them the files that they name. Nothing is changed.
+They are not written down a second time: the changes are applied with every writing request caught on its
+way out, and printed, with the waits that AWS needs in between.
+
+**Input:** resources. **Output:** lines for a shell, and beside them the files that they name. Nothing is
+changed.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from dolambda.provision.deploy import deploy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from dolambda.aws.account import Account
@@ -22,65 +24,110 @@ if TYPE_CHECKING:
 
 _READS = ("Get", "List", "Head", "Describe")
 _S3API = "s3"  # the CLI's `s3` is another thing; the API's operations are under `s3api`
+_STREAMS = ("PutObject", "Body")  # the one parameter that the CLI takes as a path
+_WAITS = {
+    "CreateRole": "sleep 15  # until Lambda knows the role",
+    "PutRolePolicy": "sleep 5  # until the policy is in force",
+    "CreateBucket": "aws s3api wait bucket-exists --bucket {Bucket}",
+    "CreateFunction": "aws lambda wait function-active-v2 --function-name {FunctionName}",
+    "UpdateFunctionConfiguration": "aws lambda wait function-updated-v2 --function-name {FunctionName}",
+    "UpdateFunctionCode": "aws lambda wait function-updated-v2 --function-name {FunctionName}",
+    "AddPermission": "sleep 5  # until S3 knows the permission",
+}
+"""What has to be waited for after an operation: AWS answers before all of it knows."""
 
 
 def commands(account: Account, parts: list[Resource], directory: Path) -> list[str]:
-    """Lines of shell that do what deploy would; what they upload is written into ``directory``, the signing key with it."""
-    lines: list[str] = []
-    written: dict[str, int] = {}
+    """Return lines of shell that do what deploy would; what they upload is written into ``directory``."""
+    printed = _Printed(directory)
+    account.number  # noqa: B018 - asked for before requests are caught
+    account.intercept(printed.catch)
+    deploy(parts, printed.announce)
+    return [*_settings(account), *printed.lines]
 
-    def catch(service: str, operation: str, params: dict[str, Any]) -> dict[str, Any] | None:
+
+def _settings(account: Account) -> list[str]:
+    """Return what makes the commands go to the same account and region."""
+    profile = account.session.profile_name
+    values = {
+        "AWS_REGION": account.region,
+        "AWS_DEFAULT_REGION": account.region,
+        "AWS_ENDPOINT_URL": account.endpoint_url,
+        "AWS_PROFILE": None if profile == "default" else profile,
+        "AWS_PAGER": "",
+    }
+    lines = [
+        f"export {name}={shlex.quote(value)}" for name, value in values.items() if value is not None
+    ]
+    return ["set -e", *lines]
+
+
+class _Printed:
+    """Writing requests, as lines and files."""
+
+    def __init__(self, directory: Path) -> None:
+        self.lines: list[str] = []
+        self._directory = directory
+        self._layers = 0
+        self._written: dict[str, int] = {}
+
+    def announce(self, change: Change) -> None:
+        self.lines.append(f"\n# {change.action} {change.what}: {change.why}")
+
+    def catch(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any] | None:
+        """Print a request that writes; its answer is only used where a later one names it."""
         if operation.startswith(_READS):
             return None
-        lines.append(_command(service, operation, params, directory, written))
-        return {
-            "LayerVersionArn": f"arn:aws:lambda:{account.region}:{account.number}:layer:{params.get('LayerName')}:1"
-        }
+        line = self._command(service, operation, params)
+        answer = {}
+        if operation == "PublishLayerVersion":  # its number is only known when it is made
+            self._layers += 1
+            name = f"LAYER_{self._layers}"
+            line = f'{name}="$({line} --query LayerVersionArn --output text)"'
+            answer = {"LayerVersionArn": f"${name}"}
+        self.lines.append(line)
+        if operation in _WAITS:
+            words = {name: shlex.quote(str(value)) for name, value in params.items()}
+            self.lines.append(_WAITS[operation].format(**words))
+        return answer
 
-    def announce(change: Change) -> None:
-        lines.append(f"\n# {change.action} {change.what}: {change.why}")
+    def _command(self, service: str, operation: str, params: dict[str, Any]) -> str:
+        words = ["aws", "s3api" if service == _S3API else service, _kebab(operation)]
+        for name, value in params.items():
+            words += self._option(name, value, operation)
+        return " ".join(words)
 
-    account.number  # noqa: B018 - asked for before requests are caught
-    account.intercept(catch)
-    deploy(parts, announce)
-    return lines
+    def _option(self, name: str, value: object, operation: str) -> list[str]:
+        flag = f"--{_kebab(name)}"
+        if name in ("Code", "Content") and isinstance(value, dict) and "ZipFile" in value:
+            flag, value = "--zip-file", value["ZipFile"]
+        if (
+            name == "Environment"
+        ):  # it holds the signing key, which belongs on no screen and in no log
+            path = self._directory / f"{_kebab(operation)}-environment.json"
+            path.touch(mode=0o600)
+            path.write_text(json.dumps(value), encoding="utf-8")
+            return [flag, shlex.quote(f"file://{path}")]
+        if isinstance(value, bytes):
+            path = self._file(value, operation)
+            scheme = "" if (operation, name) == _STREAMS else "fileb://"
+            return [flag, shlex.quote(f"{scheme}{path}")]
+        if isinstance(value, bool):
+            return [flag if value else f"--no-{_kebab(name)}"]
+        if name == "Layers" and isinstance(value, list):
+            return [
+                flag,
+                *(f'"{arn}"' if arn.startswith("$") else shlex.quote(arn) for arn in value),
+            ]
+        if isinstance(value, (dict, list)):
+            return [flag, shlex.quote(json.dumps(value))]
+        return [flag, shlex.quote(str(value))]
 
-
-def _command(
-    service: str, operation: str, params: dict[str, Any], directory: Path, written: dict[str, int]
-) -> str:
-    words = ["aws", "s3api" if service == _S3API else service, _kebab(operation)]
-    for name, value in params.items():
-        words += _option(name, value, operation, directory, written)
-    return " ".join(words)
-
-
-def _option(
-    name: str, value: object, operation: str, directory: Path, written: dict[str, int]
-) -> Iterator[str] | list[str]:
-    flag = f"--{_kebab(name)}"
-    if name == "Code" and isinstance(value, dict):
-        name, value = "ZipFile", value["ZipFile"]
-        flag = "--zip-file"
-    if name == "Environment":  # it holds the signing key, which belongs on no screen and in no log
-        path = directory / f"{_kebab(operation)}-environment.json"
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(value))
-        return [flag, f"file://{path}"]
-    if isinstance(value, bytes):
-        return [flag, f"fileb://{_file(value, operation, directory, written)}"]
-    if name == "Content" and isinstance(value, dict) and "ZipFile" in value:
-        return ["--zip-file", f"fileb://{_file(value['ZipFile'], operation, directory, written)}"]
-    if isinstance(value, (dict, list)):
-        return [flag, shlex.quote(json.dumps(value))]
-    return [flag, shlex.quote(str(value))]
-
-
-def _file(content: bytes, operation: str, directory: Path, written: dict[str, int]) -> str:
-    written[operation] = written.get(operation, 0) + 1
-    path = directory / f"{_kebab(operation)}-{written[operation]}.zip"
-    path.write_bytes(content)
-    return str(path)
+    def _file(self, content: bytes, operation: str) -> Path:
+        self._written[operation] = self._written.get(operation, 0) + 1
+        path = self._directory / f"{_kebab(operation)}-{self._written[operation]}.zip"
+        path.write_bytes(content)
+        return path
 
 
 def _kebab(name: str) -> str:

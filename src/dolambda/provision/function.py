@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.account import error_code, translated
+from dolambda.aws.partitions import STANDARD, host, partition_of
 from dolambda.environment.archive import digest_of
 from dolambda.environment.worker_zip import worker_code, worker_zip
 from dolambda.provision.function_state import (
@@ -192,7 +193,13 @@ class Function:
         """Directories and files that Lambda's image has elsewhere; on this machine they are right."""
         if self._here:
             return {}
-        return {**_HOMES, **({"SSL_CERT_FILE": _CERTIFICATES} if self._settings.runtime else {})}
+        places = dict(_HOMES)
+        if self._settings.runtime:
+            places["SSL_CERT_FILE"] = _CERTIFICATES
+        region = self._names.region
+        if partition_of(region).dns_suffix != STANDARD.dns_suffix:
+            places["AWS_ENDPOINT_URL_S3"] = f"https://{host('s3', region)}"
+        return places
 
     def _create(self) -> None:
         self._make(self._wanted(None))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from dolambda.aws.partitions import Partition, partition_of
+
 TAG = "dolambda:stack"
 
 
@@ -33,7 +35,7 @@ class Names:
     @property
     def function_arn(self) -> str:
         """The worker function."""
-        return f"arn:aws:lambda:{self.region}:{self.account}:function:{self.stack}"
+        return self._regional("lambda", f"function:{self.stack}")
 
     @property
     def role(self) -> str:
@@ -43,12 +45,12 @@ class Names:
     @property
     def role_arn(self) -> str:
         """Its ARN."""
-        return f"arn:aws:iam::{self.account}:role/{self.role}"
+        return self._partition.arn("iam", f"role/{self.role}", account=self.account)
 
     @property
     def bucket_arn(self) -> str:
         """The queue."""
-        return f"arn:aws:s3:::{self.bucket}"
+        return self._partition.arn("s3", self.bucket)
 
     @property
     def owned_bucket(self) -> dict[str, str]:
@@ -68,7 +70,19 @@ class Names:
     @property
     def log_group_arn(self) -> str:
         """Its ARN, streams included."""
-        return f"arn:aws:logs:{self.region}:{self.account}:log-group:{self.log_group}:*"
+        return self._regional("logs", f"log-group:{self.log_group}:*")
+
+    @property
+    def layer_arns(self) -> str:
+        """Its layers, all of them; ":*" behind it for their versions."""
+        return self._regional("lambda", f"layer:{self.layer('*')}")
+
+    @property
+    def _partition(self) -> Partition:
+        return partition_of(self.region)
+
+    def _regional(self, service: str, resource: str) -> str:
+        return self._partition.arn(service, resource, region=self.region, account=self.account)
 
     def layer(self, content: str) -> str:
         """Return the name of a layer with some content; "*" for all of the stack."""

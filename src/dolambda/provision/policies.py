@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dolambda.aws.partitions import LAMBDA_SERVICE
 from dolambda.wire.keys import BLOBS, BUNDLES, JOBS, LAYERS, OUTS, RUNS
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ ASSUMED_BY_LAMBDA: Policy = {
     "Statement": [
         {
             "Effect": "Allow",
-            "Principal": {"Service": "lambda.amazonaws.com"},
+            "Principal": {"Service": LAMBDA_SERVICE},
             "Action": "sts:AssumeRole",
         }
     ],
@@ -72,15 +73,16 @@ def submitter(names: Names) -> Policy:
             *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, OUTS, RUNS)),
         ),
         listing,
+        _allow(["logs:FilterLogEvents"], names.log_group_arn),
     )
 
 
 def deployer(names: Names) -> Policy:
     """Make, change, read and remove exactly this stack's role, bucket, layer, function, trigger and log group."""
-    layer = f"arn:aws:lambda:{names.region}:{names.account}:layer:{names.layer('*')}"
+    layer = names.layer_arns
     group = names.log_group_arn.removesuffix(":*")
     passing = _allow(["iam:PassRole"], names.role_arn)
-    passing["Condition"] = {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
+    passing["Condition"] = {"StringEquals": {"iam:PassedToService": LAMBDA_SERVICE}}
     return _policy(
         _allow(
             [
@@ -165,6 +167,7 @@ def deployer(names: Names) -> Policy:
                 "logs:TagResource",
                 "logs:PutRetentionPolicy",
                 "logs:DeleteLogGroup",
+                "logs:FilterLogEvents",
             ],
             group,
             f"{group}:*",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.account import error_code, translated
+from dolambda.aws.partitions import S3_SERVICE
 from dolambda.errors import ProvisionError
 from dolambda.provision.bucket import NOT_YET
 from dolambda.provision.plan import Change, wait_until
@@ -106,7 +107,7 @@ class Trigger:
         return (
             statement.get("Effect") == "Allow"
             and statement.get("Action") == "lambda:InvokeFunction"
-            and statement.get("Principal") == {"Service": "s3.amazonaws.com"}
+            and statement.get("Principal") == {"Service": S3_SERVICE}
             and _condition(statement, "AWS:SourceArn") == self._names.bucket_arn
             and _condition(statement, "AWS:SourceAccount") == self._names.account
         )
@@ -128,7 +129,7 @@ class Trigger:
                 FunctionName=self._names.stack,
                 StatementId=_STATEMENT,
                 Action="lambda:InvokeFunction",
-                Principal="s3.amazonaws.com",
+                Principal=S3_SERVICE,
                 SourceArn=self._names.bucket_arn,
                 SourceAccount=self._names.account,
             )

@@ -1,0 +1,70 @@
+"""Errors that botocore raises before AWS has answered: credentials, configuration, regions.
+
+**Input:** a `BotoCoreError`. **Output:** our error, with what to do about it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING
+
+from dolambda.errors import AwsError, ConfigurationError
+
+if TYPE_CHECKING:
+    from dolambda.errors import DolambdaError
+
+_SSO = "Log in: `aws sso login`, with --profile for a named one. Then run it again."
+_LOGIN = "Log in again: `aws login`, with --profile for a named one. Then run it again."
+_HINTS = {
+    "NoCredentialsError": "Run `aws configure`, give profile= or key= and secret=; "
+    "or run without AWS: dolambda.register('local').",
+    "PartialCredentialsError": "Set both access key and secret key there, or neither.",
+    "MissingDependencyException": "Install it: `pip install 'botocore[crt]'`. `aws login` needs it.",
+    "LoginError": _LOGIN,
+    "SSOError": _SSO,
+    "TokenRetrievalError": _SSO,
+    "CredentialRetrievalError": "Run the command of credential_process= in ~/.aws/config by hand: it has to print "
+    "credentials as JSON.",
+    "ConfigParseError": "Correct that file: each section begins with [name], each line below is name = value.",
+    "InvalidConfigError": "Correct that profile in ~/.aws/config.",
+    "ProfileNotFound": "`aws configure list-profiles` shows the ones there are.",
+    "InvalidRegionError": "Set region= (--region) to a region such as eu-central-1.",
+    "NoRegionError": "Set region= (--region), or AWS_DEFAULT_REGION, or run `aws configure`.",
+}
+"""By the class, or the nearest above it: an error of the configuration, and what to do."""
+
+
+def translated_error(error: Exception) -> DolambdaError:
+    """Return ours for one of botocore's."""
+    said = str(error).strip()
+    for kind in type(error).__mro__:
+        if kind.__name__ in _HINTS:
+            said = (
+                "no AWS credentials were found" if kind.__name__ == "NoCredentialsError" else said
+            )
+            return ConfigurationError(said, hint=_HINTS[kind.__name__])
+    return AwsError(said, hint=_unknown_region(said) or _OTHERS)
+
+
+_OTHERS = "Is the network up, and are region= and endpoint_url= right?"
+
+
+def _unknown_region(said: str) -> str:
+    """Return a hint if an endpoint could not be reached whose region botocore does not know."""
+    import boto3  # noqa: PLC0415 - 0.4 s, not paid by who only imports dolambda
+
+    found = re.search(r"https://[\w.-]+?\.([a-z]+(?:-[a-z]+)+-\d+)\.", said)
+    if not found:
+        return ""
+    session = boto3.Session(region_name="us-east-1", profile_name=None)
+    known = [
+        region
+        for partition in session.get_available_partitions()
+        for region in session.get_available_regions("lambda", partition)
+    ]
+    if found[1] in known:
+        return ""
+    near = difflib.get_close_matches(found[1], known, 3)
+    like = f" Similar ones are {', '.join(near)}." if near else ""
+    return f"Is {found[1]!r} the region that you mean (region=, --region)?{like}"

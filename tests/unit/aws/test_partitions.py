@@ -1,0 +1,62 @@
+"""Partitions: as botocore has them, and named in one place."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import boto3
+import botocore.session
+import pytest
+
+import dolambda
+from dolambda.aws.partitions import host, partition_of
+from dolambda.provision import policies
+from dolambda.provision.names import Names
+
+# The worker's own client of S3, which gets its endpoint from the environment where the domain is another.
+ELSEWHERE = {"aws/signed_s3.py"}
+
+
+def test_the_table_is_botocores() -> None:
+    session = boto3.Session()
+    data = botocore.session.get_session().get_data("partitions")["partitions"]
+    assert len(data) >= 7
+    for partition in data:
+        for region in session.get_available_regions("s3", partition["id"]):
+            found = partition_of(region)
+            assert (found.name, found.dns_suffix) == (
+                partition["id"],
+                partition["outputs"]["dnsSuffix"],
+            )
+
+
+@pytest.mark.parametrize(
+    ("region", "begins", "suffix"),
+    [
+        ("eu-central-1", "arn:aws:", "lambda.eu-central-1.amazonaws.com"),
+        ("cn-north-1", "arn:aws-cn:", "lambda.cn-north-1.amazonaws.com.cn"),
+        ("us-gov-west-1", "arn:aws-us-gov:", "lambda.us-gov-west-1.amazonaws.com"),
+        ("eusc-de-east-1", "arn:aws-eusc:", "lambda.eusc-de-east-1.amazonaws.eu"),
+    ],
+)
+def test_every_arn_of_a_stack_is_in_the_regions_partition(
+    region: str, begins: str, suffix: str
+) -> None:
+    names = Names.of("stack", region, "123456789012", None)
+    arns = {names.function_arn, names.role_arn, names.bucket_arn, names.log_group_arn}
+    for policy in (policies.worker, policies.submitter, policies.deployer):
+        for statement in policy(names)["Statement"]:
+            arns.update(place for place in statement["Resource"] if place != "*")
+    assert all(arn.startswith(begins) for arn in arns)
+    assert host("lambda", region) == suffix
+
+
+def test_no_other_file_names_a_partition_or_a_domain() -> None:
+    source = Path(dolambda.__file__).parent
+    found = {
+        str(file.relative_to(source))
+        for file in source.rglob("*.py")
+        if re.search(r"arn:aws|amazonaws\.com", file.read_text(encoding="utf-8"))
+    }
+    assert found - ELSEWHERE == {"aws/partitions.py"}
