@@ -172,7 +172,7 @@ def test_another_user_reads_no_file(instance: Instance) -> None:
 
 @pytest.mark.usefixtures("working")
 def test_the_emulator_listens_for_its_workers_and_at_its_gateway_only(instance: Instance) -> None:
-    """What listens besides is a worker's Runtime API, of which there are as many as environments."""
+    """What else listens is a worker's Runtime API, of which there are as many as environments."""
     ports = listening(instance)
     assert port_of(instance) in ports
     for port in ports - {port_of(instance)}:

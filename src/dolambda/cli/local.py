@@ -22,7 +22,7 @@ def start(
     ),
     requires: list[str] | None = typer.Option(  # noqa: B008 - typer's way
         None,
-        help="A package the workers shall have, such as scikit-learn; once for each. An unpinned one gets the version installed here.",
+        help="A package that workers need, such as scikit-learn; once for each. An unpinned one gets the version installed here.",
     ),
 ) -> None:
     """Start one and leave it running; `dolambda.register("local")` then uses it."""

@@ -2,11 +2,12 @@
 
     client  -- starts, keeps the lifeline open -->  guardian  -- its own session -->  emulator, its workers, what tasks start
 
-Run by path with the user's own interpreter and the standard library only; not imported. It ends when the emulator ends, on
-SIGTERM, when the lifeline (its standard input) closes, or when the client is no longer its parent: the kernel sees to both even
-if the client was killed with -9, and to the second even if a fork of the client lives on. Then it kills all its descendants, of
-which Linux lets none escape, and removes the directory. It holds a lock on ``lock`` all the while: an instance whose lock
-is free has lost its guardian, and the next start or stop sweeps it up.
+Run by path with the user's own interpreter and the standard library only; not imported. It ends
+when the emulator ends, on SIGTERM, when the lifeline (its standard input) closes, or when the
+client is no longer its parent: the kernel sees to both even if the client was killed with -9, and
+to the second even if a fork of the client lives on. Then it kills all its descendants, of which
+Linux lets none escape, and removes the directory. It holds a lock on ``lock`` all the while: an
+instance whose lock is free has lost its guardian, and the next start or stop sweeps it up.
 
 **Input:** ``instance.json`` in the directory named by the first argument; the second is the descriptor of the emulator's socket.
 **Output:** ``state.json`` there says how far it is.

@@ -3,8 +3,9 @@
     <runtime directory>/dolambda, or <temporary directory>/dolambda-<user id>
         <name>/            one directory an instance; "shared" is the one of `dolambda local start`
 
-Other users may write into the temporary directory. So a directory is used only if it is one, and no link, belongs to this
-user and is closed to all others; and only what holds an ``instance.json`` is ever removed.
+Other users may write into the temporary directory. So a directory is used only if it is one, and no
+link, belongs to this user and is closed to all others; and only what holds an ``instance.json`` is
+ever removed.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _USER = "submitter"
 _KEPT_OF_NAME = 22  # of 31 characters
-_DEPLOYED = (  # the settings that a stack depends on, besides what it has installed
+_DEPLOYED = (  # the settings a stack depends on, apart from what it has installed
     "bucket",
     "memory",
     "timeout",

@@ -27,7 +27,7 @@ def apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def old(directory: Path) -> Path:
-    """Make a directory look as if whoever made it had long gone."""
+    """Make a directory look as if its maker had long gone."""
     directory.mkdir(mode=0o700)
     (directory / "instance.json").write_text("{}", encoding="utf-8")
     (directory / "state.json").write_text("{}", encoding="utf-8")

@@ -5,8 +5,8 @@
 
     request -> Host, Origin, path -> signature -> rules, one within the other -> emulator
 
-A rule is a function of a call and of what comes after it, as the tests' strict AWS has them: it may refuse the call, delay
-it, change it or its answer. Without rules, answers are streamed.
+A rule is a function of a call and of what comes after it, as the tests' strict AWS has them: it may
+refuse the call, delay it, change it or its answer. Without rules, answers are streamed.
 """
 
 from __future__ import annotations

@@ -292,7 +292,7 @@ def secret_of(key: str, token: str) -> str:
     """Return the secret of a key: root's, an IAM user's, or a role's session. Raises KeyError or `RefusedError`."""
     if key == os.environ["AWS_ACCESS_KEY_ID"] and not token:
         return os.environ["AWS_SECRET_ACCESS_KEY"]
-    if iam_evaluator.is_root_access_key(key):  # what stock takes for root besides
+    if iam_evaluator.is_root_access_key(key):  # others that stock takes for root's
         raise KeyError(key)
     account = (
         responses._account_from_sts_session(key)

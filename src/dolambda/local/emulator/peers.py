@@ -2,7 +2,8 @@
 
 **Input:** both ends of a TCP connection. **Output:** whether its other end is held by a process of this user.
 
-Only Linux lets one ask. Elsewhere every connection passes, and what protects is the signature of each request.
+Only Linux lets one ask. Elsewhere every connection passes, and what protects is the signature of
+each request.
 """
 
 from __future__ import annotations
