@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import CancelledError, Future
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from joblib import parallel
@@ -189,9 +190,7 @@ class Gather:
         if (
             self._submitting == threading.get_ident()
         ):  # done before it could be watched: joblib must not see that within `submit`
-            threading.Thread(
-                target=self._complete, args=(error,), name="dolambda-gather", daemon=True
-            ).start()
+            _elsewhere(partial(self._complete, error))
         else:
             self._complete(error)
 
@@ -204,9 +203,15 @@ class Gather:
 
 def complete_elsewhere(batch: Future[list[Any]], error: BaseException) -> None:
     """Fail a future from another thread: joblib must not see it completed within `submit`."""
-    threading.Thread(
-        target=batch.set_exception, args=(error,), name="dolambda-refuse", daemon=True
-    ).start()
+    _elsewhere(partial(batch.set_exception, error))
+
+
+def _elsewhere(call: Callable[[], None]) -> None:
+    """Make a call in another thread; here, if none can be started: joblib would wait for ever."""
+    try:
+        threading.Thread(target=call, name="dolambda-gather", daemon=True).start()
+    except RuntimeError:
+        call()
 
 
 def make_default() -> Callable[[], None]:

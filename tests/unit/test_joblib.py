@@ -9,7 +9,7 @@ import pytest
 from dask.base import get_scheduler
 
 from dolambda import LambdaExecutor, register, unregister
-from dolambda.joblib import Gather
+from dolambda.joblib import Gather, complete_elsewhere
 from dolambda.session import peek
 
 if TYPE_CHECKING:
@@ -127,3 +127,18 @@ def test_an_executor_tells_dask_how_wide_it_is(
     with LambdaExecutor(given, session=session) as executor:
         asked: Any = get_scheduler
         assert asked(scheduler=executor).args[1] == width
+
+
+def test_where_no_thread_can_be_started_a_batch_is_completed_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    batch: Future[list[Any]] = Future()
+    Gather(batch, [done(1), done(2)])
+    assert batch.result(10) == [1, 2]
+    refused: Future[list[Any]] = Future()
+    complete_elsewhere(refused, KeyError("one"))
+    assert isinstance(refused.exception(10), KeyError)
