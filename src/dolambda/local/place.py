@@ -11,6 +11,7 @@ ever removed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -139,8 +140,9 @@ def is_locked(path: Path) -> bool:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:
-        return False
+    except OSError as error:
+        # Without a descriptor left it cannot be asked: nobody may take it for free, and remove it.
+        return error.errno in (errno.EMFILE, errno.ENFILE)
     return False
 
 
