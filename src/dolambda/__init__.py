@@ -76,7 +76,26 @@ def __getattr__(name: str) -> Any:
         return import_module("dolambda.version").VERSION
     if name not in _WHERE:
         raise AttributeError(f"module 'dolambda' has no attribute {name!r}")
-    return getattr(import_module(f"dolambda.{_WHERE[name]}"), name)
+    try:
+        return getattr(import_module(f"dolambda.{_WHERE[name]}"), name)
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("dolambda."):
+            raise
+        return globals().setdefault(name, _client_only(name))  # a worker has no client
+
+
+def _client_only(name: str) -> type:
+    """Return a class to import in a name's place, so that modules that use dolambda load on workers too."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        from dolambda.errors import ConfigurationError  # noqa: PLC0415 - importing costs nothing
+
+        raise ConfigurationError(
+            f"dolambda.{name} was used in a task, but workers have no client of dolambda",
+            hint="Return from the task what is to run next, and submit it where you called dolambda.",
+        )
+
+    return type(name, (), {"__new__": refuse, "__module__": __name__})
 
 
 def __dir__() -> list[str]:

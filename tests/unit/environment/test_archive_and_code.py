@@ -41,6 +41,37 @@ def in_another_process(script: str, *args: str, option: str = "-B", **variables:
     ).stdout.strip()
 
 
+USES_THE_CLIENT = """
+import sys
+sys.path = [sys.argv[1], *(place for place in sys.path if "site-packages" not in place)]
+import dolambda
+from dolambda import LambdaExecutor, dopar, foreach, register
+
+class Mine(LambdaExecutor): pass
+
+def run(executor: LambdaExecutor | None = None): return isinstance(executor, LambdaExecutor)
+
+print(run(), LambdaExecutor is dolambda.LambdaExecutor, hasattr(dolambda, "absent"))
+for use in (register, LambdaExecutor, Mine):
+    try:
+        use()
+    except dolambda.errors.ConfigurationError as error:
+        print(str(error).splitlines()[0])
+"""
+
+
+def test_modules_that_import_the_client_load_on_a_worker(tmp_path: Path) -> None:
+    (tmp_path / "worker.zip").write_bytes(worker_zip())
+    printed = in_another_process(USES_THE_CLIENT, str(tmp_path / "worker.zip"), option="-I")
+    used = "was used in a task, but workers have no client of dolambda"
+    assert printed.splitlines() == [
+        "False True False",
+        f"dolambda.register {used}",
+        f"dolambda.LambdaExecutor {used}",
+        f"dolambda.LambdaExecutor {used}",
+    ]
+
+
 def test_the_workers_zip_is_small_whole_and_without_an_sdk(tmp_path: Path) -> None:
     content = worker_zip()
     assert len(content) < 384 * 1024
