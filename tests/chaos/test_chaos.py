@@ -265,6 +265,7 @@ def test_looks_that_go_on_failing_are_told(
     simulation: Simulation, error: Exception, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dolambda.transport.s3_queue._LOOKS_FAIL", 0.5)
+    monkeypatch.setattr("dolambda.transport.s3_queue._LOOKS_DENIED", 0.1)
     session = opened(simulation, "queue")
     assert isinstance(session.transport, S3Queue)
     session.transport._bucket = failing = Failing(session.bucket, lambda _: error)  # type: ignore[assignment] # as one
