@@ -56,6 +56,7 @@ compare("boot", function(cl) {
     "doParallel": """
 compare("doParallel", function(cl) {
   doParallel::registerDoParallel(cl)
+  clusterExport(cl, "y")
   f <- function(x) x * y
   list(foreach(i = 1:20, .combine = c) %dopar% f(i),
     foreach(i = 1:3, .packages = "splines") %dopar% dim(bs(1:10 + i))) })

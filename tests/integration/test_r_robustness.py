@@ -109,6 +109,20 @@ def test_what_tasks_print_and_warn_is_shown_with_their_number(r_session: RSessio
     assert lines[-1] == '1 | f() | stop("deep")'
 
 
+def test_a_failed_task_runs_again_as_often_as_asked(r_session: RSession, tmp_path: Path) -> None:
+    code = """
+    tried <- Sys.getenv("TRIED")
+    x <- foreach(i = 1:2, .combine = c, .options.dolambda = list(retries = 2)) %dopar% {
+      if (i == 2) cat("x", file = tried, append = TRUE)
+      if (i == 2 && file.size(tried) < 3) stop("not yet")
+      i
+    }
+    report <- doLambdaReport()
+    cat(x, "/", report$done, report$failed, report$retried)
+    """
+    assert r_session.lines(code, TRIED=str(tmp_path / "tried")) == ["1 2 / 2 0 2"]
+
+
 def test_an_endless_iterator_ends_with_the_first_error(r_session: RSession) -> None:
     code = """
     library(iterators)

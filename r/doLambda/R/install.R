@@ -24,7 +24,8 @@ has_dolambda <- function(python) {
 doLambdaInstalled <- function(python = NULL)
   tryCatch(has_dolambda(find_python(python)), doLambdaError = function(e) FALSE)
 
-install_dolambda <- function(source = "dolambda", python = NULL, directory = python_home()) {
+install_dolambda <- function(source = "dolambda", python = NULL,
+    directory = file.path(tools::R_user_dir("doLambda", "data"), "python")) {
   run <- function(...) {
     status <- system2("env", c("-u", "LD_LIBRARY_PATH", "-u", "R_HOME", shQuote(c(...))))
     if (status != 0L) lambda_stop(sprintf("%s failed with exit code %d", paste(c(...)[1:2], collapse = " "), status),

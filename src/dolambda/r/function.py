@@ -51,5 +51,5 @@ class RFunction:
         self.__qualname__ = "R"
 
     def __call__(self, payload: bytes) -> bytes:
-        """Run a task. Raises `WorkerCrashedError` when the R process ends under it."""
+        """Run a task. Raises `RTaskError`, or `WorkerCrashedError` when R ends under it."""
         return run_in_r(self.session, self.home, self.parts, payload)

@@ -5,7 +5,7 @@ returned, as it serialized it; or the error that says how R ended.
 
     child (Python)                          R (worker.R)
       kind, length, bytes   --- pipe --->   a part, a function, a task
-      length, bytes         <-- pipe ---    one answer to each task
+      failed, length, bytes <-- pipe ---    one answer to each task
 
 R writes what it prints where the child does, so it is captured with the child's own output. R ends
 with the child: the kernel sees to it, or the end of the pipe.
@@ -23,9 +23,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dolambda.errors import OutOfMemoryError, WorkerCrashedError
+from dolambda.errors import DolambdaError, OutOfMemoryError, WorkerCrashedError
 from dolambda.r.find_r import find_r
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _SCRIPT = Path(__file__).with_name("worker.R")
 _HEADER = struct.Struct(">id")
-_LENGTH = struct.Struct(">d")
+_ANSWER = struct.Struct(">dd")
 _PART, _FUNCTION, _TASK = 1, 2, 3
 _READY_WITHIN_S = 60.0
 _END_WITHIN_S = 5.0
@@ -44,6 +44,19 @@ _PR_SET_PDEATHSIG = 1
 _MB = 1 << 20
 _SPARE = 24.0  # MB of the worker's memory that are not the task's, as in worker.py
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class RTaskError(DolambdaError):
+    """A task raised an error in R. ``data`` is what its R session is to see of it."""
+
+    def __init__(self, data: bytes) -> None:
+        """``data`` is as R serialized it."""
+        super().__init__("the task raised an error in R")
+        self.data = data
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it was made of."""
+        return RTaskError, (self.data,)
 
 
 class REnded(Exception):  # noqa: N818 - what happened, caught where it is explained
@@ -119,8 +132,12 @@ class RProcess:
 
     def _await_answer(self, deadline: float | None = None) -> bytes:
         """Read an answer. A task's time limit is the worker's to keep: it ends this process, and R with it."""
-        head = self._read(_LENGTH.size, deadline)
-        return self._read(int(_LENGTH.unpack(head)[0]), deadline)
+        failed, length = _ANSWER.unpack(self._read(_ANSWER.size, deadline))
+        data = self._read(int(length), deadline)
+        if failed:
+            self.used = True
+            raise RTaskError(data)
+        return data
 
     def _read(self, length: int, deadline: float | None) -> bytes:
         pieces = []
@@ -157,7 +174,8 @@ _process: RProcess | None = None
 def run_in_r(session: str, home: str, parts: Sequence[Part], payload: bytes) -> bytes:
     """Run a task in this process's R, in one that has served no other R session.
 
-    Raises `WorkerCrashedError` when R ends under the task, `OutOfMemoryError` when that is why.
+    Raises `RTaskError` for an error of the task's own, `WorkerCrashedError` when R ends under the
+    task, `OutOfMemoryError` when that is why.
     """
     process = _ready_process(session, home)
     try:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from dolambda.errors import ConfigurationError, JobRefusedError, LostError, TooLargeError
 from dolambda.r.frames import SEPARATOR, Channel, Kind
+from dolambda.r.r_process import RTaskError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -131,6 +132,8 @@ def _packed(results: list[tuple[int, int, bytes]]) -> list[bytes]:
 def _result(task: int, future: Future[bytes]) -> tuple[int, bytes]:
     try:
         return VALUE, future.result()
+    except RTaskError as error:
+        return VALUE, error.data
     except CancelledError as error:
         return LOST, _texts("CancelledError", str(error), "")
     except BaseException as error:  # noqa: BLE001 - whatever the task's future holds, R is to hear of it

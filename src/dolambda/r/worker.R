@@ -44,8 +44,8 @@ evalq({
     if (length(pieces) == 1L) pieces[[1L]] else do.call(c, pieces)
   }
 
-  write <- function(data) {
-    writeBin(as.double(length(data)), output, endian = "big")
+  write <- function(data, failed) {
+    writeBin(as.double(c(failed, length(data))), output, endian = "big")
     at <- 0
     while (at < length(data)) {
       end <- min(at + LARGEST, length(data))
@@ -55,7 +55,8 @@ evalq({
     flush(output)
   }
 
-  answer <- function(value) write(serialize(value, NULL, xdr = FALSE))
+  answer <- function(result)
+    write(serialize(result, NULL, xdr = FALSE), inherits(result[[1L]], "error"))
 
   # What an evaluation gave: its value or its error, its warnings, and where an error was raised.
   attempt <- function(expr) {
@@ -211,7 +212,7 @@ evalq({
     list(simpleWarning(text))
   }
 
-  answer(paste(R.version$major, R.version$minor, sep = "."))
+  answer(list("ready"))
   repeat {
     kind <- readBin(input, "integer", 1L, endian = "big")
     if (length(kind) == 0L) quit("no", 0L, FALSE)
