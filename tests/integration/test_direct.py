@@ -98,7 +98,7 @@ def test_an_environment_that_ends_whole_is_tried_again_and_then_told(session: Se
 
 @pytest.mark.usefixtures("session")
 def test_no_other_way_is_taken() -> None:
-    with pytest.raises(ConfigurationError, match="transport='pigeon' is no way to a stack"):
+    with pytest.raises(ConfigurationError, match="transport='pigeon' is not "):
         LambdaExecutor(transport="pigeon")  # type: ignore[arg-type] # the mistake
 
 
