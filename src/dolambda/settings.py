@@ -98,6 +98,10 @@ class Settings:
     """A fuse: most invocations that Lambda itself lets run at a time (reserved concurrency); None for the account's limit."""
     log_days: int = 14
     """How long CloudWatch keeps the workers' log."""
+    role: str | None = None
+    """ARN of a role that an administrator made for the workers; None for one that `deploy` makes."""
+    permissions_boundary: str | None = None
+    """ARN of a policy that bounds what the role may do that `deploy` makes."""
 
     def __post_init__(self) -> None:
         """Check what can be checked without asking AWS."""
@@ -249,6 +253,14 @@ RULES: dict[str, Rule] = {
         whole(1, 3653).converted,
         lambda days: days in _LOG_DAYS,
         int,
+    ),
+    "role": text(
+        "the ARN of a role",
+        lambda arn: re.fullmatch(r"arn:[\w-]+:iam::\d{12}:role/.+", arn) is not None,
+    ),
+    "permissions_boundary": text(
+        "the ARN of a policy",
+        lambda arn: re.fullmatch(r"arn:[\w-]+:iam::(\d{12}|aws):policy/.+", arn) is not None,
     ),
 }
 """What each setting may be."""

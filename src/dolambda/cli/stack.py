@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,7 @@ import typer
 from rich.console import Console
 
 from dolambda.aws.account import Account, translated
-from dolambda.environment.layer import table
+from dolambda.environment.layer import Contents, table
 from dolambda.provision import policies
 from dolambda.provision.commands import commands as as_commands
 from dolambda.provision.deploy import contents_of, names_of, resources
@@ -25,7 +24,6 @@ from dolambda.stack import Stack
 from dolambda.wire.keys import JOBS, OUTS, parse_job_key
 
 if TYPE_CHECKING:
-    from dolambda.environment.layer import Contents
     from dolambda.provision.plan import Change
 
 Name = Annotated[
@@ -106,6 +104,21 @@ LayerArns = Annotated[
 LogDays = Annotated[
     int | None, typer.Option(help="How long the workers' log is kept, in days.", show_default=False)
 ]
+RoleArn = Annotated[
+    str | None,
+    typer.Option(
+        help="ARN of a role that an administrator made for the workers; by default deploy makes one.",
+        show_default=False,
+    ),
+]
+Boundary = Annotated[
+    str | None,
+    typer.Option(
+        "--permissions-boundary",
+        help="ARN of a policy that bounds the role that deploy makes.",
+        show_default=False,
+    ),
+]
 Commands = Annotated[
     bool,
     typer.Option("--commands", help="Print the same as commands of the AWS CLI; change nothing."),
@@ -153,6 +166,8 @@ def plan(
     workers: Workers = None,
     concurrency: Concurrency = None,
     log_days: LogDays = None,
+    role: RoleArn = None,
+    permissions_boundary: Boundary = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what deploy would change, and why. Only reads."""
@@ -175,6 +190,8 @@ def plan(
         workers=workers,
         concurrency=concurrency,
         log_days=log_days,
+        role=role,
+        permissions_boundary=permissions_boundary,
     )
     account = Account.from_settings(settings)
     contents = contents_of(settings, here=False)
@@ -222,6 +239,8 @@ def deploy(
     workers: Workers = None,
     concurrency: Concurrency = None,
     log_days: LogDays = None,
+    role: RoleArn = None,
+    permissions_boundary: Boundary = None,
     commands: Commands = False,
 ) -> None:
     """Make the stack, or change it to what is asked for; a second time changes nothing."""
@@ -244,6 +263,8 @@ def deploy(
         workers=workers,
         concurrency=concurrency,
         log_days=log_days,
+        role=role,
+        permissions_boundary=permissions_boundary,
     )
     account = Account.from_settings(settings)
     contents = contents_of(settings, here=False)
@@ -347,7 +368,7 @@ def destroy(
         stack=stack, region=region, profile=profile, endpoint_url=endpoint_url, bucket=bucket
     )
     account = Account.from_settings(settings)
-    parts = resources(account, replace(settings, requires=(), requirements=None), here=False)
+    parts = resources(account, settings, here=False, contents=Contents())
     changes = [change for part in reversed(parts) for change in part.removal()]
     if not changes:
         console.print(f"Nothing of a stack {settings.stack} stands in {account.region}.")

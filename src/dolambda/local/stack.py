@@ -47,6 +47,8 @@ def root(instance: Instance, settings: Settings) -> tuple[Settings, Account]:
     there = replace(
         settings,
         region=REGION,
+        role=None,
+        permissions_boundary=None,
         endpoint_url=instance.endpoint_url,
         profile=None,
         workers=instance.workers,

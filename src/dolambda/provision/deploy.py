@@ -49,7 +49,7 @@ def this_architecture() -> str:
 
 def names_of(account: Account, settings: Settings) -> Names:
     """Name everything of the stack; asks AWS for the account's number."""
-    return Names.of(settings.stack, account.region, account.number, settings.bucket)
+    return Names.of(settings.stack, account.region, account.number, settings.bucket, settings.role)
 
 
 def resources(
@@ -61,7 +61,7 @@ def resources(
     contents = contents or contents_of(settings, here=here)
     layers = Layers(account, names, contents.layers, runtime)
     bundle = Bundle(account, names, contents.bundle)
-    role = Role(account, names)
+    role = Role(account, names, settings.permissions_boundary)
     limits = cache(lambda: limits_of(account, names.stack))  # asked for when something is deployed
     function = Function(
         account,

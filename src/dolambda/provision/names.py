@@ -21,11 +21,16 @@ class Names:
     bucket_is_ours: bool
     """Whether we chose the bucket's name: then we made it, and may close and remove it. One that the user named may be older."""
 
+    own_role: str = ""
+    """ARN of a role that an administrator made for the workers; "" for the one that we make."""
+
     @classmethod
-    def of(cls, stack: str, region: str, account: str, bucket: str | None) -> Names:
+    def of(
+        cls, stack: str, region: str, account: str, bucket: str | None, role: str | None = None
+    ) -> Names:
         """Name everything; a bucket's name has to be unique in all of AWS, so account and region are in it."""
         ours = f"{stack}-{account}-{region}"
-        return cls(stack, region, account, bucket or ours, bucket in (None, ours))
+        return cls(stack, region, account, bucket or ours, bucket in (None, ours), role or "")
 
     @property
     def tags(self) -> dict[str, str]:
@@ -40,12 +45,14 @@ class Names:
     @property
     def role(self) -> str:
         """The role that the function runs in."""
-        return f"{self.stack}-worker-{self.region}"
+        return self.own_role.rpartition("/")[2] or f"{self.stack}-worker-{self.region}"
 
     @property
     def role_arn(self) -> str:
         """Its ARN."""
-        return self._partition.arn("iam", f"role/{self.role}", account=self.account)
+        return self.own_role or self._partition.arn(
+            "iam", f"role/{self.role}", account=self.account
+        )
 
     @property
     def bucket_arn(self) -> str:
@@ -60,7 +67,7 @@ class Names:
     @property
     def default(self) -> Names:
         """The same stack with the bucket that we name."""
-        return Names.of(self.stack, self.region, self.account, None)
+        return Names.of(self.stack, self.region, self.account, None, self.own_role)
 
     @property
     def log_group(self) -> str:

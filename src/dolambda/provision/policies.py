@@ -83,7 +83,7 @@ def deployer(names: Names) -> Policy:
     group = names.log_group_arn.removesuffix(":*")
     passing = _allow(["iam:PassRole"], names.role_arn)
     passing["Condition"] = {"StringEquals": {"iam:PassedToService": LAMBDA_SERVICE}}
-    return _policy(
+    own = [
         _allow(
             [
                 "iam:GetRole",
@@ -96,9 +96,15 @@ def deployer(names: Names) -> Policy:
                 "iam:DeleteRolePolicy",
                 "iam:ListAttachedRolePolicies",
                 "iam:DetachRolePolicy",
+                "iam:PutRolePermissionsBoundary",
+                "iam:DeleteRolePermissionsBoundary",
             ],
             names.role_arn,
-        ),
+        )
+    ]
+    given = [_allow(["iam:GetRole"], names.role_arn)]
+    return _policy(
+        *(given if names.own_role else own),
         passing,
         _in_buckets(
             names,

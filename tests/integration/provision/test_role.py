@@ -1,0 +1,84 @@
+"""The role: bounded as an organisation demands, or made by its administrator."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dolambda.environment.layer import Contents
+from dolambda.errors import ConfigurationError, ProvisionError
+from dolambda.provision import policies
+from dolambda.provision.deploy import deploy, destroy, names_of, resources
+from dolambda.settings import Settings
+
+if TYPE_CHECKING:
+    from dolambda.aws.account import Account
+    from support.strict_aws import StrictAws
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+SETTINGS = Settings(stack="bound", region="eu-central-1", requires=())
+THEIRS = "arn:aws:iam::123456789012:role/team/made-by-an-administrator"
+BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
+
+
+def put(account: Account, settings: Settings) -> int:
+    return deploy(resources(account, settings, here=False, contents=Contents()))
+
+
+def test_a_boundary_is_set_changed_and_removed(account: Account) -> None:
+    def bound() -> str | None:
+        role = account.client("iam").get_role(RoleName="bound-worker-eu-central-1")["Role"]
+        found = role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
+        return str(found) if found else None
+
+    for wanted in (BOUNDARY, BOUNDARY + "-2", None, BOUNDARY):
+        settings = replace(SETTINGS, permissions_boundary=wanted)
+        put(account, settings)
+        assert bound() == wanted
+        assert put(account, settings) == 0
+
+
+def test_a_given_role_is_used_and_neither_changed_nor_removed(
+    account: Account, strict: StrictAws
+) -> None:
+    iam, settings = account.client("iam"), replace(SETTINGS, role=THEIRS)
+    with pytest.raises(ProvisionError, match=r"does not exist\n.*dolambda policy worker"):
+        put(account, settings)
+    assert account.client("s3").list_buckets()["Buckets"] == []
+    iam.create_role(
+        RoleName="made-by-an-administrator",
+        Path="/team/",
+        AssumeRolePolicyDocument=json.dumps(policies.ASSUMED_BY_LAMBDA),
+    )
+    strict.requests.clear()
+    put(account, settings)
+    assert put(account, settings) == 0
+    found = account.client("lambda").get_function_configuration(FunctionName="bound")
+    assert found["Role"] == THEIRS
+    destroy(resources(account, settings, here=False, contents=Contents()))
+    asked = {one.operation for one in strict.requests if one.service == "iam"}
+    assert asked == {"GetRole"}
+    assert [role["Arn"] for role in iam.list_roles()["Roles"]] == [THEIRS]
+
+
+def test_with_a_given_role_the_deployer_may_pass_it_and_make_none(account: Account) -> None:
+    policy = policies.deployer(names_of(account, replace(SETTINGS, role=THEIRS)))
+    granted = {
+        (action, place)
+        for one in policy["Statement"]
+        for action in one["Action"]
+        for place in one["Resource"]
+        if action.startswith("iam:")
+    }
+    assert granted == {("iam:GetRole", THEIRS), ("iam:PassRole", THEIRS)}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"role": "my-role"}, {"permissions_boundary": "AdministratorAccess"}]
+)
+def test_what_is_no_arn_is_refused(wrong: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match="the ARN of a"):
+        Settings.resolve(environ={}, **wrong)
