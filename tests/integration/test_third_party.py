@@ -16,6 +16,7 @@ from dolambda.local.instance import Instance
 from dolambda.local.stack import deploy_into
 from dolambda.registration import register, unregister
 from dolambda.settings import Settings
+from support.third_party import edges, fluxes, morlet_power, spectral_centroid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,44 +88,6 @@ def on_a_worker(function: Callable[[], Any]) -> Any:
         result, process = executor.submit(lambda: (function(), os.getpid())).result(240)
     assert process != os.getpid()
     return result
-
-
-def morlet_power() -> list[float]:
-    import mne
-    import numpy as np
-
-    signal = np.sin(2 * np.pi * 10 * np.arange(1000) / 250)[None, None]
-    power = mne.time_frequency.tfr_array_morlet(signal, 250, [5.0, 10.0, 20.0], output="power")
-    return [float(one) for one in power.mean(axis=(0, 1, 3))]
-
-
-def spectral_centroid() -> float:
-    import librosa
-    import numpy as np
-
-    tone = np.sin(2 * np.pi * 440 * np.arange(22_050) / 22_050).astype(np.float32)
-    return float(np.median(librosa.feature.spectral_centroid(y=tone, sr=22_050)))
-
-
-def edges() -> tuple[int, int]:
-    import numpy as np
-    from skimage import feature, filters, measure
-
-    image = np.zeros((64, 64))
-    image[16:48, 16:48] = 1.0
-    smooth = filters.gaussian(image, sigma=1.0)
-    return int(feature.canny(smooth).sum()), int(measure.label(smooth > 0.5).max())
-
-
-def fluxes() -> list[float]:
-    import numpy as np
-    from astropy import units
-    from astropy.stats import sigma_clip
-    from astropy.table import Table
-
-    table = Table({"flux": np.array([1.0, 1.1, 0.9, 1.0, 1.05, 0.95, 90.0]) * units.jansky})
-    clipped = sigma_clip(table["flux"], sigma=2.0)
-    return [float(one) for one in clipped[~clipped.mask] * 1000]
 
 
 @pytest.mark.parametrize("function", [morlet_power, spectral_centroid, edges, fluxes])
