@@ -14,7 +14,12 @@ import uv
 if TYPE_CHECKING:
     from pathlib import Path
 
-PINS = ("awscli==1.46.3", "cfn-lint==1.58.0", "parliament==1.6.4", "policy-sentry==0.15.2")
+PINS = (
+    "awscli==1.46.3",
+    "cfn-lint==1.58.0",
+    "parliament==1.6.4",
+    "setuptools<81",  # parliament imports pkg_resources
+)
 
 
 def install(directory: Path) -> Path:

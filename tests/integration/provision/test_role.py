@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -79,6 +79,6 @@ def test_with_a_given_role_the_deployer_may_pass_it_and_make_none(account: Accou
 @pytest.mark.parametrize(
     "wrong", [{"role": "my-role"}, {"permissions_boundary": "AdministratorAccess"}]
 )
-def test_what_is_no_arn_is_refused(wrong: dict[str, str]) -> None:
+def test_what_is_no_arn_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="the ARN of a"):
         Settings.resolve(environ={}, **wrong)
