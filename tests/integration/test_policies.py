@@ -158,12 +158,15 @@ def test_the_deployer_policy_suffices_and_holds_nothing_else(
     account.intercept(note)
     whole_life(account, settings)
     # A bucket's policy is only put where there is TLS: test_second_opinion.py sees it used.
-    # Another bucket, and policies that someone attached: tests/integration/provision.
+    # Another bucket, a boundary, policies that someone attached: tests/integration/provision.
     elsewhere = {
         "s3:GetBucketPolicy",
         "s3:PutBucketPolicy",
         "lambda:RemovePermission",
         "iam:DetachRolePolicy",
+        "iam:PutRolePermissionsBoundary",
+        "iam:DeleteRolePermissionsBoundary",
+        "logs:FilterLogEvents",  # `dolambda logs`
     }
     assert used | elsewhere == actions(policy)
     assert not elsewhere & used

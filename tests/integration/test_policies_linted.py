@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NAMES = Names.of("linted", "eu-central-1", "123456789012", "my-bucket")
 MANAGED_LIMIT = 6144
 INHERENT = {
-    "RESOURCE_POLICY_PRIVILEGE_ESCALATION"  # who deploys writes the bucket's policy, as SECURITY.md says
+    "RESOURCE_POLICY_PRIVILEGE_ESCALATION"  # who deploys writes the bucket's policy
 }
 
 
