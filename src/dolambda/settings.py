@@ -96,6 +96,12 @@ class Settings:
     """ARNs of layers of your own that workers shall have besides, such as one with an interpreter."""
     concurrency: int | None = None
     """A fuse: most invocations that Lambda itself lets run at a time (reserved concurrency); None for the account's limit."""
+    r: bool = False
+    """Let workers have R, for R sessions (see docs/r.md)."""
+    r_packages: tuple[str, ...] = ()
+    """R packages that workers have beside foreach and iterators, by their names on CRAN."""
+    r_layers: str | None = None
+    """A file with R's layers, as `dolambda r-layers` makes it, where there is no apt."""
     log_days: int = 14
     """How long CloudWatch keeps the workers' log."""
     role: str | None = None
@@ -254,6 +260,9 @@ RULES: dict[str, Rule] = {
         lambda days: days in _LOG_DAYS,
         int,
     ),
+    "r": FLAG,
+    "r_packages": texts("r_packages", "a list of R packages"),
+    "r_layers": text("the path of a file that `dolambda r-layers` has made"),
     "role": text(
         "the ARN of a role",
         lambda arn: re.fullmatch(r"arn:[\w-]+:iam::\d{12}:role/.+", arn) is not None,
@@ -265,4 +274,14 @@ RULES: dict[str, Rule] = {
 }
 """What each setting may be."""
 
-_LISTS = ("requires", "extra_requires", "exclude", "include_code", "exclude_code", "layers")
+_LISTS = frozenset(
+    [
+        "requires",
+        "extra_requires",
+        "exclude",
+        "include_code",
+        "exclude_code",
+        "layers",
+        "r_packages",
+    ]
+)

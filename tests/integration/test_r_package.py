@@ -19,17 +19,11 @@ pytestmark = pytest.mark.needs("R")
 
 
 def test_r_cmd_check_finds_no_error_and_no_warning(tmp_path: Path) -> None:
-    contrib = tmp_path / "repository" / "src" / "contrib"
-    contrib.mkdir(parents=True)
-    (contrib / "PACKAGES").touch()
     environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "TMPDIR": str(tmp_path),
+        **os.environ,
         "LANG": "C.UTF-8",
         "DOLAMBDA_PYTHON": sys.executable,
         "_R_CHECK_FORCE_SUGGESTS_": "false",
-        "_R_CHECK_XREFS_REPOSITORIES_": (tmp_path / "repository").as_uri(),  # not the network's
     }
 
     def run(*arguments: str) -> str:

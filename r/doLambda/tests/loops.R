@@ -15,7 +15,7 @@ stopifnot(
   refers_to(quote(for (k in s) k), c("for", "s")),
   refers_to(quote(d$name), c("$", "d")),
   refers_to(quote(names(x)[2] <- "b"), c("<-", "[", "[<-", "names", "names<-", "x")),
-  refers_to(quote(p::f(x)), c("::", "x")),
+  refers_to(quote(stats::f(x)), c("::", "x")),
   refers_to(quote(n <<- n + 1), c("+", "<<-", "n")),
   refers_to(quote(foreach(j = 1:2) %do% (i * j)), c("%do%", "(", "*", ":", "foreach"), "i"))
 

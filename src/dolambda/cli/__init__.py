@@ -9,6 +9,7 @@ rotate_key.py   dolambda rotate-key
 runs.py         dolambda runs list | show | fetch | resume | cancel | clean
 quote.py        dolambda quote
 code.py         dolambda code
+r_layers.py     dolambda r-layers
 local.py        dolambda local start | status | stop
 demo.py         dolambda demo
 """
@@ -26,6 +27,7 @@ from dolambda.cli.local import local
 from dolambda.cli.logs import logs
 from dolambda.cli.panic import panic
 from dolambda.cli.quote import quote
+from dolambda.cli.r_layers import r_layers
 from dolambda.cli.rotate_key import rotate_key
 from dolambda.cli.runs import runs
 from dolambda.cli.stack import deploy, destroy, plan, policy, status
@@ -54,6 +56,7 @@ for command in (
     quote,
     code,
     demo,
+    r_layers,
 ):
     app.command()(command)
 

@@ -104,6 +104,20 @@ LayerArns = Annotated[
 LogDays = Annotated[
     int | None, typer.Option(help="How long the workers' log is kept, in days.", show_default=False)
 ]
+UseR = Annotated[
+    bool | None,
+    typer.Option("--r", help="Let workers have R, for R's foreach.", show_default=False),
+]
+RPackages = Annotated[
+    list[str] | None,
+    typer.Option("--r-package", help="An R package that tasks need, once for each."),
+]
+RLayersFile = Annotated[
+    str | None,
+    typer.Option(
+        "--r-layers", help="A file with R's layers, where there is no apt.", show_default=False
+    ),
+]
 RoleArn = Annotated[
     str | None,
     typer.Option(
@@ -166,6 +180,9 @@ def plan(
     workers: Workers = None,
     concurrency: Concurrency = None,
     log_days: LogDays = None,
+    r: UseR = None,
+    r_packages: RPackages = None,
+    r_layers: RLayersFile = None,
     role: RoleArn = None,
     permissions_boundary: Boundary = None,
     as_json: AsJson = False,
@@ -190,6 +207,9 @@ def plan(
         workers=workers,
         concurrency=concurrency,
         log_days=log_days,
+        r=r,
+        r_packages=tuple(r_packages) if r_packages else None,
+        r_layers=r_layers,
         role=role,
         permissions_boundary=permissions_boundary,
     )
@@ -239,6 +259,9 @@ def deploy(
     workers: Workers = None,
     concurrency: Concurrency = None,
     log_days: LogDays = None,
+    r: UseR = None,
+    r_packages: RPackages = None,
+    r_layers: RLayersFile = None,
     role: RoleArn = None,
     permissions_boundary: Boundary = None,
     commands: Commands = False,
@@ -263,6 +286,9 @@ def deploy(
         workers=workers,
         concurrency=concurrency,
         log_days=log_days,
+        r=r,
+        r_packages=tuple(r_packages) if r_packages else None,
+        r_layers=r_layers,
         role=role,
         permissions_boundary=permissions_boundary,
     )

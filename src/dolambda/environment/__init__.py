@@ -8,4 +8,7 @@ code.py           the user's own modules -> the code archive, one zip that trave
 module_search.py  ... where a module is, and whether it is the user's own
 package_files.py  ... which files of a package travel
 own_modules.py    when that archive is made again
+r_layers.py       R and R packages -> layers, of Debian's binary packages
+debian.py         ... for any architecture, by apt with directories of its own
+elf.py            ... with the shared libraries that they need
 """

@@ -116,6 +116,15 @@ class Archive:
         """The zip."""
         return make_zip(self._entries, compress=self._compress)
 
+    def joined(self, other: Archive) -> Archive:
+        """Return one that holds what both hold."""
+        return Archive(
+            (*self.packages, *other.packages),
+            {**self._entries, **other._entries},
+            self.size + other.size,
+            compress=self._compress,
+        )
+
     def __str__(self) -> str:
         """For a person."""
         others = len(self.packages) - _NAMED

@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from dolambda.environment.layer import MOST_LAYERS, Platform, build
+from dolambda.environment.r_layers import LAYERS, r_for, with_r
 from dolambda.environment.requirements import from_file
 from dolambda.provision.bucket import Bucket, FormerBucket
 from dolambda.provision.bundle import Bundle, StaleBundles
@@ -102,19 +103,25 @@ def _width(settings: Settings, limits: Callable[[], Limits | None]) -> int:
 
 
 def contents_of(settings: Settings, *, here: bool) -> Contents:
-    """What the workers shall have installed; ``here``: on this very machine."""
-    architecture = (settings.architecture or this_architecture()).replace("arm64", "aarch64")
+    """Return what the workers have installed; ``here``: on this very machine.
+
+    A stack with R has no Python packages unless they are asked for.
+    """
+    lambdas = settings.architecture or this_architecture()
+    architecture = lambdas.replace("arm64", "aarch64")
     wheels = None if here else f"{architecture}-{_AMAZON_LINUX.get(PYTHON, _AMAZON_LINUX_2023)}"
+    r = r_for(settings, lambdas)
     most = MOST_LAYERS - len(settings.layers)
     requires = from_file(settings.requirements) if settings.requirements else settings.requires
-    return build(
-        requires,
+    contents = build(
+        () if r and requires is None else requires,
         Platform(PYTHON, wheels),
         extra=settings.extra_requires,
         exclude=settings.exclude,
-        most_layers=most,
+        most_layers=most - len(LAYERS) if r else most,
         compress=not here,
     )
+    return with_r(contents, r, most, compress=not here) if r else contents
 
 
 def deploy(parts: list[Resource], tell: Callable[[Change], None] = lambda _: None) -> int:

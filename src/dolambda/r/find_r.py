@@ -73,12 +73,13 @@ def _from_layer(folder: Path, loader: Path, environ: Mapping[str, str]) -> RComm
         "R_INCLUDE_DIR": str(home / "include"),
         "R_DOC_DIR": str(home / "doc"),
         "R_ARCH": "",
-        "R_LIBS_SITE": str(folder / "library"),
+        "R_LIBS_SITE": os.pathsep.join(str(place / "library") for place in _folders(environ)),
         "R_LIBS_USER": "NULL",
         "R_DEFAULT_PACKAGES": "NULL",  # worker.R loads them, once it has replaced Sys.which
         "R_LD_PRELOAD": "",
         "EDITOR": "vi",
         "PAGER": "cat",
+        "LOCPATH": str(folder / "locale"),
         "LANG": "C.UTF-8",
         "LC_ALL": "C.UTF-8",
         "TMPDIR": environ.get("TMPDIR", "/tmp"),  # noqa: S108 - Lambda's only writable directory

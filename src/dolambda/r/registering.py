@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from dolambda.arguments import Source
 from dolambda.registration import LOCAL, register
-from dolambda.settings import Settings
+from dolambda.settings import RULES
 from dolambda.version import VERSION
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from dolambda.dispatch.report import Report
     from dolambda.session import Session
-
-_CREDENTIALS = ("key", "secret", "token")
 
 
 def register_for_r(given: Mapping[str, str]) -> Session:
@@ -36,13 +34,10 @@ def register_for_r(given: Mapping[str, str]) -> Session:
 
 
 def _converted(name: str, text: str) -> object:
-    """Convert a text as `Settings` does for environment variables, by the setting's type."""
-    if name in _CREDENTIALS:
-        return text
-    kinds = {field.name: str(field.type) for field in fields(Settings)}
-    if "tuple" in kinds.get(name, ""):
-        return tuple(filter(None, text.split(",")))
-    return {"TRUE": "true", "FALSE": "false"}.get(text, text)
+    """Convert a text as that of an environment variable. `register` refuses what is no setting."""
+    rule = RULES.get(name)
+    plain = {"TRUE": "true", "FALSE": "false"}.get(text, text)
+    return rule.check_text(plain, Source.argument(name)) if rule else text
 
 
 def ready_facts(session: Session) -> dict[str, object]:

@@ -1,0 +1,101 @@
+"""Debian's binary packages, for any architecture, without root and without changing this system.
+
+**Input:** names of packages. **Output:** a directory into which they are unpacked, with all that
+they depend on.
+
+apt knows where the packages are and checks their signatures. It is given directories of its own, an
+architecture, and an empty list of installed packages.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dolambda.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_PATIENCE_S = 600
+_DEBIAN = {"x86_64": "amd64", "arm64": "arm64"}
+_NO_APT = (
+    "Build the layers on a machine with Debian or Ubuntu (`dolambda r-layers FILE`), or take them"
+    " from a release, and deploy with --r-layers FILE."
+)
+
+
+@dataclass(frozen=True)
+class Apt:
+    """apt with directories of its own."""
+
+    directory: Path
+    architecture: str
+
+    @classmethod
+    def from_directory(cls, directory: Path, architecture: str) -> Apt:
+        """Fetch the lists of packages. Raises `ConfigurationError` where there is no apt."""
+        if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+            raise ConfigurationError(
+                "R's layers are made of Debian's packages, and there is no apt here", hint=_NO_APT
+            )
+        for place in ("lists/partial", "cache/archives/partial", "debs", "root"):
+            (directory / place).mkdir(parents=True, exist_ok=True)
+        (directory / "status").touch()
+        apt = cls(directory, architecture)
+        apt._run("update")
+        return apt
+
+    def unpack(self, names: Sequence[str]) -> Path:
+        """Download packages and what they depend on; return where they are unpacked.
+
+        Raises `ConfigurationError`, which names a package that does not exist.
+        """
+        wanted = self._resolved(names)
+        self._run("download", *wanted, cwd=self.directory / "debs")
+        root = self.directory / "root"
+        for package in sorted((self.directory / "debs").glob("*.deb")):
+            _call(["dpkg-deb", "--extract", str(package), str(root)])
+            package.unlink()
+        return root
+
+    def _resolved(self, names: Sequence[str]) -> list[str]:
+        """Return the packages with all that they depend on, each with its version."""
+        printed = self._run("install", "--simulate", "--no-install-recommends", "--yes", *names)
+        chosen = [line.split() for line in printed.splitlines() if line.startswith("Inst ")]
+        return [f"{words[1].split(':')[0]}={words[2].lstrip('(')}" for words in chosen]
+
+    def _run(self, *arguments: str, cwd: Path | None = None) -> str:
+        own = {
+            "APT::Architecture": _DEBIAN[self.architecture],
+            "APT::Architectures": _DEBIAN[self.architecture],
+            "APT::Get::AllowUnauthenticated": "false",
+            "APT::Sandbox::User": "",
+            "Debug::NoLocking": "true",
+            "Dir::State::lists": str(self.directory / "lists"),
+            "Dir::State::status": str(self.directory / "status"),
+            "Dir::Cache": str(self.directory / "cache"),
+        }
+        options = [part for name, value in own.items() for part in ("-o", f"{name}={value}")]
+        return _call(["apt-get", "-qq", *options, *arguments], cwd=cwd)
+
+
+def _call(command: Sequence[str], cwd: Path | None = None) -> str:
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, capture_output=True, text=True, timeout=_PATIENCE_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ConfigurationError(
+            f"{command[0]} took more than {_PATIENCE_S} s", hint="Can its mirror be reached?"
+        ) from error
+    if done.returncode:
+        said = "\n    ".join(done.stderr.strip().splitlines()[-5:])
+        raise ConfigurationError(
+            f"{command[0]} failed:\n    {said}",
+            hint="Is the package's name right? Debian's are r-cran-<name>, in lower case.",
+        )
+    return done.stdout
