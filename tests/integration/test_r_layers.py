@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dolambda.environment.r_layers import RLayers
+    from support.r_session import RSession
 
 pytestmark = [pytest.mark.needs("apt-get", "dpkg-deb"), pytest.mark.timeout(400)]
 
@@ -81,3 +82,20 @@ def test_it_has_room_beside_what_lambda_allows(built: RLayers) -> None:
 def test_a_package_that_debian_does_not_have_is_named() -> None:
     with pytest.raises(ConfigurationError, match="r-cran-nosuchpackage"):
         build_r(["nosuchpackage"], this_architecture())
+
+
+@pytest.mark.needs("Rscript")
+def test_the_emulated_workers_run_the_r_of_a_file_of_layers(
+    built: RLayers, r_session: RSession, tmp_path: Path
+) -> None:
+    built.write(tmp_path / "r.zip")
+    code = """
+    suppressPackageStartupMessages({ library(foreach); library(doLambda) })
+    registerDoLambda("local", r_layers = Sys.getenv("LAYERS"), progress = FALSE)
+    x <- foreach(i = 1:3, .packages = "data.table") %dopar%
+      list(R.home(), data.table(a = 1:i)[, sum(a)], nzchar(Sys.which("sh")), Sys.getlocale("LC_CTYPE"))
+    cat(basename(dirname(x[[1]][[1]])), sapply(x, `[[`, 2), x[[1]][[3]], x[[1]][[4]], "\\n")
+    cat(unlist(foreach(i = 1:2) %dopar% system("echo it runs", intern = TRUE)), "\\n")
+    """
+    printed = r_session.run(code, LAYERS=str(tmp_path / "r.zip"))
+    assert printed.splitlines() == ["dolambda-r 1 3 6 TRUE C.UTF-8 ", "it runs it runs "]

@@ -43,9 +43,8 @@ class RSession:
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return the environment of a script."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
         return {
-            **kept,
+            **os.environ,
             "LANG": "C.UTF-8",
             "R_LIBS": str(self.library),
             "DOLAMBDA_PYTHON": sys.executable,

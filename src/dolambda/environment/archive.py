@@ -26,7 +26,7 @@ def make_zip(entries: Mapping[str, bytes | Path], *, compress: bool = True) -> b
         ) as archive:
             for name in sorted(entries):
                 content = entries[name]
-                script = isinstance(content, bytes) and content.startswith(b"#!")
+                script = isinstance(content, bytes) and content.startswith((b"#!", b"\x7fELF"))
                 executable = script or (
                     isinstance(content, Path) and content.stat().st_mode & 0o100
                 )
