@@ -6,13 +6,19 @@ BIN    := $(VENV)/bin
 UV     := $(or $(shell command -v uv),.tools/bin/uv)
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-fast test-newest test-third-party check conformance bench soak clean
+.PHONY: demo test test-r test-fast test-newest test-third-party check conformance bench soak clean
 
 demo: $(READY)
 	$(BIN)/dolambda demo
 
 test: $(READY)
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+# Installs R and its packages where they are missing, which needs root.
+test-r: $(READY)
+	@command -v Rscript >/dev/null || \
+	    apt-get install --yes --no-install-recommends $$(sed -n 's/^\(r-[a-z.-]*\).*/\1/p' .ci/apt.txt)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile tests/unit/r tests/unit/environment/test_r_layers.py tests/integration/test_r_*.py
 
 test-fast: $(READY)
 	$(BIN)/pytest tests/unit
