@@ -6,45 +6,74 @@ BIN    := $(VENV)/bin
 UV     := $(or $(shell command -v uv),.tools/bin/uv)
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-r test-fast test-newest test-third-party check conformance bench soak clean
+.PHONY: help demo test test-r test-fast test-newest test-lowest test-third-party coverage check format docs linkcheck build \
+	conformance bench soak clean
 
-demo: $(READY)
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
+
+demo: $(READY) ## Run real work on the emulated AWS, start to finish
 	$(BIN)/dolambda demo
 
-test: $(READY)
+test: $(READY) ## Run the whole suite; no AWS account needed
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 # Installs R and its packages where they are missing, which needs root.
-test-r: $(READY)
+test-r: $(READY) ## Test R's side; installs R where it is missing
 	@command -v Rscript >/dev/null || \
 	    apt-get install --yes --no-install-recommends $$(sed -n 's/^\(r-[a-z.-]*\).*/\1/p' .ci/apt.txt)
 	$(BIN)/pytest --numprocesses 2 --dist loadfile tests/unit/r tests/unit/environment/test_r_layers.py tests/integration/test_r_*.py
 
-test-fast: $(READY)
+test-fast: $(READY) ## Run the unit tests, in seconds
 	$(BIN)/pytest tests/unit
 
 # With the newest versions of all dependencies instead of the lock's: the unit tests and one journey.
-test-newest: | $(UV)
+test-newest: | $(UV) ## Test with the newest version of each dependency
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)-newest
 	$(UV) pip install --quiet --python $(VENV)-newest --upgrade --group dev --editable '.[demo,zstd]'
 	$(VENV)-newest/bin/pytest --numprocesses 2 --dist loadfile tests/unit tests/integration/test_api.py
 
+# With the lowest version that pyproject.toml allows of each dependency.
+test-lowest: | $(UV) ## Test with the lowest version of each dependency
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)-lowest
+	$(UV) pip install --quiet --python $(VENV)-lowest --group dev --editable '.[demo,zstd]'
+	$(UV) pip install --quiet --python $(VENV)-lowest --resolution lowest-direct '.[demo,zstd]'
+	$(UV) pip install --quiet --python $(VENV)-lowest --no-deps --editable .
+	$(VENV)-lowest/bin/pytest --numprocesses 2 --dist loadfile tests/unit tests/integration/test_api.py
+
 # In an environment of its own: workers get all that is installed in it.
-test-third-party: $(VENV)-third-party/.ready
+test-third-party: $(VENV)-third-party/.ready ## Test with mne, librosa, scikit-image, astropy, dask
 	$(VENV)-third-party/bin/pytest tests/integration/test_third_party.py
 
-check: $(READY)
+check: $(READY) ## Run ruff, mypy, pyright and import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
-conformance: $(READY)
+format: $(READY) ## Format the code, and fix what ruff can fix
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Warnings are errors, tutorials run on the emulated AWS, links within the site are checked.
+docs: $(VENV)-docs/.ready ## Build the documentation into docs/_build/html
+	TMPDIR=$$(mktemp -d) PATH="$(abspath $(VENV)-docs/bin):$$PATH" \
+		$(VENV)-docs/bin/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+linkcheck: $(VENV)-docs/.ready ## Check links to other sites
+	$(VENV)-docs/bin/sphinx-build -q -b linkcheck -D nb_execution_mode=off docs docs/_build/linkcheck
+
+build: $(READY) ## Build and check the wheel and the source distribution, into dist/
+	rm -rf dist
+	$(UV) build --quiet --out-dir dist
+	$(UV) tool run --from 'twine>=6.1' twine check --strict dist/*
+
+conformance: $(READY) ## Count what passes of other projects' suites
 	$(BIN)/python tests/conformance/count.py
 
 # In an environment of its own, with the peers that are measured too. Some 40 minutes; --write keeps the figures.
-bench: $(VENV)-bench/.ready
+bench: $(VENV)-bench/.ready ## Measure; some 40 minutes
 	$(VENV)-bench/bin/python bench/journey.py --write
 	$(VENV)-bench/bin/python bench/shipping.py
 	$(VENV)-bench/bin/python bench/foreach.py
@@ -56,13 +85,13 @@ bench: $(VENV)-bench/.ready
 # Benchmarks and soaks use the simulated AWS in tests/support.
 bench soak: export PYTHONPATH = tests
 
-soak: $(READY)
+soak: $(READY) ## Run thousands of tasks that misbehave
 	$(BIN)/python bench/soak.py
 	$(BIN)/python bench/kills.py
 	$(BIN)/python bench/killed_parts.py
 
-clean:
-	rm -rf .venv* .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## Remove all that these targets have made
+	rm -rf .venv* .tools dist htmlcov .coverage docs/_build docs/jupyter_execute docs/reference/generated .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(READY): requirements/dev.lock pyproject.toml | $(UV)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)

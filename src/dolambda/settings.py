@@ -97,7 +97,7 @@ class Settings:
     concurrency: int | None = None
     """A fuse: most invocations that Lambda itself lets run at a time (reserved concurrency); None for the account's limit."""
     r: bool = False
-    """Let workers have R, for R sessions (see docs/r.md)."""
+    """Let workers have R, for R sessions."""
     r_packages: tuple[str, ...] = ()
     """R packages that workers have beside foreach and iterators, by their names on CRAN."""
     r_layers: str | None = None

@@ -1,6 +1,6 @@
 """What 130 lines of real R give (foreach 1.5.2, iterators 1.0.14, itertools 0.1-3 on R 4.2.2), and what the same in Python gives.
 
-For every line of data/r-foreach-golden.jsonl one of: it agrees; both refuse; it deviates, for a reason that docs/foreach.md gives; it
+For every line of data/r-foreach-golden.jsonl one of: it agrees; both refuse; it deviates, for a reason in docs/guides/foreach.md; it
 has no meaning in Python. R's vectors of length one are its scalars, so [7] and 7 are the same here. Positions count from 0 in Python:
 where R gives a position, 1 is added.
 """
