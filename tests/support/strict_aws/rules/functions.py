@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from support.strict_aws.base import Request, World
 
 _LOOKS = 2
+_PAYLOAD = 6_291_456
 _CHANGES = (
     "lambda:UpdateFunctionConfiguration",
     "lambda:UpdateFunctionCode",
@@ -78,4 +79,42 @@ def environment_size(request: Request, _: World) -> Response | None:
         "InvalidParameterValueException",
         "Lambda was unable to configure your environment variables because the environment "
         "variables you have provided exceeded the 4KB limit. String measured: ...",
+    )
+
+
+@rule("lambda:Invoke")
+def payload_size(request: Request, _: World) -> Response | None:
+    """Refuse to call a function with more than 6 MiB.
+
+    "Request must be smaller than 6291456 bytes for the InvokeFunction operation": developer guide,
+    "Lambda quotas", invocation payload.
+    """
+    size = len(request.params.get("Payload", b""))
+    if size <= _PAYLOAD:
+        return None
+    return Response.refused(
+        413,
+        "RequestTooLargeException",
+        f"Request must be smaller than {_PAYLOAD} bytes for the InvokeFunction operation",
+    )
+
+
+@rule("lambda:CreateFunction", "lambda:UpdateFunctionConfiguration")
+def runtimes_known(request: Request, _: World) -> Response | None:
+    """Refuse a runtime that Lambda does not have: the enum of its service model.
+
+    "Value ... at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: [...] or
+    be a valid ARN": Lambda's answer, such as aws/aws-cdk #16268.
+    """
+    import botocore.session  # noqa: PLC0415 - only here
+
+    model = botocore.session.get_session().get_service_model("lambda")
+    runtime, known = request.params.get("Runtime"), model.shape_for("Runtime").enum
+    if runtime is None or runtime in known:
+        return None
+    return Response.refused(
+        400,
+        "InvalidParameterValueException",
+        f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum "
+        "value set: [...] or be a valid ARN",
     )
