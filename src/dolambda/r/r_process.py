@@ -40,6 +40,7 @@ _PART, _FUNCTION, _TASK = 1, 2, 3
 _READY_WITHIN_S = 60.0
 _END_WITHIN_S = 5.0
 _POLL_S = 0.05
+_SMALL = 64 * 1024
 _PR_SET_PDEATHSIG = 1
 _MB = 1 << 20
 _SPARE = 24.0  # MB of the worker's memory that are not the task's, as in worker.py
@@ -121,9 +122,10 @@ class RProcess:
         return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
 
     def _write(self, kind: int, *pieces: bytes | bytearray | memoryview) -> None:
+        head = _HEADER.pack(kind, float(sum(map(len, pieces))))
+        small = sum(map(len, pieces)) < _SMALL  # then R is woken once
         try:
-            head = _HEADER.pack(kind, float(sum(map(len, pieces))))
-            for piece in (head, *pieces):
+            for piece in [b"".join((head, *pieces))] if small else [head, *pieces]:
                 view = memoryview(piece)
                 while view:
                     view = view[os.write(self._to_r, view) :]
@@ -132,22 +134,23 @@ class RProcess:
 
     def _await_answer(self, deadline: float | None = None) -> bytes:
         """Read an answer. A task's time limit is the worker's to keep: it ends this process, and R with it."""
-        failed, length = _ANSWER.unpack(self._read(_ANSWER.size, deadline))
-        data = self._read(int(length), deadline)
+        pieces = [self._read_some(deadline)]
+        while sum(map(len, pieces)) < _ANSWER.size:
+            pieces.append(self._read_some(deadline))
+        first = b"".join(pieces)
+        failed, length = _ANSWER.unpack_from(first)
+        pieces = [first[_ANSWER.size :]]
+        left = int(length) - len(pieces[0])
+        while left:
+            pieces.append(self._read_some(deadline))
+            left -= len(pieces[-1])
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if failed:
             self.used = True
             raise RTaskError(data)
         return data
 
-    def _read(self, length: int, deadline: float | None) -> bytes:
-        pieces = []
-        while length:
-            piece = self._read_some(length, deadline)
-            pieces.append(piece)
-            length -= len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def _read_some(self, length: int, deadline: float | None) -> bytes:
+    def _read_some(self, deadline: float | None) -> bytes:
         while not select.select([self._from_r], [], [], _POLL_S)[0]:
             # What R has started may hold the pipe open after it.
             ended = self._process.poll() is not None
@@ -162,7 +165,7 @@ class RProcess:
                 raise REnded
             if deadline and time.monotonic() > deadline:
                 raise REnded
-        piece = os.read(self._from_r, min(length, _MB))
+        piece = os.read(self._from_r, _MB)
         if not piece:
             raise REnded
         return piece

@@ -34,6 +34,7 @@ evalq({
   }
 
   read <- function(size) {
+    if (size > 0 && size <= 65536) return(readBin(input, "raw", size))
     pieces <- list()
     while (size > 0) {
       piece <- readBin(input, "raw", min(size, LARGEST))
@@ -212,26 +213,30 @@ evalq({
     list(simpleWarning(text))
   }
 
-  answer(list("ready"))
-  repeat {
-    kind <- readBin(input, "integer", 1L, endian = "big")
-    if (length(kind) == 0L) quit("no", 0L, FALSE)
-    size <- readBin(input, "double", 1L, endian = "big")
-    if (kind == 1L) {
-      digest <- rawToChar(read(64))
-      parts[[digest]] <- read(size - 64)
-    } else if (kind == 2L) {
-      names <- rawToChar(read(size))
-      digests <- substring(names, seq(1L, nchar(names), 64L), seq(64L, nchar(names), 64L))
-      prepared <- attempt(prepare(digests))
-      loop <- if (inherits(prepared[[1L]], "error")) NULL else prepared[[1L]]
-      failed <- if (is.null(loop)) c(prepared, TRUE)
-    } else {
-      payload <- read(size)
-      result <- if (is.null(failed)) run(payload) else failed
-      if (!warned) result[[2L]] <- c(version_warning(), result[[2L]])
-      answer(result)
-      result <- payload <- NULL
+  # In a function, so that R compiles it.
+  serve <- function() {
+    answer(list("ready"))
+    repeat {
+      kind <- readBin(input, "integer", 1L, endian = "big")
+      if (length(kind) == 0L) quit("no", 0L, FALSE)
+      size <- readBin(input, "double", 1L, endian = "big")
+      if (kind == 3L) {
+        payload <- read(size)
+        result <- if (is.null(failed)) run(payload) else failed
+        if (!warned) result[[2L]] <- c(version_warning(), result[[2L]])
+        answer(result)
+        result <- payload <- NULL
+      } else if (kind == 1L) {
+        digest <- rawToChar(read(64))
+        parts[[digest]] <<- read(size - 64)
+      } else {
+        names <- rawToChar(read(size))
+        digests <- substring(names, seq(1L, nchar(names), 64L), seq(64L, nchar(names), 64L))
+        prepared <- attempt(prepare(digests))
+        loop <<- if (inherits(prepared[[1L]], "error")) NULL else prepared[[1L]]
+        failed <<- if (is.null(loop)) c(prepared, TRUE)
+      }
     }
   }
+  serve()
 }, new.env(parent = baseenv()))
