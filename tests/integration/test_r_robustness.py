@@ -46,6 +46,16 @@ def test_what_tasks_do_to_themselves_is_told_by_number(r_session: RSession) -> N
     assert any('could not find function "nosuchfunction"' in line for line in lines)
 
 
+def test_a_task_that_takes_too_much_memory_fails_alone(r_session: RSession) -> None:
+    code = """
+    x <- foreach(i = 1:3, .errorhandling = "pass") %dopar% if (i == 2) length(rep(1, 4e8)) else i
+    cat(x[[1]], x[[3]], class(x[[2]])[1], conditionMessage(x[[2]]), "\\n")
+    """
+    lines = r_session.lines(code)
+    assert lines[0].startswith("1 3 OutOfMemoryError R ran out of memory: it used ")
+    assert "the worker has 1,769 MB" in lines[0]
+
+
 def test_what_cannot_be_sent_is_told_before_anything_is(r_session: RSession) -> None:
     code = """
     x <- outcome(foreach(i = 1:2, .export = "nosuchvar") %dopar% i)

@@ -60,10 +60,10 @@ connect <- function(directory, python) {
 start_failed <- function(directory, python) {
   log <- file.path(directory, "log")
   said <- if (file.exists(log)) utils::tail(readLines(log, warn = FALSE), 5L) else character()
-  missing <- any(grepl("No module named .?dolambda", said)) || any(grepl("not found", said))
+  missing <- any(grepl("No module named .?dolambda|not found|No such file|[Uu]nknown option", said))
   lambda_stop(
     paste0("the bridge to Lambda did not start with ", python, ":\n    ", paste(said, collapse = "\n    ")),
-    if (missing) "install_dolambda() installs what it needs; or name a Python that has dolambda: registerDoLambda(python = ...)."
+    if (missing) "install_dolambda() installs what it needs. Or name a Python 3.11 or later that has dolambda: registerDoLambda(python = ...)."
     else "Does that Python run by itself? registerDoLambda(python = ...) takes another one.",
     "bridgeError")
 }

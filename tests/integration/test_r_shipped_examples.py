@@ -1,0 +1,47 @@
+"""The examples and tests that foreach and doParallel ship, on our backend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from support.r_session import RSession
+
+pytestmark = pytest.mark.needs("Rscript")
+
+# The others need packages or files that are not there, or print times.
+EXAMPLES = ["apply", "colMeans", "comprehensions", "feapply", "for", "matmul", "pi", "qsort"]
+
+
+def test_foreachs_examples_print_what_they_print_in_sequence(r_session: RSession) -> None:
+    names = ", ".join(f'"{name}.R"' for name in EXAMPLES)
+    code = f"""
+    library(iterators)
+    printed <- function(name) {{
+      set.seed(1)
+      file <- system.file("examples", name, package = "foreach", mustWork = TRUE)
+      capture.output(source(file, local = new.env(parent = globalenv())))
+    }}
+    names <- c({names})
+    found <- lapply(names, printed)
+    registerDoSEQ()
+    expected <- lapply(names, printed)
+    for (k in seq_along(names)) cat(names[k], length(found[[k]]) > 0, identical(found[[k]], expected[[k]]), "\\n")
+    """
+    assert r_session.lines(code) == [f"{name}.R TRUE TRUE " for name in EXAMPLES]
+
+
+def test_doparallels_own_test_passes_on_our_backend(r_session: RSession) -> None:
+    code = """
+    checks <- 0
+    checkEquals <- function(found, expected) {
+      stopifnot(isTRUE(all.equal(found, expected)))
+      checks <<- checks + 1
+    }
+    source(system.file("unitTests", "options.R", package = "doParallel", mustWork = TRUE))
+    test.preschedule()
+    cat(getDoParName(), checks, "\\n")
+    """
+    assert r_session.lines(code, seconds=170) == ["doLambda 120 "]
