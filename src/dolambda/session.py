@@ -203,12 +203,14 @@ class Session:
         run: str | None = None,
         env: Mapping[str, str] | None = None,
         relay: Callable[[int, str, bool], None] | None = None,
+        language: str = "python",
     ) -> Run:
         """Open a run of at most that many workers at a time; see `Limits`, `Run` and `Surroundings`.
 
         ``progress``, ``transport`` and ``budget`` are for this run what they are in `register` for all. ``run`` names it: begun again
         under that name, with the same code and inputs, it sends only what has no reply yet (see `named_runs`). ``relay`` is called
-        with what tasks print, instead of showing it. ``env`` are environment variables of its tasks, added to the session's.
+        with what tasks print, instead of showing it. ``language`` is that of all its tasks. ``env`` are environment variables of
+        its tasks, added to the session's.
         """
         checked(
             {"workers": workers, "batch": batch, "task_timeout": task_timeout, "threads": threads}
@@ -245,7 +247,7 @@ class Session:
             same_buffers=same_buffers,
             same_functions=same_functions,
             surroundings=Surroundings(
-                nesting, threads, logging.root.getEffectiveLevel(), variables
+                nesting, threads, logging.root.getEffectiveLevel(), variables, language
             ),
             code=self._code if self.stack else lambda: None,
             relay=relay or _RELAYS[self.settings.logs],

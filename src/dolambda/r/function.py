@@ -41,7 +41,7 @@ class RFunction:
     another. ``home`` is where its R is, which the workers of an emulated AWS use too.
     """
 
-    language = "r"
+    dolambda_language = "r"
 
     def __init__(self, session: str, home: str, parts: Sequence[Part]) -> None:
         """All of it travels."""

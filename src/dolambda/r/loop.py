@@ -115,6 +115,7 @@ class Loop:
             budget=options.budget,
             run=options.run,
             relay=self._relay,
+            language=RFunction.dolambda_language,
         )
 
     def add_part(self, data: bytearray) -> None:

@@ -226,12 +226,14 @@ class Surroundings:
     ``nesting``: joblib's nesting level, for Parallel calls within tasks; None outside joblib. ``threads``: of BLAS, OpenMP and the
     like; None for as many as the worker has processors. ``log_level``: of the root logger, as it is here.
     ``env``: environment variables, set before anything of the user's is loaded; they may be secret.
+    ``language``: of the tasks; a child that runs those of one language runs none of another.
     """
 
     nesting: int | None = None
     threads: int | None = None
     log_level: int = 30
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    language: str = "python"
 
     def to_header(self) -> dict[str, object]:
         """As keyword arguments of its class. By hand: dataclasses.asdict takes as long as sealing the job."""
@@ -240,7 +242,11 @@ class Surroundings:
             "threads": self.threads,
             "log_level": self.log_level,
         }
-        return header | {"env": dict(self.env)} if self.env else header
+        if self.env:
+            header["env"] = dict(self.env)
+        if self.language != "python":
+            header["language"] = self.language
+        return header
 
 
 @dataclass(frozen=True, slots=True)

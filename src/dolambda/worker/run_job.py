@@ -15,6 +15,7 @@ from os import _exit, getpid
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from dolambda.errors import JobRefusedError
 from dolambda.wire import pickling
 from dolambda.wire.outcome import CANCELLED, Lost, PackedOutcome
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from dolambda.wire.task import Job, PackedTask
+    from dolambda.wire.task import Job, PackedTask, Surroundings
     from dolambda.worker.shelf import Shelf
 
 
@@ -59,7 +60,7 @@ def run_job(
             # No name for the value here: a result's `__del__` is called before its outcome leaves.
             outcome = PackedOutcome.from_value(
                 task.index,
-                _call(task, shelf, job.surroundings.nesting, called),
+                _call(task, shelf, job.surroundings, called),
                 perf_counter() - begun,
             )
         except BaseException as error:  # noqa: BLE001 - a task may raise anything, SystemExit and KeyboardInterrupt too
@@ -69,14 +70,15 @@ def run_job(
 
 
 def _call(
-    task: PackedTask, shelf: Shelf, nesting: int | None, called: Callable[[], None]
+    task: PackedTask, shelf: Shelf, surroundings: Surroundings, called: Callable[[], None]
 ) -> object:
     function = shelf.function(task.function)
+    _refuse_other_language(function, surroundings.language)
     args, kwargs = pickling.load(task.payload, [shelf.argument(digest) for digest in task.buffers])
     called()
     process = getpid()
     try:
-        with _nested_in_joblib(nesting):
+        with _nested_in_joblib(surroundings.nesting):
             value = function(*args, **kwargs)
     except BaseException as error:
         if getpid() != process:
@@ -99,6 +101,15 @@ def _end_fork(error: BaseException | None) -> None:
         with suppress(Exception):  # closed, or the task's own
             stream.flush()
     _exit(code & 0xFF)
+
+
+def _refuse_other_language(function: object, language: str) -> None:
+    found = getattr(type(function), "dolambda_language", "python")
+    if found != language:
+        raise JobRefusedError(
+            f"a task of {found} is in a job of {language}",
+            hint="Sessions of both languages may share a stack, but not a job.",
+        )
 
 
 def _nested_in_joblib(level: int | None) -> AbstractContextManager[object]:

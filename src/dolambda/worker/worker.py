@@ -69,8 +69,7 @@ class Worker:
         self._room = room
         self._child: Child | None = None
         self._code: str | None = None
-        self._threads: int | None = None
-        self._env: Mapping[str, str] = {}
+        self._kind: tuple[int | None, Mapping[str, str], str] = (None, {}, "python")
         self._fetched: Counter[str] = Counter()
         self._name = ""
         self.overhead = Overhead()
@@ -155,15 +154,16 @@ class Worker:
 
     def _ready_child(self, job: Job) -> Child:
         threads, env = job.surroundings.threads, job.surroundings.env
+        kind = threads, env, job.surroundings.language
         # Modules already imported from another bundle would hide the new ones. Variables are read at import.
-        other = self._code not in (None, job.code) or (self._threads, self._env) != (threads, env)
+        other = self._code not in (None, job.code) or self._kind != kind
         if (
             self._child and self._child.alive and (other or self._child.is_ending())
         ):  # while it ends, it could still take a job
             self.close()
         if not (self._child and self._child.alive):
             self._child = Child.from_fork(self._source, self._keys, self._room, threads, env)
-        self._code, self._threads, self._env = job.code, threads, env
+        self._code, self._kind = job.code, kind
         return self._child
 
 
