@@ -160,6 +160,7 @@ def test_it_listens_on_this_machine_only(instance: Instance) -> None:
 def test_a_failed_start_says_why_and_leaves_nothing(
     apart: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(apart / "cache"))  # in which no environment is
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(apart / "empty-cache"))
     with pytest.raises(
@@ -173,6 +174,7 @@ def test_a_failed_start_says_why_and_leaves_nothing(
 def test_a_cache_that_cannot_be_written_is_not_blamed_on_the_registry(
     apart: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(apart / "cache"))  # in which no environment is
     (apart / "file").touch()
     for cache in ("/proc/nowhere", str(apart / "file")):
         monkeypatch.setenv("UV_CACHE_DIR", cache)

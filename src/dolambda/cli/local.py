@@ -7,12 +7,15 @@ import sys
 import typer
 
 from dolambda.errors import LocalAwsError
+from dolambda.local import cache
 from dolambda.local.instance import SHARED, Instance
 from dolambda.local.place import instances, sweep
 from dolambda.local.stack import deploy_into
 from dolambda.settings import Settings
 
-local = typer.Typer(help="AWS emulated on this machine: start, status, stop.", no_args_is_help=True)
+local = typer.Typer(
+    help="AWS emulated on this machine: start, status, stop, clean.", no_args_is_help=True
+)
 
 
 @local.command()
@@ -82,6 +85,14 @@ def stop(
         if shared
         else "none was running"
     )
+
+
+@local.command()
+def clean() -> None:
+    """Remove the packages that are kept between sessions so that the next one starts fast."""
+    freed, used = cache.clean()
+    kept = "" if not used else f", {used} in use left" if used > 1 else ", 1 in use left"
+    print(f"{freed / 2**20:,.0f} MiB removed from {cache.home()}{kept}")
 
 
 def _used_by(clients: list[int]) -> str:

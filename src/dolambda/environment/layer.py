@@ -11,6 +11,7 @@ allows travels as a bundle in the bucket, which a cold worker unpacks into /tmp.
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shutil
@@ -85,8 +86,9 @@ class Package:
     @classmethod
     def from_files(cls, name: str, files: dict[str, Path]) -> Package:
         """Strip what no program runs."""
+        sizes = {place: path.stat().st_size for place, path in files.items()}
         kept = {place: path for place, path in files.items() if _is_run(place)}
-        return cls(name, kept, _total(files.values()), _total(kept.values()))
+        return cls(name, kept, sum(sizes.values()), sum(sizes[place] for place in kept))
 
 
 class Archive:
@@ -103,18 +105,18 @@ class Archive:
         """``size`` is in bytes, unzipped."""
         self.packages = tuple(sorted(packages))
         self.size = size
-        self._entries = entries
+        self.entries = entries
         self._compress = compress
 
     @cached_property
     def digest(self) -> str:
         """Name of the content."""
-        return digest_of_files(self._entries)
+        return digest_of_files(self.entries)
 
     @cached_property
     def content(self) -> bytes:
         """The zip."""
-        return make_zip(self._entries, compress=self._compress)
+        return make_zip(self.entries, compress=self._compress)
 
     def joined(self, other: Archive) -> Archive:
         """Return one that holds what both hold."""
@@ -263,14 +265,25 @@ def _zipped(packages: Sequence[Package], below: str, *, compress: bool) -> Archi
 
 
 def _from_installed(name: str, found: Distribution) -> Package:
-    places = [file.as_posix() for file in found.files or []] or _places_of_unrecorded(found)
-    located = {place: Path(str(found.locate_file(place))) for place in places}
-    files = {
-        place: path
-        for place, path in located.items()
-        if not place.startswith(("..", "/")) and path.is_file()
+    root = str(found.locate_file(""))
+    places = _recorded(found) or _places_of_unrecorded(found)
+    located = {
+        place: os.path.join(root, place)  # noqa: PTH118 - ten thousands of files
+        for place in places
+        if not place.startswith(("..", "/"))
     }
-    return Package.from_files(name, files)
+    return Package.from_files(
+        name,
+        {place: Path(path) for place, path in located.items() if os.path.isfile(path)},  # noqa: PTH113 - as above
+    )
+
+
+def _recorded(found: Distribution) -> list[str]:
+    """Names of a package's files. `Distribution.files` takes a tenth of a millisecond for each."""
+    record = found.read_text("RECORD")
+    if record is None:
+        return [file.as_posix() for file in found.files or []]
+    return [row[0] for row in csv.reader(record.splitlines()) if row]
 
 
 def _places_of_unrecorded(found: Distribution) -> list[str]:
@@ -381,7 +394,3 @@ def _is_run(place: str) -> bool:
     if "__pycache__" in directories or name.endswith(_BUILD_SUFFIXES):
         return False
     return not (_TEST_DIRECTORIES.intersection(directories) and _TEST_FILES.fullmatch(name))
-
-
-def _total(paths: Iterable[Path]) -> int:
-    return sum(path.stat().st_size for path in paths)

@@ -33,13 +33,14 @@ _SIGNS = (  # in lower case, the most specific first
     ),
 )
 _BY_STAGE = {
+    "caching": "`dolambda local clean` removes what is kept between sessions.",
     "installing": "Can uv write where it keeps packages? Set UV_CACHE_DIR to a directory of yours.",
     "starting": "If the lines above do not tell, report them: it is a defect.",
 }
 
 
 def advice(stage: str, said: str) -> str:
-    """Return what the user can do; ``stage`` is "installing" or "starting"."""
+    """Return what the user can do; ``stage`` is "caching", "installing" or "starting"."""
     lower = said.lower()
     for signs, hint in _SIGNS:
         if any(sign in lower for sign in signs):

@@ -42,6 +42,7 @@ _START = "import sys; sys.path.append(sys.argv[1]); from emulator import launche
 
 def main(directory: Path, socket: int) -> None:
     """Live as long as the instance."""
+    sys.path.append(str(Path(__file__).parent))  # for `emulator.entries`
     lock = (directory / "lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
     wanted = json.loads((directory / "instance.json").read_text(encoding="utf-8"))
@@ -88,10 +89,25 @@ def tell(directory: Path, state: str, **more: object) -> None:
 
 
 def install(wanted: dict[str, Any]) -> None:
-    """Make the emulator's environment with the user's own Python; uv links it from its cache in about a second."""
-    place = str(Path(wanted["scratch"], "env"))
+    """Link the emulator's environment, for the user's own Python, from the cache, where it stays while this process lives.
+
+    The first time, uv makes it in about a second. Later starts find it, with the bytecode that earlier ones have written.
+    """
+    from emulator import entries  # type: ignore[import-not-found] # noqa: PLC0415 - `main` has put it on the path
+
+    requirements = Path(wanted["requirements"]).read_bytes()
+    parts = (requirements, sys.version.encode(), os.path.realpath(sys.executable).encode())
+    name = f"emulator-{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}"
+    place, _, _ = entries.find_or_make(
+        Path(wanted["cache"]), name, lambda part: make_environment(wanted, str(part))
+    )
+    Path(wanted["scratch"], "env").symlink_to(place)
+
+
+def make_environment(wanted: dict[str, Any], place: str) -> None:
+    """Make the emulator's environment in an empty directory."""
     for arguments in (
-        ["venv", "--quiet", "--python", sys.executable, place],
+        ["venv", "--quiet", "--allow-existing", "--python", sys.executable, place],
         ["pip", "install", "--quiet", "--python", place, "--requirement", wanted["requirements"]],
     ):
         done = subprocess.run(

@@ -5,7 +5,8 @@
         state.json      how far its guardian is
         lock            held by the guardian while it lives
         clients/        one file a program that uses a shared one, locked while it does
-        env/ tmp/       (in the temporary directory, where that is another)
+        env             link to the emulator's environment in the cache, see cache.py
+        tmp/            (both in the temporary directory, where that is another)
         server.log
 
 **Input:** how many workers. **Output:** an `Instance` that answers on 127.0.0.1; nothing on disk and no process once stopped.
@@ -33,6 +34,7 @@ from typing import IO, TYPE_CHECKING, Any
 import uv
 
 from dolambda.errors import ConfigurationError, LocalAwsError
+from dolambda.local.cache import opened
 from dolambda.local.failures import advice
 from dolambda.local.place import checked_home, home, is_alive, is_locked, read, sweep
 from dolambda.version import VERSION
@@ -61,13 +63,14 @@ def default_workers() -> int:
 
 @dataclass(eq=False)
 class Instance:
-    """One emulated AWS. ``key`` and ``secret`` are its root user's."""
+    """One emulated AWS. ``key`` and ``secret`` are its root user's; ``cache`` is where it finds packages, see cache.py."""
 
     directory: Path
     endpoint_url: str
     workers: int
     key: str
     secret: str = field(repr=False)
+    cache: Path
     python: str = PYTHON
     version: str = VERSION
     lifeline: IO[bytes] | None = field(default=None, repr=False)
@@ -149,6 +152,7 @@ class Instance:
             int(environment["DOLAMBDA_LOCAL_SLOTS"]),
             environment["AWS_ACCESS_KEY_ID"],
             environment["AWS_SECRET_ACCESS_KEY"],
+            Path(environment.get("DOLAMBDA_LOCAL_CACHE", directory / "cache")),
             wanted.get("python", "another version"),
             wanted.get("dolambda", "another version"),
         )
@@ -295,13 +299,16 @@ def _wanted(
 ) -> dict[str, Any]:
     endpoint = f"http://127.0.0.1:{port}"
     in_temporary = home().parent == Path(tempfile.gettempdir())
+    scratch = directory if in_temporary else Path(tempfile.mkdtemp(prefix="dolambda-"))
+    cache = str(opened(scratch / "cache"))
     return {
         "endpoint_url": endpoint,
         "python": PYTHON,
         "dolambda": VERSION,
         "embedded": embedded,
         "client": os.getpid(),
-        "scratch": str(directory if in_temporary else tempfile.mkdtemp(prefix="dolambda-")),
+        "scratch": str(scratch),
+        "cache": cache,
         "linger": 10,
         "uv": os.fspath(uv.find_uv_bin()),
         "requirements": str(_HERE / "requirements.txt"),
@@ -318,6 +325,7 @@ def _wanted(
             "LAMBDA_WARM_TTL_SECONDS": "300",
             "LAMBDA_ACCOUNT_CONCURRENCY": "0",
             "DOLAMBDA_LOCAL_SLOTS": str(workers),
+            "DOLAMBDA_LOCAL_CACHE": cache,
             "DOLAMBDA_LOCAL_RULES": os.pathsep.join(map(str, rules)),
         },
     }

@@ -48,16 +48,21 @@ def checked_home(*, make: bool = False) -> Path:
         if make:
             with contextlib.suppress(FileExistsError):
                 place.mkdir(mode=0o700)
-        objection = _objection(place) or _objection_to_parent(place.parent)
+        why = objection(place)
     except FileNotFoundError:
         if not make:
             return place
         raise LocalAwsError(f"{place.parent} does not exist", hint=_HINT) from None
     except OSError as error:
         raise LocalAwsError(f"{place} cannot be made: {error.strerror}", hint=_HINT) from error
-    if objection:
-        raise LocalAwsError(f"{place} is not used: {objection}", hint=_HINT)
+    if why:
+        raise LocalAwsError(f"{place} is not used: {why}", hint=_HINT)
     return place
+
+
+def objection(place: Path) -> str:
+    """Return why another user may have written into a directory, "" if nobody can. Raises OSError if it is not there."""
+    return _objection(place) or _objection_to_parent(place.parent)
 
 
 def _objection(place: Path) -> str:

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 
 from dolambda.aws.account import Account, Credentials
 from dolambda.environment.worker_zip import worker_code
+from dolambda.errors import LocalAwsError
+from dolambda.local.failures import advice
 from dolambda.local.instance import REGION, Instance
+from dolambda.local.packages import laid_out
 from dolambda.provision import policies
 from dolambda.provision.deploy import contents_of, deploy, names_of, resources
 from dolambda.wire.task import PYTHON
@@ -73,7 +76,13 @@ def deploy_into(
     In an instance that other programs use too, the stack's name says what is in it: who wants the same shares it, and nobody
     changes another's.
     """
-    contents = contents_of(settings, here=True)
+    try:
+        contents = laid_out(contents_of(settings, here=True), instance.cache)
+    except OSError as error:
+        said = f"{error.strerror or error}: {error.filename or instance.cache}"
+        raise LocalAwsError(
+            f"packages could not be laid out for workers: {said}", hint=advice("caching", said)
+        ) from error
     if instance.is_shared:
         settings = replace(settings, stack=name_by_contents(settings, contents))
     there, account = root(instance, settings)

@@ -11,7 +11,7 @@ from dolambda.errors import ProvisionError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,14 @@
 Changes, each to what stock ministack does otherwise (measured with the pinned version):
 
 - A python* runtime runs the real awslambdaric over ministack's Runtime API: errors come back as AWS gives them, and ten
-  times as many short calls a second. Layers are at one directory, in order, behind the function's own code, as /opt is.
+  times as many short calls a second. Layers are at one directory, in order, behind the function's own code, as /opt is;
+  what the client has laid out in its cache is used there, and neither uploaded nor unpacked.
 - Async events (S3's) wait for a free slot, as in Lambda's event queue. Stock drops them after three attempts at once.
 - What an invocation has printed is read when it answers, and is then all there. Stock holds it for 50 ms in case a line should
   come, and a line that comes later still is the next one's, if there is a next one.
 - What is at work when its function is updated comes to its end, as on Lambda. Stock kills it.
+- Some environments of a new function are started at once, and it is Pending for 0.02 s. Stock waits for the first event, and
+  for 0.5 s.
 - Reading and removing a reserved concurrency need the IAM actions of their own. Stock asks for PutFunctionConcurrency.
 - Functions inherit nothing of this process's environment but PATH and the like.
 - A gateway of our own stands before the emulator, see gateway.py. Stock takes some keys without looking at the signature, and
@@ -42,6 +45,7 @@ from ministack.core import iam_actions, iam_evaluator, responses
 from ministack.core import lambda_runtime as runtime
 from ministack.services import lambda_svc as service
 
+from . import entries
 from .gateway import Gateway
 from .peers import OwnConnections, is_own
 from .sigv4 import RefusedError
@@ -54,8 +58,13 @@ if TYPE_CHECKING:
 _VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _LAYERS = Path(tempfile.gettempdir(), "layers")
 _SLOTS = threading.BoundedSemaphore(int(os.environ["DOLAMBDA_LOCAL_SLOTS"]))
+_NAMING = "dolambda-digest"
+_USED: dict[str, tuple[Path, int]] = {}  # entries of the cache, with the locks that keep them there
+_USING = threading.Lock()
 _PIPE = 1 << 16  # bytes: what a pipe holds at most, so that one read takes all of it
 _RETIRED = "-retired"
+_AHEAD = 4  # environments that are started before they are needed, at most
+_PENDING_S = 0.02  # for which a function is Pending after a change
 _SECRET = secrets.token_hex(16)  # in the path of what Python workers ask for: nobody else can
 _RUN = """
 import os, sys
@@ -73,8 +82,13 @@ _FOR_FUNCTIONS = ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME", "TZ", "SSL_CERT_FI
 
 
 def layers_directory(layers: list[Any]) -> Path:
-    """All layers of a function merged in order, as AWS does in /opt; unpacked once per content."""
+    """All layers of a function merged in order, as AWS does in /opt; those that name their content are in the cache already."""
     contents = [content for content in map(service._resolve_layer_zip, layers) if content]
+    digests = [digest for content in contents if (digest := digest_named(content))]
+    others = [content for content in contents if not digest_named(content)]
+    cached = cached_packages(digests) if digests else None
+    if cached and not others:
+        return cached
     name = hashlib.sha256(
         b"".join(hashlib.sha256(content).digest() for content in contents)
     ).hexdigest()[:24]
@@ -83,11 +97,54 @@ def layers_directory(layers: list[Any]) -> Path:
         if not place.is_dir():
             _LAYERS.mkdir(exist_ok=True)
             part = Path(tempfile.mkdtemp(dir=_LAYERS))
-            for content in contents:
+            for content in others:
                 with zipfile.ZipFile(io.BytesIO(content)) as archive:
                     service._extract_zip_preserving_mode(archive, str(part))
+            if cached:
+                link_below(cached, part)
             part.rename(place)
     return place
+
+
+def digest_named(content: bytes) -> str:
+    """Return the digest that a zip holds in place of its content, see local/packages.py; "" for any other zip."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if archive.namelist() != [_NAMING]:
+            return ""
+        return archive.read(_NAMING).decode("ascii")
+
+
+def cached_packages(digests: Sequence[str]) -> Path:
+    """Return where layers with these digests are laid out together. Nobody removes that before this process ends."""
+    name = entries.packages_name(digests)
+    with _USING:
+        if name not in _USED:
+            found = entries.find(Path(os.environ["DOLAMBDA_LOCAL_CACHE"]), name)
+            if found is None:
+                raise FileNotFoundError(f"the packages {name} are not in the cache any more")
+            _USED[name] = found
+        return _USED[name][0]
+
+
+def link_below(source: Path, target: Path) -> None:
+    """Link all files of a directory into another, over those that it has."""
+    for directory, _, files in os.walk(source):
+        into = target / Path(directory).relative_to(source)
+        into.mkdir(parents=True, exist_ok=True)
+        for name in files:
+            (into / name).unlink(missing_ok=True)
+            (into / name).symlink_to(Path(directory, name))
+
+
+def link_bundle(config: dict[str, Any]) -> None:
+    """Put a bundle that is in the cache where the worker unpacks bundles, see worker/bundle.py, and finds that it is done."""
+    variables = config.get("Environment", {}).get("Variables", {})
+    digest, _, of_zip = variables.get("DOLAMBDA_BUNDLE", "").partition(":")
+    if not digest or "DOLAMBDA_LOCAL_CACHE" not in os.environ:
+        return
+    with contextlib.suppress(FileNotFoundError, FileExistsError):  # it is one to fetch, or is there
+        place = Path(tempfile.gettempdir(), f"dolambda-bundle-{of_zip[:32]}")
+        place.symlink_to(cached_packages([digest]))
 
 
 class PythonWorker(runtime.ProvidedWorker):
@@ -98,6 +155,7 @@ class PythonWorker(runtime.ProvidedWorker):
     def __init__(self, name: str, config: dict[str, Any], code: bytes) -> None:
         """Add to the function's code the bootstrap that AWS has in its image."""
         opt = layers_directory(config.get("Layers", []))
+        link_bundle(config)
         path = f"{opt}/python/lib/{_VERSION}/site-packages:{opt}/python"
         bootstrap = (
             f'#!/bin/sh\nexport PYTHONPATH="{path}" LD_LIBRARY_PATH="{opt}/lib" PATH="{opt}/bin:$PATH"\n'
@@ -220,6 +278,45 @@ def install_retiring() -> None:
 
     service.invalidate_worker = invalidate_idle
     service.release_worker = release_or_end
+
+
+def start_ahead(function: str) -> None:
+    """Start some environments of a new function. An invocation that comes meanwhile gets one, and waits until it is up."""
+    found = service._functions[function]
+    config = found["config"]
+    if not (is_python(config) and found.get("code_zip")):
+        return
+    leased = [
+        runtime.acquire_worker(function, config, found["code_zip"], qualifier="$LATEST")[0]
+        for _ in range(min(_AHEAD, int(os.environ["DOLAMBDA_LOCAL_SLOTS"])))
+    ]
+    for worker in filter(None, leased):
+        taken = threading.Event()
+        threading.Thread(target=spawn, args=(worker, taken), daemon=True).start()
+        taken.wait()
+        runtime.release_worker(worker)
+
+
+def spawn(worker: PythonWorker, taken: threading.Event) -> None:
+    """Start an environment. If that fails, the first invocation tries again, and reports it."""
+    with worker._lock, contextlib.suppress(Exception):
+        taken.set()
+        worker._spawn()
+
+
+def install_starting_ahead() -> None:
+    """Put in place what starts environments before the first invocation, and does not delay that."""
+    service._LAMBDA_STATE_TRANSITION_DELAY = _PENDING_S
+    schedule = service._schedule_state_transition
+
+    def schedule_and_start(function: str, delay: float) -> None:
+        new = not any(f":{function}:" in key for key in runtime._workers)
+        schedule(function, delay)
+        if new:
+            context = contextvars.copy_context()
+            threading.Thread(target=context.run, args=(start_ahead, function), daemon=True).start()
+
+    service._schedule_state_transition = schedule_and_start
 
 
 def install() -> None:
@@ -355,6 +452,7 @@ def main() -> None:
 
     install()
     install_retiring()
+    install_starting_ahead()
     refuse_others()
     serve(
         app,

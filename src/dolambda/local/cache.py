@@ -1,0 +1,71 @@
+"""What emulated AWSs of this user share: installed packages laid out for workers, and the emulator's own environment.
+
+    <user's cache directory>/dolambda-local       entries, see emulator/entries.py
+        packages-<digest>/      what the layers of one stack unpack to, or its bundle, named by content
+        emulator-<digest>/      the emulator's own environment
+        digests/                names of contents, by what their files look like
+
+A cache is used only if nobody else can have written to it, see `place.objection`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from pathlib import Path
+
+import platformdirs
+
+from dolambda.local.emulator import entries
+from dolambda.local.place import objection
+
+LIMIT = 10 << 30
+"""Bytes that stay in it when something new has been added."""
+
+DIGESTS = "digests"
+
+log = logging.getLogger(__name__)
+
+
+def home() -> Path:
+    """Return where this user's cache is; it need not exist."""
+    return Path(platformdirs.user_cache_dir("dolambda-local"))
+
+
+def opened(instead: Path) -> Path:
+    """Return a cache that exists and is this user's alone: the shared one, or a new one in ``instead``."""
+    place = home()
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            place.mkdir(mode=0o700)
+        (place / DIGESTS).mkdir(mode=0o700, exist_ok=True)
+        why = objection(place)
+    except OSError as error:
+        why = f"{place}: {error.strerror}"
+    if not why:
+        return place
+    log.info("no packages are kept between sessions: %s", why)
+    (instead / DIGESTS).mkdir(mode=0o700, parents=True, exist_ok=True)
+    return instead
+
+
+def clean() -> tuple[int, int]:
+    """Remove what no session uses; return how many bytes, and how many entries are in use.
+
+    Raises `OSError` where the cache cannot be read; one that another user may have written is left alone.
+    """
+    place = home()
+    if not place.exists() or objection(place):
+        return 0, 0
+    freed = used = 0
+    for name in entries.names(place):
+        size = entries.size_of(place, name)
+        if entries.remove(place, name):
+            freed += size
+        else:
+            used += 1
+    entries.prune(place, LIMIT)
+    for file in (place / DIGESTS).glob("*"):
+        file.unlink(missing_ok=True)
+    return freed, used

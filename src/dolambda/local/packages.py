@@ -1,0 +1,188 @@
+r"""What is installed here, laid out once for the workers of all emulated AWSs.
+
+**Input:** `Contents`, as for AWS. **Output:** the same, of which nothing need be zipped or uploaded: each zip only names its
+content, which the emulator finds in the cache.
+
+    site-packages --> layers, bundle --digest--> cache/packages-<digest>/ <-- /opt of each worker
+                                \\--> a zip with that digest --> PublishLayerVersion, PutObject
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dolambda.environment.archive import digest_of_files
+from dolambda.environment.layer import Archive
+from dolambda.local.cache import DIGESTS, LIMIT
+from dolambda.local.emulator import entries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from dolambda.environment.layer import Contents
+
+NAMING = "dolambda-digest"
+"""The only file of a zip that names its content; see emulator/launcher.py."""
+
+_SETTLED_NS = (
+    2_000_000_000  # a file as young as that may be written again within one tick of its clock
+)
+_DIGESTS_DAYS = 60
+_UNCHECKED = (0b01).to_bytes(4, "little") + bytes(8)  # PEP 552: never compared with the source
+_HEADER = 16
+_LARGE = 1 << 20
+
+_held: dict[Path, int] = {}
+"""Locks of the entries that this process uses, until it ends."""
+
+
+class _Naming(Archive):
+    """An archive whose zip only names its content."""
+
+    def __init__(self, archive: Archive, digest: str) -> None:
+        super().__init__(archive.packages, {NAMING: digest.encode()}, archive.size, compress=False)
+        self.digest = digest
+
+
+def laid_out(contents: Contents, cache: Path) -> Contents:
+    """Lay out in the cache what workers have installed, unless it is there; return contents that name it."""
+    layers = tuple(_Naming(one, _digest(one.entries, cache)) for one in contents.layers)
+    bundle = contents.bundle and _Naming(contents.bundle, _digest(contents.bundle.entries, cache))
+    made = _provide(cache, layers, contents.layers)
+    if bundle and contents.bundle:
+        made |= _provide(cache, (bundle,), (contents.bundle,))
+    if made:
+        threading.Thread(target=_prune, args=(cache,), name="dolambda-cache", daemon=True).start()
+    return replace(contents, layers=layers, bundle=bundle)
+
+
+def _provide(cache: Path, named: Sequence[Archive], archives: Sequence[Archive]) -> bool:
+    """Hold the entry of some archives, and return whether it had to be made."""
+    if not named:
+        return False
+    name = entries.packages_name(one.digest for one in named)
+
+    def make(part: Path) -> None:
+        for archive in archives:
+            _lay_out(archive.entries, part)
+
+    place, lock, made = entries.find_or_make(cache, name, make)
+    if place in _held:
+        os.close(lock)
+    else:
+        _held[place] = lock
+    return made
+
+
+def _lay_out(files: Mapping[str, bytes | Path], target: Path) -> None:
+    """Copy files to where a zip of them would be unpacked, with the bytecode that is valid here. All are then read-only."""
+    known: set[str] = set()
+    for name in sorted(files):
+        source = files[name]
+        goal = f"{target}/{name}"
+        parent, _, last = goal.rpartition("/")
+        if parent not in known:
+            os.makedirs(parent, exist_ok=True)  # noqa: PTH103 - ten thousand files
+            known.add(parent)
+        if isinstance(source, bytes):
+            _write(goal, source, 0o444)
+            continue
+        _copy(source, goal)
+        bytecode = _bytecode(source) if last.endswith(".py") else None
+        if bytecode:
+            caches = f"{parent}/__pycache__"
+            if caches not in known:
+                os.makedirs(caches, exist_ok=True)  # noqa: PTH103 - as above
+                known.add(caches)
+            tag = sys.implementation.cache_tag
+            _write(f"{caches}/{last.removesuffix('.py')}.{tag}.pyc", bytecode, 0o444)
+
+
+def _copy(source: Path, goal: str) -> None:
+    with source.open("rb", buffering=0) as file:
+        found = os.fstat(file.fileno())
+        mode = 0o555 if found.st_mode & 0o100 else 0o444
+        if found.st_size < _LARGE:
+            _write(goal, file.readall(), mode)
+            return
+        with open(goal, "xb", opener=_opener(mode)) as copy:
+            with contextlib.suppress(
+                AttributeError, OSError
+            ):  # not on macOS, nor between all disks
+                while os.copy_file_range(file.fileno(), copy.fileno(), found.st_size):
+                    pass
+            while part := file.read(_LARGE):
+                copy.write(part)
+
+
+def _write(goal: str, content: bytes, mode: int) -> None:
+    with open(goal, "xb", opener=_opener(mode)) as file:
+        file.write(content)
+
+
+def _opener(mode: int) -> Callable[[str, int], int]:
+    return lambda path, flags: os.open(path, flags, mode)
+
+
+def _bytecode(source: Path) -> bytes | None:
+    """Return a module's bytecode, as one that is not compared with its source; None if the one here is missing or outdated."""
+    try:
+        content = Path(importlib.util.cache_from_source(str(source))).read_bytes()
+        found = source.stat()
+    except (OSError, NotImplementedError):
+        return None
+    seen = int(found.st_mtime).to_bytes(8, "little")[:4] + found.st_size.to_bytes(8, "little")[:4]
+    if content[:_HEADER] != importlib.util.MAGIC_NUMBER + bytes(4) + seen:
+        return None
+    return importlib.util.MAGIC_NUMBER + _UNCHECKED + content[_HEADER:]
+
+
+def _digest(files: Mapping[str, bytes | Path], cache: Path) -> str:
+    """Return `digest_of_files`, without reading the files if all look as they did when that was found before."""
+    looks, settled = _looks(files)
+    memo = cache / DIGESTS / looks
+    with contextlib.suppress(OSError):
+        found = memo.read_text(encoding="ascii")
+        if len(found) == len(looks):
+            os.utime(memo)
+            return found
+    digest = digest_of_files(files)
+    if settled and _looks(files)[0] == looks:
+        part = memo.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+        with contextlib.suppress(OSError):  # a full disk: it is found again the next time
+            part.write_text(digest, encoding="ascii")
+            part.replace(memo)
+    return digest
+
+
+def _looks(files: Mapping[str, bytes | Path]) -> tuple[str, bool]:
+    """Name what files look like, and tell whether all have been as they are for a while. Any change of a file changes its ctime."""
+    digest = hashlib.sha256()
+    latest = 0
+    for name in sorted(files):
+        source = files[name]
+        if isinstance(source, bytes):
+            digest.update(f"{name}\0{len(source)}\0".encode() + source)
+            continue
+        found = os.stat(source)  # noqa: PTH116 - ten thousand files
+        looks = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        digest.update(f"{name}\0{source}\0{looks}\0".encode())
+        latest = max(latest, found.st_ctime_ns)
+    return digest.hexdigest(), time.time_ns() - latest > _SETTLED_NS
+
+
+def _prune(cache: Path) -> None:
+    with contextlib.suppress(OSError):  # what is left is tried again the next time
+        entries.prune(cache, LIMIT)
+        for memo in (cache / DIGESTS).iterdir():
+            if time.time() - memo.stat().st_mtime > _DIGESTS_DAYS * 86_400:
+                memo.unlink()
