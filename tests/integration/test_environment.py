@@ -12,6 +12,7 @@ import pytest
 
 from dolambda import LambdaExecutor
 from dolambda.environment import layer
+from dolambda.environment.archive import make_zip
 from dolambda.errors import ConfigurationError
 from dolambda.local.stack import deploy_into, root
 from dolambda.provision.deploy import deploy, destroy, resources
@@ -19,11 +20,15 @@ from dolambda.registration import register, unregister
 from dolambda.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dolambda.aws.account import Credentials
     from dolambda.local.instance import Instance
 
 
-def use(settings: Settings, credentials: Credentials) -> Any:
+def use(
+    settings: Settings, credentials: Credentials, function: Callable[[], Any] | None = None
+) -> Any:
     def where() -> tuple[str, Any]:
         import joblib  # noqa: PLC0415 - on the worker
 
@@ -39,7 +44,7 @@ def use(settings: Settings, credentials: Credentials) -> Any:
     )
     try:
         with LambdaExecutor() as executor:
-            return executor.submit(where).result(30)
+            return executor.submit(function or where).result(30)
     finally:
         unregister()
 
@@ -63,7 +68,26 @@ def test_what_layers_cannot_hold_reaches_the_worker_in_a_bundle(
         .get("Contents")
     )
     file, _ = use(there, credentials)
-    assert "/layers/" in file
+    assert "/packages-" in file
+    destroy(resources(account, replace(there, requires=()), here=True))
+
+
+def test_a_layer_of_ones_own_is_merged_with_what_is_in_the_cache(instance: Instance) -> None:
+    settings = Settings(stack="merged", requires=("joblib",))
+    _, account = root(instance, settings)
+    own = make_zip({"python/joblib/_of_own_layer.py": b"FOUND = 7\n", "data/one": b"1"})
+    arn = account.client("lambda").publish_layer_version(LayerName="own", Content={"ZipFile": own})[
+        "LayerVersionArn"
+    ]
+    there, credentials = deploy_into(instance, replace(settings, layers=(arn,)))
+
+    def of_both() -> tuple[str, int]:
+        import joblib  # noqa: PLC0415 - on the worker
+        from joblib._of_own_layer import FOUND  # noqa: PLC0415 - as above
+
+        return joblib.__version__, FOUND
+
+    assert use(there, credentials, of_both) == (version("joblib"), 7)
     destroy(resources(account, replace(there, requires=()), here=True))
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import platformdirs
 
 from dolambda.local.emulator import entries
-from dolambda.local.place import objection
+from dolambda.local.place import objection, objection_to_parent
 
 LIMIT = 10 << 30
 """Bytes that stay in it when something new has been added."""
@@ -37,10 +37,13 @@ def opened(instead: Path) -> Path:
     place = home()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            place.mkdir(mode=0o700)
-        (place / DIGESTS).mkdir(mode=0o700, exist_ok=True)
-        why = objection(place)
+        why = objection_to_parent(place.parent)
+        if not why:
+            with contextlib.suppress(FileExistsError):
+                place.mkdir(mode=0o700)
+            why = objection(place)
+        if not why:
+            (place / DIGESTS).mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         why = f"{place}: {error.strerror}"
     if not why:

@@ -48,7 +48,7 @@ def checked_home(*, make: bool = False) -> Path:
         if make:
             with contextlib.suppress(FileExistsError):
                 place.mkdir(mode=0o700)
-        why = objection(place)
+        why = _objection(place) or objection_to_parent(place.parent)
     except FileNotFoundError:
         if not make:
             return place
@@ -62,7 +62,7 @@ def checked_home(*, make: bool = False) -> Path:
 
 def objection(place: Path) -> str:
     """Return why another user may have written into a directory, "" if nobody can. Raises OSError if it is not there."""
-    return _objection(place) or _objection_to_parent(place.parent)
+    return objection_to_parent(place.parent) or _objection(place)
 
 
 def _objection(place: Path) -> str:
@@ -77,7 +77,7 @@ def _objection(place: Path) -> str:
     return ""
 
 
-def _objection_to_parent(parent: Path) -> str:
+def objection_to_parent(parent: Path) -> str:
     """Return why others could rename what is in a directory, "" if they cannot."""
     found = parent.stat()
     if found.st_uid not in (0, os.geteuid()):

@@ -3,6 +3,7 @@
 launcher.py    starts ministack so that functions run as on Lambda
 gateway.py     the one way in: who may ask what; takes the rules of tests
 sigv4.py       checks a request's signature
+entries.py     directories of the cache that sessions share; the client and the guardian use it too
 peers.py       tells this user's connections from those of others
 
 It runs in an environment of its own, without dolambda: this package is imported there as ``emulator``. So it imports
