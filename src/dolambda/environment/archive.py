@@ -26,9 +26,10 @@ def make_zip(entries: Mapping[str, bytes | Path], *, compress: bool = True) -> b
         ) as archive:
             for name in sorted(entries):
                 content = entries[name]
-                script = isinstance(content, bytes) and content.startswith((b"#!", b"\x7fELF"))
-                executable = script or (
-                    isinstance(content, Path) and content.stat().st_mode & 0o100
+                executable = (
+                    is_program(content)
+                    if isinstance(content, bytes)
+                    else content.stat().st_mode & 0o100
                 )
                 info = zipfile.ZipInfo(name, _WHEN)
                 info.create_system = 3  # Unix, whatever this is
@@ -38,6 +39,11 @@ def make_zip(entries: Mapping[str, bytes | Path], *, compress: bool = True) -> b
                     info, content.read_bytes() if isinstance(content, Path) else content
                 )
         return file.getvalue()
+
+
+def is_program(content: bytes) -> bool:
+    """Return whether content that is in no file yet is a script or a program of Linux."""
+    return content.startswith((b"#!", b"\x7fELF"))
 
 
 def files_below(directory: Path, suffix: str = "") -> dict[str, bytes | Path]:

@@ -122,7 +122,7 @@ class Archive:
         """Return one that holds what both hold."""
         return Archive(
             (*self.packages, *other.packages),
-            {**self._entries, **other._entries},
+            {**self.entries, **other.entries},
             self.size + other.size,
             compress=self._compress,
         )

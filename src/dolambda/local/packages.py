@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dolambda.environment.archive import digest_of_files
+from dolambda.environment.archive import digest_of_files, is_program
 from dolambda.environment.layer import Archive
 from dolambda.local.cache import DIGESTS, LIMIT
 from dolambda.local.emulator import entries
@@ -71,11 +71,9 @@ def _provide(cache: Path, named: Sequence[Archive], archives: Sequence[Archive])
         return False
     name = entries.packages_name(one.digest for one in named)
 
-    def make(part: Path) -> None:
-        for archive in archives:
-            _lay_out(archive.entries, part)
+    merged = {place: file for one in archives for place, file in one.entries.items()}
 
-    place, lock, made = entries.find_or_make(cache, name, make)
+    place, lock, made = entries.find_or_make(cache, name, lambda part: _lay_out(merged, part))
     if place in _held:
         os.close(lock)
     else:
@@ -94,7 +92,7 @@ def _lay_out(files: Mapping[str, bytes | Path], target: Path) -> None:
             os.makedirs(parent, exist_ok=True)  # noqa: PTH103 - ten thousand files
             known.add(parent)
         if isinstance(source, bytes):
-            _write(goal, source, 0o444)
+            _write(goal, source, 0o555 if is_program(source) else 0o444)
             continue
         _copy(source, goal)
         bytecode = _bytecode(source) if last.endswith(".py") else None

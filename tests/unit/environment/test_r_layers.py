@@ -29,7 +29,7 @@ def python(size: int) -> Contents:
 
 
 def names(archive: Archive) -> list[str]:
-    return sorted(archive._entries)
+    return sorted(archive.entries)
 
 
 def test_layers_come_after_pythons_and_lie_in_one_directory() -> None:

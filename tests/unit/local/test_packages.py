@@ -56,7 +56,11 @@ def place_of(contents: Contents, cache: Path) -> Path:
 
 def test_layers_lie_together_as_their_zips_would_unpack(installed: Path, cache: Path) -> None:
     first = archive(installed)
-    second = Archive(["two"], {"python/one/two.py": b"TWO = 2\n"}, 8, compress=False)
+    files: dict[str, bytes | Path] = {
+        "python/one/two.py": b"TWO = 2\n",
+        "python/one/program": b"\x7fELF",  # both have it: the later layer's is in force
+    }
+    second = Archive(["two"], files, 8, compress=False)
     contents = laid_out(Contents((), (), (first, second)), cache)
     place = place_of(contents, cache)
     found = {
