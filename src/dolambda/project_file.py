@@ -35,7 +35,7 @@ class ProjectFile:
 
         Raises `ConfigurationError` for one that cannot be read; warns of one that is not trusted.
         """
-        path = _nearest(directory)
+        path = nearest_file(directory)
         if path is None:
             return cls()
         why = _distrust(path)
@@ -46,11 +46,12 @@ class ProjectFile:
         except ConfigurationError:  # it is not used, so what is wrong with it is not our matter
             return cls()
         if distrusted:
-            warnings.warn(f"[tool.dolambda] in {path} is not used: {why}", stacklevel=4)
+            warnings.warn(f"[tool.dolambda] in {path} is not used: {why}", stacklevel=5)
         return cls()
 
 
-def _nearest(directory: Path | None) -> Path | None:
+def nearest_file(directory: Path | None = None) -> Path | None:
+    """Return the pyproject.toml that counts for a directory, None if there is none."""
     try:
         begin = Path.cwd() if directory is None else directory.absolute()
     except OSError:  # the working directory has been deleted

@@ -132,6 +132,23 @@ class Settings:
 
         ``directory`` is where the search for pyproject.toml begins (default: the working directory).
         """
+        chosen = cls._choose(directory, os.environ if environ is None else environ, arguments)
+        return cls(**{name: value for name, (value, _) in chosen.items()})
+
+    @classmethod
+    def origins(
+        cls, directory: Path | None = None, environ: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Return where each setting comes from: a variable, a file, or "default"."""
+        chosen = cls._choose(directory, os.environ if environ is None else environ, {})
+        origins = {name: origin for name, (_, origin) in chosen.items()}
+        return {field.name: origins.get(field.name, "default") for field in fields(cls)}
+
+    @classmethod
+    def _choose(
+        cls, directory: Path | None, environ: Mapping[str, str], arguments: Mapping[str, object]
+    ) -> dict[str, tuple[Any, str]]:
+        """Return the settings that are not at their default, with where they come from."""
         known = [field.name for field in fields(cls)]
         refuse_unknown(arguments, known, what="argument", elsewhere=_OPTIONS)
         project = ProjectFile.find(directory)
@@ -142,20 +159,19 @@ class Settings:
             written=str,
             elsewhere=_OPTIONS,
         )
-        environ = os.environ if environ is None else environ
         _warn_of_unknown(environ, known)
-        chosen: dict[str, Any] = {}
+        chosen: dict[str, tuple[Any, str]] = {}
         for name in known:
             rule, variable = RULES[name], f"DOLAMBDA_{name.upper()}"
             said = environ.get(variable)
             if arguments.get(name) is not None:
-                chosen[name] = rule.check(arguments[name], Source.argument(name))
+                chosen[name] = rule.check(arguments[name], Source.argument(name)), "argument"
             elif said or (said is not None and name in _LISTS):  # an empty list says something
-                chosen[name] = rule.check_text(said, Source.variable(variable))
+                chosen[name] = rule.check_text(said, Source.variable(variable)), variable
             elif name in project.table:
                 source = Source.file(name, project.path)
-                chosen[name] = rule.check(project.table[name], source)
-        return cls(**chosen)
+                chosen[name] = rule.check(project.table[name], source), str(project.path)
+        return chosen
 
 
 def _warn_of_unknown(environ: Mapping[str, str], known: Iterable[str]) -> None:
@@ -165,7 +181,7 @@ def _warn_of_unknown(environ: Mapping[str, str], known: Iterable[str]) -> None:
         if variable.startswith("DOLAMBDA_") and variable not in (*variables, *_INTERNAL):
             near = nearest(variable.removeprefix("DOLAMBDA_"), known)
             meant = f": did you mean DOLAMBDA_{near.upper()}?" if near else ""
-            warnings.warn(f"the variable {variable} is not a setting{meant}", stacklevel=3)
+            warnings.warn(f"the variable {variable} is not a setting{meant}", stacklevel=4)
 
 
 _INTERNAL = tuple(

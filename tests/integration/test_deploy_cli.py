@@ -63,10 +63,10 @@ def test_a_stacks_life_from_the_command_line(cli: Any, admin: Account) -> None:
         for function in admin.client("lambda").list_functions()["Functions"]
     }
     assert cli("deploy", "--memory", "512").stdout.endswith(
-        "The stack typed stands in us-east-1; 6 changes.\n"
+        "The stack typed is deployed in us-east-1: 6 changes.\n"
     )
     again = cli("deploy", "--memory", "512")
-    assert again.stdout == "The stack typed stands in us-east-1; nothing had to be changed.\n"
+    assert again.stdout == "The stack typed is deployed in us-east-1: nothing had to be changed.\n"
     assert cli("plan", "--memory", "512").stdout == "Nothing to change.\n"
     shown = json.loads(cli("status", "--json").stdout)
     assert (shown["stack"], shown["memory_mb"], shown["bucket"]) == (
@@ -89,8 +89,8 @@ def test_a_stacks_life_from_the_command_line(cli: Any, admin: Account) -> None:
     refused = cli("destroy", input="n\n")
     assert refused.returncode == 1
     assert "remove function typed" in refused.stdout
-    assert cli("destroy", "--yes").stdout.endswith("The stack typed is gone.\n")
-    assert cli("destroy", "--yes").stdout == "Nothing of a stack typed stands in us-east-1.\n"
+    assert cli("destroy", "--yes").stdout.endswith("The stack typed is removed.\n")
+    assert cli("destroy", "--yes").stdout == "There is no stack typed in us-east-1.\n"
     ill = json.loads(cli("doctor", "--json").stdout)
     assert {finding["what"]: finding["fine"] for finding in ill}["stack"] is False
     absent = cli("status")
@@ -117,10 +117,10 @@ def test_policies_are_printed_scoped_to_the_stack(cli: Any, who: str) -> None:
     [
         (
             ["deploy", "--memory", "20000"],
-            "memory=20000 is not a whole number of MB from 128 to 10,240",
+            "--memory 20000 is not a whole number of MB from 128 to 10,240",
         ),
         (["deploy", "--requires", "./mine"], "your own modules travel by themselves"),
-        (["deploy", "--log-days", "2"], "log_days=2 is not one of the numbers of days"),
+        (["deploy", "--log-days", "2"], "--log-days 2 is not one of the numbers of days"),
         (["deploy", "--requires", "no-such-package-of-ours-at-all"], "could not be resolved"),
     ],
 )

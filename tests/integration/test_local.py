@@ -132,7 +132,10 @@ def test_start_status_stop(apart: Path) -> None:
     assert "running at http://127.0.0.1:" in dolambda("status").stdout
     again = dolambda("start")
     assert again.returncode == 1
-    assert again.stderr == "dolambda: it is running already\n  `dolambda local stop` ends it.\n"
+    assert (
+        again.stderr
+        == "dolambda: the emulated AWS is running already\n  `dolambda local stop` ends it.\n"
+    )
     script = "import dolambda; s = dolambda.register('local'); print(dolambda.foreach(i=range(3)).dopar(lambda i: -i), s.instance.running)"
     used = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120

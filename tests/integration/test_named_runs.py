@@ -151,9 +151,9 @@ def test_the_commands(
     assert "shown" in listed
     assert "4" in listed
     shown = cli("show", "shown")
-    assert "shown: 3 tasks gave a value, 1 raised, 0 were lost" in shown
-    assert "its last client came to its end: 3 done, 1 failed, of 4" in shown
-    assert "4 results are in shown.pickle" in cli("fetch", "shown")
+    assert "shown: 3 tasks returned, 1 raised, 0 were lost" in shown
+    assert "its last client finished: 3 done, 1 failed, of 4 tasks" in shown
+    assert "saved 4 results in shown.pickle" in cli("fetch", "shown")
     results = pickle.loads((tmp_path / "shown.pickle").read_bytes())  # noqa: S301 - our own
     assert {number: result for number, result in results.items() if number < 3} == {
         0: 1,
@@ -165,8 +165,8 @@ def test_the_commands(
         assert list(executor.map(abs, [-9, -1, -2, 3])) == [9, 1, 2, 3]
         assert executor.report.restored == 3
     told = cli("fetch", "shown", "--to", "again.pickle")
-    assert "4 results are in again.pickle" in told
-    assert "1 results of earlier starts are not in it" in told
+    assert "saved 4 results in again.pickle" in told
+    assert "left out 1 result of earlier starts" in told
     results = pickle.loads((tmp_path / "again.pickle").read_bytes())  # noqa: S301 - our own
     assert results == {0: 9, 1: 1, 2: 2, 3: 3}
     assert f"--to '{tmp_path}' is a directory" in cli("fetch", "shown", "--to", str(tmp_path))
@@ -182,8 +182,8 @@ def test_the_commands(
     assert "the program that began 'shown' is not here: it ran on elsewhere" in cli(
         "resume", "shown"
     )
-    assert "0 jobs were withdrawn" in cli("cancel", "shown")
-    assert "objects were removed" in cli("clean", "shown")
+    assert "withdrew 0 jobs" in cli("cancel", "shown")
+    assert "of shown" in cli("clean", "shown")
     assert "there is no run 'shown'" in cli("show", "shown")
     assert "no named runs" in cli()
 

@@ -54,7 +54,7 @@ def test_deploy_twice_changes_nothing_and_destroy_leaves_nothing(instance: Insta
     changed: list[Change] = []
     deploy(resources(account, longer, here=True), changed.append)
     assert [(change.action, change.what, change.why) for change in changed] == [
-        ("update", "function second", "Timeout differ")
+        ("update", "function second", "timeout 300 -> 60 s")
     ]
     assert destroy(resources(account, settings, here=True)) == 6
     assert everything(account) == before

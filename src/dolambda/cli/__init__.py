@@ -1,26 +1,35 @@
 """The command line. On entry: arguments; on leaving: an exit code, and no traceback for a user's mistake.
 
 __init__.py     the command and its errors
-stack.py        dolambda deploy | plan | status | destroy | policy
+options.py      options that several commands have
+connect.py      the stack that a command is about, on AWS or emulated here
+words.py        errors in the words of the command line
+stack.py        dolambda plan | deploy | destroy | policy
+status.py       dolambda status
 doctor.py       dolambda doctor
 logs.py         dolambda logs
+log_entries.py  the lines of the workers' log, for `logs`
 panic.py        dolambda panic
 rotate_key.py   dolambda rotate-key
 runs.py         dolambda runs list | show | fetch | resume | cancel | clean
 quote.py        dolambda quote
 code.py         dolambda code
 r_layers.py     dolambda r-layers
-local.py        dolambda local start | status | stop
+config.py       dolambda config | init
+local.py        dolambda local start | status | env | stop
 demo.py         dolambda demo
+version.py      dolambda version
 """
 
 from __future__ import annotations
 
 import sys
+import warnings
 
 import typer
 
 from dolambda.cli.code import code
+from dolambda.cli.config import config, init
 from dolambda.cli.demo import demo
 from dolambda.cli.doctor import doctor
 from dolambda.cli.local import local
@@ -30,51 +39,55 @@ from dolambda.cli.quote import quote
 from dolambda.cli.r_layers import r_layers
 from dolambda.cli.rotate_key import rotate_key
 from dolambda.cli.runs import runs
-from dolambda.cli.stack import deploy, destroy, plan, policy, status
+from dolambda.cli.stack import deploy, destroy, plan, policy
+from dolambda.cli.status import status
+from dolambda.cli.version import version
+from dolambda.cli.words import in_options
 from dolambda.errors import DolambdaError
-from dolambda.version import VERSION
+
+_RUN, _SEE, _STACK = "Run", "See", "Stack"
 
 app = typer.Typer(
     name="dolambda",
-    help="Run Python's parallel loops on AWS Lambda, or on AWS emulated on this machine.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(local, name="local")
-app.add_typer(runs, name="runs")
-for command in (
-    deploy,
-    plan,
-    status,
-    doctor,
-    logs,
-    panic,
-    rotate_key,
-    destroy,
-    policy,
-    quote,
-    code,
-    demo,
-    r_layers,
+for panel, commands in (
+    (_RUN, (demo, code)),
+    (_SEE, (status, doctor, logs, config, version)),
+    (_STACK, (init, plan, deploy, destroy, policy, panic, rotate_key, r_layers)),
 ):
-    app.command()(command)
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+app.command(
+    rich_help_panel=_RUN,
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)(quote)  # what follows the program is the program's
+app.add_typer(runs, name="runs", rich_help_panel=_SEE)
+app.add_typer(local, name="local", rich_help_panel=_STACK)
 
 
-@app.callback(invoke_without_command=True)
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
 def options(
-    version: bool = typer.Option(False, "--version", help="Show the version and exit."),
+    _version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
 ) -> None:
     """Run Python's parallel loops on AWS Lambda, or on AWS emulated on this machine."""
-    if version:
-        print(f"dolambda {VERSION}")
-        raise typer.Exit
 
 
 def main() -> None:
     """Run the command line."""
+    warnings.formatwarning = lambda message, *_, **__: f"dolambda: {message}\n"
     try:
         app()
     except DolambdaError as error:
-        print(f"dolambda: {error}", file=sys.stderr)
+        print(f"dolambda: {in_options(str(error))}", file=sys.stderr)
         raise SystemExit(1) from None

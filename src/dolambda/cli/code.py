@@ -1,4 +1,4 @@
-"""``dolambda code``: what of the user's own code would travel."""
+"""``dolambda code``: the user's own modules that would travel with a program's tasks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dolambda.environment.code import LIMIT, CodeFiles, collect, size_of
 from dolambda.errors import ConfigurationError, TooLargeError
 from dolambda.settings import Settings
 from dolambda.wire.imports import imports_of
+from dolambda.wording import count
 
 _MAGIC = ("%", "!", "?")
 
@@ -24,15 +25,20 @@ def code(
     ],
     include_code: Annotated[
         list[str] | None,
-        typer.Option(help="An installed module that travels, once for each.", show_default=False),
+        typer.Option(
+            help="An installed module that travels too. Repeat it for each.", show_default=False
+        ),
     ] = None,
     exclude_code: Annotated[
         list[str] | None,
-        typer.Option(help="A module or pattern that does not, once for each.", show_default=False),
+        typer.Option(
+            help="A module or pattern that does not travel. Repeat it for each.",
+            show_default=False,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")] = False,
 ) -> None:
-    """List what of your own code would travel with a program's tasks, with sizes. Runs nothing of it."""
+    """List your own code that would travel with a program's tasks. Run nothing of it."""
     settings = Settings.resolve(
         include_code=tuple(include_code) if include_code else None,
         exclude_code=tuple(exclude_code) if exclude_code else None,
@@ -94,8 +100,7 @@ def _zipped_size(files: CodeFiles) -> tuple[int | None, TooLargeError | None]:
 def _show(sizes: dict[str, int], left_out: dict[str, str], zipped: int | None) -> None:
     for place, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):
         print(f"{size:>14,}  {place}")
-    count = f"{len(sizes):,} file{'' if len(sizes) == 1 else 's'}"
-    total = f"{count}, {sum(sizes.values()):,} bytes"
+    total = f"{count(len(sizes), 'file')}, {count(sum(sizes.values()), 'byte')}"
     if zipped is not None:
         total += f", {zipped:,} zipped; {LIMIT:,} may travel"
     print(f"{total}.")

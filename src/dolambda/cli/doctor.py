@@ -1,4 +1,4 @@
-"""``dolambda doctor``: is everything as it must be? Each check says what it found and, where it is wrong, what to do."""
+"""``dolambda doctor``: check all that running tasks needs. Each check prints what it found and, where it is wrong, a hint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import typer
 from rich.console import Console
 
 from dolambda.aws.account import Account, translated
-from dolambda.cli.stack import AsJson, Endpoint, Name, Profile, Region
+from dolambda.cli import options as given
+from dolambda.cli.connect import Target, connect
+from dolambda.cli.words import in_options
 from dolambda.environment.layer import table
 from dolambda.errors import DolambdaError
 from dolambda.executor import LambdaExecutor
@@ -23,6 +25,7 @@ from dolambda.session import Session, refuse_mismatch
 from dolambda.settings import Settings
 from dolambda.stack import Stack
 from dolambda.wire.task import PYTHON
+from dolambda.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,20 +43,34 @@ class Finding:
 
 
 def doctor(
-    stack: Name = None,
-    region: Region = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    stack: given.Name = None,
+    region: given.Region = None,
+    profile: given.Profile = None,
+    endpoint_url: given.Endpoint = None,
+    local: given.Local = False,
     sizes: bool = typer.Option(
-        False, "--sizes", help="Also resolve the packages workers shall have, and show the largest."
+        False, "--sizes", help="Also resolve the workers' packages, and show the largest."
     ),
-    as_json: AsJson = False,
+    as_json: given.AsJson = False,
 ) -> None:
     """Check credentials, stack, quotas, versions, and a round trip of one task."""
-    settings = Settings.resolve(
-        stack=stack, region=region, profile=profile, endpoint_url=endpoint_url
-    )
-    account = Account.from_settings(settings)
+    try:
+        target = connect(
+            local=local, stack=stack, region=region, profile=profile, endpoint_url=endpoint_url
+        )
+    except DolambdaError as error:
+        if not sizes:
+            raise
+        _report([Finding("credentials", False, in_options(str(error))), _sizes()], as_json)
+        return
+    findings = _findings(target)
+    if sizes:
+        findings.append(_sizes(target))
+    _report(findings, as_json)
+
+
+def _findings(target: Target) -> list[Finding]:
+    account, settings = target.account, target.settings
     findings = [_checked("credentials", lambda: _who(account))]
     findings.append(_checked("stack", lambda: _stack(account, settings)))
     findings.append(_checked("permissions", lambda: _permissions(account, settings)))
@@ -61,11 +78,23 @@ def doctor(
     if findings[1].fine:
         found = Stack.from_account(account, settings)
         findings.append(_checked("versions", lambda: _versions(found)))
-        findings.append(_checked("round trip", lambda: _round_trip(settings)))
-    if sizes:
-        findings.append(
-            _checked("sizes", lambda: "\n".join(table(contents_of(settings, here=False))))
-        )
+        findings.append(_checked("round trip", lambda: _round_trip(target)))
+    return findings
+
+
+def _sizes(target: Target | None = None) -> Finding:
+    """Return the sizes of the workers' packages, which need no account."""
+
+    def sizes() -> str:
+        settings = target.settings if target else Settings.resolve()
+        here = target is not None and target.instance is not None
+        return "\n".join(table(contents_of(settings, here=here)))
+
+    return _checked("sizes", sizes)
+
+
+def _report(findings: list[Finding], as_json: bool) -> None:
+    """Print all findings. Exit with 1 if one of them is bad."""
     if as_json:
         console.print_json(json.dumps([vars(finding) for finding in findings]))
     else:
@@ -75,9 +104,8 @@ def doctor(
                 False: "[red]bad [/red]",
                 None: "[yellow]?   [/yellow]",
             }[finding.fine]
-            console.print(
-                f"{mark}{finding.what:<14}" + finding.found.replace("\n", "\n" + " " * 18)
-            )
+            console.print(f"{mark}{finding.what:<14}", end="")
+            console.print(finding.found.replace("\n", "\n" + " " * 18), markup=False)
     if any(finding.fine is False for finding in findings):
         raise typer.Exit(1)
 
@@ -88,7 +116,7 @@ def _checked(what: str, check: Callable[[], str]) -> Finding:
     except _NotCheckedError as why:
         return Finding(what, None, str(why))
     except DolambdaError as error:
-        return Finding(what, False, str(error))
+        return Finding(what, False, in_options(str(error)))
 
 
 class _NotCheckedError(Exception):
@@ -114,8 +142,8 @@ def _permissions(account: Account, settings: Settings) -> str:
         arn = account.client("sts").get_caller_identity()["Arn"]
     arn = _policies_holder(account, arn)
     if arn.endswith(":root"):
-        return "the account's root user may do everything (which is more than running tasks needs: `dolambda policy submitter`)"
-    told = []
+        return "the account's root user may do everything, which is more than running tasks needs (`dolambda policy submitter`)"
+    results = []
     for role, policy in (
         ("submitting", policies.submitter(names)),
         ("deploying", policies.deployer(names)),
@@ -130,14 +158,15 @@ def _permissions(account: Account, settings: Settings) -> str:
             )
         except DolambdaError as error:
             raise _NotCheckedError(
-                f"these credentials may not ask IAM what they may do ({str(error).splitlines()[0][:120]}); the round trip tells"
+                "cannot check permissions: iam:SimulatePrincipalPolicy was refused "
+                f"({str(error).splitlines()[0][:120]}); the round trip shows whether they suffice"
             ) from error
-        told.append(
+        results.append(
             f"{role}: {'all that is needed' if not missing else 'lacks ' + ', '.join(missing)}"
         )
         if missing and role == "submitting":
-            raise DolambdaError(told[0], hint="Attach what `dolambda policy submitter` prints.")
-    return "; ".join(told)
+            raise DolambdaError(results[0], hint="Attach what `dolambda policy submitter` prints.")
+    return "; ".join(results)
 
 
 def _policies_holder(account: Account, arn: str) -> str:
@@ -180,7 +209,7 @@ def _quota(account: Account, settings: Settings) -> str:
     limits = limits_of(account, settings.stack)
     if limits is None:
         raise _NotCheckedError(
-            "not known: these credentials may not ask (lambda:GetAccountSettings)"
+            "cannot read the account's limits: lambda:GetAccountSettings was refused"
         )
     try:
         stack = Stack.from_account(account, replace(settings, bucket=None))
@@ -190,13 +219,11 @@ def _quota(account: Account, settings: Settings) -> str:
     wanted = settings.workers or workers
     if wanted > usable:
         raise DolambdaError(
-            f"{wanted:,} workers are wanted at a time, and Lambda runs {usable:,} (the account has {limits.total:,})",
-            hint="Ask for more: AWS console, Service Quotas, AWS Lambda, Concurrent executions. "
-            "Or want fewer: run `dolambda deploy` again, or give --workers.",
+            f"{count(wanted, 'worker')} at a time are configured, but Lambda runs at most {usable:,} (the account has {limits.total:,})",
+            hint="Request more: AWS console, Service Quotas, AWS Lambda, Concurrent executions. "
+            "Or configure fewer: `dolambda deploy --workers`.",
         )
-    return (
-        f"{usable:,} of {limits.total:,} concurrent executions are usable, for {wanted:,} workers"
-    )
+    return f"{usable:,} of {limits.total:,} concurrent executions are usable, for {count(wanted, 'worker')}"
 
 
 def _versions(found: Stack) -> str:
@@ -206,11 +233,11 @@ def _versions(found: Stack) -> str:
         if found.architecture == this_architecture()
         else f"; workers are {found.architecture}, this machine is {this_architecture()}"
     )
-    return f"Python {PYTHON}, dolambda and {len(found.requires)} required packages are the same here and there{note}"
+    return f"Python {PYTHON}, dolambda and {count(len(found.requires), 'required package')} are the same locally and on the workers{note}"
 
 
-def _round_trip(settings: Settings) -> str:
-    session = Session.open(settings)
+def _round_trip(target: Target) -> str:
+    session = Session.open(target.settings, target.credentials)
     try:
         times = []
         for _ in range(2):
@@ -221,9 +248,11 @@ def _round_trip(settings: Settings) -> str:
         cold = session.report().cold
     except TimeoutError as error:
         raise DolambdaError(
-            "one task had no answer within 120 s",
-            hint="`dolambda logs` shows what the workers say.",
+            "one task got no reply within 120 s",
+            hint="`dolambda logs` shows the workers' log.",
         ) from error
     finally:
         session.close()
-    return f"one task in {times[0]:.2f} s, another in {times[1]:.2f} s ({cold} cold start{'s' if cold != 1 else ''})"
+    return (
+        f"one task in {times[0]:.2f} s, another in {times[1]:.2f} s ({count(cold, 'cold start')})"
+    )

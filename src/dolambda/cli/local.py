@@ -2,58 +2,65 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from dataclasses import replace
+from typing import Annotated
 
 import typer
 
+from dolambda.cli.connect import LOCAL, choose_local, running_instance
 from dolambda.errors import LocalAwsError
 from dolambda.local import cache
-from dolambda.local.instance import SHARED, Instance
+from dolambda.local.instance import REGION, SHARED, Instance
 from dolambda.local.place import instances, sweep
 from dolambda.local.stack import deploy_into
 from dolambda.settings import Settings
+from dolambda.wording import count
 
-local = typer.Typer(
-    help="AWS emulated on this machine: start, status, stop, clean.", no_args_is_help=True
-)
+local = typer.Typer(help="Start and stop an emulated AWS on this machine.", no_args_is_help=True)
 
 
 @local.command()
 def start(
     workers: int | None = typer.Option(
-        None, min=1, help="Most workers at a time; by default one a core, 2 at least."
+        None, min=1, help="Maximum number of workers. Default: one for each core, at least 2."
     ),
     requires: list[str] | None = typer.Option(  # noqa: B008 - typer's way
         None,
-        help="A package that workers need, such as scikit-learn; once for each. An unpinned one gets the version installed here.",
+        help="A package that workers need, such as scikit-learn. Repeat it for each. "
+        "Default: all that are installed here.",
     ),
 ) -> None:
-    """Start one and leave it running; `dolambda.register("local")` then uses it."""
+    """Start one and leave it running. `dolambda.register("local")` then uses it."""
     if Instance.find_shared():
-        message = "it is running already"
-        raise LocalAwsError(message, hint="`dolambda local stop` ends it.")
+        raise LocalAwsError(
+            "the emulated AWS is running already", hint="`dolambda local stop` ends it."
+        )
+    settings = Settings.resolve(requires=tuple(requires) if requires else None)
     instance = Instance.from_start(workers=workers, name=SHARED)
     try:
         deploy_into(
             instance,
-            Settings.resolve(requires=tuple(requires) if requires else None),
+            settings,
             lambda change: print(f"  {change.action} {change.what}: {change.why}"),
         )
     except BaseException:  # Ctrl-C too: one without a stack is of no use
         instance.stop()
         raise
     print(
-        f"AWS emulated at {instance.endpoint_url}, {instance.workers} workers. `dolambda local stop` ends it."
+        f"AWS is emulated at {instance.endpoint_url} with {count(instance.workers, 'worker')}. "
+        "`dolambda local stop` ends it."
     )
 
 
 @local.command()
 def status() -> None:
-    """Show whether one is running, who uses it, and what others there are."""
+    """Show whether one is running, and which programs use it."""
     shared = Instance.find_shared()
     if shared:
         print(
-            f"running at {shared.endpoint_url}, {shared.workers} workers, Python {shared.python}"
+            f"running at {shared.endpoint_url}, {count(shared.workers, 'worker')}, Python {shared.python}"
             f"{_used_by(shared.clients())}"
         )
     else:
@@ -64,10 +71,38 @@ def status() -> None:
 
 
 @local.command()
+def env(
+    stack: Annotated[
+        str | None,
+        typer.Option("--stack", help="Name of the stack, if it has several.", show_default=False),
+    ] = None,
+) -> None:
+    """Print shell commands that make other programs use the running one.
+
+    Use it as: eval "$(dolambda local env)". The keys are of no use anywhere else.
+    """
+    instance = running_instance()
+    settings = Settings.resolve(stack=stack)
+    if settings.stack == LOCAL:
+        settings = replace(settings, stack=Settings.stack)
+    values = {
+        "AWS_ACCESS_KEY_ID": instance.key,
+        "AWS_SECRET_ACCESS_KEY": instance.secret,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ENDPOINT_URL": instance.endpoint_url,
+        "DOLAMBDA_ENDPOINT_URL": instance.endpoint_url,
+        "DOLAMBDA_STACK": choose_local(instance, settings),
+    }
+    print("unset AWS_PROFILE AWS_SESSION_TOKEN AWS_REGION DOLAMBDA_PROFILE DOLAMBDA_REGION")
+    for name, value in values.items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+@local.command()
 def stop(
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask, though programs use it."),
 ) -> None:
-    """End the one that is running, and clean up after any whose process was killed."""
+    """Stop the one that is running, and clean up after killed ones."""
     shared = Instance.find_shared()
     if shared:
         clients = shared.clients()
@@ -79,7 +114,7 @@ def stop(
         print("stopped")
     swept = sweep()
     print(
-        f"cleaned up after {len(swept)} that had been killed"
+        f"cleaned up after {count(len(swept), 'killed emulator')}"
         if swept
         else "nothing is left"
         if shared
@@ -100,6 +135,6 @@ def _used_by(clients: list[int]) -> str:
     if not clients:
         return ""
     processes = sorted(set(clients))
-    many = "1 program" if len(processes) == 1 else f"{len(processes)} programs"
+    many = count(len(processes), "program")
     ids = ", ".join(map(str, processes))
     return f" by {many} (process{'es' if len(processes) > 1 else ''} {ids})"

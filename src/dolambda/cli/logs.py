@@ -1,54 +1,79 @@
-"""``dolambda logs``: what the workers' log says, Lambda's own lines left out unless asked for."""
+"""``dolambda logs``: the workers' log, without Lambda's own lines unless asked for."""
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
 import typer
 
-from dolambda.aws.account import Account, translated
-from dolambda.cli.stack import Endpoint, Name, Profile, Region
+from dolambda.cli import options as given
+from dolambda.cli.connect import connect
+from dolambda.cli.log_entries import entries, since
+from dolambda.errors import ConfigurationError
 from dolambda.provision.deploy import names_of
-from dolambda.settings import Settings
-from dolambda.stack import Stack
+from dolambda.stack import find_function
+from dolambda.wording import count, moment
 
-_LAMBDAS_OWN = ("START ", "END ", "REPORT ", "INIT_START ")
+_MINUTES = 60
+_TEN_YEARS = 5_256_000  # minutes
+_POLL_S = 2.0
 
 
 def logs(
-    stack: Name = None,
-    region: Region = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
-    minutes: Annotated[int, typer.Option(help="How far back.")] = 60,
-    everything: Annotated[
-        bool, typer.Option("--all", help="With Lambda's own lines: start, end, report.")
+    stack: given.Name = None,
+    region: given.Region = None,
+    profile: given.Profile = None,
+    endpoint_url: given.Endpoint = None,
+    local: given.Local = False,
+    run: Annotated[
+        str | None, typer.Option(help="Only lines about this run.", show_default=False)
+    ] = None,
+    task: Annotated[
+        int | None,
+        typer.Option(min=0, help="Only lines about the task with this number.", show_default=False),
+    ] = None,
+    minutes: Annotated[
+        int | None,
+        typer.Option(min=1, max=_TEN_YEARS, help="How far back. Default: 60.", show_default=False),
+    ] = None,
+    begin: Annotated[
+        str | None,
+        typer.Option("--since", help="Begin 30m, 2h or 3d ago, or at a date.", show_default=False),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Keep printing new lines until Ctrl-C.")
     ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Include Lambda's own lines: start, end, report.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
-    """Show the workers' log: refused objects, crashes, answers that came too late."""
-    settings = Settings.resolve(
-        stack=stack, region=region, profile=profile, endpoint_url=endpoint_url
+    """Show the workers' log: refused jobs, crashes, late replies."""
+    if minutes is not None and begin is not None:
+        raise ConfigurationError("both --minutes and --since were given", hint="Give one of them.")
+    now = datetime.now(UTC)
+    start = since(begin, now) if begin else now - timedelta(minutes=minutes or _MINUTES)
+    target = connect(
+        local=local, stack=stack, region=region, profile=profile, endpoint_url=endpoint_url
     )
-    account = Account.from_settings(settings)
-    Stack.from_account(account, settings)
-    group, since = names_of(account, settings).log_group, int((time.time() - 60 * minutes) * 1000)
+    account, settings = target.account, target.settings
+    find_function(
+        account.client("lambda"), account.region, settings.stack, "Name another stack= or region=."
+    )
+    group = names_of(account, settings).log_group
     shown = 0
-    with translated():
-        for page in (
-            account.client("logs")
-            .get_paginator("filter_log_events")
-            .paginate(logGroupName=group, startTime=since)
-        ):
-            for event in page["events"]:
-                if everything or not event["message"].startswith(_LAMBDAS_OWN):
-                    print(_line(event))
-                    shown += 1
-    if not shown:
-        print(f"nothing in the last {minutes} minutes")
-
-
-def _line(event: dict[str, Any]) -> str:
-    when = datetime.fromtimestamp(event["timestamp"] / 1000, UTC).astimezone()
-    return f"{when:%H:%M:%S}  {event['message'].rstrip()}"
+    found = entries(account.client("logs"), group, start, follow=_POLL_S if follow else None)
+    try:
+        for entry in found:
+            if entry.is_of(run, task) and (everything or not entry.is_lambdas_own):
+                print(entry.to_json() if as_json else entry, flush=follow)
+                shown += 1
+    except KeyboardInterrupt:
+        raise typer.Exit(0 if follow else 130) from None
+    if not shown and not as_json:
+        print(
+            f"nothing since {moment(start.timestamp())}"
+            if begin
+            else f"nothing in the last {count(minutes or _MINUTES, 'minute')}"
+        )

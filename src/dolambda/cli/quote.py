@@ -1,37 +1,55 @@
-"""``dolambda quote``: what a program's runs would cost, told after a few tasks of each."""
+"""``dolambda quote``: what a program's first run would take and cost, estimated from a few of its tasks."""
 
 from __future__ import annotations
 
 import os
 import runpy
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dolambda.errors import ConfigurationError, QuotedError
+from dolambda.errors import ConfigurationError, DolambdaError, QuotedError
 from dolambda.money import quote as quoting
+
+_formatwarning = warnings.formatwarning
 
 
 def quote(
     program: Annotated[Path, typer.Argument(help="A Python program that uses dolambda.")],
-    arguments: Annotated[list[str] | None, typer.Argument(help="What it is given.")] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(help="The program's arguments.")] = None,
 ) -> None:
-    """Run a program as far as the first tasks of its first run, and tell what the rest would take and cost."""
+    """Run a sample of a program's first tasks, and estimate what the rest would cost."""
     if not program.is_file():
         raise ConfigurationError(
-            f"there is no program {program}",
-            hint="Give the path of a Python file, and after it its arguments.",
+            f"there is no program {str(program)!r}",
+            hint="Name a Python file, and after it its arguments.",
         )
     os.environ["DOLAMBDA_QUOTE"] = "true"
     quoting.only = True
+    warnings.formatwarning = _formatwarning  # the program's own, not the command line's
     sys.argv = [str(program), *(arguments or [])]
     sys.path.insert(0, str(program.resolve().parent))
     try:
         runpy.run_path(str(program), run_name="__main__")
-    except QuotedError:
-        return
+    except DolambdaError as error:
+        if _is_quoted(error):
+            return
+        print(f"dolambda: {error}", file=sys.stderr)  # in Python's words: the program is Python
+        raise typer.Exit(1) from None
     print(
-        "dolambda: the program came to its end: no run had more tasks than a pilot has, or the program went on without their results"
+        "dolambda: the program finished; every run was smaller than the sample, "
+        "or its results were not used",
+        file=sys.stderr,
     )
+
+
+def _is_quoted(error: BaseException | None) -> bool:
+    """Return whether an error, or what it came from, is that only a sample was run."""
+    while error is not None:
+        if isinstance(error, QuotedError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dolambda.cli.stack import Architecture, RPackages
+from dolambda.cli.options import Architecture, RPackages
 from dolambda.environment.layer import MB
 from dolambda.environment.r_layers import LAYERS, build_r
 from dolambda.provision.deploy import this_architecture

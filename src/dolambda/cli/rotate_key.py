@@ -1,4 +1,4 @@
-"""``dolambda rotate-key`` and ``dolambda rotate-key --finish``: replace the key that signs jobs and replies, without downtime."""
+"""``dolambda rotate-key``: replace the key that signs jobs and replies, without downtime."""
 
 from __future__ import annotations
 
@@ -7,39 +7,43 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from dolambda.aws.account import Account
-from dolambda.cli.stack import Endpoint, Name, Profile, Region
+from dolambda.cli import options as given
+from dolambda.cli.connect import connect
 from dolambda.provision.rotate_key import Rotation
-from dolambda.settings import Settings
 
 console = Console(highlight=False, soft_wrap=True)
 
 
 def rotate_key(
-    stack: Name = None,
-    region: Region = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    stack: given.Name = None,
+    region: given.Region = None,
+    profile: given.Profile = None,
+    endpoint_url: given.Endpoint = None,
+    local: given.Local = False,
     finish: Annotated[
         bool,
         typer.Option(
-            "--finish", help="Drop the key before: sessions that still use it are refused."
+            "--finish",
+            help="Drop the previous key. Sessions that still use it are refused.",
         ),
     ] = False,
 ) -> None:
-    """Replace the signing key. Runs under way go on with the old one, until --finish or the next rotation."""
-    settings = Settings.resolve(
-        stack=stack, region=region, profile=profile, endpoint_url=endpoint_url
+    """Replace the signing key. Running sessions keep the previous one until --finish."""
+    target = connect(
+        local=local, stack=stack, region=region, profile=profile, endpoint_url=endpoint_url
     )
-    rotation = Rotation(Account.from_settings(settings), settings.stack)
+    name = target.settings.stack
+    rotation = Rotation(target.account, name)
     if not finish:
         rotation.rotate(lambda done: console.print(f"  {done}", markup=False))
+        option = " --local" if target.instance else ""
         console.print(
-            f"The stack {settings.stack} has a new key. Once older sessions have ended: dolambda rotate-key --finish"
+            f"The stack {name} has a new key. Once older sessions have ended, run: "
+            f"dolambda rotate-key --finish{option}"
         )
     elif rotation.finish():
         console.print(
-            f"The stack {settings.stack} accepts its new key only; sessions older than the rotation are refused."
+            f"The stack {name} accepts its new key only. Sessions older than the rotation are refused."
         )
     else:
-        console.print(f"The stack {settings.stack} has one key only: there is nothing to finish.")
+        console.print(f"The stack {name} has one key only: there is nothing to finish.")

@@ -1,7 +1,8 @@
-"""``dolambda runs``: what named runs have left in the bucket. They are begun with ``run=`` of an executor, or of joblib's options."""
+"""``dolambda runs``: what named runs have left in the bucket. ``run=`` of an executor, or of joblib's options, names one."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -9,155 +10,224 @@ import sys
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import cloudpickle
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from dolambda.aws.account import Account, translated
+from dolambda.aws.account import translated
 from dolambda.aws.objects import Bucket
-from dolambda.cli.stack import Endpoint, Name, Profile, Region
+from dolambda.cli import options as given
+from dolambda.cli.connect import connect
 from dolambda.errors import ConfigurationError
-from dolambda.named_runs import NamedRun, check_name, names
-from dolambda.settings import Settings
+from dolambda.named_runs import NamedRun, names
 from dolambda.stack import Stack
 from dolambda.wire.outcome import Value
+from dolambda.wording import count, listing, moment
 
 if TYPE_CHECKING:
     from dolambda.named_runs import Record
 
-runs = typer.Typer(
-    help="Named runs: what they have left, and what to do with it; alone, it lists them."
-)
+runs = typer.Typer(help="List and manage named runs. Without a command, list them.")
 
-RunName = Annotated[str, typer.Argument(help="The name that was given as run=.", metavar="RUN")]
+RunName = Annotated[
+    str,
+    typer.Argument(
+        help="The run's name, the beginning of it, or 'last' for the latest.", metavar="RUN"
+    ),
+]
+_LAST = "last"
+_UNLIMITED = 1000  # columns of what is not a terminal
 
 
 def _bucket(
-    stack: str | None, region: str | None, profile: str | None, endpoint_url: str | None
+    stack: str | None,
+    region: str | None,
+    profile: str | None,
+    endpoint_url: str | None,
+    local: bool,
 ) -> tuple[Bucket, bytes]:
-    settings = Settings.resolve(
-        stack=stack, region=region, profile=profile, endpoint_url=endpoint_url
+    target = connect(
+        local=local, stack=stack, region=region, profile=profile, endpoint_url=endpoint_url
     )
-    account = Account.from_settings(settings)
-    found = Stack.from_account(account, settings)
+    found = Stack.from_account(target.account, target.settings)
     with translated():
-        return Bucket.from_account(account, found.bucket), found.key
+        return Bucket.from_account(target.account, found.bucket), found.key
 
 
-def _run(name: str, bucket: Bucket, key: bytes) -> NamedRun:
-    if check_name(name) not in names(bucket):
+def _run(name: str, bucket: Bucket, key: bytes) -> tuple[str, NamedRun]:
+    """Return the run that a name, its beginning or "last" means, and its whole name."""
+    known = names(bucket)
+    if name not in known:
+        name = _meant(name, known, bucket, key)
+    return name, NamedRun(name, bucket, key)
+
+
+def _meant(name: str, known: list[str], bucket: Bucket, key: bytes) -> str:
+    if name == _LAST and known:
+        return max(known, key=lambda one: _changed(NamedRun(one, bucket, key).record()))
+    fitting = sorted(one for one in known if name and one.startswith(name))
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
         raise ConfigurationError(
-            f"there is no run {name!r} in s3://{bucket.name}",
-            hint="`dolambda runs list` shows those that there are; they expire a week after their last reply.",
+            f"{count(len(fitting), 'run')} begin with {name!r}: {listing(fitting)}",
+            hint="Write enough of the name to tell them apart.",
         )
-    return NamedRun(name, bucket, key)
+    raise ConfigurationError(
+        f"there is no run {name!r} in s3://{bucket.name}",
+        hint="`dolambda runs` lists all. They expire a week after their last reply.",
+    )
 
 
 @runs.callback(invoke_without_command=True)
-def alone(context: typer.Context) -> None:
-    """Named runs: what they have left, and what to do with it; alone, it lists them."""
+def alone(
+    context: typer.Context,
+    stack: given.Name = None,
+    region: given.Region = None,
+    profile: given.Profile = None,
+    endpoint_url: given.Endpoint = None,
+    local: given.Local = False,
+    as_json: given.AsJson = False,
+) -> None:
+    """List and manage named runs. Without a command, list them."""
     if context.invoked_subcommand is None:
-        list_()
+        list_(stack, region, profile, endpoint_url, local, as_json)
+    else:  # what stands before a command is meant for it
+        before = {name: value for name, value in context.params.items() if value}
+        context.default_map = {context.invoked_subcommand: before}
 
 
 @runs.command(name="list")
 def list_(
-    stack: Name = None,
-    region: Region = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    stack: given.Name = None,
+    region: given.Region = None,
+    profile: given.Profile = None,
+    endpoint_url: given.Endpoint = None,
+    local: given.Local = False,
+    as_json: given.AsJson = False,
 ) -> None:
-    """List the runs that have left something."""
-    bucket, key = _bucket(stack, region, profile, endpoint_url)
-    table = Table(
-        "run",
-        "begun",
-        "last heard of",
-        "tasks",
-        "done",
-        "replies",
-        "jobs left",
-        box=None,
-        header_style="bold",
-    )
-    for name in names(bucket):
-        run = NamedRun(name, bucket, key)
-        record, replies, jobs = run.record(), len(run.reply_keys()), len(run.jobs())
-        tasks, done = (
-            (f"{record.tasks:,}", f"{record.done + record.failed:,}")
-            if record and record.over
-            else ("", "unfinished")
-        )
-        table.add_row(
-            name,
-            _when(record, "begun"),
-            _when(record, "changed"),
-            tasks,
-            done,
-            f"{replies:,}",
-            f"{jobs:,}",
-        )
-    if table.row_count:
-        Console().print(table)
-    else:
+    """List the runs that have left something, the latest first."""
+    bucket, key = _bucket(stack, region, profile, endpoint_url, local)
+    found = [_facts(name, NamedRun(name, bucket, key)) for name in names(bucket)]
+    found.sort(key=lambda facts: facts["changed"] or "", reverse=True)
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    if not found:
         print('no named runs: LambdaExecutor(run="nightly-17") begins one')
+        return
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("run", overflow="fold")
+    table.add_column("last change", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for heading in ("tasks", "failed", "replies", "jobs"):
+        table.add_column(heading, no_wrap=True, justify="right")
+    for facts in found:
+        changed = facts["changed"]
+        table.add_row(
+            facts["run"],
+            f"{datetime.fromisoformat(changed).astimezone():%Y-%m-%d %H:%M}" if changed else "?",
+            facts["state"],
+            *(
+                f"{facts[column]:,}" if facts[column] is not None else ""
+                for column in ("tasks", "failed", "replies", "jobs")
+            ),
+        )
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(highlight=False, width=_UNLIMITED)
+    console.print(table)
+
+
+def _facts(name: str, run: NamedRun) -> dict[str, Any]:
+    """Return what is known of a run, for a script. Counts of tasks are known once its client has ended."""
+    record, replies, jobs = run.record(), len(run.reply_keys()), len(run.jobs())
+    over = record is not None and record.over
+    return {
+        "run": name,
+        "state": "complete" if over else "unfinished",
+        "begun": _iso(record.begun) if record else None,
+        "changed": _iso(record.changed) if record else None,
+        "host": record.host if record else None,
+        "program": _program(record),
+        "tasks": record.tasks if record and over else None,
+        "done": record.done if record and over else None,
+        "failed": record.failed if record and over else None,
+        "restored": record.restored if record and over else None,
+        "replies": replies,
+        "jobs": jobs,
+    }
 
 
 @runs.command()
 def show(
     name: RunName,
-    stack: Name = None,
-    region: Region = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    stack: given.Name = None,
+    region: given.Region = None,
+    profile: given.Profile = None,
+    endpoint_url: given.Endpoint = None,
+    local: given.Local = False,
+    as_json: given.AsJson = False,
 ) -> None:
-    """Show how far a run is, and how to go on with it."""
-    bucket, key = _bucket(stack, region, profile, endpoint_url)
-    run = _run(name, bucket, key)
+    """Show how far a run is, and how to continue it."""
+    bucket, key = _bucket(stack, region, profile, endpoint_url, local)
+    name, run = _run(name, bucket, key)
     record, there = run.record(), run.reply_keys()
     outcomes = [outcome for reply in run.replies(there) for outcome in reply.outcomes]
     kinds = Counter({one.task: one.kind for one in outcomes if one.kind != "lost"}.values())
     lost = sum(one.kind == "lost" for one in outcomes)
+    values, failures = kinds["value"], kinds["failure"]
+    if as_json:
+        outcome_counts = {"values": values, "failures": failures, "lost": lost}
+        print(json.dumps(_facts(name, run) | outcome_counts, indent=2))
+        return
     print(
-        f"{name}: {kinds['value']:,} tasks gave a value, {kinds['failure']:,} raised, {lost:,} were lost and will be run again"
+        f"{name}: {count(values, 'task')} returned, {failures:,} raised, "
+        f"{lost:,} were lost and will be run again"
     )
-    print(
-        f"  {len(there):,} replies in s3://{bucket.name}, {len(run.jobs()):,} jobs under way or waiting"
-    )
+    replies, jobs = count(len(there), "reply", "replies"), count(len(run.jobs()), "job")
+    print(f"  {replies} in s3://{bucket.name}; {jobs} waiting or running")
     if record:
         print(
-            f"  begun {_when(record, 'begun')} on {record.host}, last heard of {_when(record, 'changed')}"
+            f"  begun {moment(record.begun)} on {record.host}, last change {moment(record.changed)}"
         )
     if record and record.over:
         print(
-            f"  its last client came to its end: {record.done:,} done, {record.failed:,} failed, of {record.tasks:,}"
+            f"  its last client finished: {record.done:,} done, {record.failed:,} failed, "
+            f"of {count(record.tasks, 'task')}"
         )
     else:
-        print(
-            "  it has not come to its end: start the same program again, and only what has no reply yet is sent"
-        )
-    if record and record.script:
-        print(
-            f"  that is {Path(record.directory, record.script)}; `dolambda runs resume {name}` starts it"
-        )
+        print("  unfinished: start the same program again, and it sends only what has no reply yet")
+    if program := _program(record):
+        print(f"  its program is {program}; `dolambda runs resume {name}` starts it")
 
 
 @runs.command()
 def fetch(
     name: RunName,
-    to: Annotated[Path, typer.Option(help="Where to put them; default: RUN.pickle.")] = Path(),
-    stack: Name = None,
-    region: Region = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    to: Annotated[
+        Path | None, typer.Option(help="The file. Default: RUN.pickle.", show_default=False)
+    ] = None,
+    stack: given.Name = None,
+    region: given.Region = None,
+    profile: given.Profile = None,
+    endpoint_url: given.Endpoint = None,
+    local: given.Local = False,
 ) -> None:
-    """Fetch the results that there are into a file: a pickled dict of result, or exception, by the task's number in its last start."""
-    file = _writable(Path(f"{name}.pickle") if to == Path() else to)
-    bucket, key = _bucket(stack, region, profile, endpoint_url)
-    found = _run(name, bucket, key).results()
+    """Save the results so far into a file.
+
+    It is a pickled dict: result or exception by the task's number in the last start.
+    """
+    if to is not None:
+        _refuse_unwritable(to)
+    bucket, key = _bucket(stack, region, profile, endpoint_url, local)
+    name, run = _run(name, bucket, key)
+    file = Path(f"{name}.pickle") if to is None else to
+    _refuse_unwritable(file)
+    found = run.results()
     results = {}
     for index, packed in found.outcomes.items():
         outcome = packed.open()
@@ -169,14 +239,15 @@ def fetch(
             f"--to {str(file)!r} cannot be written: {error.strerror}",
             hint="Name a file in a folder that exists and that you may write to.",
         ) from error
-    print(f"{len(results):,} results are in {file}: pickle.load returns them by number")
+    print(f"saved {count(len(results), 'result')} in {file}: pickle.load returns them by number")
     if found.others:
         print(
-            f"{found.others:,} results of earlier starts are not in it: the last start has not come to their tasks"
+            f"left out {count(found.others, 'result')} of earlier starts: "
+            "the last start has not reached their tasks"
         )
 
 
-def _writable(file: Path) -> Path:
+def _refuse_unwritable(file: Path) -> None:
     """Refuse, before anything is fetched, what cannot be a file."""
     if file.is_dir():
         raise ConfigurationError(
@@ -187,7 +258,6 @@ def _writable(file: Path) -> Path:
             f"--to {str(file)!r}: there is no directory {str(file.parent)!r}",
             hint="Make it first, or name a file in a directory that exists.",
         )
-    return file
 
 
 @runs.command(context_settings={"ignore_unknown_options": True})
@@ -195,21 +265,20 @@ def resume(
     name: RunName,
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(help="What the program was given; it is not kept, as it may be secret."),
+        typer.Argument(help="The program's arguments. They may be secret, so they are not stored."),
     ] = None,
-    stack: Name = None,
-    region: Region = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    stack: given.Name = None,
+    region: given.Region = None,
+    profile: given.Profile = None,
+    endpoint_url: given.Endpoint = None,
+    local: given.Local = False,
 ) -> None:
-    """Start the program again that a run was begun with, on this machine. Only what has no reply yet is sent."""
-    bucket, key = _bucket(stack, region, profile, endpoint_url)
-    record = _run(name, bucket, key).record()
-    script = (
-        Path(record.directory, record.script)
-        if record and record.script and record.host == platform.node()
-        else None
-    )
+    """Start a run's program again, on this machine. It sends only what has no reply yet."""
+    bucket, key = _bucket(stack, region, profile, endpoint_url, local)
+    name, run = _run(name, bucket, key)
+    record = run.record()
+    program = _program(record)
+    script = Path(program) if program and record and record.host == platform.node() else None
     if script is None or not script.is_file():
         raise ConfigurationError(
             f"the program that began {name!r} is not here"
@@ -225,36 +294,41 @@ def resume(
 @runs.command()
 def cancel(
     name: RunName,
-    stack: Name = None,
-    region: Region = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    stack: given.Name = None,
+    region: given.Region = None,
+    profile: given.Profile = None,
+    endpoint_url: given.Endpoint = None,
+    local: given.Local = False,
 ) -> None:
-    """Withdraw a run's jobs, whoever sent them. Replies stay."""
-    bucket, key = _bucket(stack, region, profile, endpoint_url)
-    jobs = _run(name, bucket, key).cancel()
-    print(
-        f"{jobs:,} jobs were withdrawn; workers at one of them stop within seconds, and are billed until then"
-    )
+    """Withdraw a run's jobs. Its replies stay."""
+    bucket, key = _bucket(stack, region, profile, endpoint_url, local)
+    _, run = _run(name, bucket, key)
+    print(f"withdrew {count(run.cancel(), 'job')}. Workers that run one stop within seconds.")
 
 
 @runs.command()
 def clean(
     name: RunName,
-    stack: Name = None,
-    region: Region = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    stack: given.Name = None,
+    region: given.Region = None,
+    profile: given.Profile = None,
+    endpoint_url: given.Endpoint = None,
+    local: given.Local = False,
 ) -> None:
-    """Remove all that a run has left."""
-    bucket, key = _bucket(stack, region, profile, endpoint_url)
-    objects = _run(name, bucket, key).clean()
-    print(f"{objects:,} objects were removed")
+    """Remove all objects of a run."""
+    bucket, key = _bucket(stack, region, profile, endpoint_url, local)
+    name, run = _run(name, bucket, key)
+    print(f"removed {count(run.clean(), 'object')} of {name}")
 
 
-def _when(record: Record | None, what: str) -> str:
-    return (
-        f"{datetime.fromtimestamp(getattr(record, what), UTC).astimezone():%Y-%m-%d %H:%M}"
-        if record
-        else "?"
-    )
+def _program(record: Record | None) -> str | None:
+    """Return the path of the program that began a run, None if it was not a file."""
+    return str(Path(record.directory, record.script)) if record and record.script else None
+
+
+def _changed(record: Record | None) -> float:
+    return record.changed if record else 0.0
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,16 @@ def name_by_contents(settings: Settings, contents: Contents) -> str:
     parts = [PYTHON, worker_code(), *contents.requires, *(one.digest for one in archives)]
     parts += [f"{name}={getattr(settings, name)!r}" for name in _DEPLOYED]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    return f"{settings.stack[:_KEPT_OF_NAME].rstrip('-')}-{digest[:8]}"
+    return f"{_stem(settings.stack)}-{digest[:8]}"
+
+
+def is_named_after(name: str, stack: str) -> bool:
+    """Return whether `name_by_contents` gave that name to a stack of settings with ``stack``."""
+    return re.fullmatch(rf"{re.escape(_stem(stack))}-[0-9a-f]{{8}}", name) is not None
+
+
+def _stem(stack: str) -> str:
+    return stack[:_KEPT_OF_NAME].rstrip("-")
 
 
 def _submitter(account: Account, settings: Settings) -> Credentials:

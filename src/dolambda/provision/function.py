@@ -11,6 +11,7 @@ from dolambda.aws.account import error_code, translated
 from dolambda.aws.partitions import STANDARD, host, partition_of
 from dolambda.environment.archive import digest_of
 from dolambda.environment.worker_zip import worker_code, worker_zip
+from dolambda.provision.differences import differences
 from dolambda.provision.function_state import (
     change_settled,
     failure_of,
@@ -97,13 +98,10 @@ class Function:
     def _differences(self, found: dict[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
         """Return why something has to be changed, and the request that does."""
         wanted = self._wanted(found)
-        differing = sorted(name for name, value in wanted.items() if _shown(found, name) != value)
+        shown = {name: _shown(found, name) for name in wanted}
+        differing = differences(shown, wanted)
         if differing or failure_of(found):
-            why = (
-                f"{', '.join(differing)} differ"
-                if differing
-                else f"its last update failed: {failure_of(found)}"
-            )
+            why = "; ".join(differing) or f"its last update failed: {failure_of(found)}"
             yield (
                 why,
                 lambda: self._lambda.update_function_configuration(

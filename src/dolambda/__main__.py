@@ -1,0 +1,6 @@
+"""``python -m dolambda``: the command line, for where its script is not on the PATH."""
+
+from dolambda.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Options that several commands have, each written once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Name = Annotated[
+    str | None,
+    typer.Option(
+        "--stack",
+        help="Name of the stack. Default: dolambda. 'local' is the same as --local.",
+        show_default=False,
+    ),
+]
+Region = Annotated[
+    str | None,
+    typer.Option(help="AWS region. Default: the one of `aws configure`.", show_default=False),
+]
+Profile = Annotated[str | None, typer.Option(help="AWS profile.", show_default=False)]
+Endpoint = Annotated[
+    str | None,
+    typer.Option("--endpoint-url", help="URL of AWS, if it is not Amazon's.", show_default=False),
+]
+Local = Annotated[
+    bool,
+    typer.Option("--local", help="Use the AWS emulated here, of `dolambda local start`."),
+]
+BucketName = Annotated[
+    str | None,
+    typer.Option(
+        "--bucket", help="An existing bucket to use, or the name for a new one.", show_default=False
+    ),
+]
+Requires = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A package that tasks need, in the version installed here. Repeat it for each. "
+        "Default: all that are installed here.",
+        show_default=False,
+    ),
+]
+Requirements = Annotated[
+    str | None, typer.Option(help="A requirements file with what tasks need.", show_default=False)
+]
+ExtraRequires = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--extra-requires",
+        help="A package that tasks need in addition. Repeat it for each.",
+        show_default=False,
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A package installed here that tasks do not need. Repeat it for each.",
+        show_default=False,
+    ),
+]
+Memory = Annotated[
+    int | None, typer.Option(help="Memory of a worker in MB; 1769 is one vCPU.", show_default=False)
+]
+Timeout = Annotated[
+    int | None,
+    typer.Option(help="Time limit of one invocation in seconds, at most 900.", show_default=False),
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Maximum number of workers at a time.", show_default=False)
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Storage = Annotated[
+    int | None,
+    typer.Option(help="Size of a worker's /tmp in MB, at least 512.", show_default=False),
+]
+Architecture = Annotated[
+    str | None, typer.Option(help="x86_64 or arm64. Default: this machine's.", show_default=False)
+]
+Concurrency = Annotated[
+    int | None,
+    typer.Option(
+        help="A limit that Lambda itself enforces: invocations at a time.", show_default=False
+    ),
+]
+Runtime = Annotated[
+    str | None,
+    typer.Option(help="provided.al2023, to bring the interpreter in a layer.", show_default=False),
+]
+LayerArns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--layer", help="ARN of a layer of your own. Repeat it for each.", show_default=False
+    ),
+]
+LogDays = Annotated[
+    int | None, typer.Option(help="Days to keep the workers' log.", show_default=False)
+]
+UseR = Annotated[
+    bool | None,
+    typer.Option("--r", help="Let workers have R, for R's foreach.", show_default=False),
+]
+RPackages = Annotated[
+    list[str] | None,
+    typer.Option("--r-package", help="An R package that tasks need. Repeat it for each."),
+]
+RLayersFile = Annotated[
+    str | None,
+    typer.Option(
+        "--r-layers", help="A file with R's layers, for machines without apt.", show_default=False
+    ),
+]
+RoleArn = Annotated[
+    str | None,
+    typer.Option(
+        help="ARN of a role that an administrator made for the workers. Default: deploy makes one.",
+        show_default=False,
+    ),
+]
+Boundary = Annotated[
+    str | None,
+    typer.Option(
+        "--permissions-boundary",
+        help="ARN of a policy that bounds the role that deploy makes.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")]
