@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import results
 from dolambda import LambdaExecutor, register, unregister
-from dolambda.dispatch import run as dispatch
+from dolambda.scheduler import run as dispatch
 from dolambda.transport import s3_queue
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from dolambda.aws.account import Account
     from dolambda.session import Session
-    from dolambda.wire.outcome import Reply
+    from dolambda.wire.reply import Reply
 
 TASKS = 300
 
@@ -71,7 +71,7 @@ class Stations:
         self.watch(queue, "_put", "put", lambda _, key, *__: int(key[-9:]))
         self.watch(queue, "_fetch", "found", lambda _, key, __: int(key[-9:]))
         self.watch(queue, "_land", "fetched", lambda _, key, __: int(key[-9:]))
-        self.watch(dispatch.Run, "_settle", "settled", lambda _, number, *__: number, after=True)
+        self.watch(dispatch.Run, "_take_in", "settled", lambda _, number, *__: number, after=True)
         plain = dispatch.Run._opened
 
         def opened(self_: dispatch.Run, sealed: bytes, number: int) -> Reply:

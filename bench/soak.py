@@ -24,8 +24,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dolambda import LambdaExecutor, register, unregister
-from dolambda.dispatch import board
 from dolambda.errors import TaskTimedOutError, WorkerCrashedError
+from dolambda.scheduler import state
 from dolambda.transport.s3_queue import S3Queue
 from support.simulated_aws.behaviour import Behaviour
 from support.simulated_aws.oracle import Oracle
@@ -118,7 +118,7 @@ def weathered(
 
 
 def simulated(transport: str, tasks: int, seed: int) -> None:
-    board._GRACE = 1.0  # so that what is lost is found within seconds
+    state._REPLY_GRACE_S = 1.0  # so that what is lost is found within seconds
     oracle = Oracle.drawn(tasks, seed, poison=POISON)
     landed: Counter[int] = Counter()
     with Simulation(AWS) as simulation:

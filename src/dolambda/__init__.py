@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 from dolambda.joblib_name import announce
 
 if TYPE_CHECKING:
-    from dolambda.dispatch.report import Report as Report
-    from dolambda.dispatch.retries import Retries as Retries
     from dolambda.executor import LambdaExecutor as LambdaExecutor
     from dolambda.loops import Foreach as Foreach
     from dolambda.loops import do as do
@@ -28,14 +26,16 @@ if TYPE_CHECKING:
     from dolambda.loops import when as when
     from dolambda.registration import register as register
     from dolambda.registration import unregister as unregister
+    from dolambda.scheduler.report import Report as Report
+    from dolambda.scheduler.retries import Retries as Retries
     from dolambda.session import Session as Session
     from dolambda.settings import Settings as Settings
 
 _WHERE = {
     "Foreach": "loops",
     "LambdaExecutor": "executor",
-    "Report": "dispatch.report",
-    "Retries": "dispatch.retries",
+    "Report": "scheduler.report",
+    "Retries": "scheduler.retries",
     "Session": "session",
     "Settings": "settings",
     "do": "loops",

@@ -8,28 +8,29 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import queue
 import time
 import weakref
 from collections import deque
-from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import Executor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
 from dolambda import session as ending
 from dolambda.errors import ConfigurationError
 from dolambda.options import checked
+from dolambda.scheduler.results import Pieces, values_of
 from dolambda.session import Session, current, default_session
 from dolambda.worker.initialise import with_initializer
 from dolambda.worker.randomness import Opener, Seed, Seeded, takes_rng
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from concurrent.futures import Future
     from types import TracebackType
 
-    from dolambda.dispatch.intake import Call
-    from dolambda.dispatch.report import Report
-    from dolambda.dispatch.retries import Retries
-    from dolambda.dispatch.run import Run
+    from dolambda.scheduler.report import Report
+    from dolambda.scheduler.retries import Retries
+    from dolambda.scheduler.run import Run
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -95,7 +96,8 @@ class LambdaExecutor(Executor):
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """See `concurrent.futures.Executor.submit`."""
-        return self._submit([(fn, args, kwargs)])[0]
+        self._refuse_down()
+        return self._run.submit_one((self._wrap(fn), args, kwargs))
 
     @overload
     def map(
@@ -150,14 +152,15 @@ class LambdaExecutor(Executor):
             raise ConfigurationError(
                 "chunksize must be >= 1.", hint="Leave chunksize= out for the default."
             )
-        every = zip(*iterables, strict=False)
         drawn = Seed.of(seed, everywhere=seed_everywhere)
-        calls: Iterator[Call] = ((fn, args, {}) for args in every)
+        arguments: Iterator[tuple[Any, ...]] = zip(*iterables, strict=False)
+        function: Callable[..., Any] = fn
         if drawn:
-            seeded = Seeded(fn, drawn, takes_rng=takes_rng(fn))
-            calls = ((seeded, ((place,), *args), {}) for place, args in enumerate(every))
+            function = Seeded(fn, drawn, takes_rng=takes_rng(fn))
+            arguments = (((place,), *args) for place, args in enumerate(arguments))
         results = self._map(
-            calls,
+            function,
+            arguments,
             timeout,
             buffersize,
             return_exceptions=return_exceptions,
@@ -175,9 +178,13 @@ class LambdaExecutor(Executor):
         order_outputs: bool = True,
     ) -> Iterator[T]:
         """As `map`, with each task's arguments already together: ``fn(*arguments)`` for each of ``iterable``."""
-        calls: Iterator[Call] = ((fn, tuple(args), {}) for args in iterable)
         return self._map(
-            calls, timeout, buffersize, return_exceptions=False, order_outputs=order_outputs
+            fn,
+            map(tuple, iterable),
+            timeout,
+            buffersize,
+            return_exceptions=False,
+            order_outputs=order_outputs,
         )
 
     def for_each(
@@ -217,19 +224,17 @@ class LambdaExecutor(Executor):
         """What this executor has done and taken so far."""
         return self._run.report()
 
-    def _submit(self, calls: Iterable[Call]) -> list[Future[Any]]:
+    def _refuse_down(self) -> None:
         if self._down:
             raise RuntimeError("cannot schedule new futures after shutdown")
         if ending.interpreter_ends:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
         self._session.refuse_fork()
-        return self._run.submit(
-            (self._wrap(function), args, kwargs) for function, args, kwargs in calls
-        )
 
     def _map(
         self,
-        calls: Iterator[Call],
+        function: Callable[..., Any],
+        arguments: Iterator[tuple[Any, ...]],
         timeout: float | None,
         buffersize: int | None,
         *,
@@ -240,88 +245,17 @@ class LambdaExecutor(Executor):
             raise ConfigurationError(
                 "buffersize must be >= 1.", hint="Leave buffersize= out for the default."
             )
+        self._refuse_down()
         deadline = None if timeout is None else time.monotonic() + timeout
-        ahead: InOrder | AsDone = InOrder(deadline) if order_outputs else AsDone(deadline)
-        ahead.add(self._submit(itertools.islice(calls, buffersize)))
-        return self._results(ahead, calls, return_exceptions=return_exceptions)
+        pieces = Pieces(in_order=order_outputs)
+        wrapped = self._wrap(function)
 
-    def _results(
-        self, ahead: InOrder | AsDone, calls: Iterator[Call], *, return_exceptions: bool
-    ) -> Generator[Any, None, None]:
-        try:
-            while ahead:
-                # No name is bound to future or result: neither may outlive its being taken.
-                yield (
-                    _result_or_exception(ahead.next())
-                    if return_exceptions
-                    else ahead.next().result()
-                )
-                if more := list(itertools.islice(calls, 1)):
-                    ahead.add(self._submit(more))
-        finally:
-            ahead.cancel()
+        def submit(count: int | None) -> None:
+            self._run.submit_stream(wrapped, itertools.islice(arguments, count), pieces.receiver)
 
-
-class InOrder:
-    """Futures, given back done in the order in which they were added."""
-
-    def __init__(self, deadline: float | None) -> None:
-        """``deadline`` is on the monotonic clock."""
-        self._deadline = deadline
-        self._futures: deque[Future[Any]] = deque()
-
-    def __len__(self) -> int:
-        """How many are yet to be given."""
-        return len(self._futures)
-
-    def add(self, futures: Iterable[Future[Any]]) -> None:
-        """Take in more."""
-        self._futures.extend(futures)
-
-    def next(self) -> Future[Any]:
-        """Wait for the next one. Raises TimeoutError."""
-        with contextlib.suppress(CancelledError):  # whoever takes the future sees it
-            self._futures[0].exception(_left(self._deadline))
-        return self._futures.popleft()
-
-    def cancel(self) -> None:
-        """Cancel what has not been given."""
-        for future in self._futures:
-            future.cancel()
-
-
-class AsDone:
-    """Futures, given back as they are done."""
-
-    def __init__(self, deadline: float | None) -> None:
-        """``deadline`` is on the monotonic clock."""
-        self._deadline = deadline
-        self._pending: set[Future[Any]] = set()
-        self._done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
-
-    def __len__(self) -> int:
-        """How many are yet to be given."""
-        return len(self._pending)
-
-    def add(self, futures: Iterable[Future[Any]]) -> None:
-        """Take in more."""
-        for future in futures:
-            self._pending.add(future)
-            future.add_done_callback(self._done.put)
-
-    def next(self) -> Future[Any]:
-        """Wait for one. Raises TimeoutError."""
-        try:
-            future = self._done.get(timeout=_left(self._deadline))
-        except queue.Empty:
-            raise TimeoutError from None
-        self._pending.discard(future)
-        return future
-
-    def cancel(self) -> None:
-        """Cancel what has not been given."""
-        for future in list(self._pending):
-            future.cancel()
+        submit(buffersize)
+        more = None if buffersize is None else partial(submit, 1)
+        return values_of(pieces, more, deadline, return_exceptions=return_exceptions)
 
 
 def _opened(results: Generator[Any, None, None]) -> Iterator[Any]:
@@ -330,12 +264,3 @@ def _opened(results: Generator[Any, None, None]) -> Iterator[Any]:
     with contextlib.closing(results):
         for result in results:
             yield opener.open(result, stacklevel=2)
-
-
-def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - time.monotonic())
-
-
-def _result_or_exception(future: Future[Any]) -> Any:
-    error = future.exception()
-    return error if isinstance(error, Exception) else future.result()

@@ -11,24 +11,27 @@ to one task at a time.)
 from __future__ import annotations
 
 import threading
-from concurrent.futures import CancelledError, Future
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from joblib import parallel
 from joblib._parallel_backends import FallbackToBackend, ParallelBackendBase, SequentialBackend
 
 from dolambda.options import OF_JOBLIB, checked
+from dolambda.scheduler.results import BatchFuture
 from dolambda.session import current, default_session, forked
 from dolambda.worker.initialise import with_initializer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
-    from dolambda.dispatch.run import Run
+    from dolambda.scheduler.run import Run
     from dolambda.session import Session
 
 NAME = "dolambda"
+Item = tuple["Callable[..., Any]", "tuple[Any, ...]", "dict[str, Any]"]
 REGISTERED = "dolambda-registered"
 """joblib's name for the backend that `register` makes the default."""
 
@@ -111,18 +114,24 @@ class LambdaBackend(ParallelBackendBase):
 
     def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Future[list[Any]]:
         """Queue a batch; give the future of its list of results."""
-        batch: Future[list[Any]] = Future()
+        items = func.items
+        batch = BatchFuture(len(items))
         if callback:
             batch.add_done_callback(callback)
         try:
-            futures = self._open_run().submit(
-                [(self._wrap(function), args, kwargs) for function, args, kwargs in func.items]
-            )
+            with batch.filling():  # joblib must not see it completed within `submit`
+                self._submit_items(items, batch)
         except BaseException as error:  # noqa: BLE001 - raised here it would hang joblib for ever
             complete_elsewhere(batch, error)
-            return batch
-        Gather(batch, futures)
         return batch
+
+    def _submit_items(self, items: list[Item], batch: BatchFuture) -> None:
+        """Queue calls; those of one function that follow each other together."""
+        run = self._open_run()
+        for (_, keywords), group in groupby(items, key=_kind):
+            calls = list(group)
+            given = [call[1:] if keywords else call[1] for call in calls]
+            run.submit_stream(self._wrap(calls[0][0]), given, batch.receiver, keywords=keywords)
 
     apply_async = submit
 
@@ -165,40 +174,8 @@ class RegisteredBackend(LambdaBackend):
     default_n_jobs = 1
 
 
-class Gather:
-    """Completes a batch's future when the last of its tasks' is completed, or the first fails."""
-
-    def __init__(self, batch: Future[list[Any]], futures: list[Future[Any]]) -> None:
-        """Watch ``futures``."""
-        self._batch = batch
-        self._futures = futures
-        self._left = len(futures)
-        self._over = False
-        self._lock = threading.Lock()
-        self._submitting: int | None = threading.get_ident()
-        for future in futures:
-            future.add_done_callback(self._one_done)
-        self._submitting = None
-
-    def _one_done(self, future: Future[Any]) -> None:
-        error = CancelledError() if future.cancelled() else future.exception()
-        with self._lock:
-            self._left -= 1
-            if self._over or not (error is not None or self._left == 0):
-                return
-            self._over = True
-        if (
-            self._submitting == threading.get_ident()
-        ):  # done before it could be watched: joblib must not see that within `submit`
-            _elsewhere(partial(self._complete, error))
-        else:
-            self._complete(error)
-
-    def _complete(self, error: BaseException | None) -> None:
-        if error is not None:
-            self._batch.set_exception(error)
-        else:
-            self._batch.set_result([done.result() for done in self._futures])
+def _kind(call: Item) -> tuple[int, bool]:
+    return id(call[0]), bool(call[2])
 
 
 def complete_elsewhere(batch: Future[list[Any]], error: BaseException) -> None:

@@ -26,17 +26,17 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dolambda.dispatch.stored import Stored
 from dolambda.errors import ConfigurationError, EnvelopeError
+from dolambda.scheduler.stored import Stored
 from dolambda.version import VERSION
 from dolambda.wire import envelope, keys
-from dolambda.wire.outcome import Reply
+from dolambda.wire.reply import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from dolambda.aws.objects import Bucket
-    from dolambda.dispatch.report import Report
+    from dolambda.scheduler.report import Report
     from dolambda.wire.outcome import PackedOutcome
 
 log = logging.getLogger("dolambda")

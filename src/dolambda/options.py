@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from dolambda import settings
 from dolambda.arguments import Rule, Source, choice, count, refuse_unknown
-from dolambda.dispatch.retries import Retries
 from dolambda.errors import ConfigurationError
 from dolambda.named_runs import check_name
+from dolambda.scheduler.retries import Retries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
-    from dolambda.dispatch.report import Report
+    from dolambda.scheduler.report import Report
 
 _CELLS = 20
 _AFTER = 0.3  # seconds: what is over before needs no bar

@@ -18,7 +18,7 @@ from dolambda.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from dolambda.dispatch.report import Report
+    from dolambda.scheduler.report import Report
 
 LOCAL = "local"
 

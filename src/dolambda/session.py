@@ -23,12 +23,6 @@ from typing import TYPE_CHECKING, Self
 
 from dolambda.aws.account import Account, Credentials, has_credentials, translated
 from dolambda.aws.objects import Bucket
-from dolambda.dispatch import relay
-from dolambda.dispatch.budget import Rates
-from dolambda.dispatch.limits import Limits
-from dolambda.dispatch.report import Report
-from dolambda.dispatch.retries import Retries
-from dolambda.dispatch.run import Run
 from dolambda.environment.own_modules import OwnModules
 from dolambda.environment.requirements import differing, not_among
 from dolambda.environment.worker_zip import worker_code
@@ -42,6 +36,12 @@ from dolambda.money.quote import verdict
 from dolambda.named_runs import NamedRun, Recorder
 from dolambda.options import Env, checked
 from dolambda.progress import display
+from dolambda.scheduler import relay
+from dolambda.scheduler.ledger import Rates
+from dolambda.scheduler.limits import Limits
+from dolambda.scheduler.report import Report
+from dolambda.scheduler.retries import Retries
+from dolambda.scheduler.run import Run
 from dolambda.settings import Settings
 from dolambda.stack import Stack
 from dolambda.transport.clean_up import CleanUp
@@ -49,12 +49,13 @@ from dolambda.transport.in_process import InProcess
 from dolambda.transport.ways import Ways
 from dolambda.version import VERSION
 from dolambda.wire import keys
-from dolambda.wire.task import PYTHON, Surroundings
+from dolambda.wire.job import Place
+from dolambda.wire.task import PYTHON, TaskContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from dolambda.dispatch.stored import Stored
+    from dolambda.scheduler.stored import Stored
     from dolambda.transport.base import Transport
 
 log = logging.getLogger("dolambda")
@@ -205,7 +206,7 @@ class Session:
         relay: Callable[[int, str, bool], None] | None = None,
         language: str = "python",
     ) -> Run:
-        """Open a run of at most that many workers at a time; see `Limits`, `Run` and `Surroundings`.
+        """Open a run of at most that many workers at a time; see `Limits`, `Run` and `TaskContext`.
 
         ``progress``, ``transport`` and ``budget`` are for this run what they are in `register` for all. ``run`` names it: begun again
         under that name, with the same code and inputs, it sends only what has no reply yet (see `named_runs`). ``relay`` is called
@@ -246,15 +247,16 @@ class Session:
             limits,
             same_buffers=same_buffers,
             same_functions=same_functions,
-            surroundings=Surroundings(
+            context=TaskContext(
                 nesting, threads, logging.root.getEffectiveLevel(), variables, language
             ),
+            place=self._place(),
             code=self._code if self.stack else lambda: None,
             relay=relay or _RELAYS[self.settings.logs],
             progress=self._shown(self.progress if progress is None else progress, named),
             stored=stored,
             salt=self._salt if named else None,
-            verdict=verdict if self.settings.quote and self.stack else None,
+            confirm=verdict if self.settings.quote and self.stack else None,
             on_end=self._record,
             clean_up=self._clean_up,
         )
@@ -264,6 +266,10 @@ class Session:
         if self._gone:  # meanwhile
             opened.abandon(self._gone)
         return opened
+
+    def _place(self) -> Place:
+        """Where jobs of this session may run."""
+        return Place(self.stack.name, self.settings.region or "") if self.stack else Place()
 
     def watch(self) -> None:
         """Notice when the emulated AWS ends, from here on."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dolambda.aws.account import Credentials
-    from dolambda.dispatch.report import Report
+    from dolambda.scheduler.report import Report
     from dolambda.session import Session
     from dolambda.settings import Settings
 

@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import time
+from array import array
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -35,8 +36,11 @@ from dolambda.settings import Settings
 from dolambda.transport.base import Answered, SealedJob
 from dolambda.wire import keys
 from dolambda.wire.blob import Blob
-from dolambda.wire.outcome import Failure, Lost, PackedOutcome, Reply
-from dolambda.wire.task import Job, PackedTask, Packer, Task
+from dolambda.wire.chunk import OFFSET, Chunk
+from dolambda.wire.outcome import Failure, PackedOutcome
+from dolambda.wire.outcome_table import OutcomeTable
+from dolambda.wire.reply import Reply
+from support.worker_jobs import job, job_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -89,16 +93,11 @@ def test_a_tampered_job_is_refused_before_it_is_unpickled(
     session: Session, tmp_path: Path, signed_with: str
 ) -> None:
     mark = tmp_path / "mark"
-    (task,) = (
-        task
-        for task in Packer(same_buffers=False).pack([Task(0, str, (LeavesAMark(mark),))])
-        if isinstance(task, PackedTask)
-    )
     run = keys.run_name(keys.new_client_id(), 0)
-    job = Job(run, 0, 1, time.time() + 60, (task,), {blob.digest: blob.data for blob in task.blobs})
+    sent = job((str, (LeavesAMark(mark),)), run=run)
     key = session.key if signed_with == "this stack's key" else b"x" * 32
     assert session.bucket is not None
-    session.bucket.put(keys.job_key(run, 0), job.to_bytes(key))
+    session.bucket.put(keys.job_key(run, 0), sent.to_bytes(key))
     deadline = time.monotonic() + 20
     while session.bucket.age(keys.reply_key(run, 0)) is None and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -108,10 +107,9 @@ def test_a_tampered_job_is_refused_before_it_is_unpickled(
         signed_with == "this stack's key"
     )  # so the mark does work, when it is let
     if signed_with == "another key":
-        refused = reply.outcomes[0].open()
-        assert isinstance(refused, Lost)
-        assert refused.reason == "refused"
-        assert "not signed with this stack's key" in refused.detail
+        assert reply.refusal
+        assert reply.refusal.reason == "refused"
+        assert "not signed with this stack's key" in reply.refusal.detail
 
 
 @pytest.mark.parametrize("content", ["replaced", "as named"])
@@ -135,22 +133,23 @@ def test_a_blob_replaced_in_the_bucket_is_refused_before_it_is_unpickled_or_impo
         "code": bytes(4) + imports,
     }[part]
     blob = Blob.from_bytes(function)
-    arguments: tuple[tuple[Any, ...], dict[str, Any]] = {
-        "function": ((), {}),
-        "argument of the function": ((pickle.PickleBuffer(b""),), {}),
-        "code": (("left_by_a_blob",), {}),
+    arguments: tuple[Any, ...] = {
+        "function": (),
+        "argument of the function": (pickle.PickleBuffer(b""),),
+        "code": ("left_by_a_blob",),
     }[part]
     apart: list[pickle.PickleBuffer] = []
     payload = pickle.dumps(arguments, protocol=5, buffer_callback=apart.append)
-    task = PackedTask(
-        0, digest if part == "function" else blob.digest, payload, (digest,) if apart else ()
-    )
+    named = digest if part == "function" else blob.digest
+    ends = array(OFFSET, [len(payload)])
+    chunk = Chunk(0, named, False, ends, payload, {0: (digest,)} if apart else {})  # noqa: FBT003 - without keywords
     run = keys.run_name(keys.new_client_id(), 0)
     inline = {} if part == "function" else {blob.digest: blob.data}
-    job = Job(run, 0, 1, time.time() + 60, (task,), inline, code=digest if part == "code" else None)
+    code = digest if part == "code" else None
+    sent = job_of([chunk], run=run, inline=inline, code=code)
     assert session.bucket is not None
     session.bucket.put(keys.blob_key(digest), hostile)
-    session.bucket.put(keys.job_key(run, 0), job.to_bytes(session.key))
+    session.bucket.put(keys.job_key(run, 0), sent.to_bytes(session.key))
     deadline = time.monotonic() + 20
     while session.bucket.age(keys.reply_key(run, 0)) is None and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -175,9 +174,9 @@ def test_a_reply_put_by_someone_else_is_refused_before_it_is_unpickled(
     bucket = session.bucket.name if session.bucket else ""
 
     def overtaken(job: SealedJob, answered: Answered) -> None:
-        forged = Reply(
-            job.run, job.number, 1, (PackedOutcome.from_value(0, LeavesAMark(mark), 0.0),)
-        )
+        outcome = PackedOutcome.from_value(0, LeavesAMark(mark), 0.0)
+        table = OutcomeTable.from_outcomes([outcome])
+        forged = Reply(job.run, job.number, 1, table)
         sealed = forged.to_bytes(session.key if signed_with == "this stack's key" else b"x" * 32)
         sealed = cloudpickle.dumps(LeavesAMark(mark)) if signed_with == "nothing" else sealed
         admin.client("s3").put_object(

@@ -15,9 +15,11 @@ from dolambda.transport.in_process import InProcess
 from dolambda.transport.s3_queue import S3Queue
 from dolambda.transport.ways import Ways
 from dolambda.wire import keys
-from dolambda.wire.outcome import Failure, Reply, Value
-from dolambda.wire.task import INLINE, Job, PackedTask, Packer, Task
+from dolambda.wire.outcome import Failure, Value
+from dolambda.wire.reply import Reply
+from dolambda.wire.task import INLINE
 from support.futures import asked
+from support.worker_jobs import chunks, job_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,15 +37,10 @@ class Line:
         self.run = keys.run_name(client, 0)
 
     def seal(self, number: int, *calls: tuple[Callable[..., Any], tuple[Any, ...]]) -> SealedJob:
-        packer = Packer(same_buffers=False)
-        tasks = [
-            task
-            for task in packer.pack(Task(i, *call) for i, call in enumerate(calls))
-            if isinstance(task, PackedTask)
-        ]
-        blobs = {blob.digest: blob for task in tasks for blob in task.blobs}
+        packed = chunks(*calls)
+        blobs = {digest: blob for chunk in packed for digest, blob in chunk.blobs.items()}
         inline = {digest: blob.data for digest, blob in blobs.items() if len(blob.data) <= INLINE}
-        job = Job(self.run, number, 1, time.time() + 60, tuple(tasks), inline)
+        job = job_of(packed, run=self.run, number=number, inline=inline)
         return SealedJob(
             self.run,
             number,

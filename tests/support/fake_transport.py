@@ -7,17 +7,42 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.calls import Calls
-from dolambda.wire.outcome import Reply, Usage
-from dolambda.wire.task import Job
-from dolambda.worker.run_job import run_job
+from dolambda.wire.job import Job
+from dolambda.wire.outcome import Usage
+from dolambda.wire.reply import Reply
+from dolambda.worker.outcome_writer import MemoryWriter
+from dolambda.worker.run_job import PlainSurroundings, TaskRunner
 from dolambda.worker.shelf import Shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from dolambda.transport.base import Answered, SealedJob
+    from dolambda.wire.outcome_table import OutcomeTable
 
 KEY = b"k" * 32
+
+
+class Blobs:
+    """Blobs in memory."""
+
+    def __init__(self, held: Mapping[str, bytes]) -> None:
+        self._held = held
+
+    def get_blob(self, digest: str) -> bytes:
+        return self._held[digest]
+
+    def calls(self) -> dict[str, int]:
+        return {}
+
+
+def outcomes_of(job: Job, held: Mapping[str, bytes]) -> OutcomeTable:
+    """Run a job's tasks here."""
+    writer = MemoryWriter()
+    cache = Shelf(Blobs(held), 1 << 20)
+    TaskRunner(cache, PlainSurroundings()).run(job, writer)
+    identities = tuple(one for part in job.parts for one in part.identities)
+    return replace(writer.table(list(job.indexes())), identities=identities)
 
 
 class Memory:
@@ -36,21 +61,10 @@ class Memory:
         self.lock = threading.Lock()
         self.flying = self.most_flying = 0
 
-    def get_blob(self, digest: str) -> bytes:
-        return self.held[digest]
-
     def answer(self, job: Job, **more: Any) -> bytes:
-        class Source:
-            def get_blob(_, digest: str) -> bytes:  # noqa: N805 - self is the transport's
-                return self.held[digest]
-
-            def calls(_) -> dict[str, int]:  # noqa: N805 - as above
-                return {}
-
-        outcomes = tuple(run_job(job, Shelf(Source(), 1 << 20), stopped=lambda: False, output=str))
-        return replace(
-            Reply(job.run, job.number, job.attempt, outcomes, Usage("w")), **more
-        ).to_bytes(KEY)
+        outcomes = outcomes_of(job, self.held)
+        reply = Reply(job.run, job.number, job.attempt, outcomes, Usage("w"))
+        return replace(reply, **more).to_bytes(KEY)
 
     def send(self, sealed: SealedJob, answered: Answered) -> None:
         job = Job.from_bytes(sealed.data, KEY)

@@ -6,12 +6,15 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dolambda.wire.outcome import Failure, Lost, Reply, Value
-from dolambda.wire.task import Job, PackedTask, Packer, Task
+from dolambda.wire.chunk import Chunk, ChunkPart
+from dolambda.wire.job import Job
+from dolambda.wire.packer import Packer, joined_singles
+from dolambda.wire.reply import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dolambda.wire.outcome import Failure, Lost, Value
     from dolambda.worker.worker import Worker
 
 KEY = b"k" * 32
@@ -33,14 +36,25 @@ class Source:
         return {}
 
 
+def chunks(
+    *calls: tuple[Callable[..., Any], tuple[Any, ...]], packer: Packer | None = None
+) -> list[Chunk]:
+    """Pack calls one by one, as `submit` does; those of one function come together."""
+    packer = packer or Packer(same_buffers=False)
+    singles = [packer.pack_single(*call, {}, index) for index, call in enumerate(calls)]
+    packed = list(joined_singles(singles))
+    assert all(isinstance(one, Chunk) for one in packed)
+    return [one for one in packed if isinstance(one, Chunk)]
+
+
+def job_of(packed: list[Chunk], **more: Any) -> Job:
+    parts = tuple(ChunkPart(chunk, 0, len(chunk)) for chunk in packed)
+    inline = {digest: blob.data for chunk in packed for digest, blob in chunk.blobs.items()}
+    return replace(Job("r", 0, 1, time.time() + 60, parts, inline), **more)
+
+
 def job(*calls: tuple[Callable[..., Any], tuple[Any, ...]], **more: Any) -> Job:
-    tasks = tuple(
-        task
-        for task in Packer(same_buffers=False).pack(Task(i, *call) for i, call in enumerate(calls))
-        if isinstance(task, PackedTask)
-    )
-    inline = {blob.digest: blob.data for task in tasks for blob in task.blobs}
-    return replace(Job("r", 0, 1, time.time() + 60, tasks, inline), **more)
+    return job_of(chunks(*calls), **more)
 
 
 def run(worker: Worker, sent: Job, seconds: float = 20, **more: Any) -> Reply:

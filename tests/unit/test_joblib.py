@@ -9,8 +9,10 @@ import pytest
 from dask.base import get_scheduler
 
 from dolambda import LambdaExecutor, register, unregister
-from dolambda.joblib import Gather, complete_elsewhere
+from dolambda.joblib import complete_elsewhere
+from dolambda.scheduler.results import BatchFuture
 from dolambda.session import peek
+from support.polling import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,48 +20,40 @@ if TYPE_CHECKING:
     from dolambda import Session
 
 
-def done(value: Any = None, error: BaseException | None = None) -> Future[Any]:
-    future: Future[Any] = Future()
-    if error:
-        future.set_exception(error)
-    else:
-        future.set_result(value)
-    return future
-
-
-def test_tasks_done_before_they_could_be_watched_give_their_values_from_another_thread() -> None:
-    batch: Future[list[Any]] = Future()
+def test_a_batch_that_is_done_while_it_is_submitted_is_completed_by_another_thread() -> None:
+    batch = BatchFuture(2)
     completed_in: list[int] = []
     batch.add_done_callback(lambda _: completed_in.append(threading.get_ident()))
-    Gather(batch, [done(1), done(2)])
-    assert batch.result(10) == [1, 2]
+    with batch.filling():
+        batch.receiver(2).deliver(0, [1, 2])
+        assert batch.result(10) == [1, 2]
+    until(lambda: bool(completed_in))
     assert completed_in != [threading.get_ident()]
 
 
-def test_some_done_and_some_not_wait_for_the_rest() -> None:
-    batch: Future[list[Any]] = Future()
-    last: Future[Any] = Future()
-    Gather(batch, [done(1), last])
+def test_a_batch_of_several_chunks_waits_for_all_and_keeps_their_order() -> None:
+    batch = BatchFuture(3)
+    one, others = batch.receiver(1), batch.receiver(2)
+    others.deliver(1, [3])
+    others.deliver(0, [2])
     assert not batch.done()
-    last.set_result(2)
-    assert batch.result(10) == [1, 2]
+    one.deliver(0, [1])
+    assert batch.result(10) == [1, 2, 3]
 
 
 def test_the_first_failure_fails_the_batch_once() -> None:
-    batch: Future[list[Any]] = Future()
-    later: Future[Any] = Future()
-    Gather(batch, [later, done(error=KeyError("one"))])
+    batch = BatchFuture(2)
+    receiver = batch.receiver(2)
+    receiver.fail(0, 1, KeyError("one"))
     with pytest.raises(KeyError, match="one"):
         batch.result(10)
-    later.set_exception(ValueError("another"))
+    receiver.fail(1, 2, ValueError("another"))
     assert isinstance(batch.exception(0), KeyError)
 
 
 def test_a_cancelled_task_fails_the_batch() -> None:
-    batch: Future[list[Any]] = Future()
-    cancelled: Future[Any] = Future()
-    Gather(batch, [cancelled])
-    cancelled.cancel()
+    batch = BatchFuture(1)
+    batch.receiver(1).withdraw(0, 1)
     assert type(batch.exception(10)).__name__ == "CancelledError"
 
 
@@ -136,8 +130,9 @@ def test_where_no_thread_can_be_started_a_batch_is_completed_all_the_same(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    batch: Future[list[Any]] = Future()
-    Gather(batch, [done(1), done(2)])
+    batch = BatchFuture(2)
+    with batch.filling():
+        batch.receiver(2).deliver(0, [1, 2])
     assert batch.result(10) == [1, 2]
     refused: Future[list[Any]] = Future()
     complete_elsewhere(refused, KeyError("one"))

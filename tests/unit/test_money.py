@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from dolambda.dispatch.report import Report
 from dolambda.money.bill import Bill
+from dolambda.scheduler.report import Report
 
 
 def test_the_documented_example_comes_out() -> None:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from dolambda.dispatch.report import Report
 from dolambda.errors import ConfigurationError
 from dolambda.named_runs import NamedRun, Recorder, check_name, names
-from dolambda.wire.outcome import PackedOutcome, Reply, Value
+from dolambda.scheduler.report import Report
+from dolambda.wire.outcome import PackedOutcome, Value
+from dolambda.wire.outcome_table import OutcomeTable
+from dolambda.wire.reply import Reply
 from support.dict_bucket import DictBucket
 
 if TYPE_CHECKING:
@@ -33,9 +35,11 @@ def run_of(bucket: DictBucket, name: str = "mine") -> NamedRun:
 
 def reply(bucket: DictBucket, name: str, number: int, tasks: dict[int, str]) -> str:
     """Put the reply to a job whose tasks, of those identities, return their identities."""
-    outcomes = tuple(
-        replace(PackedOutcome.from_value(index, task, 0.1), task=task)
-        for index, task in tasks.items()
+    outcomes = OutcomeTable.from_outcomes(
+        [
+            replace(PackedOutcome.from_value(index, task, 0.1), task=task)
+            for index, task in tasks.items()
+        ]
     )
     sealed = Reply(f"run.{name}/000000", number, 1, outcomes).to_bytes(KEY)
     key = f"outs/run.{name}/000000/{number:09d}"

@@ -6,8 +6,8 @@ import time
 import pytest
 from rich.console import Console
 
-from dolambda.dispatch.report import Report
 from dolambda.progress import Bar, Line, display
+from dolambda.scheduler.report import Report
 
 
 @pytest.fixture

@@ -20,13 +20,14 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dolambda.errors import ConfigurationError
+from dolambda.loops.piece import Piece
 from dolambda.wire.outcome import Failure, Value
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from dolambda.dispatch.intake import Call
-    from dolambda.dispatch.run import Run
+    from dolambda.scheduler.run import Run
+    from dolambda.scheduler.submission import Call
     from dolambda.session import Session
 
 Outcomes = Iterator[tuple[int, Value | Failure]]
@@ -85,6 +86,7 @@ def attempt(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Val
         return Failure(error)
 
 
+_CHUNK = 4096  # tasks submitted at a time
 _AT_LEAST = 4
 """Tasks a worker that are under way at the least; more as jobs come to hold more."""
 
@@ -133,6 +135,60 @@ class OnLambda:
             run.close()
         finally:
             run.cancel()
+
+    def run_chunks(
+        self,
+        function: Any,
+        arguments: Iterator[tuple[Any, ...]],
+        *,
+        in_order: bool,
+        options: Options,
+    ) -> Iterator[Piece]:
+        """See `RunsChunks`."""
+        from dolambda.scheduler.results import Pieces  # noqa: PLC0415 - not on a worker
+
+        run = session_in_use().open_run(same_functions=True, **options.get(self.name, {}))
+        pieces = Pieces(in_order=in_order)
+        sent: dict[int, list[tuple[Any, ...]]] = {}
+        over = False
+        try:
+            while True:
+                while not over and (capacity := _room(run) - pieces.left) > 0:
+                    some = list(itertools.islice(arguments, min(capacity, _CHUNK)))
+                    over = len(some) < min(capacity, _CHUNK)
+                    if some:
+                        sent[pieces.added] = some
+                        run.submit_stream(function, some, pieces.receiver)
+                if not pieces.left:
+                    break
+                start, count, values, error = pieces.take(None)
+                if error is None:
+                    yield Piece(start, values)
+                else:
+                    yield Piece(start, [], error, _arguments_of(sent, start))
+                del values, error
+                _forget_before(sent, start + count, in_order=in_order)
+            run.close()
+        finally:
+            pieces.cancel()
+            run.cancel()
+
+
+def _arguments_of(sent: dict[int, list[tuple[Any, ...]]], number: int) -> tuple[Any, ...]:
+    """Return the arguments of a task that is in flight."""
+    for first, some in sent.items():
+        if first <= number < first + len(some):
+            return some[number - first]
+    return ()
+
+
+def _forget_before(sent: dict[int, list[tuple[Any, ...]]], number: int, *, in_order: bool) -> None:
+    """Let go of arguments that no error message needs any more."""
+    while sent and in_order:
+        first = next(iter(sent))
+        if first + len(sent[first]) > number:
+            return
+        del sent[first]
 
 
 def checked_options(options: object) -> Options:

@@ -86,6 +86,17 @@ class Combiner:
         if callable(self._combine) and len(self._held) >= self._most:
             self._held = [self._call(self._combine)]
 
+    def add_all(self, results: list[Any]) -> None:
+        """Take several results. Raises `CombineError`."""
+        if self._combine is None:
+            self._held += results
+        elif self._combine in _FOLDS.values() and results:
+            self._any = True
+            self._held = [self._call(self._combine, [*self._held, *results])]  # type: ignore[arg-type] # a fold is a function
+        else:
+            for result in results:
+                self.add(result)
+
     def result(self) -> Any:
         """Give what all results make; None when there were none and no ``init``, [] for a list. Raises `CombineError`."""
         if self._combine is None:
@@ -102,13 +113,10 @@ class Combiner:
             self._held = [self._call(self._combine)]
         return self._held[0] if self._held else None
 
-    def _call(self, combine: Callable[..., Any]) -> Any:
+    def _call(self, combine: Callable[..., Any], results: list[Any] | None = None) -> Any:
+        held = self._held if results is None else results
         try:
-            return (
-                functools.reduce(combine, self._held)
-                if combine in _FOLDS.values()
-                else combine(*self._held)
-            )
+            return functools.reduce(combine, held) if combine in _FOLDS.values() else combine(*held)
         except Exception as error:  # the user's function may raise anything
             name = (
                 self._combine

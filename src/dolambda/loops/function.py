@@ -59,6 +59,24 @@ class Taker:
             )
         return cls(frozenset(one.name for one in parameters), takes_rng=draws)
 
+    def order(
+        self, function: Callable[..., Any], variables: Iterable[str]
+    ) -> tuple[str, ...] | None:
+        """Return in which order the function takes the variables by position; None if it does not."""
+        there = list(variables)
+        if self.takes_rng:
+            return None
+        if self.by_position:
+            return tuple(there)
+        if self.names is None:
+            return None
+        parameters = list(inspect.signature(function).parameters.values())
+        wanted = [one.name for one in parameters if one.name in there]
+        first = parameters[: len(wanted)]
+        by_position = all(one.kind is one.POSITIONAL_OR_KEYWORD for one in first)
+        in_front = [one.name for one in first] == wanted
+        return tuple(wanted) if by_position and in_front else None
+
     def __call__(self, variables: Variables) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Give positional and keyword arguments."""
         if self.by_position:

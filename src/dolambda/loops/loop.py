@@ -14,6 +14,7 @@ import copy
 import difflib
 import inspect
 import itertools
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +24,8 @@ from dolambda.errors import ConfigurationError
 from dolambda.loops.backends import Sequential, backend_for_dopar, checked_options
 from dolambda.loops.combine import MISSING, Combiner
 from dolambda.loops.function import Taker, as_sent, called
-from dolambda.loops.walk import Errors, Level, Walk, check_iterable, refuse_iterator
+from dolambda.loops.plain import PlainLoop
+from dolambda.loops.walk import Errors, Level, Walk, check_iterable, log, refuse_iterator
 from dolambda.worker.randomness import Seed
 
 if TYPE_CHECKING:
@@ -223,12 +225,28 @@ class Foreach:
 
     def run(self, function: Callable[..., Any], backend: Backend) -> Any:
         """Run on a backend; ``function`` gets by keyword those loop variables that it takes, and ``rng`` if it takes that."""
+        plain = self._plain(function, backend)
+        if plain:
+            return plain.run(backend, self.options)  # type: ignore[arg-type] # it has been looked at
         walk = self._walk(function)
         value = walk.run(partial(backend.run, options=self.options))
         if walk.seed and type(value) is list:
             value = Results(value)
             value.seed = walk.seed.entropy
         return value
+
+    def _plain(self, function: Callable[..., Any], backend: Backend) -> PlainLoop | None:
+        """Return the loop as one that is run in chunks; None if it must be run task by task."""
+        level = logging.INFO if self.verbose else logging.DEBUG
+        single = self.inner or self.conditions or self.drawn or log.isEnabledFor(level)
+        if single or not hasattr(backend, "run_chunks") or not _is_function(function):
+            return None
+        taker = Taker.of(function, self.iterables)
+        order = taker.order(function, self.iterables)
+        if order is None:
+            return None
+        sent = as_sent(function, packages=self.packages, export=self.export, noexport=self.noexport)
+        return PlainLoop(self.as_level(), sent, order, self.errors or "stop")
 
     def _walk(self, function: Callable[..., Any]) -> Walk:
         if not _is_function(function):

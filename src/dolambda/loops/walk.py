@@ -30,8 +30,8 @@ from dolambda.worker.randomness import Opener, Seed, Seeded, shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from dolambda.dispatch.intake import Call
     from dolambda.loops.combine import Combiner
+    from dolambda.scheduler.submission import Call
 
 Errors = Literal["stop", "remove", "pass"]
 
@@ -57,9 +57,9 @@ class Level:
 
         ``used`` are the iterators of the previous round of this level, by name.
         """
-        named = [_resolved(name, given, outer, used) for name, given in self.iterables.items()]
+        named = [resolved(name, given, outer, used) for name, given in self.iterables.items()]
         unnamed = [
-            _resolved(str(place), given, outer, used) for place, given in enumerate(self.unnamed)
+            resolved(str(place), given, outer, used) for place, given in enumerate(self.unnamed)
         ]
         for index, values in enumerate(zip(*named, *unnamed, strict=False)):
             variables = {**outer, **dict(zip(self.iterables, values, strict=False))}
@@ -237,7 +237,7 @@ class Walk:
         for at, variables in self._levels[depth].steps(outer, self._used[depth]):
             here = (*index, at)
             if depth + 1 == len(self._levels):
-                yield Ticket(group, place, here, _as_text(variables)), variables
+                yield Ticket(group, place, here, as_text(variables)), variables
             else:
                 inner = self._group(depth + 1, variables, partial(group.put, place))
                 yield from self._steps(depth + 1, variables, here, inner)
@@ -279,7 +279,7 @@ def said(exception: BaseException) -> str:
         return "(its text cannot be shown)"
 
 
-def _as_text(variables: Mapping[str, Any]) -> str:
+def as_text(variables: Mapping[str, Any]) -> str:
     """Return those variables that are short, as one writes them: a number, a word."""
     return ", ".join(
         f"{name}={value!r}"
@@ -293,7 +293,7 @@ def _as_text(variables: Mapping[str, Any]) -> str:
 _SHORT = 40
 
 
-def _resolved(
+def resolved(
     name: str, iterable: Any, outer: Mapping[str, Any], used: dict[str, object]
 ) -> Iterable[Any]:
     """Return an iterable as given, or as made from the outer variables; each round one of its own."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dolambda.money.prices import AS_OF, PRICES
 
 if TYPE_CHECKING:
-    from dolambda.dispatch.report import Report
+    from dolambda.scheduler.report import Report
 
 _MB_PER_GB = 1024
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dolambda.money.prices import AS_OF
 
 if TYPE_CHECKING:
-    from dolambda.dispatch.pilot import Estimate
+    from dolambda.scheduler.pilot import Estimate
 
 only = False
 """Whether nothing but quotes is wanted: `dolambda quote` sets it."""

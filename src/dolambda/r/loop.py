@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from concurrent.futures import Future
 
-    from dolambda.dispatch.intake import Call
-    from dolambda.dispatch.report import Report
     from dolambda.r.sending import Sender
+    from dolambda.scheduler.report import Report
+    from dolambda.scheduler.submission import Call
     from dolambda.session import Session
 
 _PROGRESS_S = 0.1

@@ -15,7 +15,7 @@ from dolambda.version import VERSION
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dolambda.dispatch.report import Report
+    from dolambda.scheduler.report import Report
     from dolambda.session import Session
 
 

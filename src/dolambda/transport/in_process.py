@@ -10,13 +10,16 @@ import os
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from dolambda.aws.calls import Calls
-from dolambda.wire.outcome import Reply, Usage
-from dolambda.wire.task import Job
-from dolambda.worker.run_job import run_job
+from dolambda.wire.job import Job
+from dolambda.wire.outcome import Usage
+from dolambda.wire.reply import Reply
+from dolambda.worker.outcome_writer import MemoryWriter
+from dolambda.worker.run_job import PlainSurroundings, TaskRunner
 from dolambda.worker.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -79,14 +82,14 @@ class InProcess:
         begun, started = time.monotonic(), time.time()
         job = Job.from_bytes(sealed, self._key)
         withdrawn = self._withdrawn
-        with _variables(job.surroundings.env):
-            packed = tuple(
-                run_job(
-                    job, self._shelf, stopped=lambda: (job.run, job.number) in withdrawn, output=str
-                )
-            )
+        around = PlainSurroundings(lambda: (job.run, job.number) in withdrawn)
+        writer = MemoryWriter()
+        with _variables(job.context.env):
+            TaskRunner(self._shelf, around).run(job, writer)
         usage = Usage("in-process", cold=False, started=started, seconds=time.monotonic() - begun)
-        return Reply(job.run, job.number, job.attempt, packed, usage).to_bytes(self._key)
+        identities = tuple(one for part in job.parts for one in part.identities)
+        outcomes = replace(writer.table(list(job.indexes())), identities=identities)
+        return Reply(job.run, job.number, job.attempt, outcomes, usage).to_bytes(self._key)
 
 
 @contextmanager

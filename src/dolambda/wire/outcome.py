@@ -6,7 +6,6 @@ PackedOutcome   as the worker wrote it: pickled, not yet looked into
 Value           the task returned                    exactly one of these three for every task
 Failure         the task raised
 Lost            the task has no answer of its own: crash, time-out, refusal, cancellation
-Reply           the packed outcomes of one job, and what running it took; one object under outs/
 """
 
 from __future__ import annotations
@@ -27,9 +26,8 @@ from dolambda.errors import (
     TooLargeError,
     WorkerCrashedError,
 )
-from dolambda.wire import envelope, exceptions, pickling
+from dolambda.wire import exceptions, pickling
 from dolambda.wire.exceptions import text_of
-from dolambda.wire.task import Cutter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -164,34 +162,6 @@ class PackedOutcome:
         exceptions.set_cause(error, RemoteTraceback(self.note["traceback"]))
         return error
 
-    def to_row(self, printed: int) -> list[object]:
-        """All but the payload, the buffers and the ``printed`` bytes of output, as plain values."""
-        return [
-            self.index,
-            self.kind,
-            len(self.payload),
-            [len(part) for part in self.buffers],
-            self.seconds,
-            printed,
-            dict(self.note),
-            self.task,
-        ]
-
-    @classmethod
-    def from_row(cls, row: Sequence[Any], cut: Cutter) -> PackedOutcome:
-        """Put together what `to_row` took apart; ``cut`` cuts the body that holds the rest."""
-        index, kind, length, sizes, seconds, printed, note, task = row
-        return cls(
-            index=index,
-            kind=kind,
-            payload=cut.next(length),
-            buffers=[cut.next(size) for size in sizes],
-            seconds=seconds,
-            output=str(cut.next(printed), "utf-8", "replace"),
-            note=note,
-            task=task,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -212,42 +182,3 @@ class Usage:
             "seconds": self.seconds,
             "calls": dict(self.calls),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The answer to one job."""
-
-    run: str
-    number: int
-    attempt: int
-    outcomes: tuple[PackedOutcome, ...]
-    usage: Usage = field(default_factory=Usage)
-
-    def to_bytes(self, key: bytes) -> bytes:
-        """Seal for the wire."""
-        outputs = [outcome.output.encode(errors="replace") for outcome in self.outcomes]
-        header = {
-            "run": self.run,
-            "job": self.number,
-            "attempt": self.attempt,
-            "usage": self.usage.to_header(),
-            "outcomes": [
-                out.to_row(len(text)) for out, text in zip(self.outcomes, outputs, strict=True)
-            ],
-        }
-        body: list[bytes | memoryview] = []
-        for out, text in zip(self.outcomes, outputs, strict=True):
-            body += [out.payload, *out.buffers, text]
-        return envelope.seal("reply", header, body, key)
-
-    @classmethod
-    def from_bytes(cls, data: bytes | memoryview, key: bytes) -> Reply:
-        """Check and open; nothing is unpickled. Raises `EnvelopeError`."""
-        with envelope.making_sense("reply"):
-            header, body = envelope.unseal("reply", data, key)
-            cut = Cutter(body)
-            outcomes = tuple(PackedOutcome.from_row(row, cut) for row in header["outcomes"])
-            return cls(
-                header["run"], header["job"], header["attempt"], outcomes, Usage(**header["usage"])
-            )

@@ -16,6 +16,7 @@ import functools
 import linecache
 import os
 import sys
+from dataclasses import dataclass
 from importlib import import_module
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -52,7 +53,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no t
         """Write to ``file``, as `pickle.Pickler` does."""
         super().__init__(file, protocol=protocol, buffer_callback=buffer_callback)
         self._anonymous = anonymous
-        self._covered: list[tuple[str, int, int]] = []
+        self.covered: list[tuple[str, int, int]] = []
 
     def reducer_override(self, obj: Any) -> Any:
         """Reduce what differs from cloudpickle; leave the rest to it."""
@@ -74,20 +75,53 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no t
         return super().reducer_override(function)
 
     def _reduce_code(self, code: CodeType) -> tuple[Any, ...]:
-        imported_names.update(imports_of(code, getattr(sys.modules["__main__"], "__package__", "")))
-        file = "<code>" if self._anonymous else shown_file(code.co_filename)
-        source = None if self._anonymous else self._source_of(code)
-        return code_object, (file, _parts(code, file), source)
+        described = _described.get(id(code))
+        if described is None:
+            package = getattr(sys.modules["__main__"], "__package__", "")
+            imported_names.update(imports_of(code, package))
+            described = _describe(code)
+        if self._anonymous:
+            return code_object, ("<code>", _parts(code, "<code>"), None)
+        return code_object, (described.file, described.parts, self._source_of(described))
 
-    def _source_of(self, code: CodeType) -> tuple[int, list[str]] | None:
+    def _source_of(self, described: DescribedCode) -> tuple[int, list[str]] | None:
         """First line and source lines of a function, unless a function around it has brought them."""
-        first, last = _extent(code)
-        for file, begin, end in self._covered:
-            if file == code.co_filename and begin <= first and last <= end:
+        name, first, last = described.code.co_filename, described.first, described.last
+        for file, begin, end in self.covered:
+            if file == name and begin <= first and last <= end:
                 return None
-        self._covered.append((code.co_filename, first, last))
-        lines = linecache.getlines(code.co_filename)[first - 1 : last]
+        self.covered.append((name, first, last))
+        lines = described.lines
         return (first, lines) if 0 < len(lines) <= _MAX_SOURCE_LINES else None
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedCode:
+    """What is pickled of a code object: its file as shown, `CodeType`'s arguments, and its source lines."""
+
+    code: CodeType
+    file: str
+    parts: tuple[Any, ...]
+    first: int
+    last: int
+    lines: list[str]
+
+
+_described: dict[int, DescribedCode] = {}
+"""By id of the code object, which is kept alive: describing one takes as long as pickling a function."""
+
+_MAX_DESCRIBED = 256
+
+
+def _describe(code: CodeType) -> DescribedCode:
+    file = shown_file(code.co_filename)
+    first, last = _extent(code)
+    lines = linecache.getlines(code.co_filename)[first - 1 : last]
+    described = DescribedCode(code, file, _parts(code, file), first, last, lines)
+    while len(_described) >= _MAX_DESCRIBED:
+        _described.pop(next(iter(_described)), None)
+    _described[id(code)] = described
+    return described
 
 
 def _reduce_module(_pickler: Pickler, module: ModuleType) -> Any:

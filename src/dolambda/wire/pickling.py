@@ -12,22 +12,25 @@ from __future__ import annotations
 
 import io
 import pickle
+from functools import partial
+from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from dolambda.errors import NotPicklableError
 from dolambda.wire.pickler import Pickler, code_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from dolambda.wire.culprit import Part
 
 APART = 4 * 1024
 """Bytes from which a buffer leaves the pickle."""
 
-# What plain pickle treats exactly as cloudpickle would; most loops' arguments are nothing else.
-_PLAIN = frozenset({int, float, complex, bool, type(None), str, bytes})
+PLAIN = frozenset({int, float, complex, bool, type(None), str, bytes})
+"""Types that plain pickle treats exactly as cloudpickle would. Most loops' arguments are nothing else."""
 
+_MAX_NAME = 512  # bytes of a pickle that holds a module's and a function's name
 _SHORT = 64 * 1024  # bytes of text that are no reason to take the long way
 _HAS_CODE = code_object.__name__.encode()
 
@@ -48,7 +51,7 @@ def dump(value: object, what: str) -> tuple[bytes, list[memoryview]]:
 def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, list[memoryview]]:
     """Pickle a task's arguments, by the short way when all of them are plain values."""
     values = (*args, *kwargs.values()) if kwargs else args
-    if all(type(value) in _PLAIN for value in values) and sum(map(_size, values)) < _SHORT:
+    if all(type(value) in PLAIN for value in values) and sum(map(_size, values)) < _SHORT:
         return pickle.dumps((args, kwargs), protocol=5), []
     try:
         return _dumped((args, kwargs))
@@ -64,6 +67,12 @@ def content_of(value: object, payload: bytes | memoryview) -> bytes | memoryview
     File names and source lines are left out: a notebook's cell has another number when it is run again.
     """
     return _dumped(value, anonymous=True)[0] if _HAS_CODE in bytes(payload) else payload
+
+
+def is_by_name(function: object, payload: bytes | memoryview) -> bool:
+    """Return whether a function was pickled as a name alone, which refers to nothing that can change."""
+    plain = isinstance(function, (FunctionType, BuiltinFunctionType))
+    return plain and len(payload) < _MAX_NAME and _HAS_CODE not in bytes(payload)
 
 
 def load(data: bytes | memoryview, buffers: Iterable[Any] = ()) -> Any:
@@ -87,6 +96,81 @@ def _dumped(value: object, *, anonymous: bool = False) -> tuple[bytes, list[memo
     with io.BytesIO() as file:
         Pickler(file, buffer_callback=keep_in, anonymous=anonymous).dump(value)
         return file.getvalue(), apart
+
+
+def make_pickler(file: io.BytesIO, apart: list[memoryview]) -> Pickler:
+    """Return a pickler for many objects. The large buffers of each are appended to ``apart``."""
+
+    def keep_in(buffer: pickle.PickleBuffer) -> bool:
+        try:
+            view = buffer.raw()
+        except BufferError:  # not contiguous: only a copy inside the pickle can hold it
+            return True
+        if view.nbytes < APART:
+            return True
+        apart.append(view)
+        return False
+
+    return Pickler(file, buffer_callback=keep_in)
+
+
+def fast_dump(pickler: Pickler) -> Callable[[object], None]:
+    """Return the C implementation's ``dump`` of a pickler of `make_pickler`.
+
+    cloudpickle's own only rewords the RuntimeError of a too deep recursion, and costs a quarter of
+    a microsecond.
+    """
+    return partial(pickle.Pickler.dump, pickler)
+
+
+class RepeatedPickler:
+    """Pickles one object after the other, each by itself."""
+
+    def __init__(self) -> None:
+        self._file = io.BytesIO()
+        self._apart: list[memoryview] = []
+        self._make()
+
+    def dump(self, value: object) -> tuple[bytes, list[memoryview]]:
+        """Return the pickle, and the buffers that left it. Raises whatever the object's class raises."""
+        file, pickler = self._file, self._pickler
+        file.seek(0)
+        file.truncate()
+        self._apart.clear()
+        try:
+            self._dump(value)
+        except BaseException:
+            self._make()  # the old one is in the middle of an object
+            raise
+        pickler.clear_memo()
+        pickler.covered.clear()
+        return file.getvalue(), list(self._apart)
+
+    def _make(self) -> None:
+        self._pickler = make_pickler(self._file, self._apart)
+        self._dump = fast_dump(self._pickler)
+
+
+def dump_arguments(
+    call: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[bytes, list[memoryview]]:
+    """Pickle ``call``, which holds these arguments: the short way when all are plain values."""
+    values = (*args, *kwargs.values()) if kwargs else args
+    if all(type(value) in PLAIN for value in values) and sum(map(_size, values)) < _SHORT:
+        return pickle.dumps(call, protocol=5), []
+    try:
+        return _dumped(call)
+    except Exception as error:  # any class may raise anything from its __reduce__
+        raise call_not_picklable(args, kwargs, error) from error
+
+
+def call_not_picklable(
+    args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception
+) -> NotPicklableError:
+    """Return the error that names what of a call's arguments cannot be pickled."""
+    from dolambda.wire import culprit  # noqa: PLC0415 - rarely needed; workers start faster
+
+    return _not_picklable(culprit.find_in_call(args, kwargs), error)
 
 
 def _size(value: object) -> int:

@@ -3,7 +3,12 @@
     worker                                   child (serve.py)
     job          --- JOB or REST ------->
                  <-- BEGUN --------------    it has taken the job, and has found itself fit to run it
-                 <-- OUTCOME -----------     after each task; LAST when it ends after it
+                                             writes the outcome of each task to shared memory (`Region`)
+                 <-- FULL ---------------    there is no room for more outcomes
+    copies them  --- TAKEN ------------->
+                 <-- OUTCOME ------------    one that is larger than the region
+    takes it     --- TAKEN ------------->
+                 <-- DONE ---------------    all tasks have an outcome; LAST when the child ends after one
     cancelled    --- STOP -------------->    leave out the tasks that have not begun
     SIGKILL      ---------------------->     a time limit has passed, or what came is no frame of this sending
 
@@ -30,6 +35,7 @@ from typing import TYPE_CHECKING
 from dolambda.worker import frames
 from dolambda.worker.capture import Capture
 from dolambda.worker.frames import FrameError, Kind, Sending
+from dolambda.worker.outcome_writer import Region
 from dolambda.worker.serve import DEFECT, PIPE_GONE, serve
 
 if TYPE_CHECKING:
@@ -37,8 +43,8 @@ if TYPE_CHECKING:
     from resource import struct_rusage
 
     from dolambda.wire.blob import BlobSource
-    from dolambda.wire.outcome import PackedOutcome
-    from dolambda.wire.task import Job
+    from dolambda.wire.job import Job
+    from dolambda.wire.outcome_table import OutcomeTable
     from dolambda.worker.frames import Frame
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -66,20 +72,15 @@ class End:
     by_kill: bool = False
 
 
-@dataclass(frozen=True)
-class Done:
-    """The outcome of one task; ``last`` if the child ends after it, as it cannot go on."""
-
-    outcome: PackedOutcome
-    last: bool
-
-
 class Child:
     """A running child. `alive` until it was collected; `used` once it has run a task."""
 
-    def __init__(self, pid: int, to_child: int, from_child: int, capture: Capture) -> None:
+    def __init__(
+        self, pid: int, to_child: int, from_child: int, capture: Capture, region: Region
+    ) -> None:
         """Use `Child.from_fork`."""
         self._pid = pid
+        self._region = region
         self._to_child = to_child
         self._from_child = from_child
         self._capture = capture
@@ -104,9 +105,9 @@ class Child:
     ) -> Child:
         """Fork. ``source`` is called in the child, so that no connection is shared.
 
-        For ``threads`` and ``env`` see `Surroundings`.
+        For ``threads`` and ``env`` see `TaskContext`.
         """
-        capture = Capture()
+        capture, region = Capture(), Region()
         child_reads, to_child = os.pipe()
         from_child, child_writes = os.pipe()
         for stream in (sys.stdout, sys.stderr):
@@ -117,12 +118,13 @@ class Child:
             try:
                 os.close(to_child)
                 os.close(from_child)
-                serve(child_reads, child_writes, source, room, capture, keys, threads, env)
+                pipes = (child_reads, child_writes)
+                serve(pipes, region, source, room, capture, keys, threads, env)
             finally:
                 os._exit(DEFECT)
         os.close(child_reads)
         os.close(child_writes)
-        return cls(pid, to_child, from_child, capture)
+        return cls(pid, to_child, from_child, capture, region)
 
     def begin(self, job: Job, sealed: bytes, until: float, *, rest: bool) -> bool:
         """Send a job, and return whether the child has begun it by then; ``rest`` if another child had it before.
@@ -130,6 +132,7 @@ class Child:
         Raises `ChildGoneError` or `FrameError` for a child that must be replaced. No task of the job has run in it.
         """
         self._sending = Sending.of_job(job)
+        self._region.reset(b"")  # nothing counts before the child has begun
         parts = frames.pack(self._sending, Kind.REST if rest else Kind.JOB, body=[sealed])
         try:
             while not frames.write(self._to_child, parts):
@@ -148,23 +151,45 @@ class Child:
             raise FrameError("an outcome before its job has begun")
         return True
 
-    def wait(self, index: int, seconds: float) -> Done | None:
-        """Return the outcome of the task of that index, or None if it does not come within that time.
+    def wait(self, seconds: float) -> Frame | None:
+        """Return the next frame, or None if none comes within that time.
 
-        Raises `ChildGoneError` once the child has ended, `FrameError` for anything but that outcome.
+        Raises `ChildGoneError` once the child has ended, `FrameError` for anything but such a frame.
         """
         frame = self._next()
         if frame is None:
             self._wait(now() + seconds, self._from_child)
             frame = self._next()
-        if frame is None:
-            return None
-        if frame.kind not in (Kind.OUTCOME, Kind.LAST) or frame.index != index:
-            raise FrameError(f"a frame of kind {frame.kind.name} about task {frame.index}")
-        outcome, calls = frames.open_outcome(frame)
-        self.used = True
+        return frame
+
+    def committed(self) -> int:
+        """Return how many outcomes are in the region."""
+        return int(self._region.committed[0])
+
+    def take_outcomes(self, indexes: Sequence[int]) -> OutcomeTable:
+        """Return the outcomes in the region, of the first of the tasks of these indexes; forget them there."""
+        nonce = self._sending.nonce if self._sending else b""
+        table = self._region.table(nonce, indexes)
+        self._region.committed[0] = 0
+        self.used = self.used or bool(len(table))
+        return table
+
+    def take(self, frame: Frame) -> OutcomeTable:
+        """Return the outcome that a frame holds, and count the requests that it names."""
+        table, calls = frames.open_outcome(frame)
         self._calls.update(calls)
-        return Done(outcome, last=frame.kind is Kind.LAST)
+        self.used = True
+        return table
+
+    def count_calls(self, frame: Frame) -> None:
+        """Count the requests that a frame names."""
+        self._calls.update(frames.open_calls(frame))
+
+    def continue_writing(self) -> None:
+        """Tell the child that the region is empty."""
+        if self._sending:
+            with contextlib.suppress(BrokenPipeError):  # it has ended: `wait` finds that
+                frames.write(self._to_child, frames.pack(self._sending, Kind.TAKEN))
 
     def is_ending(self) -> bool:
         """Tell whether it has ended, or is about to. Between two jobs it writes nothing: what can be read is an end or garbage."""

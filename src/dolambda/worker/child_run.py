@@ -9,6 +9,7 @@ child before, they may have left what it could not cope with: then the task gets
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dolambda.wire.outcome import (
@@ -19,14 +20,16 @@ from dolambda.wire.outcome import (
     Lost,
     PackedOutcome,
 )
+from dolambda.wire.outcome_table import FAILURE, OutcomeTable
 from dolambda.worker.child import ChildGoneError, now
-from dolambda.worker.frames import FrameError
+from dolambda.worker.frames import FrameError, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from dolambda.wire.task import Job, PackedTask
-    from dolambda.worker.child import Child, Done, End
+    from dolambda.wire.job import Job
+    from dolambda.worker.child import Child, End
+    from dolambda.worker.frames import Frame
 
 log = logging.getLogger("dolambda")
 
@@ -71,104 +74,182 @@ class ChildRun:
     ) -> None:
         """``limit`` is when the job's time is over; the worker has ``memory`` MB."""
         self._child = child
-        self._job = job
+        self._indexes = list(job.indexes())
+        self._task_timeout = job.task_timeout
         self._limit = limit
         self._watch = watch
         self._memory = memory
-        self._done: list[PackedOutcome] = []
-        self._begun = now()
+        self._tables: list[OutcomeTable] = []
+        self._taken = 0  # outcomes in the tables
+        self._seen = 0  # outcomes that were there at the last look
+        self._begun = now()  # the task at work
         self._used = child.used
         self._stopping = False
 
-    def run(self) -> list[PackedOutcome]:
-        """Return once all tasks are done, or the child has ended."""
-        while self._child.alive and len(self._done) < len(self._job.tasks):
-            self._step(self._job.tasks[len(self._done)])
-        return self._done
+    def run(self) -> OutcomeTable:
+        """Return the outcomes once all tasks are done, or the child has ended."""
+        while self._child.alive and self._taken < len(self._indexes):
+            self._step()
+        return OutcomeTable.joined(self._tables)
 
-    def _step(self, task: PackedTask) -> None:
-        """Wait for what happens next to a task, which is at work."""
+    @property
+    def _index(self) -> int:
+        """The index of the task at work, or of the last one."""
+        return self._indexes[min(self._taken, len(self._indexes) - 1)]
+
+    def _step(self) -> None:
+        """Wait for what happens next to the task at work."""
         until = self._limit
-        if self._job.task_timeout:
-            until = min(until, self._begun + self._job.task_timeout)
+        if self._task_timeout:
+            until = min(until, self._begun + self._task_timeout)
         try:
-            news = self._child.wait(task.index, min(until, self._watch.next, now() + LOOK) - now())
+            frame = self._child.wait(min(until, self._watch.next, now() + LOOK) - now())
+            if frame:
+                self._take(frame)
         except ChildGoneError:
-            self._done.append(self._crashed(task, self._child.end(kill=False)))
+            end = self._child.end(kill=False)
+            self._end_with(self._crashed, end, known=not end.why)
         except FrameError as error:
-            self._done.append(_scribbled(task, error, self._child.end(kill=True)))
+            end = self._child.end(kill=True)
+            self._end_with(partial(_scribbled, str(error)), end, known=False)
         else:
-            if news:
-                self._take(news)
-            elif self._hoards():
-                end = self._child.end(kill=True)
-                if not self._used:
-                    self._done.append(self._crashed(task, end))
-            elif now() >= until:
-                self._time_out(task, until)
+            if not frame:
+                self._look_at(until)
         if self._child.alive and not self._watch.still_wanted():
             self._cancel()
 
-    def _take(self, news: Done) -> None:
-        if news.last and self._used and news.outcome.kind == "failure":
-            self._child.end(kill=True)
+    def _look_at(self, until: float) -> None:
+        """See how far the child is, and whether the task at work is within its limits."""
+        seen = self._taken + self._child.committed()
+        if seen != self._seen:
+            self._seen, self._begun, self._used = seen, now(), True
+        elif now() >= until:
+            self._time_out(until)
             return
-        self._done.append(news.outcome)
-        self._begun, self._used = now(), True
-        # What the task did is done; the next one does not suffer for what it left.
-        if news.last or self._hoards():
+        if self._over_memory_limit():
+            self._run_out_of_memory()
+
+    def _take(self, frame: Frame) -> None:
+        """Take in what the child says of its outcomes."""
+        self._begun = now()
+        if frame.kind in (Kind.FULL, Kind.DONE):
+            self._child.count_calls(frame)
+            self._take_region()
+            if frame.kind is Kind.FULL:
+                self._child.continue_writing()
+            elif self._taken < len(self._indexes):
+                raise FrameError("the end of a job whose tasks are not all done")
+        elif frame.kind in (Kind.OUTCOME, Kind.LAST):
+            self._take_region()
+            if self._taken >= len(self._indexes) or frame.index != self._index:
+                raise FrameError(f"an outcome of task {frame.index}")
+            used, table = self._used, self._child.take(frame)
+            last = frame.kind is Kind.LAST
+            if last and used and table.kinds[0] & 0x0F == FAILURE:
+                self._child.end(kill=True)  # the task gets a child of its own
+                return
+            self._add(table)
+            if last:
+                self._child.end(kill=True)
+            else:
+                self._child.continue_writing()
+        else:
+            raise FrameError(f"a frame of kind {frame.kind.name}")
+        # What a task did is done: the next one does not suffer for what it left.
+        if self._child.alive and self._over_memory_limit():
             self._child.end(kill=True)
 
-    def _time_out(self, task: PackedTask, until: float) -> None:
+    def _take_region(self) -> None:
+        self._add(self._child.take_outcomes(self._indexes[self._taken :]))
+
+    def _add(self, table: OutcomeTable) -> None:
+        if len(table):
+            self._tables.append(table)
+            self._taken += len(table)
+            self._seen, self._used = self._taken, True
+
+    def _end_with(
+        self, outcome: Callable[[int, End], PackedOutcome], end: End, *, known: bool = True
+    ) -> None:
+        """Keep what an ended child had done; the task at work then has this outcome.
+
+        Where it is not ``known`` to be the cause, as an earlier task may have closed or written to
+        descriptors, it gets a child of its own, unless no other task has run in this one.
+        """
+        used = self._used
+        self._take_region()
+        if not known and (used or self._taken):
+            return
+        if self._taken < len(self._indexes):
+            self._add(OutcomeTable.from_outcomes([outcome(self._index, end)]))
+
+    def _run_out_of_memory(self) -> None:
         end = self._child.end(kill=True)
-        if until == self._limit and self._done:
-            return  # it had only what its neighbours left of the time: let it have a job's whole time
-        lost = Lost(
-            TIMED_OUT,
-            f"task {task.index} was stopped after {now() - self._begun:.1f} s, at its time limit",
-            "Cut it into smaller tasks, give it more time (task_timeout=) or deploy the stack with a longer timeout "
-            "(at most 900 s).",
-        )
-        self._done.append(PackedOutcome.from_lost(task.index, lost, end.output))
+        used = self._used
+        self._take_region()
+        if not (used or self._taken):  # else the task gets a child of its own
+            self._end_with(self._crashed, end)
+
+    def _time_out(self, until: float) -> None:
+        end = self._child.end(kill=True)
+        before = self._taken
+        self._take_region()
+        if self._taken >= len(self._indexes) or self._taken > max(before, self._seen):
+            return
+        if until == self._limit and self._taken:
+            return  # it had only what its neighbours left of the time: it gets a job's whole time
+        seconds = now() - self._begun
+        self._end_with(partial(_timed_out, seconds), end)
 
     def _cancel(self) -> None:
-        if not self._stopping:  # it is given the time between two looks to come to its end
+        if not self._stopping:  # it is given the time between two looks to finish
             self._child.stop_before_next()
             self._stopping = True
             return
         self._child.end(kill=True)
-        self._done += all_lost(self._job.tasks[len(self._done) :], _CANCELLED)
+        self._take_region()
+        self._add(all_lost(self._indexes[self._taken :], _CANCELLED))
 
-    def _hoards(self) -> bool:
+    def _over_memory_limit(self) -> bool:
         return self._memory is not None and self._child.memory() > self._memory - SPARE
 
-    def _crashed(self, task: PackedTask, end: End) -> PackedOutcome:
-        """The outcome of a task that has ended its child: of memory, if it was killed with next to none left."""
+    def _crashed(self, index: int, end: End) -> PackedOutcome:
+        """Return the outcome of a task that has ended its child: of memory, if it was killed with next to none left."""
         if self._memory and end.by_kill and end.peak > self._memory - 2 * SPARE:
             lost = Lost(
                 OUT_OF_MEMORY,
-                f"task {task.index} ran out of memory: it used {end.peak:,.0f} MB, the worker has {self._memory:,} MB",
+                f"task {index} ran out of memory: it used {end.peak:,.0f} MB, the worker has {self._memory:,} MB",
                 "Deploy the stack with more (`dolambda deploy --memory`, at most 10,240), or cut the task into smaller ones.",
             )
         else:
             lost = Lost(
                 CRASHED,
-                f"task {task.index} ended its worker process: {end.how} (it had used up to {end.peak:,.0f} MB)",
+                f"task {index} ended its worker process: {end.how} (it had used up to {end.peak:,.0f} MB)",
                 end.why
                 or "Does it call os._exit, or crash in compiled code? What it printed last is shown above, if anything.",
             )
-        return PackedOutcome.from_lost(task.index, lost, end.output)
+        return PackedOutcome.from_lost(index, lost, end.output)
 
 
-def all_lost(tasks: Sequence[PackedTask], lost: Lost) -> list[PackedOutcome]:
+def all_lost(indexes: Sequence[int], lost: Lost) -> OutcomeTable:
     """Return an outcome for each task: that one."""
-    return [PackedOutcome.from_lost(task.index, lost) for task in tasks]
+    return OutcomeTable.from_outcomes([PackedOutcome.from_lost(index, lost) for index in indexes])
 
 
-def _scribbled(task: PackedTask, error: FrameError, end: End) -> PackedOutcome:
+def _timed_out(seconds: float, index: int, end: End) -> PackedOutcome:
+    lost = Lost(
+        TIMED_OUT,
+        f"task {index} was stopped after {seconds:.1f} s, at its time limit",
+        "Cut it into smaller tasks, give it more time (task_timeout=) or deploy the stack with a longer timeout "
+        "(at most 900 s).",
+    )
+    return PackedOutcome.from_lost(index, lost, end.output)
+
+
+def _scribbled(error: str, index: int, end: End) -> PackedOutcome:
     lost = Lost(
         CRASHED,
-        f"task {task.index} wrote to the pipe of its worker process, where {error} was found",
+        f"task {index} wrote to the pipe of its worker process, where {error} was found",
         "Does it write to file descriptors that it did not open?",
     )
-    return PackedOutcome.from_lost(task.index, lost, end.output)
+    return PackedOutcome.from_lost(index, lost, end.output)

@@ -18,18 +18,20 @@ import os
 import secrets
 import struct
 import zlib
+from array import array
 from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from dolambda.wire.outcome import LARGEST_RESULT, PackedOutcome
-from dolambda.wire.task import Cutter
+from dolambda.wire.chunk import OFFSET
+from dolambda.wire.outcome import LARGEST_RESULT
+from dolambda.wire.outcome_table import MEASURE, OutcomeTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from dolambda.wire.task import Job
+    from dolambda.wire.job import Job
 
 MAX_BODY = LARGEST_RESULT + (64 << 20)
 """Most bytes of a body: the largest result, and what is printed and noted with it."""
@@ -38,7 +40,7 @@ NO_TASK = -1
 """Index in the header of a frame that belongs to no task."""
 
 _MAGIC = b"dlf1"
-_LENGTH = struct.Struct(">I")
+_ROW = struct.Struct("<IBffff")  # length of the requests, kind, started, seconds, cpu, peak
 _HEADER = struct.Struct(">4sBqqq16s16sQI")
 _READ = 1 << 20  # bytes asked for at a time
 _JOINED = 64 * 1024  # bytes up to which parts are copied together, for one write instead of several
@@ -58,9 +60,12 @@ class Kind(IntEnum):
     JOB = 1  # to the child: a sealed job
     REST = 2  # to the child: the tasks of a job whose first child was replaced
     STOP = 3  # to the child: leave out the tasks that have not begun
-    BEGUN = 4  # to the worker: the child has taken the job and is fit to run it
-    OUTCOME = 5  # to the worker: the outcome of one task
-    LAST = 6  # to the worker: the same, after which the child ends, as it cannot go on
+    TAKEN = 4  # to the child: the outcomes in the region were copied
+    BEGUN = 5  # to the worker: the child has taken the job and is fit to run it
+    FULL = 6  # to the worker: the region has no room for the next outcome
+    OUTCOME = 7  # to the worker: an outcome that is larger than the region
+    LAST = 8  # to the worker: the outcome of a task after which the child cannot continue
+    DONE = 9  # to the worker: all tasks of the job have an outcome
 
 
 _KINDS = frozenset(Kind)
@@ -192,23 +197,49 @@ class Reader:
         )
 
 
-def outcome_body(outcome: PackedOutcome, calls: Mapping[str, int]) -> list[bytes | memoryview]:
-    """Return the body of an OUTCOME or LAST; ``calls`` counts the requests that the child made for it."""
-    text = outcome.output.encode(errors="replace")
-    head = _encode({"outcome": outcome.to_row(len(text)), "calls": dict(calls)}).encode()
-    return [_LENGTH.pack(len(head)), head, outcome.payload, *outcome.buffers, text]
+def calls_body(calls: Mapping[str, int]) -> list[bytes]:
+    """Return the body of FULL and DONE: the requests that the child has made."""
+    return [_encode(dict(calls)).encode()]
 
 
-def open_outcome(frame: Frame) -> tuple[PackedOutcome, dict[str, int]]:
+def open_calls(frame: Frame) -> dict[str, int]:
+    """Take the requests out of a frame. Raises `FrameError`."""
+    return _checked_calls(bytes(frame.body))
+
+
+def outcome_body(
+    kind: int, entry: bytes, measures: Sequence[float], calls: Mapping[str, int]
+) -> list[bytes | memoryview]:
+    """Return the body of OUTCOME and LAST: one row of an `OutcomeTable`, and the requests."""
+    head = _encode(dict(calls)).encode()
+    return [_ROW.pack(len(head), kind, *measures), head, entry]
+
+
+def open_outcome(frame: Frame) -> tuple[OutcomeTable, dict[str, int]]:
     """Take an outcome and the requests out of a frame; nothing is unpickled. Raises `FrameError`."""
     try:
-        (length,) = _LENGTH.unpack(frame.body[: _LENGTH.size])
-        end = _LENGTH.size + length
-        head = json.loads(str(frame.body[_LENGTH.size : end], "utf-8"))
-        outcome = PackedOutcome.from_row(head["outcome"], Cutter(frame.body[end:]))
-        calls = {str(action): int(count) for action, count in head["calls"].items()}
-    except (struct.error, ValueError, TypeError, KeyError, AttributeError) as error:
+        length, kind, *measures = _ROW.unpack(frame.body[: _ROW.size])
+    except struct.error as error:
         raise FrameError(f"an outcome that makes no sense ({error!r})") from error
-    if outcome.index != frame.index:
-        raise FrameError("an outcome of another task")
-    return outcome, calls
+    end = _ROW.size + length
+    calls = _checked_calls(bytes(frame.body[_ROW.size : end]))
+    entry = frame.body[end:]
+    started, seconds, cpu, peak = (array(MEASURE, [measure]) for measure in measures)
+    table = OutcomeTable(
+        ((frame.index, 1),),
+        bytes([kind]),
+        array(OFFSET, [len(entry)]),
+        started,
+        seconds,
+        cpu,
+        peak,
+        entry,
+    )
+    return table, calls
+
+
+def _checked_calls(text: bytes) -> dict[str, int]:
+    try:
+        return {str(action): int(count) for action, count in json.loads(text).items()}
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise FrameError(f"counts that make no sense ({error!r})") from error

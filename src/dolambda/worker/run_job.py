@@ -1,92 +1,293 @@
 """Run the tasks of one job, one after the other.
 
-On entry: an opened `Job`, whose signature has been checked. On leaving: one `PackedOutcome` for every task, as each is
-done, whatever the task did short of ending the process.
+Input: an opened `Job`, whose signature has been checked. Output: one outcome for each task, written
+as soon as it is there, whatever the task did short of ending the process.
 """
 
 from __future__ import annotations
 
+import pickle
+import resource
 import sys
+import time
 import traceback
 import warnings
-from contextlib import nullcontext, suppress
-from dataclasses import replace
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from os import _exit, getpid
-from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dolambda.errors import JobRefusedError
-from dolambda.wire import pickling
 from dolambda.wire.outcome import CANCELLED, Lost, PackedOutcome
+from dolambda.wire.outcome_table import VALUE, entry_of
+from dolambda.wire.pickling import PLAIN, RepeatedPickler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from dolambda.wire.task import Job, PackedTask, Surroundings
+    from dolambda.wire.chunk import ChunkPart
+    from dolambda.wire.job import Job
+    from dolambda.worker.outcome_writer import OutcomeWriter
     from dolambda.worker.shelf import Shelf
 
+SHORT_S = 1e-3
+"""Seconds below which CPU and memory of a task are not measured: that takes as long as it does."""
 
-class Never(Warning):
+# Taken at import: a task that replaces them harms itself only.
+_clock, _process_time = time.perf_counter, time.process_time
+_loads, _dumps = pickle.loads, pickle.dumps
+_getrusage = resource.getrusage
+
+_RSS_UNITS_PER_MB = 1 << 20 if sys.platform == "darwin" else 1 << 10  # getrusage(2)
+
+
+class _Never(Warning):
     """A warning that nobody gives."""
 
 
-def run_job(
-    job: Job,
-    shelf: Shelf,
-    *,
-    stopped: Callable[[], bool],
-    output: Callable[[], str],
-    called: Callable[[], None] = lambda: None,
-) -> Iterator[PackedOutcome]:
-    """Run until done or ``stopped()``, asked between tasks; ``output()`` gives what was printed since it was last asked.
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What a task took, see `OutcomeTable`."""
 
-    ``called()`` is called before each function is: once the function and its arguments are loaded.
+    started: float
+    seconds: float
+    cpu: float = 0.0
+    peak: float = 0.0
+
+    def __iter__(self) -> Any:
+        """Yield them in the order of the columns."""
+        return iter((self.started, self.seconds, self.cpu, self.peak))
+
+
+class Surroundings(Protocol):
+    """The process around the tasks: what is between two of them."""
+
+    def is_stopped(self) -> bool:
+        """Return whether the rest of the job is to be left out. Asked before a task, but not more often than each `SHORT_S`."""
+        ...
+
+    def after_task(self, *, short: bool) -> str:
+        """Put back what tasks share; return what was printed. Little has changed after a ``short`` one."""
+        ...
+
+    def is_unfit_after(self, *, called: bool) -> bool:
+        """Return whether a task that has failed must be the last of this process. ``called``: its function was."""
+        ...
+
+    def overflow(self, kind: int, entry: bytes, measures: Measures) -> None:
+        """Take an outcome for which the writer has no room."""
+        ...
+
+    def end_with(self, kind: int, entry: bytes, measures: Measures) -> None:
+        """Take the outcome of a task that is the last of this process."""
+        ...
+
+    def note_call(self) -> None:
+        """Take note that a user's function is about to be called."""
+        ...
+
+
+class PlainSurroundings:
+    """A process in which nothing is between two tasks. ``stopped`` is asked whether the rest is to be left out."""
+
+    def __init__(self, stopped: Callable[[], bool] = lambda: False) -> None:
+        self._stopped = stopped
+
+    def is_stopped(self) -> bool:
+        """See `Surroundings`."""
+        return self._stopped()
+
+    def after_task(self, *, short: bool) -> str:
+        """See `Surroundings`."""
+        return ""
+
+    def is_unfit_after(self, *, called: bool) -> bool:
+        """See `Surroundings`."""
+        return False
+
+    def overflow(self, kind: int, entry: bytes, measures: Measures) -> None:
+        """See `Surroundings`."""
+        raise MemoryError("an outcome has no room")
+
+    def end_with(self, kind: int, entry: bytes, measures: Measures) -> None:
+        """See `Surroundings`."""
+
+    def note_call(self) -> None:
+        """See `Surroundings`."""
+
+
+class TaskRunner:
+    """Runs the tasks of jobs in this process.
+
+    Args:
+        cache: Functions and blobs.
+        around: The process.
     """
-    shelf.hold(job.inline)
-    for task in job.tasks:
-        if stopped():
-            yield PackedOutcome.from_lost(
-                task.index, Lost(CANCELLED, f"task {task.index} was cancelled before it began")
-            )
-            continue
-        warnings.simplefilter(
-            "ignore", Never, append=True
-        )  # any change makes Python forget what it has warned of: each task warns
-        begun = perf_counter()
+
+    def __init__(self, cache: Shelf, around: Surroundings) -> None:
+        self._cache = cache
+        self._around = around
+        self._pickler = RepeatedPickler()
+        self._process = getpid()
+        self._began = self._cpu = 0.0
+        self._nesting: int | None = None
+        self._contexts = ExitStack()
+
+    def run(self, job: Job, writer: OutcomeWriter) -> bool:
+        """Run all tasks of a job. Return False if this process must run no other task."""
+        self._cache.hold(job.inline)
+        self._began = _clock()
+        self._cpu = _process_time()
+        # Any change of the filters makes Python forget what it has warned of: each job warns.
+        warnings.simplefilter("ignore", _Never, append=True)
+        self._nesting = job.context.nesting
+        with ExitStack() as self._contexts:
+            return all(self._run_part(part, job, writer) for part in job.parts)
+
+    def _run_part(self, part: ChunkPart, job: Job, writer: OutcomeWriter) -> bool:
+        """Run tasks of one function. A task that is short and returns something plain goes the short way."""
+        clock, dumps, call_task = _clock, _dumps, self._call
+        around, add, began = self._around, writer.add, self._began
+        after_task, index = around.after_task, part.first
+        calls = _Calls(part, self._cache, job)
+        start = looked = clock()
+        for position in range(len(part)):
+            outcome = None
+            entry = b""
+            if (start - looked > SHORT_S or not position) and around.is_stopped():
+                outcome = _cancelled(index)
+            else:
+                try:
+                    value = call_task(calls, position)
+                    if type(value) in PLAIN:
+                        entry = dumps(value, 5)
+                    else:
+                        outcome = self._packed(index, value)
+                        del value  # its `__del__` is called before its outcome leaves
+                except BaseException as error:  # noqa: BLE001 - a task may raise anything, SystemExit and KeyboardInterrupt too
+                    outcome = self._failure(index, error)
+            now = clock()
+            short = outcome is None and now - start < SHORT_S
+            output = after_task(short=short)
+            if short and not output:
+                self._cpu += now - start
+                if not add(VALUE, entry, start - began, now - start, 0.0, 0.0):
+                    around.overflow(VALUE, entry, Measures(start - began, now - start))
+            else:
+                outcome = outcome or PackedOutcome(index, "value", entry)
+                outcome = replace(outcome, output=output)
+                if not self._write(outcome, start, now, writer, called=calls.called):
+                    return False
+                looked = now if short else looked
+            calls.called = False
+            index, start = index + 1, clock()
+        return True
+
+    def _call(self, calls: _Calls, position: int) -> object:
+        """Call a task's function. In a process that the task has forked this does not return."""
+        function, args, kwargs = calls.load(position)
+        if self._nesting is not None and (context := _nested_in_joblib(self._nesting)):
+            self._contexts.enter_context(context)
+            self._nesting = None
+        calls.called = True
+        self._around.note_call()
         try:
-            if job.code:
-                shelf.add_code(job.code)
-            # No name for the value here: a result's `__del__` is called before its outcome leaves.
-            outcome = PackedOutcome.from_value(
-                task.index,
-                _call(task, shelf, job.surroundings, called),
-                perf_counter() - begun,
-            )
-        except BaseException as error:  # noqa: BLE001 - a task may raise anything, SystemExit and KeyboardInterrupt too
-            _explain(error)
-            outcome = PackedOutcome.from_exception(task.index, error, perf_counter() - begun)
-        yield replace(outcome, output=output(), task=task.identity)
-
-
-def _call(
-    task: PackedTask, shelf: Shelf, surroundings: Surroundings, called: Callable[[], None]
-) -> object:
-    function = shelf.function(task.function)
-    _refuse_other_language(function, surroundings.language)
-    args, kwargs = pickling.load(task.payload, [shelf.argument(digest) for digest in task.buffers])
-    called()
-    process = getpid()
-    try:
-        with _nested_in_joblib(surroundings.nesting):
             value = function(*args, **kwargs)
-    except BaseException as error:
-        if getpid() != process:
-            _end_fork(error)
-        raise
-    if getpid() != process:
-        _end_fork(None)
-    return value
+        except BaseException as error:
+            if getpid() != self._process:
+                _end_fork(error)
+            raise
+        if getpid() != self._process:
+            _end_fork(None)
+        return value
+
+    def _packed(self, index: int, value: object) -> PackedOutcome:
+        """Pack a value. One that cannot be pickled becomes the failure that says so."""
+        try:
+            payload, apart = self._pickler.dump(value)
+        except BaseException:  # noqa: BLE001 - a class may raise anything: the long way says what
+            return PackedOutcome.from_value(index, value, 0.0)
+        # Copied: the buffers are the value's, which is let go before they are written.
+        return PackedOutcome(index, "value", payload, [bytes(buffer) for buffer in apart])
+
+    def _failure(self, index: int, error: BaseException) -> PackedOutcome:
+        _explain(error)
+        return PackedOutcome.from_exception(index, error, 0.0)
+
+    def _write(
+        self,
+        outcome: PackedOutcome,
+        start: float,
+        now: float,
+        writer: OutcomeWriter,
+        *,
+        called: bool,
+    ) -> bool:
+        """Write an outcome with all that is measured of a task. Return False if it is the last."""
+        cpu, before = _process_time(), self._cpu
+        self._cpu = cpu
+        peak = _getrusage(resource.RUSAGE_SELF).ru_maxrss / _RSS_UNITS_PER_MB
+        measures = Measures(start - self._began, now - start, max(0.0, cpu - before), peak)
+        kind, parts = entry_of(outcome)
+        entry = b"".join(parts)
+        if outcome.kind == "failure" and self._around.is_unfit_after(called=called):
+            self._around.end_with(kind, entry, measures)
+            return False
+        if not writer.add(kind, entry, *measures):
+            self._around.overflow(kind, entry, measures)
+        return True
+
+
+class _Calls:
+    """The calls of one part of a job. ``called``: whether the function of the task at work was called."""
+
+    __slots__ = (
+        "_begins",
+        "_buffers",
+        "_cache",
+        "_code",
+        "_function",
+        "_keywords",
+        "_language",
+        "_part",
+        "_view",
+        "called",
+    )
+
+    def __init__(self, part: ChunkPart, cache: Shelf, job: Job) -> None:
+        self._part = part
+        self._cache = cache
+        self._code = job.code
+        self._language = job.context.language
+        self._view = part.payload
+        self._buffers = part.buffers
+        self._keywords = part.chunk.keywords
+        self._function: Any = None
+        self._begins = part.ends
+        self.called = False
+
+    def load(self, position: int) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        """Return function and arguments of a task."""
+        if self._function is None:
+            if self._code:
+                self._cache.add_code(self._code)
+            function = self._cache.function(self._part.chunk.function)
+            _refuse_other_language(function, self._language)
+            self._function = function
+        ends = self._begins
+        pickled = self._view[ends[position - 1] if position else 0 : ends[position]]
+        if position in self._buffers:
+            held = [self._cache.argument(digest) for digest in self._buffers[position]]
+            call = _loads(pickled, buffers=held)
+        else:
+            call = _loads(pickled)
+        return (self._function, *call) if self._keywords else (self._function, call, {})
+
+
+def _cancelled(index: int) -> PackedOutcome:
+    lost = Lost(CANCELLED, f"task {index} was cancelled before it began")
+    return PackedOutcome.from_lost(index, lost)
 
 
 def _end_fork(error: BaseException | None) -> None:
@@ -112,11 +313,11 @@ def _refuse_other_language(function: object, language: str) -> None:
         )
 
 
-def _nested_in_joblib(level: int | None) -> AbstractContextManager[object]:
-    """What joblib puts around its own batches. A task that has joblib has imported it by now; the others need none."""
+def _nested_in_joblib(level: int) -> AbstractContextManager[object] | None:
+    """Return what joblib puts around its own batches; None while no task has imported joblib."""
     joblib: Any = sys.modules.get("joblib.parallel")
-    if level is None or joblib is None:
-        return nullcontext()
+    if joblib is None:
+        return None
     return joblib.parallel_config(joblib.SequentialBackend(nesting_level=level), n_jobs=None)  # type: ignore[no-any-return] # no types
 
 

@@ -1,6 +1,6 @@
 """The child's own side: take jobs from a pipe, run their tasks, and write the outcome of each.
 
-**Input:** frames with sealed jobs. **Output:** for each job BEGUN, then a frame for each task (child.py has the diagram).
+**Input:** frames with sealed jobs. **Output:** outcomes in shared memory, and frames (child.py has the diagram).
 
 The child ends when its worker does: it then reads an end of file, or on Linux the kernel ends it. It ends by itself when a
 task has left it unfit for the next one. Only this process, and only this module, writes to the pipe: what a task forks
@@ -17,18 +17,20 @@ import select
 import signal
 import stat
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from dolambda.wire.envelope import key_of
+from dolambda.wire.job import Job
 from dolambda.wire.signing_keys import VARIABLES
-from dolambda.wire.task import Job
 from dolambda.worker import frames, import_path
 from dolambda.worker.disk import Disk
 from dolambda.worker.frames import Kind, Sending
+from dolambda.worker.outcome_writer import RegionWriter
 from dolambda.worker.process_state import ProcessState
-from dolambda.worker.run_job import run_job
+from dolambda.worker.run_job import SHORT_S, TaskRunner
 from dolambda.worker.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from dolambda.wire.blob import BlobSource
     from dolambda.worker.capture import Capture
     from dolambda.worker.frames import Frame
+    from dolambda.worker.outcome_writer import Region
+    from dolambda.worker.run_job import Measures
 
 DEFECT, PIPE_GONE = 70, 71
 """Exit codes of a child in which dolambda's own code failed, and of one whose file descriptors were closed."""
@@ -52,11 +56,12 @@ _THREADS = (
 
 # Taken at import: a task that replaces them in `os` harms itself only.
 _getpid, _exit, _set_blocking = os.getpid, os._exit, os.set_blocking
+_perf_counter = time.perf_counter
 
 
 def serve(
-    reads: int,
-    writes: int,
+    pipes: tuple[int, int],
+    region: Region,
     source: Callable[[], BlobSource],
     room: int,
     capture: Capture,
@@ -72,7 +77,7 @@ def serve(
         _leave_sockets()
         capture.take_over()
         _set_up(threads, env)
-        _Server(reads, writes, Shelf(source(), room, Disk()), capture, keys).run()
+        _Server(pipes, region, Shelf(source(), room, Disk()), capture, keys).run()
         code = 0
     except BaseException as error:  # noqa: BLE001 - never back into the worker's code; its output is shown with the task
         if isinstance(error, OSError) and error.errno == errno.EBADF:
@@ -84,28 +89,40 @@ def serve(
 
 
 class _Server:
-    """Runs one job after the other."""
+    """Runs one job after the other. It is what `TaskRunner` has around its tasks."""
 
     def __init__(
-        self, reads: int, writes: int, shelf: Shelf, capture: Capture, keys: Sequence[bytes]
+        self,
+        pipes: tuple[int, int],
+        region: Region,
+        shelf: Shelf,
+        capture: Capture,
+        keys: Sequence[bytes],
     ) -> None:
         """Take note of the process as it is now."""
         self._process = _getpid()
-        self._reads, self._writes = reads, writes
-        self._reader = frames.Reader(reads)
+        self._reads, self._writes = pipes
+        self._reader = frames.Reader(self._reads)
+        self._writer = RegionWriter(region)
         self._shelf = shelf
         self._capture = capture
         self._keys = keys
         self._state = ProcessState()
+        self._runner = TaskRunner(shelf, self)
         self._calls = 0  # of users' functions
         self._run = ""
         self._log_level = logging.root.level
+        self._frame: Frame | None = None  # of the job at work
+        self._indexes: list[int] = []
+        self._base = 0  # outcomes of the job that are not in the region any more
+        self._last_put_back = 0.0
+        self._stopped = False
         os.register_at_fork(after_in_child=self._leave_pipes)
 
     def run(self) -> None:
         """Return at the end of the pipe, or when this process is not to be used any more."""
         while (frame := self._read()) is not None:
-            if frame.kind is Kind.STOP:  # of a job that was done meanwhile
+            if frame.kind in (Kind.STOP, Kind.TAKEN):  # of a job that was done meanwhile
                 continue
             job = Job.from_bytes(frame.body, key_of(frame.body, self._keys))
             if Sending.of_job(job, frame.sending.nonce) != frame.sending:
@@ -113,6 +130,9 @@ class _Server:
             if self._calls and not self._is_fit_for(job.run):
                 return
             self._run = job.run
+            self._frame, self._indexes, self._base = frame, list(job.indexes()), 0
+            self._stopped = False
+            self._writer.begin(frame.sending.nonce)
             self._write(frames.pack(frame.sending, Kind.BEGUN))
             if not self._run_tasks(job, frame):
                 return
@@ -122,48 +142,98 @@ class _Server:
 
     def _run_tasks(self, job: Job, frame: Frame) -> bool:
         """Run the tasks of a job; return False if this process cannot run another."""
-        if self._log_level != job.surroundings.log_level:
+        if self._log_level != job.context.log_level:
             # Set once only: a task may have chosen another since.
-            self._log_level = job.surroundings.log_level
+            self._log_level = job.context.log_level
             logging.root.setLevel(self._log_level)
-        before = self._calls
-        for outcome in run_job(
-            job,
-            self._shelf,
-            stopped=lambda: self._is_stopped(frame.sending),
-            output=self._after_task,
-            called=self._count_call,
-        ):
-            # A function that does not load may load in a process without what earlier tasks have left: that is tried once.
-            blamable = frame.kind is Kind.JOB and before > 0 and self._calls == before
-            last = outcome.kind == "failure" and (blamable or not self._state.is_fit())
-            kind = Kind.LAST if last else Kind.OUTCOME
-            body = frames.outcome_body(outcome, self._shelf.calls())
-            self._write(frames.pack(frame.sending, kind, outcome.index, body))
-            if last:
-                return False
-            before = self._calls
+        if not self._runner.run(job, self._writer):
+            return False
+        self._put_back()
+        calls = frames.calls_body(self._shelf.calls())
+        self._write(frames.pack(frame.sending, Kind.DONE, body=calls))
         return True
 
-    def _after_task(self) -> str:
-        """Put back what tasks share; return what was printed."""
+    # What is around the tasks: see `Surroundings`.
+
+    def is_stopped(self) -> bool:
+        """See `Surroundings`."""
+        poll = select.poll()
+        poll.register(self._reads, select.POLLIN)
+        if not self._stopped and poll.poll(0):
+            frame = self._read()
+            if frame is None:
+                _exit(0)
+            self._stopped = frame.kind is Kind.STOP and frame.sending == self._sending
+        return self._stopped
+
+    def after_task(self, *, short: bool) -> str:
+        """See `Surroundings`. What a short task has changed unseen is put back within `SHORT_S` of work."""
+        now = _perf_counter()
+        if short and now - self._last_put_back < SHORT_S and self._capture.is_untouched():
+            return ""
+        self._last_put_back = now
+        self._put_back()
+        return self._capture.take()
+
+    def _put_back(self) -> None:
         self._end_if_forked()
         self._state.put_back()
         self._capture.put_back()
-        return self._capture.take()
 
-    def _count_call(self) -> None:
+    def note_call(self) -> None:
+        """See `Surroundings`."""
         self._calls += 1
 
-    def _is_stopped(self, sending: Sending) -> bool:
-        poll = select.poll()
-        poll.register(self._reads, select.POLLIN)
-        if not poll.poll(0):
-            return False
-        frame = self._read()
-        if frame is None:
-            _exit(0)
-        return frame.kind is Kind.STOP and frame.sending == sending
+    def is_unfit_after(self, *, called: bool) -> bool:
+        """See `Surroundings`.
+
+        A function that does not load may load in a process without what earlier tasks have left:
+        that is tried once.
+        """
+        first_child = self._frame is not None and self._frame.kind is Kind.JOB
+        blamable = first_child and self._calls > 0 and not called
+        return blamable or not self._state.is_fit()
+
+    def overflow(self, kind: int, entry: bytes, measures: Measures) -> None:
+        """See `Surroundings`. The worker empties the region; what is larger than it goes through the pipe."""
+        if self._writer.count:
+            self._base += self._writer.count
+            calls = frames.calls_body(self._shelf.calls())
+            self._write(frames.pack(self._sending, Kind.FULL, body=calls))
+            self._await_taken()
+            if self._writer.add(kind, entry, *measures):
+                return
+        self._write_outcome(Kind.OUTCOME, kind, entry, measures)
+        self._base += 1
+        self._await_taken()
+
+    def _await_taken(self) -> None:
+        """Wait until the worker has copied what is in the region."""
+        while (frame := self._read()) is not None:
+            if frame.sending != self._sending:
+                continue
+            self._stopped = self._stopped or frame.kind is Kind.STOP
+            if frame.kind is Kind.TAKEN:
+                self._writer.begin(self._sending.nonce)
+                return
+        _exit(0)
+
+    def end_with(self, kind: int, entry: bytes, measures: Measures) -> None:
+        """See `Surroundings`."""
+        self._write_outcome(Kind.LAST, kind, entry, measures)
+
+    def _write_outcome(self, frame: Kind, kind: int, entry: bytes, measures: Measures) -> None:
+        body = frames.outcome_body(kind, entry, tuple(measures), self._shelf.calls())
+        index = self._indexes[self._base + self._writer.count]
+        self._write(frames.pack(self._sending, frame, index, body))
+
+    @property
+    def _sending(self) -> Sending:
+        if self._frame is None:
+            raise RuntimeError("no job is at work")
+        return self._frame.sending
+
+    # The pipes.
 
     def _read(self) -> Frame | None:
         try:

@@ -16,17 +16,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dolambda.wire.envelope import key_of
+from dolambda.wire.job import Job
 from dolambda.wire.outcome import (
     CRASHED,
     NOT_STARTED,
     OTHER_PYTHON,
     REFUSED,
     Lost,
-    PackedOutcome,
-    Reply,
     Usage,
 )
-from dolambda.wire.task import PYTHON, Job
+from dolambda.wire.outcome_table import OutcomeTable
+from dolambda.wire.reply import Reply
+from dolambda.wire.task import PYTHON
 from dolambda.worker.child import Child, ChildGoneError, End, now
 from dolambda.worker.child_run import ChildRun, Watch, all_lost
 from dolambda.worker.frames import FrameError
@@ -95,18 +96,18 @@ class Worker:
         key = key_of(sealed, self._keys)
         job = Job.from_bytes(sealed, key)
         refusal = _refusal(job)
-        lost = all_lost(job.tasks, refusal) if refusal else None
+        outcomes = OutcomeTable()
         try:
-            outcomes = lost or self._run_in_child(
-                job, sealed, key, begun + seconds - MARGIN, wanted
-            )
+            if refusal is None:
+                limit = begun + seconds - MARGIN
+                outcomes = self._run_in_child(job, sealed, key, limit, wanted)
         except BaseException:  # its child may still run the job, and must not answer the next one
             self.close()
             raise
         took = now() - begun + self.overhead.of_reply(before)
         usage = Usage(self._name, cold, started, took, dict(self._fetched + Counter(calls or {})))
         self._fetched.clear()
-        return Reply(job.run, job.number, job.attempt, tuple(outcomes), usage).to_bytes(key)
+        return Reply(job.run, job.number, job.attempt, outcomes, usage, refusal).to_bytes(key)
 
     def close(self) -> None:
         """End the child."""
@@ -116,21 +117,25 @@ class Worker:
 
     def _run_in_child(
         self, job: Job, sealed: bytes, key: bytes, limit: float, wanted: Callable[[], bool]
-    ) -> list[PackedOutcome]:
-        """Run all tasks, going on in a new child after each that ended the one before."""
+    ) -> OutcomeTable:
+        """Run all tasks, continuing in a new child after each that ended the previous one."""
         watch = Watch(wanted)
-        done = self._run_in_one_child(job, sealed, limit, watch, rest=False)
-        while len(done) < len(job.tasks) and now() < limit:
-            rest = replace(job, tasks=job.tasks[len(done) :])
-            done += self._run_in_one_child(rest, rest.to_bytes(key), limit, watch, rest=True)
-        return done + all_lost(job.tasks[len(done) :], _NOT_STARTED)
+        tables = [self._run_in_one_child(job, sealed, limit, watch, rest=False)]
+        done = len(tables[0])
+        while done < len(job) and now() < limit:
+            rest = job.rest(done)
+            tables.append(self._run_in_one_child(rest, rest.to_bytes(key), limit, watch, rest=True))
+            done += len(tables[-1])
+        tables.append(all_lost(list(job.indexes())[done:], _NOT_STARTED))
+        identities = tuple(one for part in job.parts for one in part.identities)
+        return replace(OutcomeTable.joined(tables), identities=identities)
 
     def _run_in_one_child(
         self, job: Job, sealed: bytes, limit: float, watch: Watch, *, rest: bool
-    ) -> list[PackedOutcome]:
+    ) -> OutcomeTable:
         child = self._begun(job, sealed, limit, rest=rest)
         if not isinstance(child, Child):
-            return all_lost(job.tasks[:1], child)
+            return all_lost(list(job.indexes())[:1], child)
         try:
             return ChildRun(child, job, limit, watch, self._memory).run()
         finally:
@@ -153,8 +158,8 @@ class Worker:
                 return _not_begun(end, in_time=now() < limit)
 
     def _ready_child(self, job: Job) -> Child:
-        threads, env = job.surroundings.threads, job.surroundings.env
-        kind = threads, env, job.surroundings.language
+        threads, env = job.context.threads, job.context.env
+        kind = threads, env, job.context.language
         # Modules already imported from another bundle would hide the new ones. Variables are read at import.
         other = self._code not in (None, job.code) or self._kind != kind
         if (
@@ -170,7 +175,7 @@ class Worker:
 def refuse(run: str, number: int, error: EnvelopeError, key: bytes) -> bytes:
     """Seal the reply to a job that could not even be opened, known by its key alone."""
     lost = Lost(REFUSED, f"the worker refused job {number}: {error}")
-    return Reply(run, number, 0, (PackedOutcome.from_lost(-1, lost),)).to_bytes(key)
+    return Reply(run, number, 0, OutcomeTable(), refusal=lost).to_bytes(key)
 
 
 def _refusal(job: Job) -> Lost | None:

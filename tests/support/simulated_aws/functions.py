@@ -10,14 +10,17 @@ import io
 import json
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dolambda.transport import direct, s3_queue
 from dolambda.wire import keys
-from dolambda.wire.outcome import PackedOutcome, Reply, Usage
-from dolambda.wire.task import Job
+from dolambda.wire.job import Job
+from dolambda.wire.outcome import PackedOutcome, Usage
+from dolambda.wire.outcome_table import OutcomeTable
+from dolambda.wire.reply import Reply
 from dolambda.worker import run_job as running
+from dolambda.worker.outcome_writer import MemoryWriter
 from dolambda.worker.overhead import Overhead
 from dolambda.worker.shelf import Shelf
 from dolambda.worker.worker import _refusal
@@ -44,7 +47,7 @@ class Clock:
     def install(self) -> None:
         """Let `time.sleep` take no time in this process, and tasks be measured as if it had."""
         time.sleep = self.sleep  # type: ignore[assignment] # as tasks call it
-        running.perf_counter = self.now  # type: ignore[attr-defined] # which it takes from `time`
+        running._clock = self.now
 
     def now(self) -> float:
         """As `time.perf_counter`, with what was slept."""
@@ -93,6 +96,15 @@ class Bucket:
         return {}
 
 
+class Tasks(running.TaskRunner):
+    """Tasks of which one may end the environment."""
+
+    def _failure(self, index: int, error: BaseException) -> PackedOutcome:
+        if type(error).__qualname__ == EnvironmentDies.__qualname__:
+            raise EnvironmentDies
+        return super()._failure(index, error)
+
+
 class Runner:
     """As `dolambda.worker.worker.Worker`, in this process."""
 
@@ -117,15 +129,12 @@ class Runner:
         del seconds, wanted, before  # its requests take no time
         begun, started = self._clock(), time.time()
         job = Job.from_bytes(sealed, self._key)
-        refusal = _refusal(job)
-        if refusal:
-            outcomes = [PackedOutcome.from_lost(task.index, refusal) for task in job.tasks]
-        else:
-            outcomes = []
-            for outcome in running.run_job(job, self._shelf, stopped=lambda: False, output=str):
-                if outcome.note.get("type", "").endswith(EnvironmentDies.__qualname__):
-                    raise EnvironmentDies
-                outcomes.append(outcome)
+        refusal, outcomes = _refusal(job), OutcomeTable()
+        if refusal is None:
+            writer = MemoryWriter()
+            Tasks(self._shelf, running.PlainSurroundings()).run(job, writer)
+            identities = tuple(one for part in job.parts for one in part.identities)
+            outcomes = replace(writer.table(list(job.indexes())), identities=identities)
         usage = Usage(
             self._environment.name,
             self._environment.cold,
@@ -133,7 +142,8 @@ class Runner:
             self._clock() - begun,
             dict(calls or {}),
         )
-        return Reply(job.run, job.number, job.attempt, tuple(outcomes), usage).to_bytes(self._key)
+        reply = Reply(job.run, job.number, job.attempt, outcomes, usage, refusal)
+        return reply.to_bytes(self._key)
 
 
 class Dolambda:

@@ -10,8 +10,9 @@ import pytest
 
 from dolambda.errors import JobRefusedError
 from dolambda.r.function import Part, RFunction
+from dolambda.wire.job import Job
 from dolambda.wire.outcome import Failure, Value
-from dolambda.wire.task import Job, Surroundings
+from dolambda.wire.task import TaskContext
 from dolambda.worker.worker import Worker
 from support.worker_jobs import KEY, Source, job, run
 
@@ -32,14 +33,14 @@ def worker() -> Iterator[Worker]:
 
 def of_r(function: Callable[..., object], *args: object) -> Job:
     made = job((function, args))
-    return replace(made, surroundings=replace(made.surroundings, language="r"))
+    return replace(made, context=replace(made.context, language="r"))
 
 
 def test_the_language_travels_with_the_job() -> None:
     for language in ("python", "r"):
-        surroundings = Surroundings(language=language)
-        made = replace(job((len, ("a",))), surroundings=surroundings)
-        assert Job.from_bytes(made.to_bytes(KEY), KEY).surroundings == surroundings
+        surroundings = TaskContext(language=language)
+        made = replace(job((len, ("a",))), context=surroundings)
+        assert Job.from_bytes(made.to_bytes(KEY), KEY).context == surroundings
 
 
 def test_a_python_child_refuses_a_task_of_r(worker: Worker) -> None:

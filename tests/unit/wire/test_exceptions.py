@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from dolambda.errors import NotPicklableError, RemoteError, RemoteTraceback, TaskExitedError
-from dolambda.wire.outcome import Failure, PackedOutcome, Reply, Value
+from dolambda.wire.outcome import Failure, PackedOutcome, Value
+from dolambda.wire.outcome_table import OutcomeTable
+from dolambda.wire.reply import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +24,7 @@ KEY = b"k" * 32
 
 def opened(packed: PackedOutcome) -> Value | Failure:
     """As the client finds it."""
-    sealed = Reply("r", 0, 1, (packed,)).to_bytes(KEY)
+    sealed = Reply("r", 0, 1, OutcomeTable.from_outcomes([packed])).to_bytes(KEY)
     found = Reply.from_bytes(sealed, KEY).outcomes[0].open()
     assert isinstance(found, (Value, Failure))
     return found

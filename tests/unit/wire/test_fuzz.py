@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,12 @@ from hypothesis import strategies as st
 from dolambda.errors import EnvelopeError
 from dolambda.transport import direct, s3_queue
 from dolambda.wire import envelope, keys
-from dolambda.wire.outcome import PackedOutcome, Reply
-from dolambda.wire.task import Job, PackedTask, Packer, Task
+from dolambda.wire.job import Job
+from dolambda.wire.outcome import PackedOutcome
+from dolambda.wire.outcome_table import OutcomeTable
+from dolambda.wire.reply import Reply
 from dolambda.worker.worker import Worker
+from support.worker_jobs import job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,25 +31,18 @@ KEY = b"k" * 32
 
 @cache
 def a_job() -> bytes:
-    packed = [
-        one
-        for one in Packer(same_buffers=False).pack(
-            [Task(0, len, ("abc",)), Task(1, len, (b"x" * 500,))]
-        )
-        if isinstance(one, PackedTask)
-    ]
-    inline = {blob.digest: blob.data for one in packed for blob in one.blobs}
-    return Job("client/000000", 7, 1, time.time() + 1e6, tuple(packed), inline).to_bytes(KEY)
+    sent = job((len, ("abc",)), (len, (b"x" * 500,)), run="client/000000", number=7)
+    return replace(sent, deadline=time.time() + 1e6).to_bytes(KEY)
 
 
 @cache
 def a_reply() -> bytes:
-    return Reply(
-        "client/000000",
-        7,
-        1,
-        (PackedOutcome.from_value(0, [1, 2, 3], 0.1), PackedOutcome.from_value(1, b"y" * 500, 0.1)),
-    ).to_bytes(KEY)
+    outcomes = [
+        PackedOutcome.from_value(0, [1, 2, 3], 0.1),
+        PackedOutcome.from_value(1, b"y" * 500, 0.1),
+    ]
+    table = OutcomeTable.from_outcomes(outcomes)
+    return Reply("client/000000", 7, 1, table).to_bytes(KEY)
 
 
 KINDS = [
@@ -89,7 +86,10 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 @given(
     header=st.dictionaries(
         st.sampled_from(
-            ["run", "job", "attempt", "tasks", "outcomes", "usage", "blobs", "inline", "deflated"]
+            [
+                *("run", "job", "attempt", "parts", "outcomes", "usage", "blobs", "inline"),
+                *("deflated", "refusal", "place", "context", "nonce", "language"),
+            ]
         ),
         JSON,
     )
@@ -161,5 +161,6 @@ def test_an_object_that_is_no_job_is_refused_in_a_sealed_reply(content: bytes) -
     store = Store({keys.job_key("client/000000", 7): content})
     event = {"Records": [{"s3": {"object": {"key": keys.job_key("client/000000", 7)}}}]}
     assert respond(event, store) == ["answered"]
-    (outcome,) = Reply.from_bytes(store.written[keys.reply_key("client/000000", 7)], KEY).outcomes
-    assert outcome.note["reason"] == "refused"
+    reply = Reply.from_bytes(store.written[keys.reply_key("client/000000", 7)], KEY)
+    assert reply.refusal
+    assert reply.refusal.reason == "refused"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,13 @@ from dolambda.errors import (
     SignatureError,
 )
 from dolambda.wire.blob import Blob
-from dolambda.wire.outcome import Failure, Lost, PackedOutcome, Reply, Usage, Value
-from dolambda.wire.task import Job, PackedTask, Packer, Task, split_function
+from dolambda.wire.chunk import Chunk, ChunkPart
+from dolambda.wire.job import Job, Place
+from dolambda.wire.outcome import Failure, Lost, PackedOutcome, Usage, Value
+from dolambda.wire.outcome_table import OutcomeTable
+from dolambda.wire.packer import Packer, Refused
+from dolambda.wire.reply import Reply
+from dolambda.wire.task import TaskContext, split_function
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,38 +29,64 @@ if TYPE_CHECKING:
 KEY = b"k" * 32
 
 
-def packed(*tasks: Task, same_buffers: bool = False) -> list[PackedTask]:
-    done = list(Packer(same_buffers=same_buffers).pack(tasks))
-    assert all(isinstance(task, PackedTask) for task in done)
-    return [task for task in done if isinstance(task, PackedTask)]
+def packed(function: Any, *calls: tuple[Any, ...], same_buffers: bool = False) -> Chunk:
+    (chunk,) = Packer(same_buffers=same_buffers).pack(function, calls, 0)
+    assert isinstance(chunk, Chunk)
+    return chunk
 
 
 def test_a_job_comes_out_as_it_went_in() -> None:
-    tasks = packed(Task(3, len, ("abc",)), Task(4, len, ([1],), {}))
-    inline = {blob.digest: blob.data for task in tasks for blob in task.blobs}
-    job = Job("r", 7, 2, time.time(), tuple(tasks), inline, task_timeout=1.5, code="c" * 64)
-    found = Job.from_bytes(job.to_bytes(KEY), KEY)
-    assert (
-        found.run,
-        found.number,
-        found.attempt,
-        found.deadline,
-        found.task_timeout,
-        found.code,
-        found.python,
-    ) == (
-        job.run,
-        job.number,
-        job.attempt,
-        job.deadline,
-        job.task_timeout,
-        job.code,
-        job.python,
+    array = np.arange(3000.0)
+    chunk = packed(len, ("abc",), ([1],), (array,), ((2, 3),))
+    keywords = packed_with_keywords(sorted, (([2, 1],), {"reverse": True}))
+    parts = (ChunkPart(chunk, 1, 4), ChunkPart(keywords, 0, 1))
+    inline = {digest: blob.data for digest, blob in chunk.blobs.items()}
+    job = Job(
+        "r",
+        7,
+        2,
+        time.time(),
+        parts,
+        inline,
+        task_timeout=1.5,
+        code="c" * 64,
+        context=TaskContext(nesting=1, env={"A": "b"}),
+        place=Place("stack", "region", "03"),
     )
-    assert [(task.index, task.function, bytes(task.payload)) for task in found.tasks] == [
-        (task.index, task.function, task.payload) for task in tasks
-    ]
-    assert {digest: bytes(data) for digest, data in found.inline.items()} == inline
+    found = Job.from_bytes(job.to_bytes(KEY), KEY)
+    for name in ("run", "number", "attempt", "deadline", "task_timeout", "code", "python"):
+        assert getattr(found, name) == getattr(job, name)
+    for name in ("context", "place", "nonce"):
+        assert getattr(found, name) == getattr(job, name)
+    assert list(found.indexes()) == list(job.indexes()) == [1, 2, 3, 0]
+    for part, sent in zip(found.parts, parts, strict=True):
+        assert (part.chunk.function, part.chunk.keywords) == (
+            sent.chunk.function,
+            sent.chunk.keywords,
+        )
+        assert bytes(part.payload) == bytes(sent.payload)
+        assert (part.ends, part.buffers) == (sent.ends, sent.buffers)
+    assert {digest: bytes(data) for digest, data in found.inline.items()} == {
+        digest: bytes(data) for digest, data in inline.items()
+    }
+
+
+def packed_with_keywords(function: Any, *calls: Any) -> Chunk:
+    (chunk,) = Packer(same_buffers=False).pack(function, calls, 0, keywords=True)
+    assert isinstance(chunk, Chunk)
+    return chunk
+
+
+def test_the_rest_of_a_job_begins_where_its_first_child_ended() -> None:
+    chunks = [packed(len, *((f"{i}" * i,) for i in range(count))) for count in (3, 4)]
+    job = Job("r", 0, 1, 0.0, tuple(ChunkPart(chunk, 0, len(chunk)) for chunk in chunks))
+    for done in range(7):
+        rest = job.rest(done)
+        assert list(rest.indexes()) == list(job.indexes())[done:]
+        found = Job.from_bytes(rest.to_bytes(KEY), KEY)
+        assert [bytes(part.payload) for part in found.parts] == [
+            bytes(part.payload) for part in rest.parts
+        ]
 
 
 def test_a_shared_function_and_array_are_one_blob_each() -> None:
@@ -63,78 +95,98 @@ def test_a_shared_function_and_array_are_one_blob_each() -> None:
     def total(x: Any, i: int) -> float:
         return float(x.sum()) + i
 
-    tasks = packed(*(Task(i, total, (array, i)) for i in range(50)), same_buffers=True)
-    assert len({blob.digest for task in tasks for blob in task.blobs}) == 2
-    assert sum(task.nbytes for task in tasks) < 50 * 500
+    chunk = packed(total, *((array, i) for i in range(50)), same_buffers=True)
+    assert len(chunk.blobs) == 2
+    assert len(chunk.payload) < 50 * 500
 
 
 def test_arrays_changed_between_submissions_are_sent_as_they_were() -> None:
     array = np.zeros(100_000)
     packer = Packer(same_buffers=False)
-    (before,) = packer.pack([Task(0, len, (array,))])
+    (before,) = packer.pack(len, [(array,)], 0)
     array += 1
-    (after,) = packer.pack([Task(1, len, (array,))])
-    assert isinstance(before, PackedTask)
-    assert isinstance(after, PackedTask)
-    assert before.buffers != after.buffers
-    assert bytes(before.blobs[-1].data) == bytes(np.zeros(100_000))
+    (after,) = packer.pack(len, [(array,)], 1)
+    assert contents(before) == [[np.zeros(100_000).tobytes()]]
+    assert contents(after) == [[np.ones(100_000).tobytes()]]
 
 
-def contents(task: PackedTask) -> list[bytes]:
-    held = {blob.digest: blob for blob in task.blobs}
+def contents(chunk: Chunk | Refused) -> list[list[bytes]]:
+    """The buffers of each task of a chunk."""
+    assert isinstance(chunk, Chunk)
+    held = chunk.blobs
     assert all(Blob.from_bytes(blob.data).digest == digest for digest, blob in held.items())
-    return [bytes(held[digest].data) for digest in task.buffers]
+    found = []
+    for position in range(len(chunk)):
+        ends = chunk.buffers.get(position)
+        if ends is None:  # inside
+            (array,) = pickle.loads(chunk.pickle_of(position))  # noqa: S301 - made here
+            found.append([array.tobytes()])
+        else:
+            found.append([bytes(held[digest].data) for digest in ends])
+    return found
 
 
-@pytest.mark.parametrize("count", [700, 5_000, 200_000], ids=["inside", "small", "shared"])
+@pytest.mark.parametrize("count", [100, 5_000, 200_000], ids=["inside", "small", "shared"])
 def test_one_array_filled_again_for_each_task_is_sent_as_each_task_was_given_it(count: int) -> None:
     array = np.zeros(count)
 
-    def fed() -> Iterator[Task]:
+    def fed() -> Iterator[tuple[Any]]:
         for i in range(5):
             array[:] = i
-            yield Task(i, float, (array,))
+            yield (array,)
 
     packer = Packer(same_buffers=True)
-    tasks = [task for task in packer.pack(fed()) if isinstance(task, PackedTask)]
+    (chunk,) = packer.pack(float, fed(), 0)
     array[:] = -1
-    assert [contents(task) for task in tasks] == [
-        [np.full(count, float(i)).tobytes()] for i in range(5)
-    ]
+    assert contents(chunk) == [[np.full(count, float(i)).tobytes()] for i in range(5)]
 
 
 def test_an_array_that_changes_after_it_was_packed_is_sent_as_it_was() -> None:
     array = np.zeros(200_000)
-    (task,) = packed(Task(0, float, (array,)), same_buffers=True)
+    chunk = packed(float, (array,), same_buffers=True)
     array[7] = 1
-    assert contents(task) == [np.zeros(200_000).tobytes()]
+    assert contents(chunk) == [[np.zeros(200_000).tobytes()]]
 
 
 def test_between_two_calls_of_a_parallel_the_smallest_change_counts() -> None:
     packer, array = Packer(same_buffers=True), np.zeros(200_000)
-    (before,) = packer.pack([Task(0, float, (array,))])
+    (before,) = packer.pack(float, [(array,)], 0)
     array[7] = 1
     packer.forget_buffers()
-    (after,) = packer.pack([Task(1, float, (array,))])
-    assert isinstance(before, PackedTask)
-    assert isinstance(after, PackedTask)
-    assert contents(after) == [array.tobytes()] != contents(before)
+    (after,) = packer.pack(float, [(array,)], 1)
+    assert contents(after) == [[array.tobytes()]] != contents(before)
 
 
 def test_arrays_in_a_closure_are_blobs_of_their_own() -> None:
     array = np.ones(100_000)
-    (task,) = packed(Task(0, lambda: array.sum()))
-    digests, payload = split_function(memoryview(task.blobs[0].data))
-    assert digests == [blob.digest for blob in task.blobs[1:]]
+    chunk = packed(lambda: array.sum(), ())
+    function, *others = chunk.blobs
+    assert function == chunk.function
+    digests, payload = split_function(memoryview(chunk.blobs[function].data))
+    assert digests == others
     assert len(payload) < 2000
 
 
 def test_an_error_takes_the_place_of_what_cannot_be_pickled() -> None:
-    good, bad = Packer(same_buffers=False).pack(
-        [Task(0, len, ("a",)), Task(1, len, ((n for n in "a"),))]
-    )
-    assert isinstance(good, PackedTask)
-    assert isinstance(bad, NotPicklableError)
+    calls = [("a",), ((n for n in "a"),), ("b",), ("c",)]
+    good, bad, others = Packer(same_buffers=False).pack(len, calls, 5)
+    assert isinstance(good, Chunk)
+    assert isinstance(bad, Refused)
+    assert isinstance(others, Chunk)
+    assert (good.first, bad.index, others.first, len(others)) == (5, 6, 7, 2)
+    assert isinstance(bad.error, NotPicklableError)
+
+
+class Shares:
+    """Two arguments that are one object."""
+
+
+def test_tasks_share_no_objects_so_that_a_part_of_a_chunk_is_what_the_whole_is() -> None:
+    shared, function = Shares(), lambda x: x
+    calls = [(shared, [i], function) for i in range(6)]
+    whole = packed(print, *calls)
+    for position, call in enumerate(calls):
+        assert bytes(whole.pickle_of(position)) == bytes(packed(print, call).payload)
 
 
 def test_a_blob_with_other_content_is_refused() -> None:
@@ -143,13 +195,15 @@ def test_a_blob_with_other_content_is_refused() -> None:
 
 
 def test_a_reply_comes_out_as_it_went_in() -> None:
-    outcomes = (
+    outcomes = [
         PackedOutcome.from_value(0, {"a": np.arange(100_000)}, 0.5),
         PackedOutcome.from_exception(1, ValueError("no"), 0.1),
         PackedOutcome.from_lost(2, Lost("crashed", "it crashed", "hint it"), "last words"),
-    )
+    ]
     usage = Usage("w", cold=True, started=1.0, seconds=2.0, calls={"s3:GetObject": 1})
-    found = Reply.from_bytes(Reply("r", 7, 2, outcomes, usage).to_bytes(KEY), KEY)
+    found = Reply.from_bytes(
+        Reply("r", 7, 2, OutcomeTable.from_outcomes(outcomes), usage).to_bytes(KEY), KEY
+    )
     assert (found.run, found.number, found.attempt, found.usage) == ("r", 7, 2, usage)
     value, failure, lost = (outcome.open() for outcome in found.outcomes)
     assert isinstance(value, Value)
@@ -164,13 +218,9 @@ def raised(error: BaseException) -> BaseException:
     try:
         raise error
     except type(error) as caught:
-        outcome = (
-            Reply.from_bytes(
-                Reply("r", 0, 1, (PackedOutcome.from_exception(0, caught, 0.0),)).to_bytes(KEY), KEY
-            )
-            .outcomes[0]
-            .open()
-        )
+        table = OutcomeTable.from_outcomes([PackedOutcome.from_exception(0, caught, 0.0)])
+        reply = Reply.from_bytes(Reply("r", 0, 1, table).to_bytes(KEY), KEY)
+        outcome = reply.outcomes[0].open()
     assert isinstance(outcome, Failure)
     return outcome.exception
 
@@ -214,9 +264,9 @@ class LeavesAMark:
 
 def test_a_tampered_reply_is_refused_before_it_is_unpickled(tmp_path: Any) -> None:
     mark = tmp_path / "mark"
-    sealed = Reply("r", 0, 1, (PackedOutcome.from_value(0, LeavesAMark(str(mark)), 0.0),)).to_bytes(
-        b"attacker's key" + bytes(18)
-    )
+    outcome = PackedOutcome.from_value(0, LeavesAMark(str(mark)), 0.0)
+    table = OutcomeTable.from_outcomes([outcome])
+    sealed = Reply("r", 0, 1, table).to_bytes(b"attacker's key" + bytes(18))
     with pytest.raises(SignatureError):
         Reply.from_bytes(sealed, KEY)
     assert not mark.exists()

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dolambda.wire.outcome import PackedOutcome
+from dolambda.wire.outcome_table import entry_of
 from dolambda.worker import frames
 from dolambda.worker.frames import Frame, FrameError, Kind, Reader, Sending
 
@@ -115,16 +116,17 @@ def test_what_a_pipe_does_not_take_is_written_later() -> None:
 
 
 def test_an_outcome_comes_out_as_it_went_in() -> None:
-    outcome = replace(PackedOutcome.from_value(3, list(range(10)), 0.5), output="printed", task="x")
-    frame = read([packed(body=b"".join(frames.outcome_body(outcome, {"s3:GetObject": 2})))])
+    outcome = replace(PackedOutcome.from_value(3, list(range(10)), 0.5), output="printed")
+    kind, parts = entry_of(outcome)
+    measures = (0.25, 0.5, 0.125, 7.0)
+    body = frames.outcome_body(kind, b"".join(parts), measures, {"s3:GetObject": 2})
+    frame = read([packed(body=b"".join(body))])
     assert isinstance(frame, Frame)
-    found, calls = frames.open_outcome(frame)
-    assert (found.open(), found.output, found.task, calls) == (
-        outcome.open(),
-        "printed",
-        "x",
-        {"s3:GetObject": 2},
-    )
+    table, calls = frames.open_outcome(frame)
+    (found,) = table
+    assert (found.index, found.open(), found.output) == (3, outcome.open(), "printed")
+    assert (table.started[0], table.seconds[0], table.cpu[0], table.peak[0]) == measures
+    assert calls == {"s3:GetObject": 2}
 
 
 @given(st.binary(max_size=60))

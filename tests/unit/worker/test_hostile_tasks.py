@@ -31,7 +31,7 @@ from support.worker_jobs import job, outcomes, run
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dolambda.wire.task import Job
+    from dolambda.wire.job import Job
     from dolambda.worker.worker import Worker
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")

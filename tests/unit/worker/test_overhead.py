@@ -10,10 +10,10 @@ from typing import Any
 from dolambda.errors import EnvelopeError
 from dolambda.transport import direct, s3_queue
 from dolambda.wire import keys
-from dolambda.wire.outcome import Reply
-from dolambda.wire.task import Job, PackedTask, Packer, Task
+from dolambda.wire.reply import Reply
 from dolambda.worker.overhead import Overhead
 from dolambda.worker.worker import Worker
+from support.worker_jobs import job
 
 KEY, RUN, SLOW = b"k" * 32, "client0000/000000", 0.1
 
@@ -47,10 +47,8 @@ class SlowS3:
 
 
 def sealed(number: int) -> bytes:
-    (task,) = Packer(same_buffers=False).pack([Task(0, abs, (-1,))])
-    assert isinstance(task, PackedTask)
-    inline = {blob.digest: blob.data for blob in task.blobs}
-    return Job(RUN, number, 1, time.time() + 600, (task,), inline).to_bytes(KEY)
+    sent = job((abs, (-1,)), run=RUN, number=number, deadline=time.time() + 600)
+    return sent.to_bytes(KEY)
 
 
 def seconds(reply: bytes) -> float:

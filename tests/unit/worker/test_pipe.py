@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from dolambda.wire.outcome import Lost, PackedOutcome, Value
+from dolambda.wire.outcome_table import entry_of
 from dolambda.worker import frames
 from dolambda.worker.frames import Kind, Sending
 from dolambda.worker.worker import Worker
@@ -60,7 +61,8 @@ def scribble(data: bytes, others: dict[int, int]) -> None:
 def forged(value: object, index: int, **other: Any) -> bytes:
     """A frame as a child writes it, but of a sending that a task cannot know."""
     sending = Sending.of_job(job(**other))
-    body = frames.outcome_body(PackedOutcome.from_value(index, value, 0.0), {})
+    kind, parts = entry_of(PackedOutcome.from_value(index, value, 0.0))
+    body = frames.outcome_body(kind, b"".join(parts), (0.0, 0.0, 0.0, 0.0), {})
     return b"".join(frames.pack(sending, Kind.OUTCOME, index, body))
 
 
@@ -78,11 +80,14 @@ def forged(value: object, index: int, **other: Any) -> bytes:
 )
 def test_what_a_task_writes_to_the_pipe_costs_that_task_alone(worker: Worker, data: bytes) -> None:
     act = (scribble, (data, pipes()))
-    before, lost, after = outcomes(worker, (len, ("a",)), act, (len, ("abc",)))
+    before, found, after = outcomes(worker, (len, ("a",)), act, (len, ("abc",)))
     assert (before, after) == (Value(1), Value(3))
-    assert isinstance(lost, Lost)
-    assert lost.reason == "crashed"
-    assert "task 1 wrote to the pipe of its worker process" in lost.detail
+    # Outcomes do not travel by the pipe: one that was done when the garbage was found counts.
+    if isinstance(found, Lost):
+        assert found.reason == "crashed"
+        assert "task 1 wrote to the pipe of its worker process" in found.detail
+    else:
+        assert found == Value(None)
     assert outcomes(worker, (len, ("ab",))) == [Value(2)]
 
 

@@ -21,9 +21,10 @@ from dolambda.errors import (
     SignatureError,
     TaskExitedError,
 )
-from dolambda.wire.outcome import Failure, Lost, Reply, Value
+from dolambda.wire.outcome import Failure, Lost, Value
+from dolambda.wire.reply import Reply
 from dolambda.wire.signing_keys import VARIABLES
-from dolambda.wire.task import Surroundings
+from dolambda.wire.task import TaskContext
 from dolambda.worker.worker import Worker
 from support.worker_jobs import KEY, Source, job, outcomes, run
 
@@ -173,16 +174,16 @@ def test_output_is_capped(worker: Worker) -> None:
 
 
 def test_another_python_is_refused(worker: Worker) -> None:
-    (outcome,) = outcomes(worker, (len, ("a",)), python="2.7")
-    assert isinstance(outcome, Lost)
-    assert isinstance(outcome.to_error(), PythonMismatchError)
-    assert "comes from Python 2.7" in outcome.detail
+    refusal = run(worker, job((len, ("a",)), python="2.7")).refusal
+    assert refusal
+    assert isinstance(refusal.to_error(), PythonMismatchError)
+    assert "comes from Python 2.7" in refusal.detail
 
 
 def test_a_job_after_its_deadline_is_not_begun(worker: Worker) -> None:
-    (outcome,) = outcomes(worker, (len, ("a",)), deadline=time.time() - 1)
-    assert isinstance(outcome, Lost)
-    assert outcome.reason == "not_started"
+    refusal = run(worker, job((len, ("a",)), deadline=time.time() - 1)).refusal
+    assert refusal
+    assert refusal.reason == "not_started"
 
 
 def test_a_job_nobody_waits_for_stops_between_tasks(worker: Worker) -> None:
@@ -400,7 +401,7 @@ def variables() -> tuple[str | None, str | None, int]:
 
 
 def values(worker: Worker, **surroundings: Any) -> tuple[str | None, str | None, int]:
-    (outcome,) = outcomes(worker, (variables, ()), surroundings=Surroundings(**surroundings))
+    (outcome,) = outcomes(worker, (variables, ()), context=TaskContext(**surroundings))
     assert isinstance(outcome, Value)
     return outcome.value  # type: ignore[no-any-return] # a task's
 
@@ -422,9 +423,7 @@ def test_variables_are_those_of_the_job_and_of_no_other(worker: Worker) -> None:
 
 
 def test_variables_are_set_before_the_function_is_loaded(worker: Worker) -> None:
-    (outcome,) = outcomes(
-        worker, (ReadsWhenLoaded(), ()), surroundings=Surroundings(env={"TOKEN": "a"})
-    )
+    (outcome,) = outcomes(worker, (ReadsWhenLoaded(), ()), context=TaskContext(env={"TOKEN": "a"}))
     assert outcome == Value("a")
 
 
@@ -442,9 +441,9 @@ class ReadsWhenLoaded:
 
 
 def test_variables_are_in_no_repr_of_a_job_and_in_no_reply(worker: Worker) -> None:
-    sent = job((variables, ()), surroundings=Surroundings(env={"TOKEN": "hunter2-0123"}))
+    sent = job((variables, ()), context=TaskContext(env={"TOKEN": "hunter2-0123"}))
     assert "hunter2" not in repr(sent)
-    quiet = job((len, ("a",)), surroundings=Surroundings(env={"TOKEN": "hunter2-0123"}))
+    quiet = job((len, ("a",)), context=TaskContext(env={"TOKEN": "hunter2-0123"}))
     sealed = worker.run(quiet.to_bytes(KEY), seconds=20)
     assert b"hunter2" not in sealed
     assert b"hunter2" in quiet.to_bytes(KEY)

@@ -25,7 +25,7 @@ class Stragglers:
         self._patience: float | None = None
         self._new = 0
 
-    def landed(self, seconds: float) -> None:
+    def completed(self, seconds: float) -> None:
         """A job came back after so long under way."""
         self._seconds.append(seconds)
         self._new += 1

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dolambda.wire.outcome import PackedOutcome, Reply
+    from dolambda.wire.outcome import PackedOutcome
+    from dolambda.wire.reply import Reply
 
 
 class Stored:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dolambda.dispatch.budget import Rates
+    from dolambda.scheduler.ledger import Rates
 
 JOBS = 5
 """Jobs of one task that are sent before the rest."""

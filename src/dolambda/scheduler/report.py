@@ -81,7 +81,7 @@ _ADDED = (
 )
 
 
-class Tally:
+class RunCounters:
     """The counts of a run while it goes on: a `Report` that can be written to. Not for several threads at once."""
 
     def __init__(self) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dolambda.dispatch.budget import Rates
-from dolambda.dispatch.retries import Retries
 from dolambda.errors import ConfigurationError
+from dolambda.scheduler.ledger import Rates
+from dolambda.scheduler.retries import Retries
 
 
 @dataclass(frozen=True)

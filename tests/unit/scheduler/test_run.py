@@ -14,10 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dolambda.dispatch.limits import Limits
-from dolambda.dispatch.retries import Retries
-from dolambda.dispatch.run import Run
-from dolambda.dispatch.stragglers import Stragglers
 from dolambda.errors import (
     ConfigurationError,
     JobRefusedError,
@@ -27,9 +23,15 @@ from dolambda.errors import (
     TooLargeError,
     WorkerCrashedError,
 )
+from dolambda.scheduler.limits import Limits
+from dolambda.scheduler.retries import Retries
+from dolambda.scheduler.run import Run
+from dolambda.scheduler.stragglers import Stragglers
 from dolambda.transport.base import Unanswered
 from dolambda.wire.blob import Blob
-from dolambda.wire.outcome import Lost, PackedOutcome, Reply
+from dolambda.wire.outcome import Lost, PackedOutcome
+from dolambda.wire.outcome_table import OutcomeTable
+from dolambda.wire.reply import Reply
 from support.fake_transport import KEY, Memory, square
 from support.polling import until
 
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from dolambda.transport.base import Answered, SealedJob
-    from dolambda.wire.task import Job
+    from dolambda.wire.job import Job
 
 
 def open_run(memory: Memory, **limits: Any) -> Run:
@@ -51,7 +53,7 @@ def open_run(memory: Memory, **limits: Any) -> Run:
 
 @pytest.fixture(autouse=True)
 def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dolambda.dispatch.board._GRACE", 0.0)
+    monkeypatch.setattr("dolambda.scheduler.state._REPLY_GRACE_S", 0.0)
 
 
 def results(run: Run, count: int) -> list[Any]:
@@ -95,7 +97,7 @@ def test_a_lost_job_is_sent_again_under_its_number(caplog: pytest.LogCaptureFixt
     with caplog.at_level(logging.WARNING, "dolambda"):
         assert results(run, 5) == [0, 1, 4, 9, 16]
     assert [job.attempt for job in memory.sent if job.number == 0] == [1, 2]
-    assert "no reply by its deadline; it is sent again" in caplog.text
+    assert "job 0 is sent again: no reply to job 0 (task 0) came after 1 attempt" in caplog.text
     assert run.report().resent == 1
 
 
@@ -114,15 +116,14 @@ def test_tasks_that_were_not_begun_are_sent_again_and_the_culprit_is_not() -> No
     def crash_once(job: Job, _sent: int) -> bytes:
         if job.number:
             return memory.answer(job)
-        first, *rest = job.tasks
+        first, *rest = job.indexes()
         crashed = PackedOutcome.from_lost(
-            first.index, Lost("crashed", "task 0 ended its worker process: exit code 1")
+            first, Lost("crashed", "task 0 ended its worker process: exit code 1")
         )
         lost = [
-            PackedOutcome.from_lost(task.index, Lost("not_started", "its job ended"))
-            for task in rest
+            PackedOutcome.from_lost(index, Lost("not_started", "its job ended")) for index in rest
         ]
-        return memory.answer(job, outcomes=(crashed, *lost))
+        return memory.answer(job, outcomes=OutcomeTable.from_outcomes([crashed, *lost]))
 
     memory.fate = crash_once
     run = open_run(memory, batch=5)
@@ -156,7 +157,9 @@ def test_a_forged_reply_is_refused_and_the_job_done_again(
 
 def test_replies_signed_with_another_key_over_and_over_are_a_refusal_that_names_rotation() -> None:
     memory = Memory()
-    memory.fate = lambda job, _sent: Reply(job.run, job.number, 0, ()).to_bytes(b"x" * 32)
+    memory.fate = lambda job, _sent: Reply(job.run, job.number, 0, OutcomeTable()).to_bytes(
+        b"x" * 32
+    )
     run = open_run(memory, attempts=3)
     (future,) = run.submit([(square, (1,), {})])
     with pytest.raises(
@@ -247,9 +250,11 @@ def test_printed_output_is_relayed_with_its_task() -> None:
     memory = Memory()
 
     def speak(job: Job, _sent: int) -> bytes:
-        outcomes = tuple(
-            PackedOutcome(task.index, "value", b"\x80\x05N.", output="hello\nworld\n")
-            for task in job.tasks
+        outcomes = OutcomeTable.from_outcomes(
+            [
+                PackedOutcome(index, "value", b"\x80\x05N.", output="hello\nworld\n")
+                for index in job.indexes()
+            ]
         )
         return memory.answer(job, outcomes=outcomes)
 
@@ -282,8 +287,11 @@ def test_a_closed_standard_output_loses_no_result() -> None:
     def speak(job: Job, _sent: int) -> bytes:
         return memory.answer(
             job,
-            outcomes=tuple(
-                PackedOutcome(task.index, "value", b"\x80\x05N.", output="x") for task in job.tasks
+            outcomes=OutcomeTable.from_outcomes(
+                [
+                    PackedOutcome(index, "value", b"\x80\x05N.", output="x")
+                    for index in job.indexes()
+                ]
             ),
         )
 
@@ -377,8 +385,8 @@ def test_cancelled_tasks_that_wait_to_be_sent_again_do_not_hang() -> None:
             return None
         return memory.answer(
             job,
-            outcomes=tuple(
-                PackedOutcome.from_lost(task.index, Lost("not_started", "")) for task in job.tasks
+            outcomes=OutcomeTable.from_outcomes(
+                [PackedOutcome.from_lost(index, Lost("not_started", "")) for index in job.indexes()]
             ),
         )
 
@@ -437,10 +445,10 @@ def test_arguments_larger_than_a_workers_memory_are_refused_and_nothing_is_sent(
     run = open_run(memory, room=1 << 20)
     small, large = run.submit([(len, (b"x",), {}), (len, (b"x" * (3 << 20),), {})])
     assert small.result(20) == 1
-    with pytest.raises(TooLargeError, match="arguments of task 1 are of 3 MB, a worker has 1 MB"):
+    with pytest.raises(TooLargeError, match="arguments of task 1 take 3 MB, but a worker has 1 MB"):
         large.result(20)
     run.close()
-    assert sum(len(job.tasks) for job in memory.sent) == 1
+    assert sum(len(job) for job in memory.sent) == 1
 
 
 def test_cancelled_futures_are_done_for_those_who_wait() -> None:
@@ -563,7 +571,7 @@ def test_a_slow_job_gets_a_copy_when_nothing_else_waits_and_the_first_reply_wins
 
     memory.fate = fate
     run = open_run(memory, batch=1)
-    run._board._stragglers.patience = lambda: 0.3 if len(others) == 19 else None  # type: ignore[method-assign] # it would be 2 s at the least
+    run._scheduler._stragglers.patience = lambda: 0.3 if len(others) == 19 else None  # type: ignore[method-assign] # it would be 2 s at the least
     assert results(run, 20) == [i * i for i in range(20)]
     slow.set()
     run.close()
@@ -586,12 +594,12 @@ def test_no_copy_is_sent_while_tasks_wait_or_where_it_is_switched_off() -> None:
 
         memory.fate = hold
         run = open_run(memory, batch=1, window=1 if waits else 4, speculate=speculate)
-        run._board._stragglers._seconds.extend([0.0] * 100)
+        run._scheduler._stragglers._seconds.extend([0.0] * 100)
         if not speculate:
-            run._board._stragglers._copy = False
+            run._scheduler._stragglers._copy = False
         futures = run.submit((square, (i,), {}) for i in range(3))
         time.sleep(0.3)
-        assert run._board._next_slow() == float("inf")
+        assert run._scheduler._next_slow(run._moment()) == float("inf")
         release.set()
         assert [future.result(20) for future in futures] == [0, 1, 4]
         run.close()
@@ -611,7 +619,7 @@ def test_when_one_of_two_copies_is_lost_the_other_counts() -> None:
 
     memory.fate = fate
     run = open_run(memory, batch=1)
-    run._board._stragglers.patience = lambda: 0.05  # type: ignore[method-assign] # as above
+    run._scheduler._stragglers.patience = lambda: 0.05  # type: ignore[method-assign] # as above
     assert results(run, 1) == [0]
     run.close()
     assert (run.report().copies, run.report().again, len(memory.sent)) == (1, 0, 2)
@@ -621,10 +629,10 @@ def test_what_is_too_slow_is_learnt_from_what_nearly_all_took() -> None:
     stragglers = Stragglers(copy=True)
     assert stragglers.patience() is None
     for seconds in [1.0] * 90 + [50.0] * 10:
-        stragglers.landed(seconds)
+        stragglers.completed(seconds)
     assert stragglers.patience() == 3.0
     for _ in range(500):
-        stragglers.landed(0.01)
+        stragglers.completed(0.01)
     assert stragglers.patience() == 2.0
     assert Stragglers(copy=False).patience() is None
 
@@ -635,7 +643,7 @@ def dying_of(
     """Every job with one of these tasks kills its worker whole: without a word, or with Lambda's."""
 
     def fate(job: Job, _sent: int) -> bytes | BaseException | None:
-        if culprits & {task.index for task in job.tasks}:
+        if culprits & set(job.indexes()):
             return Unanswered(Lost("crashed", "Runtime exited")) if known else None
         return memory.answer(job)
 
@@ -659,7 +667,7 @@ def test_of_a_job_that_kills_its_worker_only_the_culprit_fails(
     report = run.report()
     assert (report.done, report.failed) == (19, 1)
     assert set(memory.withdrawn) == {job.number for job in memory.sent}
-    sizes = [len(job.tasks) for job in memory.sent if any(task.index == 5 for task in job.tasks)]
+    sizes = [len(job) for job in memory.sent if 5 in job.indexes()]
     assert sizes == [
         16,
         16,
@@ -668,7 +676,7 @@ def test_of_a_job_that_kills_its_worker_only_the_culprit_fails(
         2,
         1,
     ]  # halved from the second time on, and not sent again as often as it takes at each size
-    assert [job.attempt for job in memory.sent if any(task.index == 5 for task in job.tasks)] == [
+    assert [job.attempt for job in memory.sent if 5 in job.indexes()] == [
         1,
         2,
         3,
@@ -686,7 +694,7 @@ def test_several_culprits_each_fail_alone_and_halves_hold_no_others() -> None:
     assert [index for index, future in enumerate(futures) if future.exception(20)] == [0, 9, 10, 31]
     run.close()
     for job in memory.sent:
-        assert len({task.index // 16 for task in job.tasks}) == 1
+        assert len({index // 16 for index in job.indexes()}) == 1
     assert memory.most_flying <= 2
 
 
@@ -698,7 +706,7 @@ def test_where_no_worker_gives_a_sign_of_life_no_halves_are_waited_for_in_vain()
         with pytest.raises(NoReplyError, match=r"32 tasks\) came after 3 attempts"):
             future.result(20)
     run.close()
-    assert sorted(len(job.tasks) for job in memory.sent) == [32, 32, 64, 64]
+    assert sorted(len(job) for job in memory.sent) == [32, 32, 64, 64]
 
 
 def test_with_one_attempt_nothing_is_sent_again() -> None:
@@ -727,7 +735,7 @@ def test_halves_take_the_blobs_that_their_tasks_need() -> None:
 def test_a_job_that_aws_did_not_take_is_sent_again_after_a_pause(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("dolambda.dispatch.board._PAUSE", 0.2)
+    monkeypatch.setattr("dolambda.scheduler.state._BACK_OFF_S", 0.2)
     memory = Memory()
     moments: list[float] = []
 

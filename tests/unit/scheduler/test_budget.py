@@ -10,16 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dolambda.dispatch.budget import INIT, Purse, Rates
-from dolambda.dispatch.limits import Limits
-from dolambda.dispatch.run import Run
 from dolambda.errors import BudgetError, ConfigurationError
+from dolambda.scheduler.ledger import INIT, Ledger, Rates
+from dolambda.scheduler.limits import Limits
+from dolambda.scheduler.run import Run
 from dolambda.transport.base import Unanswered
 from dolambda.wire.outcome import Lost, Usage
 from support.fake_transport import KEY, Memory, square
+from support.polling import until
 
 if TYPE_CHECKING:
-    from dolambda.wire.task import Job
+    from dolambda.wire.job import Job
 
 REQUESTS = {
     "s3:PutObject": 5e-6,
@@ -45,17 +46,18 @@ def test_what_random_runs_cost_never_exceeds_their_budget(
     draw = random.Random(seed)  # noqa: S311 - repeatable, no secret
     budget = times * (RATES.job + RATES.polling)
     calls: Counter[str] = Counter()
-    purse = Purse(budget, RATES, lambda: calls)
+    ledger = Ledger(budget, RATES)
     billed = 0.0
     flying: list[tuple[int, list[float]]] = []
     for number in range(200):
+        ledger.update(RATES.cost(calls))
         blobs = draw.randrange(3)
-        if purse.reserve(number, blobs):
+        if ledger.reserve(number, blobs):
             calls["s3:PutObject"] += 1 + blobs
             flying.append(
                 (number, [min(60.0, draw.expovariate(1 / typical)) + draw.choice([0.0, INIT])])
             )
-            if copies and draw.random() < 0.1 and purse.reserve(number):
+            if copies and draw.random() < 0.1 and ledger.reserve(number):
                 calls["s3:PutObject"] += 1
                 flying[-1][1].append(draw.uniform(0, 60))
         if flying and draw.random() < 0.7:
@@ -68,24 +70,25 @@ def test_what_random_runs_cost_never_exceeds_their_budget(
                 for one in seconds
             )
             if draw.random() < lost:
-                purse.lose(done)
+                ledger.write_off(done)
             else:
                 calls["s3:GetObject"] += 1
                 calls["s3:ListBucket"] += 1
                 theirs = {"s3:GetObject": 1, "s3:PutObject": 1}
-                purse.settle(
+                ledger.settle(
                     done,
                     max(0.0, seconds[0] - INIT) if seconds[0] > 60 else seconds[0],
                     theirs,
                     cold=seconds[0] > 60,
                 )
+        ledger.update(RATES.cost(calls))
         running = sum(RATES.second * one for _, seconds in flying for one in seconds)
         assert billed + running + RATES.cost(calls) <= budget
-        assert purse.spent <= budget
+        assert ledger.spent <= budget
     for done, _ in flying:
-        purse.lose(done)
-    assert purse.spent <= budget
-    assert purse._sum == pytest.approx(0.0, abs=1e-12)
+        ledger.write_off(done)
+    assert ledger.spent <= budget
+    assert ledger._sum == pytest.approx(0.0, abs=1e-12)
 
 
 def open_run(memory: Memory, jobs: float, **limits: Any) -> Run:
@@ -115,7 +118,9 @@ def test_what_it_does_not_pay_for_is_not_sent_and_says_so() -> None:
     paid = errors.count(None)
     assert paid == 5  # half a dollar each, until less than a whole one is left
     assert all(isinstance(error, BudgetError) for error in errors[paid:])
-    assert "budget of 3.2 dollars is used up: 2.5050 are spent" in str(errors[-1])
+    assert "the budget of $3.2 is used up: $2.5050 are spent, and the $0.6950 left" in str(
+        errors[-1]
+    )
     assert "15 tasks were not sent" in str(errors[-1])
     run.close()
     assert (run.report().done, run.report().failed, len(memory.sent)) == (5, 15, 5)
@@ -128,6 +133,7 @@ def test_what_is_lost_costs_its_worst() -> None:
         def fate(
             job: Job, sent: int, memory: Memory = memory, lost: int = lost
         ) -> bytes | BaseException:
+            until(lambda: len(memory.sent) >= 3)  # all that can be reserved at once
             if sent == 1 and job.number < lost:
                 return Unanswered(Lost("crashed", "gone"))
             return memory.answer(job, usage=Usage("w", seconds=1.0))
@@ -140,7 +146,7 @@ def test_what_is_lost_costs_its_worst() -> None:
         run.close()
         assert outcomes.count(None) == paid
         assert all(isinstance(outcome, BudgetError) for outcome in outcomes if outcome)
-        assert lost <= run._board.purse.spent <= 3.5
+        assert lost <= run._scheduler.ledger.spent <= 3.5
 
 
 def test_one_that_does_not_cover_a_single_job_is_refused_at_once() -> None:

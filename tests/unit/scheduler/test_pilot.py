@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from dolambda.dispatch.budget import Rates
-from dolambda.dispatch.limits import Limits
-from dolambda.dispatch.pilot import JOBS, Estimate
-from dolambda.dispatch.run import Run
 from dolambda.errors import QuotedError
+from dolambda.scheduler.ledger import Rates
+from dolambda.scheduler.limits import Limits
+from dolambda.scheduler.pilot import JOBS, Estimate
+from dolambda.scheduler.run import Run
 from dolambda.wire.outcome import Usage
 from support.fake_transport import KEY, Memory, square
 
@@ -26,7 +26,7 @@ def test_after_the_pilot_the_rest_is_sent_or_not(go_on: bool) -> None:
         told.append(estimate)
         return go_on
 
-    run = Run("r", memory, KEY, Limits(4, 4, 0.0, batch=1, rates=RATES), verdict=verdict)
+    run = Run("r", memory, KEY, Limits(4, 4, 0.0, batch=1, rates=RATES), confirm=verdict)
     futures = run.submit((square, (i,), {}) for i in range(25))
     errors = [future.exception(20) for future in futures]
     run.close()
@@ -43,7 +43,7 @@ def test_after_the_pilot_the_rest_is_sent_or_not(go_on: bool) -> None:
 
 
 def test_a_run_no_longer_than_its_pilot_asks_nothing() -> None:
-    run = Run("r", Memory(), KEY, Limits(4, 4, 0.0, rates=RATES), verdict=lambda _: False)
+    run = Run("r", Memory(), KEY, Limits(4, 4, 0.0, rates=RATES), confirm=lambda _: False)
     assert [
         future.result(20) for future in run.submit((square, (i,), {}) for i in range(JOBS))
     ] == [0, 1, 4, 9, 16]

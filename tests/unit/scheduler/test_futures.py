@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dolambda.dispatch import relay
-from dolambda.dispatch.limits import Limits
-from dolambda.dispatch.run import Run
 from dolambda.errors import ConfigurationError, NoReplyError
+from dolambda.scheduler import relay
+from dolambda.scheduler.limits import Limits
+from dolambda.scheduler.run import Run
 from dolambda.transport.base import Unanswered
 from dolambda.transport.clean_up import CleanUp, left
 from dolambda.wire.outcome import Lost, PackedOutcome
+from dolambda.wire.outcome_table import OutcomeTable
 from support.fake_transport import KEY, Memory, square
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dolambda.wire.task import Job
+    from dolambda.wire.job import Job
 
 BATCH = 5
 
@@ -182,9 +183,11 @@ def test_what_progress_and_relay_raise_costs_its_text_alone(
     outcome = PackedOutcome.from_value(0, 1, 0.0)
     memory.fate = lambda job, _sent: memory.answer(
         job,
-        outcomes=tuple(
-            PackedOutcome(task.index, "value", outcome.payload, output="printed")
-            for task in job.tasks
+        outcomes=OutcomeTable.from_outcomes(
+            [
+                PackedOutcome(index, "value", outcome.payload, output="printed")
+                for index in job.indexes()
+            ]
         ),
     )
     run = opened(memory, progress=show, relay=show)
@@ -207,9 +210,11 @@ def test_output_is_left_out_where_there_is_nowhere_to_show_it(
     outcome = PackedOutcome.from_value(0, 1, 0.0)
     memory.fate = lambda job, _sent: memory.answer(
         job,
-        outcomes=tuple(
-            PackedOutcome(task.index, "value", outcome.payload, output="printed")
-            for task in job.tasks
+        outcomes=OutcomeTable.from_outcomes(
+            [
+                PackedOutcome(index, "value", outcome.payload, output="printed")
+                for index in job.indexes()
+            ]
         ),
     )
     run = opened(memory, relay=relay.to_stdout)
@@ -255,7 +260,7 @@ def test_a_thread_that_cannot_be_started_is_an_error_and_nothing_waits_for_it(
 def test_a_run_whose_whole_window_is_never_answered_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("dolambda.dispatch.board._GRACE", 0.0)
+    monkeypatch.setattr("dolambda.scheduler.state._REPLY_GRACE_S", 0.0)
     memory = Memory(lambda _job, _sent: None)
     limits = {"window": 2, "workers": 2, "runtime": 0.0, "max_wait": 0.1, "attempts": 2, "batch": 1}
     run = opened(memory, limits=limits)
@@ -270,7 +275,7 @@ def test_a_run_whose_whole_window_is_never_answered_is_given_up(
 def test_jobs_that_are_never_answered_fail_alone_while_others_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("dolambda.dispatch.board._GRACE", 0.0)
+    monkeypatch.setattr("dolambda.scheduler.state._REPLY_GRACE_S", 0.0)
     memory = Memory()
     memory.fate = lambda job, _sent: None if job.number % 2 else memory.answer(job)
     limits = {"window": 2, "workers": 2, "runtime": 0.0, "max_wait": 0.7, "attempts": 3, "batch": 1}

@@ -1,17 +1,16 @@
 """A run as a state machine: whatever order things happen in, every task has one outcome, and the right one.
 
-The run's own thread does nothing here and its clock stands still: rules decide when it steps and when time passes.
+The run's own thread does nothing here and its clock stands still. Rules decide when it steps and
+when time passes. The scheduler takes the time as an argument, so that nothing is patched.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections import Counter
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from functools import partial
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,55 +19,46 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from dolambda.aws.calls import Calls
-from dolambda.dispatch import agenda, board, run
-from dolambda.dispatch.budget import INIT, Rates
-from dolambda.dispatch.limits import Limits
-from dolambda.dispatch.retries import Retries
 from dolambda.errors import AwsError, BudgetError, LostError
+from dolambda.scheduler.jobs import JobState
+from dolambda.scheduler.ledger import INIT, Rates
+from dolambda.scheduler.limits import Limits
+from dolambda.scheduler.retries import Retries
+from dolambda.scheduler.run import Run
 from dolambda.transport.base import Unanswered
-from dolambda.wire.outcome import (
-    CRASHED,
-    NOT_STARTED,
-    OUT_OF_MEMORY,
-    Lost,
-    PackedOutcome,
-    Reply,
-    Usage,
-)
-from dolambda.wire.task import Job
-from dolambda.worker.run_job import run_job
-from dolambda.worker.shelf import Shelf
+from dolambda.wire.job import Job
+from dolambda.wire.outcome import CRASHED, NOT_STARTED, OUT_OF_MEMORY, Lost, PackedOutcome, Usage
+from dolambda.wire.outcome_table import OutcomeTable
+from dolambda.wire.reply import Reply
+from support.fake_transport import KEY, outcomes_of, square
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
 
-    from dolambda.dispatch.flight import Flight
     from dolambda.transport.base import Answered, SealedJob
 
-KEY = b"k" * 32
 WINDOW = 3
-
-
-def square(i: int) -> int:
-    return i * i
 
 
 def fail(i: int) -> None:
     raise KeyError(i)
 
 
-class Stepped(run.Run):
-    """A run that goes on when it is told to. ``now`` is what it takes for the time."""
+class Stepped(Run):
+    """A run that continues when it is told to. ``now`` is what it takes for the time."""
 
     now = 1000.0
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args, clock=lambda: self.now)
 
     def _serve(self) -> None:
         self._ended.set()
 
     def go_on(self) -> bool:
-        """Do what there is to do by now; tell whether there may be more later."""
-        while self._has_work() or self._board.next() <= self.now:
+        """Do what there is to do by now. Return whether there may be more later."""
+        while self._has_work(self._moment()):
             if not self._step():
                 return False
         return True
@@ -80,17 +70,6 @@ class Sent:
 
     job: Job
     answered: Answered
-
-
-class Source:
-    def __init__(self) -> None:
-        self.blobs: dict[str, bytes] = {}
-
-    def get_blob(self, digest: str) -> bytes:
-        return self.blobs[digest]
-
-    def calls(self) -> dict[str, int]:
-        return {}
 
 
 class Held:
@@ -105,10 +84,10 @@ class Held:
         self.numbers: set[int] = set()
         self.now: set[int] = set()
         self.withdrawn: set[int] = set()
-        self.source = Source()
+        self.blobs: dict[str, bytes] = {}
 
     def send(self, sealed: SealedJob, answered: Answered) -> None:
-        self.source.blobs |= {blob.digest: bytes(blob.data) for blob in sealed.blobs}
+        self.blobs |= {blob.digest: bytes(blob.data) for blob in sealed.blobs}
         assert sealed.number not in self.now, "sent twice at once"
         self.now.add(sealed.number)
         self.numbers.add(sealed.number)
@@ -124,12 +103,10 @@ class Held:
         pass
 
     def reply(self, job: Job, **more: Any) -> bytes:
-        outcomes = tuple(
-            run_job(job, Shelf(self.source, 1 << 20), stopped=lambda: False, output=str)
-        )
-        return replace(
-            Reply(job.run, job.number, job.attempt, outcomes, Usage("w", seconds=2.0)), **more
-        ).to_bytes(KEY)
+        outcomes = outcomes_of(job, self.blobs)
+        usage = Usage("w", seconds=2.0)
+        reply = Reply(job.run, job.number, job.attempt, outcomes, usage)
+        return replace(reply, **more).to_bytes(KEY)
 
 
 class Machine(RuleBasedStateMachine):
@@ -138,11 +115,6 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.patch = pytest.MonkeyPatch()
-        for module in (run, board, agenda):
-            self.patch.setattr(
-                module, "time", SimpleNamespace(monotonic=lambda: self.run.now, time=time.time)
-            )
         self.transport = Held()
         rates = Rates(second=0.1, invocation=0.0, runtime=1.0 / 0.1 - INIT, queues=False)
         retries = Retries(1, on=KeyError, wait=1.0)
@@ -171,6 +143,8 @@ class Machine(RuleBasedStateMachine):
         batch=st.none() | st.integers(1, 5),
     )
     def submit(self, tasks: list[Any], batch: int | None) -> None:
+        if self.run._closing:  # given up, as no worker gave a sign of life
+            return
         self.run.batcher._fixed = batch
         first = len(self.futures)
         self.futures += self.run.submit(
@@ -197,6 +171,7 @@ class Machine(RuleBasedStateMachine):
         return sent
 
     def answer(self, sent: Sent, what: bytes | BaseException) -> None:
+        self.transport.now.clear()
         sent.answered(what)
         self.go_on()
 
@@ -210,18 +185,21 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data(), lost=st.sampled_from([CRASHED, NOT_STARTED, "left out"]))
     def reply_in_part(self, data: st.DataObject, lost: str) -> None:
         sent = self.take(data)
-        begun = data.draw(st.integers(0, len(sent.job.tasks) - 1))
-        outcomes = Reply.from_bytes(self.transport.reply(sent.job), KEY).outcomes[:begun]
+        begun = data.draw(st.integers(0, len(sent.job) - 1))
+        reply = Reply.from_bytes(self.transport.reply(sent.job), KEY)
+        outcomes = list(reply.outcomes)[:begun]
+        indexes = list(sent.job.indexes())
         rest = [
             Lost(lost, "it crashed"),
-            *[Lost(NOT_STARTED, "its job ended")] * len(sent.job.tasks),
+            *[Lost(NOT_STARTED, "its job ended")] * len(sent.job),
         ]
         if lost != "left out":
-            outcomes += tuple(
-                PackedOutcome.from_lost(task.index, why)
-                for task, why in zip(sent.job.tasks[begun:], rest, strict=False)
-            )
-        self.answer(sent, self.transport.reply(sent.job, outcomes=outcomes))
+            outcomes += [
+                PackedOutcome.from_lost(index, why)
+                for index, why in zip(indexes[begun:], rest, strict=False)
+            ]
+        table = OutcomeTable.from_outcomes(outcomes)
+        self.answer(sent, self.transport.reply(sent.job, outcomes=table))
 
     @precondition(lambda self: self.transport.landed)
     @rule(data=st.data())
@@ -265,33 +243,37 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def the_window_is_kept(self) -> None:
-        assert len(self.run._board.flights) <= WINDOW
+        assert len(self.run._scheduler.jobs) <= WINDOW
 
     @invariant()
     def the_budget_is_kept(self) -> None:
-        purse = self.run._board.purse
-        assert self.budget is None or purse.spent + purse._sum <= self.budget + 1e-9
-        assert set(purse._reserved) <= set(self.run._board.flights)
+        ledger = self.run._scheduler.ledger
+        assert self.budget is None or ledger.spent + ledger._sum <= self.budget + 1e-9
+        assert set(ledger._reserved) <= set(self.run._scheduler.jobs)
 
     @invariant()
     def every_task_is_in_one_place(self) -> None:
-        waits = [
-            one.task.index for one in [*self.run._board.waiting, *self.run._board.agenda.resting]
+        scheduler = self.run._scheduler
+        retries = [one.span for one in scheduler._timers._retries]
+        spans = [*scheduler._queue, *retries]
+        for job in scheduler.jobs.values():
+            spans += job.spans
+        found = [
+            index for span in spans for index in range(span.part.first, span.part.first + len(span))
         ]
-        flies = [index for flight in self.run._board.flights.values() for index in flight.cargo]
-        assert sorted(waits + flies) == [
+        assert sorted(found) == [
             index for index, future in enumerate(self.futures) if not future.done()
         ]
+        assert scheduler.waiting == sum(map(len, scheduler._queue))
 
     @invariant()
-    def every_flight_has_a_deadline(self) -> None:
-        assert not self.run._board.flights or self.run._board.agenda.next() < math.inf
-        waits = {flight.number for flight in self.run._board._ready} | {
-            number for _, number, _ in self.run._board.agenda._put_off
-        }
-        for flight in self.run._board.flights.values():
-            assert self.run.now <= flight.overdue
-            assert flight.under_way or flight.number in waits
+    def every_job_has_a_timer(self) -> None:
+        scheduler = self.run._scheduler
+        assert not scheduler.jobs or scheduler._timers.next() < math.inf
+        back_off = {number for _, number, _ in scheduler._timers._back_offs}
+        for job in scheduler.jobs.values():
+            assert self.run.now <= job.deadline
+            assert job.state is JobState.IN_FLIGHT or job.number in back_off
 
     @invariant()
     def every_outcome_is_the_right_one_and_there_is_one(self) -> None:
@@ -312,24 +294,20 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Answer whatever comes: the run ends, and all it has put is removed."""
-        try:
-            self.run.close(wait=False)
-            for _ in range(1000):
-                if not self.go_on():
-                    break
-                for sent in self.transport.under_way:
-                    sent.answered(self.transport.reply(sent.job))
-                self.transport.under_way.clear()
-                self.run.now += 5.0
-            assert self.run._is_over()
-            assert all(future.done() for future in self.futures)
-            assert self.transport.withdrawn == self.transport.numbers
-            report = self.run.report()
-            assert report.done + report.failed + sum(
-                future.cancelled() for future in self.futures
-            ) == len(self.futures)
-        finally:
-            self.patch.undo()
+        self.run.close(wait=False)
+        for _ in range(1000):
+            if not self.go_on():
+                break
+            for sent in self.transport.under_way:
+                sent.answered(self.transport.reply(sent.job))
+            self.transport.under_way.clear()
+            self.run.now += 5.0
+        assert self.run._is_over()
+        assert all(future.done() for future in self.futures)
+        assert self.transport.withdrawn == self.transport.numbers
+        report = self.run.report()
+        cancelled = sum(future.cancelled() for future in self.futures)
+        assert report.done + report.failed + cancelled == len(self.futures)
 
 
 TestMachine = Machine.TestCase
@@ -354,17 +332,6 @@ def machine() -> Iterator[Machine]:
     made.teardown()
 
 
-def report_lost_before(machine: Machine, step: str, first: Any) -> None:
-    """Have ``first`` reported lost whenever the run's thread is about to take that step."""
-    plain = getattr(machine.run, step)
-
-    def raced(flight: Flight) -> None:
-        first.answered(Unanswered(Lost(CRASHED, "gone")))
-        plain(flight)
-
-    setattr(machine.run, step, raced)
-
-
 def test_late_reports_of_one_loss_have_a_job_sent_once(machine: Machine) -> None:
     gone = Unanswered(Lost(NOT_STARTED, "gone"))
     machine.submit(batch=None, tasks=[square])
@@ -378,19 +345,19 @@ def test_late_reports_of_one_loss_have_a_job_sent_once(machine: Machine) -> None
     assert [sent.job.attempt for sent in machine.transport.under_way] == [3]
 
 
-def test_what_is_reported_lost_while_it_is_found_overdue_is_sent_once(machine: Machine) -> None:
-    machine.submit(batch=None, tasks=[square])
-    report_lost_before(machine, "_send_again", machine.transport.under_way.pop())
-    machine.time_passes(seconds=30.0)
-    assert [sent.job.attempt for sent in machine.transport.under_way] == [2]
-
-
-def test_what_is_lost_while_its_copy_is_about_to_be_sent_is_not_sent_besides(
+def test_what_is_lost_while_its_copy_is_about_to_be_sent_is_not_sent_again(
     machine: Machine,
 ) -> None:
-    machine.run._board._stragglers.patience = lambda: 0.3  # type: ignore[method-assign] # seconds, where it would be 2 at the least
+    machine.run._scheduler._stragglers.patience = lambda: 0.3  # type: ignore[method-assign] # seconds, where it would be 2 at least
     machine.submit(batch=None, tasks=[square])
-    report_lost_before(machine, "_send_copy", machine.transport.under_way.pop())
+    first = machine.transport.under_way.pop()
+    plain = machine.run._send
+
+    def raced(action: Any) -> None:
+        first.answered(Unanswered(Lost(CRASHED, "gone")))
+        plain(action)
+
+    machine.run._send = raced  # type: ignore[method-assign] # the worst moment
     machine.time_passes(seconds=0.5)
     (copy,) = machine.transport.under_way
     assert copy.job.attempt == 1

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dolambda.dispatch.batching import LEAST, MOST, TARGET, Batcher
+from dolambda.scheduler.batching import MAX_TASKS, MIN_JOB_S, TARGET_S, Batcher
 
 
 def test_nothing_known_means_one_task_a_job() -> None:
@@ -34,7 +34,7 @@ def test_later_durations_count_more() -> None:
     batcher = Batcher()
     batcher.learn([1.0] * 10)
     batcher.learn([0.01] * 100)
-    assert batcher.size(10_000, 1) == pytest.approx(TARGET / 0.01, rel=0.1)
+    assert batcher.size(10_000, 1) == pytest.approx(TARGET_S / 0.01, rel=0.1)
 
 
 @given(st.floats(1e-5, 1e4), st.integers(0, 10**7), st.integers(1, 10**5))
@@ -44,8 +44,10 @@ def test_at_least_one_and_more_than_a_share_only_when_that_is_too_short(
     batcher = Batcher()
     batcher.learn([seconds])
     size = batcher.size(waiting, workers)
-    assert 1 <= size <= min(MOST, max(1, waiting))
-    assert size == 1 or size <= waiting / (2 * workers) + 1 or size * max(seconds, 20e-6) <= LEAST
+    assert 1 <= size <= min(MAX_TASKS, max(1, waiting))
+    assert (
+        size == 1 or size <= waiting / (2 * workers) + 1 or size * max(seconds, 20e-6) <= MIN_JOB_S
+    )
 
 
 def test_what_a_cold_start_took_counts_only_until_something_else_is_known() -> None:
@@ -54,7 +56,7 @@ def test_what_a_cold_start_took_counts_only_until_something_else_is_known() -> N
     assert batcher.size(1000, 2) == 1
     batcher.learn([0.01])
     batcher.learn([2.0], cold=True)
-    assert batcher.size(1000, 2) == TARGET / 0.01
+    assert batcher.size(1000, 2) == TARGET_S / 0.01
 
 
 def test_a_fixed_size_is_kept() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dolambda.errors import BudgetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 INIT = 10.0
 """Seconds that Lambda lets an environment start, and bills (docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html)."""
@@ -75,35 +75,42 @@ class Rates:
         return sum(self.price(action) * times for action, times in calls.items())
 
 
-class Purse:
-    """The dollars of one run. Called under the run's lock; without a ``budget`` it only counts."""
+class Ledger:
+    """The dollars of one run. Without a ``budget`` it only counts."""
 
-    def __init__(
-        self, budget: float | None, rates: Rates, ours: Callable[[], Mapping[str, int]]
-    ) -> None:
-        """``ours`` gives the requests of this side so far, by action."""
+    def __init__(self, budget: float | None, rates: Rates) -> None:
         self.budget = budget
         self._rates = rates
-        self._ours = ours
-        self._before = rates.cost(ours())
+        self._requests: float | None = None
+        self._before = 0.0
         self._settled = 0.0
         self._reserved: dict[int, list[float]] = {}
         self._sum = 0.0
 
+    def update(self, requests: float) -> None:
+        """Take in what this side's requests have cost so far, in dollars, of all runs together."""
+        if self._requests is None:
+            self._before = requests
+        self._requests = requests
+
     @property
     def spent(self) -> float:
         """Dollars that are gone: settled jobs, lost ones at their worst, and requests."""
-        return self._settled + self._rates.cost(self._ours()) - self._before
+        return self._settled + (self._requests or 0.0) - self._before
 
-    def affords(self, blobs: int = 0) -> bool:
-        """Whether one more job can be reserved, with so many blobs."""
+    def can_afford(self, blobs: int = 0) -> bool:
+        """Return whether one more job can be reserved, with so many blobs."""
         if self.budget is None:
             return True
         return self.spent + self._sum + self._rates.polling + self._worst(blobs) <= self.budget
 
     def reserve(self, number: int, blobs: int = 0) -> bool:
-        """Set aside what one sending of a job costs at the worst; False, and nothing, if that is more than is left."""
-        if not self.affords(blobs):
+        """Set aside what one sending of a job costs at worst.
+
+        Returns:
+            False if that is more than is left. Then nothing is set aside.
+        """
+        if not self.can_afford(blobs):
             return False
         if self.budget is not None:
             self._reserved.setdefault(number, []).append(self._worst(blobs))
@@ -111,31 +118,33 @@ class Purse:
         return True
 
     def settle(self, number: int, seconds: float, calls: Mapping[str, int], *, cold: bool) -> None:
-        """A reply has come: one sending cost what it says. Others of the same job are still, or for good, at their worst."""
+        """Replace one reservation of a job by what its reply says. Its other sendings have cost their worst."""
         if self.budget is None:
             return
-        sent = self._reserved.get(number, [])
-        if sent:
-            self._sum -= sent.pop(0)
-        self._settled += (
-            self._rates.invocation
-            + self._rates.cost(calls)
-            + self._rates.second * (seconds + MARGIN + (INIT if cold else 0.0))
-        )
-        self.lose(number)
+        reserved = self._reserved.get(number, [])
+        if reserved:
+            self._sum -= reserved.pop(0)
+        billed = seconds + MARGIN + (INIT if cold else 0.0)
+        self._settled += self._rates.invocation + self._rates.cost(calls)
+        self._settled += self._rates.second * billed
+        self.write_off(number)
 
-    def lose(self, number: int) -> None:
-        """No reply will come to what was sent of a job: it may have run."""
+    def write_off(self, number: int) -> None:
+        """Count what was reserved for a job as spent: no reply will say that it cost less."""
         for worst in self._reserved.pop(number, ()):
             self._sum -= worst
             self._settled += worst
 
     def refusal(self, tasks: int) -> BudgetError:
-        """What those tasks raise that were not sent."""
+        """Return what the tasks raise that were not sent."""
+        left = (self.budget or 0.0) - self.spent
+        worst = self._rates.job + self._rates.polling
         return BudgetError(
-            f"the budget of {self.budget:g} dollars is used up: {self.spent:.4f} are spent, and what is left does not cover one more job "
-            f"at its worst, {self._rates.job:.4f}; {tasks:,} tasks were not sent",
-            hint="Give a larger budget=, or deploy the stack with a shorter timeout: it is what a job is reserved for.",
+            f"the budget of ${self.budget:g} is used up: ${self.spent:.4f} are spent, and the "
+            f"${left:.4f} left do not cover one more job at its worst, ${worst:.4f}; "
+            f"{tasks:,} tasks were not sent",
+            hint="Pass a larger budget=, or deploy the stack with a shorter timeout: "
+            "a job is reserved for all of it.",
         )
 
     def _worst(self, blobs: int) -> float:

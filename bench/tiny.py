@@ -1,0 +1,182 @@
+"""Many tiny tasks, beside loky in the same run: client CPU, worker CPU and wall time a task.
+
+    python bench/tiny.py [--write]
+
+Rows are `LambdaExecutor.map`, foreach, joblib on dolambda and single `submit` calls, on AWS emulated
+here with two workers. All ratios are to ``joblib.Parallel(2)`` on loky with the same tasks. The floor
+(pickle, load, call) stands beside them. Workers' CPU is that of their processes, as /proc counts it.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+import joblib
+import numpy as np
+
+import results
+from dolambda import LambdaExecutor, foreach, register, unregister
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MANY, MORE = 100_000, 1_000_000
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def increment(i: int) -> int:
+    return i + 1
+
+
+def total(array: Any) -> float:
+    return float(array[0])
+
+
+def workers_cpu() -> float:
+    """Seconds of CPU that the emulated workers of this machine have taken, ended children included."""
+    seconds = 0.0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes()
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        if b"awslambdaric" in command:
+            seconds += sum(map(int, fields[11:15])) / _TICKS
+    return seconds
+
+
+class Figures:
+    """Wall time, client CPU and worker CPU of one way to run tasks."""
+
+    def __init__(self, tasks: int, run: Callable[[], Any], expected: Any) -> None:
+        gc.collect()
+        before = workers_cpu()
+        with results.Stopwatch() as watch:
+            found = run()
+        assert found == expected
+        self.wall, self.client = watch.wall, watch.cpu / tasks * 1e6
+        self.worker = (workers_cpu() - before) / tasks * 1e6
+
+
+def floor(tasks: int) -> float:
+    """Microseconds of CPU to pickle, load and call, and the same for the result."""
+    with results.Stopwatch() as watch:
+        for i in range(tasks):
+            (given,) = pickle.loads(pickle.dumps((i,), 5))  # noqa: S301 - made here
+            pickle.loads(pickle.dumps(increment(given), 5))  # noqa: S301 - made here
+    return watch.cpu / tasks * 1e6
+
+
+def of_submit(tasks: int = 5_000) -> list[str]:
+    """CPU of the thread that submits, beside the process pool's."""
+    with ProcessPoolExecutor(2) as pool:
+        pool.submit(increment, 1).result()
+        begun = time.thread_time()
+        futures = [pool.submit(increment, i) for i in range(tasks)]
+        theirs = (time.thread_time() - begun) / tasks * 1e6
+        [future.result() for future in futures]
+    begun = time.thread_time()
+    for _ in range(tasks):
+        cloudpickle.dumps(increment)
+    pickled = (time.thread_time() - begun) / tasks * 1e6
+    with LambdaExecutor() as executor:
+        executor.submit(increment, 1).result()
+        begun = time.thread_time()
+        futures = [executor.submit(increment, i) for i in range(tasks)]
+        ours = (time.thread_time() - begun) / tasks * 1e6
+        assert [future.result() for future in futures] == list(range(1, tasks + 1))
+    allowed = theirs / 2 + pickled
+    figures = f"{ours:.1f} us; ProcessPoolExecutor {theirs:.1f}, cloudpickle.dumps {pickled:.1f}"
+    ratio = f"{ours / allowed:.2f} x half of the one plus the other"
+    return ["", f"CPU of `submit`: {figures}; {ratio}"]
+
+
+def row(name: str, figures: Figures, loky: Figures) -> str:
+    return (
+        f"| {name} | {figures.wall:.2f} s | {figures.wall / loky.wall:.2f} | {figures.client:.2f} us | "
+        f"{figures.client / loky.client:.2f} | {figures.worker:.2f} us | "
+        f"{figures.worker / loky.client:.2f} |"
+    )
+
+
+def rows(tasks: int) -> list[str]:
+    expected = list(range(1, tasks + 1))
+    call = joblib.delayed(increment)
+
+    def on(backend: str) -> Any:
+        with joblib.parallel_config(backend, n_jobs=2):
+            return joblib.Parallel()(call(i) for i in range(tasks))
+
+    def mapped() -> Any:
+        with LambdaExecutor() as executor:
+            return list(executor.map(increment, range(tasks)))
+
+    def looped() -> Any:
+        return foreach(i=range(tasks)).dopar(increment)
+
+    loky = Figures(tasks, lambda: on("loky"), expected)
+    ways = [("loky", loky)]
+    for name, run in (
+        ("`LambdaExecutor.map`", mapped),
+        ("foreach", looped),
+        ("joblib", lambda: on("dolambda")),
+    ):
+        ways.append((name, Figures(tasks, run, expected)))
+    return [
+        "",
+        f"{tasks:,} tasks; floor {floor(tasks):.2f} us",
+        "",
+        "| | wall | x loky | client CPU a task | x loky | worker CPU a task | x loky's client |",
+        "|---|---|---|---|---|---|---|",
+        *[row(name, figures, loky) for name, figures in ways],
+    ]
+
+
+def arrays(tasks: int = 20_000) -> list[str]:
+    """Tasks with an array of 1 KB each."""
+    inputs = [np.full(128, float(i)) for i in range(tasks)]
+    expected = [float(i) for i in range(tasks)]
+    call = joblib.delayed(total)
+
+    def on(backend: str) -> Any:
+        with joblib.parallel_config(backend, n_jobs=2):
+            return joblib.Parallel()(call(one) for one in inputs)
+
+    def mapped() -> Any:
+        with LambdaExecutor() as executor:
+            return list(executor.map(total, inputs))
+
+    loky = Figures(tasks, lambda: on("loky"), expected)
+    ours = {"`LambdaExecutor.map`": Figures(tasks, mapped, expected)}
+    ours["joblib"] = Figures(tasks, lambda: on("dolambda"), expected)
+    return [
+        "",
+        f"{tasks:,} tasks with an array of 1 KB each: loky {loky.wall:.2f} s",
+        *[
+            f"- {name}: {one.wall:.2f} s, {one.wall / loky.wall:.2f} x"
+            for name, one in ours.items()
+        ],
+    ]
+
+
+def measure() -> list[str]:
+    register("local", requires=("joblib", "numpy"), workers=2, progress=False)
+    with joblib.parallel_config("loky", n_jobs=2):
+        joblib.Parallel()(joblib.delayed(increment)(i) for i in range(1000))
+    with LambdaExecutor() as executor:
+        list(executor.map(increment, range(1000)))
+    lines = [*rows(MANY), *rows(MORE), *arrays(), *of_submit()]
+    unregister()
+    return lines
+
+
+if __name__ == "__main__":
+    results.main("Tiny tasks", measure)

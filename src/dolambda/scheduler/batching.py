@@ -1,0 +1,67 @@
+"""How many tasks go into the next job. Input: durations that workers measured. Output: a number.
+
+A job should run long enough to be worth its requests, about `TARGET_S`. Yet every worker should
+have something to do, and the last jobs should be short, so that none is waited for alone. So a job
+gets as many tasks as take `TARGET_S`, but at most an even share of half of what is left (guided
+self-scheduling: Polychronopoulos and Kuck, 1987), unless that would make it shorter than
+`MIN_JOB_S`, which is about what its requests take.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TARGET_S = 1.0
+MIN_JOB_S = 0.1
+MAX_TASKS = 10_000
+JOB_BYTES = 4 << 20
+"""Most bytes of arguments in one job. What is larger by itself travels alone."""
+
+_FORGET = 0.8
+_MIN_TASK_S = 20e-6  # so that a duration measured as zero does not make a job endless
+
+
+class Batcher:
+    """Learns how long tasks take. ``fixed`` sets the number of tasks in a job instead."""
+
+    def __init__(self, fixed: int | None = None) -> None:
+        """Nothing is known yet: the first jobs hold one task each."""
+        self._fixed = fixed
+        self._seconds: float | None = None
+        self._only_cold = True
+
+    def learn(self, seconds: Sequence[float], *, cold: bool = False) -> None:
+        """Take in the durations of a finished job's tasks.
+
+        Those of a worker's first job (``cold``) count until there are others, as they include imports.
+        """
+        if not seconds or (cold and not self._only_cold):
+            return
+        mean = max(sum(seconds) / len(seconds), _MIN_TASK_S)
+        first = self._seconds is None or (self._only_cold and not cold)
+        self._only_cold = cold
+        keep = 0.0 if first else _FORGET ** len(seconds)
+        self._seconds = keep * (self._seconds or 0.0) + (1 - keep) * mean
+
+    @property
+    def knows(self) -> bool:
+        """Whether a job's size is more than a guess."""
+        return self._fixed is not None or self._seconds is not None
+
+    def expected(self) -> float | None:
+        """Return the seconds that a task takes; None while that is not known."""
+        return self._seconds
+
+    def size(self, waiting: int, workers: int) -> int:
+        """Return how many of the ``waiting`` tasks the next job takes; 1 at least."""
+        if self._fixed:
+            return min(self._fixed, max(1, waiting))
+        seconds = self._seconds
+        if seconds is None:
+            return 1
+        share = max(math.ceil(waiting / (2 * workers)), int(MIN_JOB_S / seconds))
+        return max(1, min(int(TARGET_S / seconds), share, waiting, MAX_TASKS))

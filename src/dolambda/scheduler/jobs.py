@@ -1,0 +1,306 @@
+"""Tasks that wait, jobs that are in flight, and how jobs are built from the queue.
+
+    TaskSpan -- JobBuilder.next_job --> InFlightJob       tasks of the queue, together in a job
+    TaskSpan <-- lost, bisected ------- InFlightJob       as members of a `BisectGroup`
+
+Input: spans of packed tasks. Output: jobs, with the blobs that must exist before them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dolambda.scheduler.batching import JOB_BYTES
+from dolambda.wire.chunk import ChunkPart, joined
+from dolambda.wire.job import Job, Place
+from dolambda.wire.task import INLINE, INLINE_ONCE, TaskContext
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Iterator, Sequence
+
+    from dolambda.scheduler.limits import Limits
+    from dolambda.wire.blob import Blob
+
+_REMEMBERED_DIGESTS = 10_000  # of small blobs that have been sent inside a job
+
+
+class Receiver(Protocol):
+    """Who gets the outcomes of a chunk. Positions are those of the tasks in the chunk."""
+
+    def claim(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """Return what of the tasks from ``start`` to ``stop`` is still wanted; it cannot be cancelled any more."""
+        ...
+
+    def withdraw(self, start: int, stop: int) -> None:
+        """Cancel tasks that were never sent."""
+        ...
+
+    def deliver(self, start: int, values: Sequence[Any]) -> None:
+        """Take the values of consecutive tasks."""
+        ...
+
+    def fail(self, start: int, stop: int, error: BaseException) -> None:
+        """Take the error of consecutive tasks."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BisectGroup:
+    """Tasks of which one may be why their job was lost. They travel with none but each other.
+
+    Attributes:
+        attempt: How often each of them has been sent.
+        first_sent: When their job was first sent, on the scheduler's clock.
+    """
+
+    attempt: int
+    first_sent: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TaskSpan:
+    """Consecutive tasks of a chunk, in the queue or in a job.
+
+    Attributes:
+        part: The tasks.
+        receiver: Who gets their outcomes.
+        sent: Whether they have been sent before, and so cannot be cancelled any more.
+        empty_replies: How often their job came back without an outcome for any of its tasks.
+        retried: How often they have failed and were to be run again.
+        group: With whom they travel. None: with any others.
+    """
+
+    part: ChunkPart
+    receiver: Receiver
+    sent: bool = False
+    empty_replies: int = 0
+    retried: int = 0
+    group: BisectGroup | None = None
+
+    def __len__(self) -> int:
+        """Return the number of tasks."""
+        return self.part.stop - self.part.start
+
+    def cut(self, start: int, stop: int, **changes: Any) -> TaskSpan:
+        """Return the tasks between these positions of the chunk."""
+        return replace(self, part=ChunkPart(self.part.chunk, start, stop), **changes)
+
+    def single(self, offset: int, **changes: Any) -> TaskSpan:
+        """Return one task, by its offset in this span."""
+        start = self.part.start + offset
+        return self.cut(start, start + 1, **changes)
+
+
+class JobState(Enum):
+    """What becomes of a job. The table of transitions stands in `state`."""
+
+    IN_FLIGHT = auto()
+    """Sent, and a reply may come."""
+    BACKING_OFF = auto()
+    """Lost before it began. It is sent again after a pause."""
+    DONE = auto()
+    """Its reply has come."""
+    SPLIT = auto()
+    """Lost. Its tasks wait to be sent in two jobs."""
+    UNPAID = auto()
+    """Lost. Its tasks wait until the budget allows sending them again."""
+    GIVEN_UP = auto()
+    """Its tasks have failed with it."""
+    CANCELLED = auto()
+    """The run was cancelled."""
+
+
+@dataclass(slots=True, eq=False)
+class InFlightJob:
+    """A job that has been sent, and what is needed to send it again.
+
+    Attributes:
+        number: Its number within the run.
+        spans: Its tasks.
+        inline: Blobs that travel in the job.
+        blobs: Blobs that must exist before it.
+        site: Where it was sent.
+        state: See `JobState`.
+        attempt: How often it was sent because it was lost, its tasks in larger jobs included.
+        copies: How often it is in flight now.
+        copied: Whether it was sent once more because it was slow.
+        first_sent: When it, or the first job that held its tasks, was sent.
+        last_sent: When it was sent last.
+        deadline: When it counts as lost. All three on the scheduler's clock.
+    """
+
+    number: int
+    spans: list[TaskSpan]
+    inline: dict[str, bytes | memoryview] = field(repr=False)
+    blobs: tuple[Blob, ...] = field(repr=False)
+    site: int = 0
+    state: JobState = JobState.IN_FLIGHT
+    attempt: int = 0
+    copies: int = 0
+    copied: bool = False
+    first_sent: float = 0.0
+    last_sent: float = 0.0
+    deadline: float = math.inf
+
+    def __len__(self) -> int:
+        """Return the number of tasks."""
+        return sum(map(len, self.spans))
+
+    def indexes(self) -> Iterator[int]:
+        """Yield the index of each task."""
+        for span in self.spans:
+            yield from range(span.part.first, span.part.first + len(span))
+
+    def halves(self) -> list[TaskSpan]:
+        """Return its tasks as two groups that do not travel together."""
+        middle = (len(self) + 1) // 2
+        halves: list[TaskSpan] = []
+        groups = [BisectGroup(self.attempt, self.first_sent) for _ in range(2)]
+        for span in self.spans:
+            at = min(max(middle, 0), len(span))
+            start, cut, stop = span.part.start, span.part.start + at, span.part.stop
+            if at:
+                halves.append(span.cut(start, cut, group=groups[0]))
+            if cut < stop:
+                halves.append(span.cut(cut, stop, group=groups[1]))
+            middle -= len(span)
+        return halves
+
+
+class JobBuilder:
+    """Builds the jobs of one run from the queue."""
+
+    def __init__(
+        self, run: str, limits: Limits, context: TaskContext, *, place: Place, same_buffers: bool
+    ) -> None:
+        """``same_buffers``: see `Packer`."""
+        self._run = run
+        self._limits = limits
+        self._context = context
+        self._place = place
+        self._same_buffers = same_buffers
+        self._sent_inside: OrderedDict[str, None] = OrderedDict()
+
+    def next_job(
+        self, queue: deque[TaskSpan], size: int, number: int
+    ) -> tuple[InFlightJob | None, int]:
+        """Take up to ``size`` tasks off the queue, as far as their bytes fit in one job.
+
+        A bisect group travels whole, and with no others.
+
+        Returns:
+            The job, None if all tasks of the queue were cancelled; and how many tasks were taken
+            off the queue, cancelled ones included.
+        """
+        spans: list[TaskSpan] = []
+        inline: dict[str, bytes | memoryview] = {}
+        apart: dict[str, Blob] = {}
+        tasks, removed, capacity = 0, 0, JOB_BYTES
+        group: BisectGroup | None = None
+        while queue and (not tasks or (capacity > 0 and queue[0].group is group)):
+            span = queue[0]
+            most = len(span) if span.group else min(size - tasks, len(span))
+            if most <= 0:
+                break
+            queue.popleft()
+            taken = _fitting(span, most, capacity) if not span.group else most
+            if taken < len(span):
+                queue.appendleft(span.cut(span.part.start + taken, span.part.stop))
+                span = span.cut(span.part.start, span.part.start + taken)
+            removed += taken
+            for wanted in _claimed(span):
+                spans.append(wanted)
+                group = wanted.group
+                tasks += len(wanted)
+                capacity -= wanted.part.nbytes
+                capacity -= self._place_blobs(wanted.part, inline, apart)
+        if not spans:
+            return None, removed
+        job = InFlightJob(number, spans, inline, tuple(apart.values()))
+        if group:
+            job.attempt, job.first_sent = group.attempt, group.first_sent
+        return job, removed
+
+    def job(self, flown: InFlightJob, deadline: float, code: str | None) -> Job:
+        """Return what travels.
+
+        Args:
+            flown: The job that is about to be sent.
+            deadline: Seconds since the epoch after which no worker begins it.
+            code: Digest of the archive of the user's own modules.
+        """
+        return Job(
+            run=self._run,
+            number=flown.number,
+            attempt=flown.attempt,
+            deadline=deadline,
+            parts=joined([span.part for span in flown.spans]),
+            inline=flown.inline,
+            task_timeout=self._limits.task_timeout,
+            code=code,
+            context=self._context,
+            place=self._place,
+        )
+
+    def _place_blobs(
+        self, part: ChunkPart, inline: dict[str, bytes | memoryview], apart: dict[str, Blob]
+    ) -> int:
+        """Decide how each blob of a part travels. Return the bytes that travel inside."""
+        inside = 0
+        for digest in part.digests:
+            if digest in inline or digest in apart:
+                continue
+            blob = part.chunk.blobs[digest]
+            if self._goes_inside(blob, part.chunk.function):
+                inline[digest] = blob.data
+                inside += len(blob.data)
+            else:
+                apart[digest] = blob
+        return inside
+
+    def _goes_inside(self, blob: Blob, function: str) -> bool:
+        """Return whether a blob travels in the job.
+
+        A small function always does. An array does until it turns out that other jobs need it
+        too. Where tasks are known to share what they are given, only a small array does.
+        """
+        if blob.digest == function and len(blob.data) <= INLINE:
+            return True
+        most = INLINE if self._same_buffers else INLINE_ONCE
+        if len(blob.data) > most or blob.digest in self._sent_inside:
+            return False
+        self._sent_inside[blob.digest] = None
+        if len(self._sent_inside) > _REMEMBERED_DIGESTS:
+            self._sent_inside.popitem(last=False)
+        return True
+
+
+def _claimed(span: TaskSpan) -> list[TaskSpan]:
+    """Return what of a span is still wanted, as tasks that are about to be sent."""
+    if span.sent:
+        return [span]
+    wanted = span.receiver.claim(span.part.start, span.part.stop)
+    return [span.cut(start, stop, sent=True) for start, stop in wanted]
+
+
+def _fitting(span: TaskSpan, most: int, capacity: int) -> int:
+    """Return how many of the first ``most`` tasks fit into ``capacity`` bytes; one at least."""
+    chunk, start = span.part.chunk, span.part.start
+    if chunk.nbytes(start, start + most) <= capacity and not chunk.buffers:
+        return most
+    taken, used = 0, 0
+    known: set[str] = set()
+    while taken < most and (not taken or used < capacity):
+        used += chunk.nbytes(start + taken, start + taken + 1)
+        for digest in chunk.buffers.get(start + taken, ()):
+            nbytes = len(chunk.blobs[digest].data)
+            if digest not in known and nbytes <= INLINE_ONCE:
+                used += nbytes
+            known.add(digest)
+        taken += 1
+    return taken

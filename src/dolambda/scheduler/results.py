@@ -1,0 +1,279 @@
+"""Who gets the outcomes of chunks: futures, one for each task, or a stream of whole pieces.
+
+Input: values and errors by position in a chunk. Output: completed futures, or pieces in order.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from dolambda.scheduler.futures import TaskFuture, cancel, complete
+from dolambda.scheduler.futures import start as start_future
+from dolambda.wire.outcome import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+    from concurrent.futures import Future
+
+
+class FutureReceiver:
+    """Completes one future for each task of a chunk."""
+
+    __slots__ = ("_futures",)
+
+    def __init__(self, futures: list[Future[Any]]) -> None:
+        """``futures``: one for each task, in order. Each is let go once it is completed."""
+        self._futures: list[Future[Any] | None] = list(futures)
+
+    def claim(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """See `Receiver`."""
+        wanted: list[tuple[int, int]] = []
+        for position in range(start, stop):
+            future = self._futures[position]
+            if future is None or not start_future(future):
+                self._futures[position] = None
+                continue
+            if wanted and wanted[-1][1] == position:
+                wanted[-1] = (wanted[-1][0], position + 1)
+            else:
+                wanted.append((position, position + 1))
+        return wanted
+
+    def withdraw(self, start: int, stop: int) -> None:
+        """See `Receiver`."""
+        for future in self._take(start, stop):
+            cancel(future)
+
+    def deliver(self, start: int, values: Sequence[Any]) -> None:
+        """See `Receiver`. No reference to a value outlives its being handed over."""
+        left = values if isinstance(values, list) else list(values)
+        left.reverse()
+        for future in self._take(start, start + len(left)):
+            complete(future, Value(left.pop()))
+
+    def fail(self, start: int, stop: int, error: BaseException) -> None:
+        """See `Receiver`."""
+        for future in self._take(start, stop):
+            complete(future, error)
+
+    def _take(self, start: int, stop: int) -> Iterator[Future[Any]]:
+        for position in range(start, stop):
+            future, self._futures[position] = self._futures[position], None
+            if future is not None:
+                yield future
+
+
+class Pieces:
+    """The outcomes of one `map`, as pieces of consecutive tasks. For any thread.
+
+    Args:
+        in_order: Whether pieces are taken in the order of the tasks, or as they come.
+    """
+
+    def __init__(self, *, in_order: bool) -> None:
+        self._changed = threading.Condition()
+        self._in_order = in_order
+        self._pieces: dict[int, tuple[int, Any, BaseException | None]] = {}
+        self._arrived: deque[int] = deque()
+        self._next = 0
+        self._taken = 0
+        self.added = 0
+        self.cancelled = False
+
+    def receiver(self, count: int) -> ChunkReceiver:
+        """Return who gets the outcomes of the next ``count`` tasks."""
+        with self._changed:
+            receiver = ChunkReceiver(self, self.added)
+            self.added += count
+        return receiver
+
+    @property
+    def left(self) -> int:
+        """Number of tasks whose outcomes have not been taken."""
+        return self.added - self._taken
+
+    def put(self, start: int, count: int, values: Any, error: BaseException | None) -> None:
+        """Take the outcome of consecutive tasks."""
+        with self._changed:
+            if self.cancelled:
+                return
+            self._pieces[start] = (count, values, error)
+            self._arrived.append(start)
+            if not self._in_order or start == self._next:
+                self._changed.notify_all()
+
+    def take(self, deadline: float | None) -> tuple[int, int, Any, BaseException | None]:
+        """Wait for the next piece.
+
+        Returns:
+            Number of its first task, number of tasks, their values, and their error.
+
+        Raises:
+            TimeoutError: None came until ``deadline`` on the monotonic clock.
+        """
+        with self._changed:
+            timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if not self._changed.wait_for(self._is_ready, timeout):
+                raise TimeoutError
+            start = self._next if self._in_order else self._arrived.popleft()
+            count, values, error = self._pieces.pop(start)
+            self._next = start + count
+            self._taken += count
+        return start, count, values, error
+
+    def take_ready(self) -> bool:
+        """Return whether a piece can be taken without waiting."""
+        return self._is_ready()
+
+    def cancel(self) -> None:
+        """Keep nothing that still comes."""
+        with self._changed:
+            self.cancelled = True
+            self._pieces.clear()
+
+    def _is_ready(self) -> bool:
+        return self._next in self._pieces if self._in_order else bool(self._arrived)
+
+
+class ChunkReceiver:
+    """Hands the outcomes of one chunk to `Pieces`."""
+
+    __slots__ = ("_first", "_pieces")
+
+    def __init__(self, pieces: Pieces, first: int) -> None:
+        """``first``: number of the chunk's first task among those of the `map`."""
+        self._pieces = pieces
+        self._first = first
+
+    def claim(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """See `Receiver`."""
+        return [] if self._pieces.cancelled else [(start, stop)]
+
+    def withdraw(self, start: int, stop: int) -> None:
+        """See `Receiver`."""
+        self.fail(start, stop, CancelledError())
+
+    def deliver(self, start: int, values: Sequence[Any]) -> None:
+        """See `Receiver`."""
+        self._pieces.put(self._first + start, len(values), values, None)
+
+    def fail(self, start: int, stop: int, error: BaseException) -> None:
+        """See `Receiver`."""
+        for position in range(start, stop):
+            self._pieces.put(self._first + position, 1, None, error)
+
+
+class BatchFuture(TaskFuture[list[Any]]):
+    """The list of the values of several chunks; or the first error. For joblib's batches."""
+
+    def __init__(self, count: int) -> None:
+        """``count``: number of tasks."""
+        super().__init__()
+        self._values: list[Any] = [None] * count
+        self._left = count
+        self._given_out = 0
+        self._values_lock = threading.Lock()
+        self._filling: int | None = None
+
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """Complete it in another thread, if that happens while this one submits its tasks."""
+        self._filling = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._filling = None
+
+    def receiver(self, count: int) -> BatchReceiver:
+        """Return who gets the outcomes of the next ``count`` tasks."""
+        first, self._given_out = self._given_out, self._given_out + count
+        return BatchReceiver(self, first)
+
+    def put(self, start: int, values: Sequence[Any]) -> None:
+        """Take the values of consecutive tasks."""
+        with self._values_lock:
+            self._values[start : start + len(values)] = values
+            self._left -= len(values)
+            if self._left:
+                return
+            values, self._values = self._values, []
+        self._complete(Value(values))
+
+    def put_error(self, error: BaseException) -> None:
+        """Take the error of a task. The first one counts."""
+        self._complete(error)
+
+    def _complete(self, outcome: Value | BaseException) -> None:
+        if self._filling != threading.get_ident():
+            complete(self, outcome)
+            return
+        call = partial(complete, self, outcome)
+        try:
+            threading.Thread(target=call, name="dolambda-batch", daemon=True).start()
+        except RuntimeError:  # none can be started: joblib would wait for ever
+            call()
+
+
+class BatchReceiver:
+    """Hands the outcomes of one chunk to a `BatchFuture`."""
+
+    __slots__ = ("_batch", "_first")
+
+    def __init__(self, batch: BatchFuture, first: int) -> None:
+        """``first``: position of the chunk's first task in the batch."""
+        self._batch = batch
+        self._first = first
+
+    def claim(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """See `Receiver`."""
+        return [(start, stop)]
+
+    def withdraw(self, _start: int, _stop: int) -> None:
+        """See `Receiver`."""
+        self._batch.put_error(CancelledError())
+
+    def deliver(self, start: int, values: Sequence[Any]) -> None:
+        """See `Receiver`."""
+        self._batch.put(self._first + start, values)
+
+    def fail(self, _start: int, _stop: int, error: BaseException) -> None:
+        """See `Receiver`."""
+        self._batch.put_error(error)
+
+
+def values_of(
+    pieces: Pieces,
+    more: Callable[[], None] | None,
+    deadline: float | None,
+    *,
+    return_exceptions: bool,
+) -> Generator[Any, None, None]:
+    """Yield the values of a `map` one by one. No reference to one outlives its being taken.
+
+    Args:
+        pieces: Where they come from.
+        more: Is called after each value: it may submit more.
+        deadline: When waiting ends, on the monotonic clock.
+        return_exceptions: Whether a failed task's exception is yielded in the place of its value.
+    """
+    try:
+        while pieces.left:
+            _, _, values, error = pieces.take(deadline)
+            if error is not None:
+                if not (return_exceptions and isinstance(error, Exception)):
+                    raise error
+                values = [error]
+                error = None
+            values.reverse()
+            while values:
+                yield values.pop()
+                if more:
+                    more()
+    finally:
+        pieces.cancel()

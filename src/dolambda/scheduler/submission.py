@@ -1,0 +1,192 @@
+"""From calls to tasks that can be sent. Input: functions with their arguments. Output: spans in the queue."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from dolambda.errors import TooLargeError
+from dolambda.scheduler.futures import TaskFuture
+from dolambda.scheduler.jobs import TaskSpan
+from dolambda.scheduler.results import FutureReceiver
+from dolambda.wire.chunk import Chunk, ChunkPart
+from dolambda.wire.packer import joined_singles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from concurrent.futures import Future
+
+    from dolambda.scheduler.jobs import Receiver
+    from dolambda.scheduler.limits import Limits
+    from dolambda.scheduler.stored import Stored
+    from dolambda.wire.outcome import PackedOutcome
+    from dolambda.wire.packer import Packer, Refused, Single
+
+Call = tuple["Callable[..., Any]", "tuple[Any, ...]", "dict[str, Any]"]
+
+
+class Batch:
+    """What comes of submitting one chunk: spans that wait, and outcomes that are known already.
+
+    Attributes:
+        spans: Tasks to be sent.
+        restored: Outcomes that an earlier client of a named run has left, by position.
+        refused: Errors of tasks that cannot be sent, by position.
+        receiver: Who gets them.
+    """
+
+    __slots__ = ("receiver", "refused", "restored", "spans")
+
+    def __init__(self, receiver: Receiver) -> None:
+        self.receiver = receiver
+        self.spans: list[TaskSpan] = []
+        self.restored: list[tuple[int, PackedOutcome]] = []
+        self.refused: list[tuple[int, BaseException]] = []
+
+
+class Submission:
+    """Numbers and pickles the calls of one run, in the order of submission. For any thread.
+
+    Single calls are pickled at once, and collected: `drain` puts those of one function together.
+
+    Args:
+        packer: Pickles them.
+        limits: What the run keeps to.
+        stored: What an earlier client has left of this run.
+        enqueue: Takes each `Batch`.
+    """
+
+    def __init__(
+        self,
+        packer: Packer,
+        limits: Limits,
+        stored: Stored | None,
+        enqueue: Callable[[Batch], None],
+    ) -> None:
+        self._packer = packer
+        self._max_bytes = limits.room
+        self._stored = stored
+        self._enqueue = enqueue
+        self._lock = threading.RLock()
+        self._next_index = 0
+        self._singles: list[Single] = []
+        self._single_futures: list[Future[Any]] = []
+
+    @property
+    def has_singles(self) -> bool:
+        """Whether single calls wait to be queued."""
+        return bool(self._singles)
+
+    def forget_buffers(self) -> None:
+        """See `Packer.forget_buffers`."""
+        with self._lock:
+            self._packer.forget_buffers()
+
+    def submit_one(self, call: Call) -> Future[Any]:
+        """Take one call. An error that keeps it from being sent is the future's exception."""
+        future: Future[Any] = TaskFuture()
+        with self._lock:
+            single = self._packer.pack_single(*call, self._next_index)
+            self._next_index += 1
+            self._singles.append(single)
+            self._single_futures.append(future)
+        return future
+
+    def submit_several(self, calls: Iterable[Call]) -> list[Future[Any]]:
+        """Take calls that are queued together."""
+        calls = list(
+            calls
+        )  # before the lock: the iterable may itself submit, or wait for what does
+        with self._lock:
+            futures = [self.submit_one(call) for call in calls]
+            self.drain()
+        return futures
+
+    def drain(self) -> None:
+        """Queue the single calls that were taken."""
+        with self._lock:
+            futures, self._single_futures = self._single_futures, []
+            singles, self._singles = self._singles, []
+            at = 0
+            for packed in joined_singles(singles):
+                count = len(packed) if isinstance(packed, Chunk) else 1
+                self._take(packed, FutureReceiver(futures[at : at + count]))
+                at += count
+
+    def submit_stream(
+        self,
+        function: Callable[..., Any],
+        calls: Iterable[Any],
+        receiver: Callable[[int], Receiver],
+        *,
+        keywords: bool = False,
+    ) -> None:
+        """Queue the calls of one function, as chunks.
+
+        Args:
+            function: What is called.
+            calls: The arguments of each call as a tuple, or ``(args, kwargs)`` with ``keywords``.
+            receiver: Returns who gets the outcomes of the next so many tasks.
+            keywords: Whether calls have keyword arguments.
+        """
+        calls = list(
+            calls
+        )  # before the lock: the iterable may itself submit, or wait for what does
+        with self._lock:
+            self.drain()
+            for packed in self._packer.pack(function, calls, self._next_index, keywords=keywords):
+                count = len(packed) if isinstance(packed, Chunk) else 1
+                self._next_index += count
+                self._take(packed, receiver(count))
+
+    def _take(self, packed: Chunk | Refused, receiver: Receiver) -> None:
+        batch = Batch(receiver)
+        if isinstance(packed, Chunk):
+            self._sort(packed, batch)
+        else:
+            batch.refused.append((0, packed.error))
+        self._enqueue(batch)
+
+    def _sort(self, chunk: Chunk, batch: Batch) -> None:
+        """Tell tasks that are to be sent from those that need not, or cannot."""
+        start = 0
+        if self._stored or self._may_be_too_large(chunk):
+            for position in range(len(chunk)):
+                restored = None
+                if self._stored:
+                    identity, index = chunk.identities[position], chunk.first + position
+                    restored = self._stored.take(identity, index)
+                error = None if restored else self._too_large(chunk, position)
+                if not (restored or error):
+                    continue
+                self._add_span(chunk, start, position, batch)
+                start = position + 1
+                if restored:
+                    batch.restored.append((position, restored))
+                elif error:
+                    batch.refused.append((position, error))
+        self._add_span(chunk, start, len(chunk), batch)
+
+    def _add_span(self, chunk: Chunk, start: int, stop: int, batch: Batch) -> None:
+        if start < stop:
+            batch.spans.append(TaskSpan(ChunkPart(chunk, start, stop), batch.receiver))
+
+    def _may_be_too_large(self, chunk: Chunk) -> bool:
+        if self._max_bytes is None:
+            return False
+        blobs = sum(len(blob.data) for blob in chunk.blobs.values())
+        return len(chunk.payload) + blobs >= self._max_bytes
+
+    def _too_large(self, chunk: Chunk, position: int) -> TooLargeError | None:
+        if self._max_bytes is None:
+            return None
+        part = ChunkPart(chunk, position, position + 1)
+        nbytes = part.nbytes + sum(len(chunk.blobs[one].data) for one in part.digests)
+        if nbytes < self._max_bytes:
+            return None
+        return TooLargeError(
+            f"the arguments of task {part.first} take {nbytes >> 20:,} MB, but a worker has "
+            f"{self._max_bytes >> 20:,} MB of memory",
+            hint="Pass a part of them, or a path to read from there; or deploy the stack with more "
+            "memory.",
+        )

@@ -1,0 +1,192 @@
+"""What one invocation runs. Input: parts of chunks. Output: `Job`, sealed and opened again.
+
+    header   run, number, attempt, nonce, where it belongs (stack, region, function), language,
+             limits, context, and what follows in the body
+    body     | small blobs | of each part: ends, pickles |
+
+The worker opens a job without unpickling anything.
+"""
+
+from __future__ import annotations
+
+import secrets
+from array import array
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from dolambda.wire import envelope
+from dolambda.wire.chunk import OFFSET, Chunk, ChunkPart
+from dolambda.wire.task import PYTHON, TaskContext
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a job may run: a stack, its region, and which of its functions (two digits)."""
+
+    stack: str = ""
+    region: str = ""
+    function: str = "00"
+
+    def to_header(self) -> list[str]:
+        """Return it as plain values."""
+        return [self.stack, self.region, self.function]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Parts of chunks for one invocation.
+
+    Attributes:
+        run: Name of the run.
+        number: Number of the job within the run.
+        attempt: How often it has been sent, this time included.
+        deadline: Seconds since the epoch. A worker does not begin a job after it, so that an event
+            that is delivered late costs nothing.
+        parts: The tasks.
+        inline: Small blobs that travel in the job, by digest.
+        task_timeout: Seconds for each task. None: as long as the function may run.
+        code: Digest of the archive of the user's own modules. None: there are none.
+        context: What tasks find around them.
+        place: Where it may run. A worker elsewhere refuses it.
+        python: Minor version of the Python that pickled it.
+        nonce: Random, new for each sending. Nothing else is taken for an answer to it.
+    """
+
+    run: str
+    number: int
+    attempt: int
+    deadline: float
+    parts: tuple[ChunkPart, ...]
+    inline: Mapping[str, bytes | memoryview] = field(default_factory=dict, repr=False)
+    task_timeout: float | None = None
+    code: str | None = None
+    context: TaskContext = field(default_factory=TaskContext)
+    place: Place = field(default_factory=Place)
+    python: str = PYTHON
+    nonce: str = field(default_factory=lambda: secrets.token_hex(8), repr=False)
+
+    def __len__(self) -> int:
+        """Return the number of tasks."""
+        return sum(map(len, self.parts))
+
+    def rest(self, done: int) -> Job:
+        """Return the job without its first ``done`` tasks."""
+        parts: list[ChunkPart] = []
+        for part in self.parts:
+            if done < len(part):
+                parts.append(part.split(done)[1] if done else part)
+            done = max(0, done - len(part))
+        return replace(self, parts=tuple(parts))
+
+    def indexes(self) -> Iterator[int]:
+        """Yield the index of each task, in the order of the job."""
+        for part in self.parts:
+            yield from range(part.first, part.first + len(part))
+
+    def to_bytes(self, key: bytes) -> bytes:
+        """Seal for the wire."""
+        digests = sorted({digest for part in self.parts for digest in _digests(part)})
+        place = {digest: at for at, digest in enumerate(digests)}
+        header: dict[str, Any] = {
+            "python": self.python,
+            "place": self.place.to_header(),
+            "run": self.run,
+            "job": self.number,
+            "attempt": self.attempt,
+            "nonce": self.nonce,
+            "deadline": self.deadline,
+            "task_timeout": self.task_timeout,
+            "code": self.code,
+            "context": self.context.to_header(),
+            "blobs": digests,
+            "inline": [[digest, len(data)] for digest, data in self.inline.items()],
+            "parts": [_part_to_header(part, place) for part in self.parts],
+        }
+        body: list[bytes | memoryview] = [*self.inline.values()]
+        for part in self.parts:
+            body += [part.ends.tobytes(), part.payload]
+        return envelope.seal("job", header, body, key)
+
+    @classmethod
+    def from_bytes(cls, data: bytes | memoryview, key: bytes) -> Job:
+        """Check and open; nothing is unpickled. Raises `EnvelopeError`."""
+        with envelope.making_sense("job"):
+            header, body = envelope.unseal("job", data, key)
+            reader = BodyReader(body)
+            digests = header["blobs"]
+            inline = {digest: reader.next(length) for digest, length in header["inline"]}
+            return cls(
+                run=header["run"],
+                number=header["job"],
+                attempt=header["attempt"],
+                deadline=header["deadline"],
+                parts=tuple(_part_from(part, digests, reader) for part in header["parts"]),
+                inline=inline,
+                task_timeout=header["task_timeout"],
+                code=header["code"],
+                context=TaskContext(**header["context"]),
+                place=Place(*header["place"]),
+                python=header["python"],
+                nonce=header["nonce"],
+            )
+
+
+def _digests(part: ChunkPart) -> list[str]:
+    return [part.chunk.function, *(one for named in part.buffers.values() for one in named)]
+
+
+def _part_to_header(part: ChunkPart, place: Mapping[str, int]) -> list[Any]:
+    buffers = [[at, [place[digest] for digest in named]] for at, named in part.buffers.items()]
+    function = place[part.chunk.function]
+    keywords = int(part.chunk.keywords)
+    return [part.first, len(part), function, keywords, part.nbytes, buffers, part.identities]
+
+
+def _part_from(header: Sequence[Any], digests: Sequence[str], reader: BodyReader) -> ChunkPart:
+    first, count, function, keywords, nbytes, buffers, identities = header
+    ends = reader.offsets(count)
+    if count and ends[-1] != nbytes:
+        raise ValueError(f"{count} pickles end at {ends[-1]} of {nbytes} bytes")
+    chunk = Chunk(
+        first=first,
+        function=digests[function],
+        keywords=bool(keywords),
+        ends=ends,
+        payload=reader.next(nbytes),
+        buffers={at: tuple(digests[one] for one in named) for at, named in buffers},
+        identities=tuple(identities),
+    )
+    return ChunkPart(chunk, 0, count)
+
+
+class BodyReader:
+    """Reads a body piece by piece. Raises ValueError for a piece that is not there whole."""
+
+    def __init__(self, body: memoryview) -> None:
+        """Start at the beginning of ``body``."""
+        self._body = body
+        self._at = 0
+
+    def next(self, length: int) -> memoryview:
+        """Return the next ``length`` bytes."""
+        begin, self._at = self._at, self._at + length
+        if length < 0 or self._at > len(self._body):
+            raise ValueError(f"{length} bytes at {begin} of {len(self._body)}")
+        return self._body[begin : self._at]
+
+    def offsets(self, count: int) -> array[int]:
+        """Return the next ``count`` offsets, which never decrease."""
+        return self.column(OFFSET, count)
+
+    def column(self, code: str, count: int) -> array[Any]:
+        """Return the next ``count`` numbers of a type, see `array`."""
+        column = array(code)
+        column.frombytes(self.next(count * column.itemsize))
+        return column
+
+    def rest(self) -> memoryview:
+        """Return what is left."""
+        return self.next(len(self._body) - self._at)

@@ -1,0 +1,364 @@
+"""Calls to chunks. Input: functions and their arguments. Output: `Chunk`s, whose blobs tasks share.
+
+A function is pickled once and named by its digest. Large buffers leave the pickle and become blobs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from array import array
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+from itertools import accumulate, islice
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from dolambda.errors import NotPicklableError
+from dolambda.wire import pickling
+from dolambda.wire.blob import Blob
+from dolambda.wire.chunk import OFFSET, Chunk
+from dolambda.wire.task import SHARED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+CHUNK_TASKS = 4096
+"""Most tasks of one chunk."""
+
+CHUNK_BYTES = 1 << 20
+"""Bytes of pickles at which a chunk ends. One task may be larger."""
+
+_MAX_BY_NAME = 256  # functions that travel by name, whose pickle never changes
+_FIRST_CHUNK = 256  # tasks: the first are on their way while the others are pickled
+_SAMPLED = 512  # bytes of an array that are compared when it is met again
+_KNOWN, _KNOWN_BYTES = 1024, 1 << 30  # arrays remembered, and so kept alive, for a run
+
+
+class Refused:
+    """A task that cannot be sent, and the error that says why."""
+
+    __slots__ = ("error", "index")
+
+    def __init__(self, index: int, error: NotPicklableError) -> None:
+        """``index`` is the task's."""
+        self.index = index
+        self.error = error
+
+
+class Packer:
+    """Pickles tasks and collects the blobs that they share.
+
+    Args:
+        same_buffers: Whether a large array (`SHARED`) that is met again at the same address is
+            taken to be unchanged. joblib assumes that of a Parallel call. An executor may not:
+            there each array is copied, so that what is sent is what it held at submission.
+        same_functions: Whether a function is pickled once for all calls of `pack`. Otherwise it
+            is pickled once for each: what it refers to may change in between.
+        salt: Returns what the identities of tasks depend on beside their content. It is asked
+            for each task, once its function is pickled. None: tasks have no identities.
+    """
+
+    def __init__(
+        self,
+        *,
+        same_buffers: bool,
+        same_functions: bool = False,
+        salt: Callable[[], bytes] | None = None,
+    ) -> None:
+        self._salt = salt
+        self._met: Counter[bytes] = Counter()
+        self._same_functions = same_functions
+        self._functions: dict[int, PackedFunction] = {}
+        self._by_name: dict[int, PackedFunction] = {}
+        self._same_buffers = same_buffers
+        self._known: OrderedDict[tuple[int, int], KnownBuffer] = OrderedDict()
+        self._known_bytes = 0
+        self._copies: WeakValueDictionary[str, Blob] = WeakValueDictionary()
+
+    def pack(
+        self,
+        function: Callable[..., Any],
+        calls: Iterable[Any],
+        first: int,
+        *,
+        keywords: bool = False,
+    ) -> Iterator[Chunk | Refused]:
+        """Pickle calls of one function.
+
+        Args:
+            function: What is called.
+            calls: The arguments of each call as a tuple, or ``(args, kwargs)`` with ``keywords``.
+            first: Index of the first task.
+            keywords: Whether calls have keyword arguments.
+
+        Yields:
+            Chunks, in order, and a `Refused` in the place of each task that cannot be pickled.
+        """
+        functions = self._functions if self._same_functions else {}
+        rest = iter(calls)
+        most = _FIRST_CHUNK
+        while True:
+            try:
+                shared = self._shared(function, functions)
+            except NotPicklableError as error:
+                for index, _ in enumerate(rest, first):
+                    yield Refused(index, error)
+                return
+            chunk, refused = self._fill(shared, rest, first, most, keywords=keywords)
+            if len(chunk):
+                yield chunk
+            first += len(chunk)
+            if refused:
+                yield Refused(first, refused)
+                first += 1
+            elif not len(chunk):
+                return
+            most = min(4 * most, CHUNK_TASKS)
+
+    def pack_single(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        index: int,
+    ) -> Single:
+        """Pickle one call by itself."""
+        call: Any = (args, kwargs) if kwargs else args
+        try:
+            shared = self._shared(function, self._functions if self._same_functions else {})
+            payload, apart = pickling.dump_arguments(call, args, kwargs)
+            if not apart and self._salt is None:
+                return PlainCall(index, shared, bool(kwargs), payload)
+            buffers = self._named_buffers(apart)
+        except NotPicklableError as error:
+            return Refused(index, error)
+        digests = tuple(blob.digest for blob in buffers)
+        identities: tuple[str, ...] = ()
+        if self._salt is not None:
+            identities = (self._identity(self._salt(), (shared.content, *digests), call, payload),)
+        return Chunk(
+            index,
+            shared.blobs[0].digest,
+            bool(kwargs),
+            array(OFFSET, (len(payload),)),
+            payload,
+            {0: digests} if digests else {},
+            {blob.digest: blob for blob in shared.blobs + buffers},
+            identities,
+        )
+
+    def _fill(
+        self,
+        shared: PackedFunction,
+        calls: Iterator[Any],
+        first: int,
+        most: int,
+        *,
+        keywords: bool,
+    ) -> tuple[Chunk, NotPicklableError | None]:
+        """Pickle calls until a chunk is full, or one of them cannot be pickled."""
+        file = io.BytesIO()
+        apart: list[memoryview] = []
+        pickler = pickling.make_pickler(file, apart)
+        dump, clear, tell = pickling.fast_dump(pickler), pickler.clear_memo, file.tell
+        covered, salt = pickler.covered, self._salt
+        ends = array(OFFSET)
+        append, end = ends.append, 0
+        buffers: dict[int, tuple[str, ...]] = {}
+        blobs = {blob.digest: blob for blob in shared.blobs}
+        identities: list[str] = []
+        refused = None
+        call: Any = ()
+        try:
+            for call in islice(calls, most):
+                dump(call)
+                clear()
+                if covered:
+                    covered.clear()  # each task brings the source lines of its own functions
+                digests: tuple[str, ...] = ()
+                if apart:
+                    named = self._named_buffers(apart)
+                    blobs.update((blob.digest, blob) for blob in named)
+                    digests = buffers[len(ends)] = tuple(blob.digest for blob in named)
+                    apart.clear()
+                begin, end = end, tell()
+                append(end)
+                if salt is not None:
+                    payload = file.getvalue()[begin:end]
+                    content = (shared.content, *digests)
+                    identities.append(self._identity(salt(), content, call, payload))
+                if end > CHUNK_BYTES:
+                    break
+        except Exception as error:  # noqa: BLE001 - any class may raise anything from its __reduce__
+            args, kwargs = call if keywords else (call, {})
+            refused = pickling.call_not_picklable(args, kwargs, error)
+        chunk = Chunk(
+            first,
+            shared.blobs[0].digest,
+            keywords,
+            ends,
+            file.getbuffer()[: ends[-1] if ends else 0],
+            buffers,
+            blobs,
+            tuple(identities[: len(ends)]),
+        )
+        return chunk, refused
+
+    def _identity(
+        self, salt: bytes, digests: tuple[str, ...], call: Any, payload: bytes | memoryview
+    ) -> str:
+        """Return a digest of all that a task is by content, and which of several such it is."""
+        content = hashlib.sha256(salt + "".join(digests).encode())
+        content.update(pickling.content_of(call, payload))
+        digest = content.digest()[:16]
+        self._met[digest] += 1
+        return f"{digest.hex()}-{self._met[digest]}"
+
+    def _shared(
+        self, function: Callable[..., Any], functions: dict[int, PackedFunction]
+    ) -> PackedFunction:
+        known = functions.get(id(function)) or self._by_name.get(id(function))
+        if known is None:
+            known = functions[id(function)] = self._pack_function(function)
+            if len(known.blobs) == 1 and pickling.is_by_name(function, known.blobs[0].data):
+                if len(self._by_name) >= _MAX_BY_NAME:
+                    self._by_name.clear()
+                self._by_name[id(function)] = known
+        return known
+
+    def _pack_function(self, function: Callable[..., Any]) -> PackedFunction:
+        """Pickle a function. Its blob begins with the digests of the arrays that it closes over."""
+        name = f"the function {getattr(function, '__qualname__', function)!s}"
+        payload, apart = pickling.dump(function, name)
+        buffers = self._named_buffers(apart)
+        digests = [bytes.fromhex(blob.digest) for blob in buffers]
+        head = b"".join([len(digests).to_bytes(4, "big"), *digests])
+        content = ""
+        if self._salt is not None:
+            named = pickling.content_of(function, payload)
+            content = hashlib.sha256(head + bytes(named)).hexdigest()
+        return PackedFunction(function, (Blob.from_bytes(head + payload), *buffers), content)
+
+    def _named_buffers(self, apart: list[memoryview]) -> tuple[Blob, ...]:
+        return tuple(self._pack_buffer(view) for view in apart) if apart else ()
+
+    def forget_buffers(self) -> None:
+        """Look at every array again from now on: what is at a known address may have changed."""
+        self._known.clear()
+        self._known_bytes = 0
+
+    def _pack_buffer(self, view: memoryview) -> Blob:
+        place = getattr(view.obj, "__array_interface__", {}).get("data")
+        if not (self._same_buffers and place and view.nbytes > SHARED):
+            return self._copied(view)
+        at = (place[0], view.nbytes)
+        known = self._known.get(at)
+        if known and _sample(known.view) == known.sample:
+            self._known.move_to_end(at)
+            return known.blob
+        if known:  # it was filled with something else since
+            self._known_bytes -= known.view.nbytes
+        blob = self._copied(view)
+        self._known[at] = KnownBuffer(view, _sample(memoryview(blob.data)), blob)
+        self._known_bytes += view.nbytes
+        while len(self._known) > 1 and (
+            self._known_bytes > _KNOWN_BYTES or len(self._known) > _KNOWN
+        ):
+            self._known_bytes -= self._known.popitem(last=False)[1].view.nbytes
+        return blob
+
+    def _copied(self, view: memoryview) -> Blob:
+        """Return a copy, or the copy of the same content that waiting tasks have already.
+
+        A new copy is hashed itself: another thread may write to the array between the two.
+        """
+        held = self._copies.get(Blob.from_bytes(view).digest)
+        if held is None:
+            copy = Blob.from_bytes(bytes(view))
+            held = self._copies.setdefault(copy.digest, copy)
+        return held
+
+
+class PlainCall:
+    """A call by itself, whose pickle is all there is."""
+
+    __slots__ = ("index", "keywords", "payload", "shared")
+
+    def __init__(
+        self,
+        index: int,
+        shared: PackedFunction,
+        keywords: bool,  # noqa: FBT001 - made for each call of `submit`: by position is faster
+        payload: bytes,
+    ) -> None:
+        """See `Chunk`."""
+        self.index = index
+        self.shared = shared
+        self.keywords = keywords
+        self.payload = payload
+
+
+Single = PlainCall | Chunk | Refused
+
+
+def joined_singles(singles: Sequence[Single]) -> Iterator[Chunk | Refused]:
+    """Put plain calls of one function together; yield everything else as it is."""
+    group: list[PlainCall] = []
+    for single in singles:
+        plain = isinstance(single, PlainCall)
+        if group and not (plain and len(group) < CHUNK_TASKS and _alike(group[-1], single)):
+            yield _chunk_of(group)
+            group = []
+        if isinstance(single, PlainCall):
+            group.append(single)
+        else:
+            yield single
+    if group:
+        yield _chunk_of(group)
+
+
+def _alike(before: PlainCall, single: Any) -> bool:
+    same: bool = before.shared.blobs[0].digest == single.shared.blobs[0].digest
+    return same and bool(before.keywords == single.keywords)
+
+
+def _chunk_of(calls: list[PlainCall]) -> Chunk:
+    ends = array(OFFSET, accumulate([len(call.payload) for call in calls]))
+    payload = b"".join([call.payload for call in calls])
+    shared = calls[0].shared.blobs
+    blobs = {blob.digest: blob for blob in shared}
+    return Chunk(calls[0].index, shared[0].digest, calls[0].keywords, ends, payload, blobs=blobs)
+
+
+@dataclass(frozen=True, slots=True)
+class PackedFunction:
+    """A function that was pickled.
+
+    Attributes:
+        function: The function. It is kept alive while its id is the key to this.
+        blobs: Its own blob, then those of the arrays that it closes over.
+        content: Digest of what it is by content, in a named run.
+    """
+
+    function: Callable[..., Any]
+    blobs: tuple[Blob, ...]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBuffer:
+    """An array met before: the user's own memory, a sample of what it held, and a copy of it.
+
+    The view keeps the address from being used for another array.
+    """
+
+    view: memoryview
+    sample: bytes
+    blob: Blob
+
+
+def _sample(view: memoryview) -> bytes:
+    """Return some bytes of all parts of a buffer. The step is odd: they are of all parts of its items."""
+    step = view.nbytes // _SAMPLED | 1
+    return bytes(view[::step]) + bytes(view[-8:])

@@ -1,0 +1,173 @@
+"""Where a worker's child puts the outcomes of its tasks.
+
+    RegionWriter   shared memory, made before the fork: what is committed there outlives the child
+    MemoryWriter   this process's own memory, where tasks run in the client itself
+
+The region, of one job at a time:
+
+    nonce | committed | columns, one slot for each task             | entries
+    16      8           ends, kinds, started, seconds, cpu, peak      the rest
+
+An outcome counts once ``committed`` says so, which is written last. The parent reads it whenever the
+child has ended or says that it is done. It checks nonce and bounds, and trusts nothing else in it.
+
+Input: kinds, entries and measures. Output: `OutcomeTable`s.
+"""
+
+from __future__ import annotations
+
+import mmap
+from array import array
+from typing import TYPE_CHECKING, Protocol
+
+from dolambda.wire.chunk import OFFSET
+from dolambda.wire.outcome_table import MEASURE, OutcomeTable, spans_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_TASKS = 16_384
+"""Most outcomes that the region holds at a time."""
+
+REGION_BYTES = 16 << 20
+"""Size of the region. Memory is taken only as far as it is written to."""
+
+_NONCE = 16
+_COUNT = 8
+_MEASURES = 4
+_COLUMNS_AT = _NONCE + _COUNT
+_ENTRIES_AT = _COLUMNS_AT + MAX_TASKS * (8 + _MEASURES * 4 + 1)
+
+
+class OutcomeWriter(Protocol):
+    """Takes outcomes in the order of the tasks."""
+
+    def add(
+        self, kind: int, entry: bytes, started: float, seconds: float, cpu: float, peak: float
+    ) -> bool:
+        """Take an outcome. Return False, and take nothing, if there is no room for it."""
+        ...
+
+
+class Region:
+    """The shared memory itself. Both sides of the fork have it."""
+
+    def __init__(self) -> None:
+        self.memory = mmap.mmap(-1, REGION_BYTES)
+        self.view = memoryview(self.memory)
+        columns = self.view[_COLUMNS_AT:_ENTRIES_AT]
+        at = 8 * MAX_TASKS
+        self.ends = columns[:at].cast(OFFSET)
+        self.measures: list[memoryview[float]] = []
+        for _ in range(_MEASURES):
+            self.measures.append(columns[at : at + 4 * MAX_TASKS].cast(MEASURE))
+            at += 4 * MAX_TASKS
+        self.kinds = columns[at : at + MAX_TASKS]
+        self.entries = self.view[_ENTRIES_AT:]
+        self.committed = self.view[_NONCE:_COLUMNS_AT].cast(OFFSET)
+
+    def reset(self, nonce: bytes) -> None:
+        """Forget all outcomes; take those of the sending that has this nonce."""
+        self.committed[0] = 0
+        self.view[:_NONCE] = nonce[:_NONCE].ljust(_NONCE, b"\0")
+
+    def table(self, nonce: bytes, indexes: Sequence[int]) -> OutcomeTable:
+        """Return a copy of what is committed, for the first of the tasks of these indexes."""
+        count = min(self.committed[0], len(indexes), MAX_TASKS)
+        if bytes(self.view[:_NONCE]) != nonce[:_NONCE].ljust(_NONCE, b"\0"):
+            count = 0
+        ends = array(OFFSET, self.ends[:count].tobytes())
+        last = 0
+        for position, end in enumerate(ends):  # a task may have written here
+            if not last <= end <= len(self.entries):
+                count, ends = position, ends[:position]
+                break
+            last = end
+        started, seconds, cpu, peak = (
+            array(MEASURE, column[:count].tobytes()) for column in self.measures
+        )
+        return OutcomeTable(
+            spans_of(indexes[:count]),
+            bytes(self.kinds[:count]),
+            ends,
+            started,
+            seconds,
+            cpu,
+            peak,
+            bytes(self.entries[: ends[-1] if count else 0]),
+        )
+
+
+class RegionWriter:
+    """The child's side of a `Region`."""
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+        self._count = self._end = 0
+
+    @property
+    def count(self) -> int:
+        """Outcomes in the region."""
+        return self._count
+
+    def begin(self, nonce: bytes) -> None:
+        """Start with an empty region, for outcomes of this sending."""
+        self._count = self._end = 0
+        self._region.reset(nonce)
+
+    def add(
+        self, kind: int, entry: bytes, started: float, seconds: float, cpu: float, peak: float
+    ) -> bool:
+        """See `OutcomeWriter`."""
+        region, count = self._region, self._count
+        end = self._end + len(entry)
+        if end > len(region.entries) or count >= MAX_TASKS:
+            return False
+        region.entries[self._end : end] = entry
+        region.ends[count] = end
+        region.kinds[count] = kind
+        measures = region.measures
+        measures[0][count] = started
+        measures[1][count] = seconds
+        measures[2][count] = cpu
+        measures[3][count] = peak
+        self._end = end
+        self._count = region.committed[0] = count + 1
+        return True
+
+
+class MemoryWriter:
+    """Outcomes in this process's own memory, as many as there are."""
+
+    def __init__(self) -> None:
+        self._kinds = bytearray()
+        self._ends = array(OFFSET)
+        self._measures: list[array[float]] = [array(MEASURE) for _ in range(_MEASURES)]
+        self._entries: list[bytes] = []
+        self._end = 0
+
+    def add(
+        self, kind: int, entry: bytes, started: float, seconds: float, cpu: float, peak: float
+    ) -> bool:
+        """See `OutcomeWriter`."""
+        self._end += len(entry)
+        self._entries.append(entry)
+        self._ends.append(self._end)
+        self._kinds.append(kind)
+        for column, measure in zip(self._measures, (started, seconds, cpu, peak), strict=True):
+            column.append(measure)
+        return True
+
+    def table(self, indexes: Sequence[int]) -> OutcomeTable:
+        """Return all outcomes, of tasks of these indexes."""
+        started, seconds, cpu, peak = self._measures
+        return OutcomeTable(
+            spans_of(indexes[: len(self._kinds)]),
+            bytes(self._kinds),
+            self._ends,
+            started,
+            seconds,
+            cpu,
+            peak,
+            b"".join(self._entries),
+        )
