@@ -28,6 +28,9 @@ pytest_plugins = ["support.needs"]
 
 _TESTS = Path(__file__).parent
 
+# DOLAMBDA_TEST_SANDBOX=1 runs the workers of all tests in Lambda's sandbox; it needs bubblewrap.
+_SANDBOX = bool(os.environ.get("DOLAMBDA_TEST_SANDBOX"))
+
 for name in [name for name in os.environ if name.startswith(("AWS_", "DOLAMBDA_"))]:
     del os.environ[name]  # no test may find real credentials
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
@@ -61,7 +64,7 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(scope="session")
 def instance() -> Iterator[Instance]:
-    started = Instance.from_start(workers=2)
+    started = Instance.from_start(workers=2, sandbox=_SANDBOX)
     yield started
     started.stop()
 

@@ -79,21 +79,36 @@ class Instance:
 
     @classmethod
     def from_start(
-        cls, *, workers: int | None = None, name: str | None = None, rules: Sequence[Path] = ()
+        cls,
+        *,
+        workers: int | None = None,
+        name: str | None = None,
+        rules: Sequence[Path] = (),
+        sandbox: bool = False,
+        limit_cpu: bool = False,
     ) -> Instance:
         """Start one and wait until it answers; without a ``name`` it ends with this process. Raises `LocalAwsError`.
 
         ``rules`` are files whose function ``rules`` returns rules for the gateway, see emulator/gateway.py.
+        ``sandbox`` confines workers as Lambda does, see emulator/sandbox.py; with ``limit_cpu`` also to
+        memory/1,769 of a core. It needs bubblewrap.
         """
         if sys.platform == "win32":
             raise ConfigurationError(
                 "AWS cannot be emulated on Windows",
                 hint="Use WSL, or a stack on AWS: `dolambda deploy`.",
             )
+        if sandbox and shutil.which("bwrap") is None:
+            raise ConfigurationError(
+                "workers cannot run in a sandbox: bwrap is not installed",
+                hint="Install bubblewrap (apt-get install bubblewrap), or leave sandbox= out.",
+            )
         sweep()
         directory = checked_home(make=True) / (name or f"{os.getpid()}-{secrets.token_hex(4)}")
         try:
-            return cls._start(directory, workers or default_workers(), name is None, rules)
+            confined = ("cpu" if limit_cpu else "yes") if sandbox else ""
+            wanted_workers = workers or default_workers()
+            return cls._start(directory, wanted_workers, name is None, rules, confined)
         except OSError as error:
             shutil.rmtree(directory, ignore_errors=True)
             said = f"{error.strerror or error}: {directory}"
@@ -108,13 +123,14 @@ class Instance:
         workers: int,
         embedded: bool,  # noqa: FBT001 - private
         rules: Sequence[Path],
+        sandbox: str,
     ) -> Instance:
         directory.mkdir(mode=0o700)
         with socket.socket() as first, _past_streams(first) as bound:
             bound.bind(
                 ("127.0.0.1", 0)
             )  # the emulator gets this very socket: nobody else can have its port
-            wanted = _wanted(directory, workers, bound.getsockname()[1], embedded, rules)
+            wanted = _wanted(directory, workers, bound.getsockname()[1], embedded, rules, sandbox)
             (directory / "instance.json").write_text(json.dumps(wanted), encoding="utf-8")
             guardian = subprocess.Popen(
                 [
@@ -296,6 +312,7 @@ def _wanted(
     port: int,
     embedded: bool,  # noqa: FBT001 - private
     rules: Sequence[Path],
+    sandbox: str,
 ) -> dict[str, Any]:
     endpoint = f"http://127.0.0.1:{port}"
     in_temporary = home().parent == Path(tempfile.gettempdir())
@@ -326,6 +343,7 @@ def _wanted(
             "LAMBDA_ACCOUNT_CONCURRENCY": "0",
             "DOLAMBDA_LOCAL_SLOTS": str(workers),
             "DOLAMBDA_LOCAL_CACHE": cache,
+            "DOLAMBDA_LOCAL_SANDBOX": sandbox,
             "DOLAMBDA_LOCAL_RULES": os.pathsep.join(map(str, rules)),
         },
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,12 @@ class StrictInstance:
 
     @classmethod
     def from_start(cls, **options: Any) -> StrictInstance:
-        """Start one; ``options`` are fields of `support.strict_aws.Options`."""
-        started = cls(Instance.from_start(workers=2, rules=[GATEWAY_RULES]))
+        """Start one; ``options`` are fields of `support.strict_aws.Options`.
+
+        Its workers run in Lambda's sandbox where this machine has bubblewrap.
+        """
+        sandbox = shutil.which("bwrap") is not None
+        started = cls(Instance.from_start(workers=2, rules=[GATEWAY_RULES], sandbox=sandbox))
         started.set(**options)
         return started
 

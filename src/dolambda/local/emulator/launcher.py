@@ -12,6 +12,7 @@ Changes, each to what stock ministack does otherwise (measured with the pinned v
 - Some environments of a new function are started at once, and it is Pending for 0.02 s. Stock waits for the first event, and
   for 0.5 s.
 - Reading and removing a reserved concurrency need the IAM actions of their own. Stock asks for PutFunctionConcurrency.
+- Where asked for, functions run in a sandbox as on Lambda, see sandbox.py.
 - Functions inherit nothing of this process's environment but PATH and the like.
 - A gateway of our own stands before the emulator, see gateway.py. Stock takes some keys without looking at the signature, and
   answers web pages and other users.
@@ -24,7 +25,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import hashlib
 import importlib.util
 import io
 import os
@@ -35,7 +35,6 @@ import select
 import shlex
 import socketserver
 import sys
-import tempfile
 import threading
 import zipfile
 from pathlib import Path
@@ -45,8 +44,9 @@ from ministack.core import iam_actions, iam_evaluator, responses
 from ministack.core import lambda_runtime as runtime
 from ministack.services import lambda_svc as service
 
-from . import entries
+from . import sandbox
 from .gateway import Gateway
+from .layers import layers_directory, link_bundle
 from .peers import OwnConnections, is_own
 from .sigv4 import RefusedError
 
@@ -56,15 +56,14 @@ if TYPE_CHECKING:
     from .gateway import Rule
 
 _VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
-_LAYERS = Path(tempfile.gettempdir(), "layers")
 _SLOTS = threading.BoundedSemaphore(int(os.environ["DOLAMBDA_LOCAL_SLOTS"]))
-_NAMING = "dolambda-digest"
-_USED: dict[str, tuple[Path, int]] = {}  # entries of the cache, with the locks that keep them there
-_USING = threading.Lock()
 _PIPE = 1 << 16  # bytes: what a pipe holds at most, so that one read takes all of it
 _RETIRED = "-retired"
 _AHEAD = 4  # environments that are started before they are needed, at most
 _PENDING_S = 0.02  # for which a function is Pending after a change
+_SANDBOX = os.environ.pop("DOLAMBDA_LOCAL_SANDBOX", "")  # "", "yes", or "cpu" to limit that too
+_STORAGE_MB = 512
+_KEPT_IDLE_S = 5 if _SANDBOX else 75  # S3 closes what is idle after some seconds
 _SECRET = secrets.token_hex(16)  # in the path of what Python workers ask for: nobody else can
 _RUN = """
 import os, sys
@@ -81,72 +80,6 @@ runtime.main(sys.argv)
 _FOR_FUNCTIONS = ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME", "TZ", "SSL_CERT_FILE")
 
 
-def layers_directory(layers: list[Any]) -> Path:
-    """All layers of a function merged in order, as AWS does in /opt; those that name their content are in the cache already."""
-    contents = [content for content in map(service._resolve_layer_zip, layers) if content]
-    digests = [digest for content in contents if (digest := digest_named(content))]
-    others = [content for content in contents if not digest_named(content)]
-    cached = cached_packages(digests) if digests else None
-    if cached and not others:
-        return cached
-    name = hashlib.sha256(
-        b"".join(hashlib.sha256(content).digest() for content in contents)
-    ).hexdigest()[:24]
-    place = _LAYERS / name
-    with service._provided_code_lock:
-        if not place.is_dir():
-            _LAYERS.mkdir(exist_ok=True)
-            part = Path(tempfile.mkdtemp(dir=_LAYERS))
-            for content in others:
-                with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                    service._extract_zip_preserving_mode(archive, str(part))
-            if cached:
-                link_below(cached, part)
-            part.rename(place)
-    return place
-
-
-def digest_named(content: bytes) -> str:
-    """Return the digest that a zip holds in place of its content, see local/packages.py; "" for any other zip."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        if archive.namelist() != [_NAMING]:
-            return ""
-        return archive.read(_NAMING).decode("ascii")
-
-
-def cached_packages(digests: Sequence[str]) -> Path:
-    """Return where layers with these digests are laid out together. Nobody removes that before this process ends."""
-    name = entries.packages_name(digests)
-    with _USING:
-        if name not in _USED:
-            found = entries.find(Path(os.environ["DOLAMBDA_LOCAL_CACHE"]), name)
-            if found is None:
-                raise FileNotFoundError(f"the packages {name} are not in the cache any more")
-            _USED[name] = found
-        return _USED[name][0]
-
-
-def link_below(source: Path, target: Path) -> None:
-    """Link all files of a directory into another, over those that it has."""
-    for directory, _, files in os.walk(source):
-        into = target / Path(directory).relative_to(source)
-        into.mkdir(parents=True, exist_ok=True)
-        for name in files:
-            (into / name).unlink(missing_ok=True)
-            (into / name).symlink_to(Path(directory, name))
-
-
-def link_bundle(config: dict[str, Any]) -> None:
-    """Put a bundle that is in the cache where the worker unpacks bundles, see worker/bundle.py, and finds that it is done."""
-    variables = config.get("Environment", {}).get("Variables", {})
-    digest, _, of_zip = variables.get("DOLAMBDA_BUNDLE", "").partition(":")
-    if not digest or "DOLAMBDA_LOCAL_CACHE" not in os.environ:
-        return
-    with contextlib.suppress(FileNotFoundError, FileExistsError):  # it is one to fetch, or is there
-        place = Path(tempfile.gettempdir(), f"dolambda-bundle-{of_zip[:32]}")
-        place.symlink_to(cached_packages([digest]))
-
-
 class PythonWorker(runtime.ProvidedWorker):
     """An execution environment whose bootstrap is Lambda's own Python client. `retired`: it ends with what it is at."""
 
@@ -155,12 +88,21 @@ class PythonWorker(runtime.ProvidedWorker):
     def __init__(self, name: str, config: dict[str, Any], code: bytes) -> None:
         """Add to the function's code the bootstrap that AWS has in its image."""
         opt = layers_directory(config.get("Layers", []))
-        link_bundle(config)
-        path = f"{opt}/python/lib/{_VERSION}/site-packages:{opt}/python"
+        bundle = link_bundle(config)
+        seen = sandbox.LAYERS if _SANDBOX else opt
+        path = f"{seen}/python/lib/{_VERSION}/site-packages:{seen}/python"
+        program = sandbox.python() if _SANDBOX else sys.executable
+        command = f'"{program}" -c {shlex.quote(_RUN)} "$_HANDLER"'
+        storage = config.get("EphemeralStorage", {}).get("Size", _STORAGE_MB)
         bootstrap = (
-            f'#!/bin/sh\nexport PYTHONPATH="{path}" LD_LIBRARY_PATH="{opt}/lib" PATH="{opt}/bin:$PATH"\n'
+            f'#!/bin/sh\nexport PYTHONPATH="{path}" LD_LIBRARY_PATH="{seen}/lib" PATH="{seen}/bin:$PATH"\n'
             f"export AWS_EXECUTION_ENV=AWS_Lambda_{_VERSION} AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/{name}\n"
-            f'exec "{sys.executable}" -c {shlex.quote(_RUN)} "$_HANDLER"\n'
+            + (sandbox.script(command, opt, storage, bundle) if _SANDBOX else f"exec {command}\n")
+        )
+        self._confined = sandbox.Confined(
+            lambda: self._proc.pid if self._proc else None,
+            int(config.get("MemorySize", 128)),
+            limit_cpu=_SANDBOX == "cpu",
         )
         file = io.BytesIO(code)
         with zipfile.ZipFile(file, "a") as archive:
@@ -170,6 +112,18 @@ class PythonWorker(runtime.ProvidedWorker):
             threading.Lock(),
             b"",
         )  # the output is read by two threads; a line whose end has not come
+
+    def invoke(self, event: Any, request_id: str, **more: Any) -> dict[str, Any]:
+        """Run one invocation; a sandbox is frozen outside of it."""
+        if not _SANDBOX:
+            return dict(super().invoke(event, request_id, **more))
+        with self._confined.running():
+            result = dict(super().invoke(event, request_id, **more))
+        if self._confined.killed:
+            text = f"RequestId: {request_id} Error: Runtime exited with error: signal: killed"
+            payload = {"errorMessage": text, "errorType": "Runtime.ExitError"}
+            result |= {"status": "error", "error": text, "error_payload": payload}
+        return result
 
     @property
     def failed(self) -> bool:
@@ -435,7 +389,7 @@ def serve(app: Any, descriptor: int, rules: Sequence[Rule]) -> None:
         app, f"{address}:{port}", os.environ["AWS_SECRET_ACCESS_KEY"], secret_of, rules
     )
     config = Config()
-    config.keep_alive_timeout = 75
+    config.keep_alive_timeout = _KEPT_IDLE_S
     config.loglevel = os.environ["LOG_LEVEL"]
     asyncio.run(
         worker_serve(

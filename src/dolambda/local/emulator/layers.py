@@ -1,0 +1,102 @@
+"""A function's layers and bundle, laid out as the worker finds them.
+
+**Input:** a function's configuration, as ministack has it. **Output:** one directory with all layers
+merged, and a link to a bundle that is in the cache of sessions already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+import threading
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ministack.services import lambda_svc as service
+
+from . import entries
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LAYERS = Path(tempfile.gettempdir(), "layers")
+_NAMING = "dolambda-digest"
+_USED: dict[str, tuple[Path, int]] = {}  # entries of the cache, with the locks that keep them there
+_USING = threading.Lock()
+
+
+def layers_directory(layers: list[Any]) -> Path:
+    """All layers of a function merged in order, as AWS does in /opt; those that name their content are in the cache already."""
+    contents = [content for content in map(service._resolve_layer_zip, layers) if content]
+    digests = [digest for content in contents if (digest := digest_named(content))]
+    others = [content for content in contents if not digest_named(content)]
+    cached = cached_packages(digests) if digests else None
+    if cached and not others:
+        return cached
+    name = hashlib.sha256(
+        b"".join(hashlib.sha256(content).digest() for content in contents)
+    ).hexdigest()[:24]
+    place = _LAYERS / name
+    with service._provided_code_lock:
+        if not place.is_dir():
+            _LAYERS.mkdir(exist_ok=True)
+            part = Path(tempfile.mkdtemp(dir=_LAYERS))
+            for content in others:
+                with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                    service._extract_zip_preserving_mode(archive, str(part))
+            if cached:
+                link_below(cached, part)
+            part.rename(place)
+    return place
+
+
+def digest_named(content: bytes) -> str:
+    """Return the digest that a zip holds in place of its content, see local/packages.py; "" for any other zip."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if archive.namelist() != [_NAMING]:
+            return ""
+        return archive.read(_NAMING).decode("ascii")
+
+
+def cached_packages(digests: Sequence[str]) -> Path:
+    """Return where layers with these digests are laid out together. Nobody removes that before this process ends."""
+    name = entries.packages_name(digests)
+    with _USING:
+        if name not in _USED:
+            found = entries.find(Path(os.environ["DOLAMBDA_LOCAL_CACHE"]), name)
+            if found is None:
+                raise FileNotFoundError(f"the packages {name} are not in the cache any more")
+            _USED[name] = found
+        return _USED[name][0]
+
+
+def link_below(source: Path, target: Path) -> None:
+    """Link all files of a directory into another, over those that it has."""
+    for directory, _, files in os.walk(source):
+        into = target / Path(directory).relative_to(source)
+        into.mkdir(parents=True, exist_ok=True)
+        for name in files:
+            (into / name).unlink(missing_ok=True)
+            (into / name).symlink_to(Path(directory, name))
+
+
+def link_bundle(config: dict[str, Any]) -> Path | None:
+    """Put a bundle that is in the cache where the worker unpacks bundles, see worker/bundle.py, and finds that it is done.
+
+    Return the link, None if the worker has to fetch the bundle.
+    """
+    variables = config.get("Environment", {}).get("Variables", {})
+    digest, _, of_zip = variables.get("DOLAMBDA_BUNDLE", "").partition(":")
+    if not digest or "DOLAMBDA_LOCAL_CACHE" not in os.environ:
+        return None
+    place = Path(tempfile.gettempdir(), f"dolambda-bundle-{of_zip[:32]}")
+    try:
+        place.symlink_to(cached_packages([digest]))
+    except FileNotFoundError:
+        return None
+    except FileExistsError:
+        pass
+    return place if place.is_symlink() else None
