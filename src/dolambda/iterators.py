@@ -1,12 +1,14 @@
-"""R's iterators and itertools packages, where Python's own itertools lack something: what one gives to `foreach`.
+"""R's iterators and itertools packages, where Python's itertools lack something: what `foreach` goes over.
 
-On entry: a sequence, an array, a data frame, a file, a number or another iterable. On leaving: an iterator over its parts, in
-R's order and of R's sizes. All are lazy: an argument is checked when the function is called, but a part is made only when it
-is asked for, so that sources may be endless. Positions and axes count from 0. Parts of arrays, but for `isplit`'s, are views
-of them: R copies.
+**Input:** a sequence, an array, a data frame, a file, a number or another iterable. **Output:** an
+iterator over its parts, in R's order and of R's sizes.
 
-Arrays are whatever has a ``shape`` and can be sliced (numpy's, scipy's sparse ones), data frames what has ``iloc`` besides
-(pandas'). This module imports neither, but for `iread_table`.
+All are lazy: arguments are checked when the function is called, but a part is made only when it is
+asked for, so sources may be endless. Positions and axes count from 0. Parts of arrays are views of
+them, except those of `isplit`. R copies.
+
+Arrays are objects that have a ``shape`` and can be sliced (of numpy, sparse ones of scipy). Data
+frames also have ``iloc`` (of pandas). This module imports neither, except in `iread_table`. ::
 
     R                                        Python
     icountn, idiv, iapply, isplit, irep      the same
@@ -80,7 +82,18 @@ _ALL = slice(None)
 
 
 def icountn(dims: Iterable[int]) -> Iterator[tuple[int, ...]]:
-    """Count in several dimensions, the first fastest: R's `icountn`, from 0. None at all if one of ``dims`` is 0."""
+    """Count in several dimensions, the first fastest: R's `icountn`, from 0.
+
+    Args:
+        dims: Length of each dimension. If one is 0, nothing is counted.
+
+    Returns:
+        The positions, as tuples.
+
+    Example:
+        >>> list(icountn([2, 2]))
+        [(0, 0), (1, 0), (0, 1), (1, 1)]
+    """
     limits = [_whole("dims: ", dim, 0) for dim in dims]
     if not limits:
         raise ConfigurationError(
@@ -106,10 +119,19 @@ def _odometer(limits: list[int]) -> Iterator[tuple[int, ...]]:
 
 
 def idiv(n: int, *, chunks: int | None = None, chunksize: int | None = None) -> Iterator[int]:
-    """Divide ``n`` into whole numbers that differ by 1 at most, the larger first: R's `idiv`.
+    """Divide a number into whole numbers that differ by at most 1, the larger first: R's `idiv`.
 
-    Into ``chunks`` of them (fewer if ``n`` is less), or into as few as let none be above ``chunksize``; one of the two is
-    needed. 10 by a chunksize of 4 gives 4, 3, 3: sizes are balanced, as `ichunk`'s are not. An ``n`` of 0 gives none.
+    Args:
+        n: Number to divide. 0 has no parts.
+        chunks: Number of parts; fewer if there is less to split.
+        chunksize: Largest size of a part. Pass either this or ``chunks``.
+
+    Returns:
+        The parts. Their sizes are balanced, unlike those of `ichunk`.
+
+    Example:
+        >>> list(idiv(10, chunksize=4))
+        [4, 3, 3]
     """
     return map(len, isplit_indices(n, chunks=chunks, chunksize=chunksize))
 
@@ -117,7 +139,20 @@ def idiv(n: int, *, chunks: int | None = None, chunksize: int | None = None) -> 
 def isplit_indices(
     n: int, *, chunks: int | None = None, chunksize: int | None = None
 ) -> Iterator[range]:
-    """Split the positions 0 to ``n`` - 1 into ranges of `idiv`'s sizes: R's `isplitIndices`, which gives vectors from 1."""
+    """Split the positions 0 to n - 1 into ranges: R's `isplitIndices`, which counts from 1.
+
+    Args:
+        n: Number of positions.
+        chunks: Number of parts; fewer if there is less to split.
+        chunksize: Largest size of a part. Pass either this or ``chunks``.
+
+    Returns:
+        Ranges with the sizes that `idiv` returns.
+
+    Example:
+        >>> list(isplit_indices(5, chunks=2))
+        [range(0, 3), range(3, 5)]
+    """
     whole = _whole("n=", n, 0)
     if chunks is not None and chunksize is None:
         return _ranges(whole, _whole("chunks=", chunks, 1))
@@ -144,7 +179,20 @@ def _ranges(n: int, chunks: int) -> Iterator[range]:
 def isplit_vector(
     sequence: _X, *, chunks: int | None = None, chunksize: int | None = None
 ) -> Iterator[_X]:
-    """Split a list, string, 1-D array, Series or other sequence into slices of `idiv`'s sizes: R's `isplitVector`."""
+    """Split a sequence into slices: R's `isplitVector`.
+
+    Args:
+        sequence: A list, string, 1-D array, Series or other sequence.
+        chunks: Number of parts; fewer if there is less to split.
+        chunksize: Largest size of a part. Pass either this or ``chunks``.
+
+    Returns:
+        Slices with the sizes that `idiv` returns.
+
+    Example:
+        >>> list(isplit_vector("abcde", chunks=2))
+        ['abc', 'de']
+    """
     n = _length(sequence, "isplit_vector: sequence", dims=1)
     place: Any = getattr(sequence, "iloc", sequence)
     return (
@@ -154,7 +202,19 @@ def isplit_vector(
 
 
 def ichunk(iterable: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """Take ``size`` items at a time into lists, of which the last may be shorter: R's `ichunk`."""
+    """Collect items into lists: R's `ichunk`.
+
+    Args:
+        iterable: Items, which may be endless.
+        size: Number of items in a list.
+
+    Returns:
+        Lists, of which the last may be shorter.
+
+    Example:
+        >>> list(ichunk(range(5), 2))
+        [[0, 1], [2, 3], [4]]
+    """
     return _chunked(iter(iterable), _whole("size=", size, 1))
 
 
@@ -170,10 +230,22 @@ def irep(
     each: int | None = None,
     length: int | None = None,
 ) -> Iterator[_T]:
-    """Repeat: every item ``each`` times, then all of it ``times`` over or round and round to ``length`` items: R's `irep`.
+    """Repeat items: R's `irep`.
 
-    ``times`` and ``length`` exclude each other; what is to come again is held in memory. A vector of R's ``times`` is
-    ``itertools.chain.from_iterable(map(itertools.repeat, x, times))``.
+    A vector of R's ``times`` is ``itertools.chain.from_iterable(map(itertools.repeat, x, times))``.
+
+    Args:
+        iterable: Items. Those that are repeated later are held in memory.
+        times: How often all items are repeated.
+        each: How often each item is repeated.
+        length: Number of items at which repeating ends. Excludes ``times``.
+
+    Returns:
+        The repeated items.
+
+    Example:
+        >>> "".join(irep("ab", each=2, times=2))
+        'aabbaabb'
     """
     if times is not None and length is not None:
         raise ConfigurationError(
@@ -200,32 +272,61 @@ def _repeated(items: Iterator[_T], times: int) -> Iterator[_T]:
 
 
 class Peekable(Iterator[_T]):
-    """An iterator that can be asked whether it goes on: R's `ihasNext`."""
+    """An iterator that knows whether another item follows: R's `ihasNext`.
+
+    Args:
+        iterable: Items. None is taken yet.
+
+    Example:
+        >>> items = Peekable("a")
+        >>> items.has_next(), next(items), items.has_next()
+        (True, 'a', False)
+    """
 
     def __init__(self, iterable: Iterable[_T]) -> None:
-        """Nothing is taken from ``iterable`` yet."""
+        """Take nothing from ``iterable`` yet."""
         self._items = iter(iterable)
         self._ahead: list[_T] = []
 
     def has_next(self) -> bool:
-        """Tell whether `next` would give something: R's `hasNext`. One item is taken ahead to know."""
+        """Check whether `next` would return an item: R's `hasNext`. Takes one item ahead.
+
+        Returns:
+            True if another item follows.
+        """
         if not self._ahead:
             self._ahead.extend(itertools.islice(self._items, 1))
         return bool(self._ahead)
 
     def peek(self) -> _T:
-        """Give what `next` will give, and keep it. Raises StopIteration where `next` would."""
+        """Return the next item without taking it.
+
+        Returns:
+            The item that `next` will return.
+
+        Raises:
+            StopIteration: No item follows.
+        """
         if self.has_next():
             return self._ahead[0]
         raise StopIteration
 
     def __next__(self) -> _T:
-        """Give the next item."""
+        """Return the next item."""
         return self._ahead.pop() if self._ahead else next(self._items)
 
 
 def isplit_rows(x: _X, *, chunks: int | None = None, chunksize: int | None = None) -> Iterator[_X]:
-    """Split a 2-D array or a frame into blocks of rows, as many in each as `idiv` says: R's `isplitRows`."""
+    """Split a matrix or data frame into blocks of rows: R's `isplitRows`.
+
+    Args:
+        x: A 2-D array or a data frame.
+        chunks: Number of parts; fewer if there is less to split.
+        chunksize: Largest size of a part. Pass either this or ``chunks``.
+
+    Returns:
+        Blocks with as many rows as `idiv` returns.
+    """
     rows, _ = _shape(x, "isplit_rows")
     return (
         _part(x, slice(part.start, part.stop), _ALL)
@@ -234,7 +335,16 @@ def isplit_rows(x: _X, *, chunks: int | None = None, chunksize: int | None = Non
 
 
 def isplit_cols(x: _X, *, chunks: int | None = None, chunksize: int | None = None) -> Iterator[_X]:
-    """Split a 2-D array or a frame into blocks of columns, as many in each as `idiv` says: R's `isplitCols`."""
+    """Split a matrix or data frame into blocks of columns: R's `isplitCols`.
+
+    Args:
+        x: A 2-D array or a data frame.
+        chunks: Number of parts; fewer if there is less to split.
+        chunksize: Largest size of a part. Pass either this or ``chunks``.
+
+    Returns:
+        Blocks with as many columns as `idiv` returns.
+    """
     _, columns = _shape(x, "isplit_cols")
     return (
         _part(x, _ALL, slice(part.start, part.stop))
@@ -243,9 +353,14 @@ def isplit_cols(x: _X, *, chunks: int | None = None, chunksize: int | None = Non
 
 
 def by_row(x: _X, chunksize: int = 1) -> Iterator[_X]:
-    """Take ``chunksize`` rows at a time, the last block having what is left: R's `iter(x, by="row")`.
+    """Go over the rows of a matrix or data frame: R's `iter(x, by="row")`.
 
-    From a 2-D array 2-D blocks, of 1 row too; from a frame frames.
+    Args:
+        x: A 2-D array or a data frame.
+        chunksize: Number of rows at a time. The last block may have fewer.
+
+    Returns:
+        2-D blocks of an array, also for one row, or data frames.
     """
     rows, _ = _shape(x, "by_row")
     step = _whole("chunksize=", chunksize, 1)
@@ -253,10 +368,15 @@ def by_row(x: _X, chunksize: int = 1) -> Iterator[_X]:
 
 
 def by_column(x: Any, chunksize: int = 1) -> Iterator[Any]:
-    """Take ``chunksize`` columns at a time, the last block having what is left: R's `iter(x, by="column")`.
+    """Go over the columns of a matrix or data frame: R's `iter(x, by="column")`.
 
-    From a 2-D array 2-D blocks, of 1 column too; from a frame a Series each, as R gives a vector, or frames if ``chunksize``
-    is above 1.
+    Args:
+        x: A 2-D array or a data frame.
+        chunksize: Number of columns at a time. The last block may have fewer.
+
+    Returns:
+        2-D blocks of an array, also for one column. Of a data frame a Series for each
+        column, as R has vectors, or data frames if ``chunksize`` is above 1.
     """
     _, columns = _shape(x, "by_column")
     step = _whole("chunksize=", chunksize, 1)
@@ -266,14 +386,26 @@ def by_column(x: Any, chunksize: int = 1) -> Iterator[Any]:
 
 
 def by_cell(x: Any) -> Iterator[Any]:
-    """Take an array's or a frame's cells one by one, down the columns: R's `iter(x, by="cell")`."""
+    """Go over the cells of a matrix or data frame, down the columns: R's `iter(x, by="cell")`.
+
+    Args:
+        x: A 2-D array or a data frame.
+
+    Returns:
+        The cells.
+    """
     return (_part(x, *at) for at in icountn(_shape(x, "by_cell")))
 
 
 def iapply(array: Any, axes: int | Iterable[int]) -> Iterator[Any]:
-    """Take the slices at each position along ``axes``, the first of them fastest: R's `iapply`, and `apply` of such margins.
+    """Go over the slices along axes of an array, the first axis fastest: R's `iapply`.
 
-    ``axes`` count from 0, or from -1 backwards. A slice has the other axes, in their order; over all axes it is a cell.
+    Args:
+        array: An array of any number of dimensions.
+        axes: An axis, or several. They count from 0, or from -1 backwards.
+
+    Returns:
+        Slices with the other axes, in their order. Over all axes, the cells.
     """
     shape = getattr(array, "shape", ())
     given = tuple(axes) if isinstance(axes, Iterable) else (axes,)
@@ -299,7 +431,7 @@ def _slices(array: Any, axes: list[int], shape: tuple[int, ...]) -> Iterator[Any
 
 
 class Group(NamedTuple):
-    """What `isplit` gives."""
+    """A group of entries, as `isplit` returns it."""
 
     value: Any
     """The entries of the group: an array or a frame if they came from one, else a list."""
@@ -308,13 +440,21 @@ class Group(NamedTuple):
 
 
 def isplit(x: Any, groups: Any, *, drop: bool = False) -> Iterator[Group]:
-    """Split by one factor or several, the first fastest: R's `isplit`, and the order of `split`.
+    """Split by one factor or several, the first fastest: R's `isplit`, in the order of `split`.
 
-    ``x`` is a sequence, a Series, or an array or a frame, of which rows are taken. ``groups`` is one factor: anything of as
-    many entries as ``x`` has; or several: a list of lists, arrays or Series, or a frame of them (tuples would be keys of one
-    factor). Levels are the sorted entries, or the categories of a pandas Categorical in their order, unused ones too. Where
-    nothing has a combination of levels the group is empty, and left out if ``drop``. Entries in a missing group (None, NaN,
-    NA) are in none.
+    Args:
+        x: A sequence, a Series, or an array or data frame, whose rows are split.
+        groups: One factor, with as many entries as ``x``. Or several: a list of lists, arrays or
+            Series, or a data frame of them. Tuples are keys of one factor. Levels are the sorted
+            entries, or the categories of a pandas Categorical in their order, including unused ones.
+        drop: Leave out combinations of levels that have no entry. Otherwise their group is empty.
+
+    Returns:
+        The groups. Entries whose group is missing (None, NaN, NA) are in none.
+
+    Example:
+        >>> [group.value for group in isplit([1, 2, 3], ["b", "a", "b"])]
+        [[2], [1, 3]]
     """
     n = _length(x, "isplit: x")
     factors = [_factor(entries) for entries in _factors(groups)]
@@ -389,7 +529,16 @@ def _missing(value: Any) -> bool:
 def iread_lines(
     path: str | os.PathLike[str], n: int = 1, *, encoding: str = "utf-8"
 ) -> Iterator[list[str]]:
-    """Read a text file ``n`` lines at a time, without their ends: R's `ireadLines`. The last list may be shorter."""
+    """Read lines of a text file: R's `ireadLines`.
+
+    Args:
+        path: The file.
+        n: Number of lines at a time.
+        encoding: Encoding of the file.
+
+    Returns:
+        Lists of lines without their ends. The last list may be shorter.
+    """
     return _lines(_file(path), _whole("n=", n, 1), encoding)
 
 
@@ -399,11 +548,17 @@ def _lines(file: Path, n: int, encoding: str) -> Iterator[list[str]]:
 
 
 def iread_table(path: str | os.PathLike[str], nrows: int, **options: Any) -> Iterator[Any]:
-    """Read a table ``nrows`` rows at a time into pandas frames: R's `iread.table(header=TRUE)`.
+    """Read rows of a table into pandas data frames: R's `iread.table(header=TRUE)`.
 
-    ``options`` are those of `pandas.read_csv`, but columns are separated by white space; the first line has their names unless
-    ``header=None``. The index counts on from frame to frame. Types are made out for each frame by itself, as R does: give
-    ``dtype=`` where that may mislead.
+    Args:
+        path: The file.
+        nrows: Number of rows at a time.
+        **options: Options of `pandas.read_csv`. Columns are separated by white space, unless ``sep=``
+            says otherwise. The first line has the names, unless ``header=None``.
+
+    Returns:
+        Data frames, whose index continues from one to the next. Each has its own column
+        types, as in R: pass ``dtype=`` where that may mislead.
     """
     rows, file = _whole("nrows=", nrows, 1), _file(path)
     try:
@@ -429,9 +584,14 @@ def _frames(pandas: Any, file: Path, options: dict[str, Any]) -> Iterator[Any]:
 
 
 def irecord(path: str | os.PathLike[str], iterable: Iterable[object]) -> None:
-    """Write all items to a file, for `ireplay`: R's `irecord`. What is there is replaced.
+    """Write all items to a file, for `ireplay`: R's `irecord`.
 
-    Each is written when it comes, so that those before an error are kept. Raises NotPicklableError for one that cannot be.
+    Args:
+        path: The file. An existing one is replaced.
+        iterable: Items. Each is written when it arrives, so those before an error are kept.
+
+    Raises:
+        NotPicklableError: An item cannot be pickled.
     """
     with Path(path).open("wb") as file:
         for number, item in enumerate(iterable):
@@ -446,10 +606,19 @@ def irecord(path: str | os.PathLike[str], iterable: Iterable[object]) -> None:
 
 
 def ireplay(path: str | os.PathLike[str]) -> Iterator[Any]:
-    """Give the items of a file that `irecord` wrote, one at a time: R's `ireplay`.
+    """Read the items of a file that `irecord` wrote: R's `ireplay`.
 
-    A recording is a series of pickles: it runs what its writer put there. Play your own only, on the Python and the package
-    versions that recorded it. Raises ConfigurationError, on reaching it, where the file was cut off or is no recording.
+    A recording is a series of pickles, so reading it runs what its writer put there. Only read your
+    own, on the Python and the package versions that recorded it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The items, one at a time.
+
+    Raises:
+        ConfigurationError: The file is not a recording, or it was cut off.
     """
     return _replayed(_file(path))
 
@@ -476,9 +645,16 @@ def irandom(
     count: int | None = None,
     **parameters: Any,
 ) -> Iterator[_T]:
-    """Draw ``count`` times, or for ever: R's `irnorm`, `irunif`, `irpois`, `isample` and their like.
+    """Draw random numbers: R's `irnorm`, `irunif`, `irpois`, `isample` and the like.
 
-    ``draw`` is a method of a numpy Generator, called as ``draw(size=size, **parameters)``: ``irandom(rng.normal, 2, loc=5.0)``.
+    Args:
+        draw: A method of a numpy Generator, such as ``rng.normal``.
+        size: Shape of each draw; None for one number.
+        count: Number of draws; None for an endless iterator.
+        **parameters: Other arguments of ``draw``, such as ``loc=5.0``.
+
+    Returns:
+        The draws, each ``draw(size=size, **parameters)``.
     """
     if not callable(cast("object", draw)):
         raise ConfigurationError(
