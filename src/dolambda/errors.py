@@ -1,27 +1,27 @@
-"""Every exception that dolambda raises, and who raises it.
+"""Every exception that dolambda raises.
 
     DolambdaError
      |-- ConfigurationError (ValueError)   an argument or setting is wrong; nothing was sent
-     |    `-- PythonMismatchError          ... the stack runs another Python than this one; also raised for tasks refused there
-     |-- NotPicklableError (TypeError)     a task's function, argument or result cannot travel
-     |-- TooLargeError (ValueError)        a task's arguments, its result or the code with it are larger than can be
-     |-- BudgetError                       what is left of a run's budget does not pay for one more job; nothing more was sent
-     |-- QuotedError                       only a pilot was run, to tell what the rest would cost
+     |    `-- PythonMismatchError          ... the stack runs another Python than this one
+     |-- NotPicklableError (TypeError)     a task's function, argument or result cannot be pickled
+     |-- TooLargeError (ValueError)        a task's arguments, its result or its code are too large
+     |-- BudgetError                       the rest of a run's budget does not cover one more job
+     |-- QuotedError                       only a pilot was run, to estimate the cost of the rest
      |-- NotDeployedError                  there is no such stack
-     |-- StackStoppedError                 it stands, but Lambda runs nothing of it: `dolambda panic`
+     |-- StackStoppedError                 `dolambda panic` has stopped the stack
      |-- AwsError                          AWS answered with an error
      |    |-- AccessDeniedError            ... because the credentials lack a permission
      |    `-- ThrottledError               ... because too much was asked too fast, even after waiting
-     |-- ProvisionError                    deploy or destroy could not go on
+     |-- ProvisionError                    deploy or destroy could not continue
      |-- LocalAwsError                     the emulated AWS could not be started or has gone
-     |-- EnvelopeError                     bytes that are no job or reply of ours; never unpickled
+     |-- EnvelopeError                     bytes that are not our job or reply; never unpickled
      |    |-- SignatureError               ... not signed with this stack's key
      |    `-- FormatError                  ... written by an incompatible dolambda
-     |-- RemoteError                       a task's exception that could not travel as itself
-     |    `-- TaskExitedError              ... as it would end the program here: SystemExit, KeyboardInterrupt
+     |-- RemoteError                       a task's exception that could not be pickled
+     |    `-- TaskExitedError              ... or would end this program: SystemExit, KeyboardInterrupt
      |-- TaskError                         foreach, errors="stop": the first failing task, by index
      |-- CombineError                      foreach: the combine function raised
-     `-- LostError                         a task was sent and has no answer
+     `-- LostError                         a task was sent and has no outcome of its own
           |-- WorkerCrashedError           its process ended: exit code, or signal
           |    `-- OutOfMemoryError             ... because it used more memory than the worker has
           |-- TaskTimedOutError (TimeoutError)   it ran past its time limit
@@ -48,19 +48,19 @@ class ConfigurationError(DolambdaError, ValueError):
 
 
 class PythonMismatchError(ConfigurationError):
-    """Functions do not pickle from one minor version of Python to another, and the stack runs another one."""
+    """The stack runs another minor version of Python, and functions only load in the version that wrote them."""
 
 
 class NotPicklableError(DolambdaError, TypeError):
-    """Something that has to travel cannot be pickled."""
+    """A function, argument or result cannot be pickled; the message names the part that cannot."""
 
 
 class TooLargeError(DolambdaError, ValueError):
-    """Something is larger than what has to hold it: a worker's memory, its disk, or what one object on S3 may be."""
+    """Something exceeds a worker's memory, its disk, or the size of one object in S3."""
 
 
 class BudgetError(DolambdaError):
-    """What is left of a run's budget does not cover another job's worst case."""
+    """The rest of a run's budget does not cover another job's worst case; the task was not sent."""
 
 
 class QuotedError(DolambdaError):
@@ -68,7 +68,7 @@ class QuotedError(DolambdaError):
 
 
 class NotDeployedError(DolambdaError):
-    """There is no stack of that name in that account and region."""
+    """No stack of that name exists in that account and region."""
 
 
 class StackStoppedError(DolambdaError):
@@ -84,7 +84,7 @@ class AccessDeniedError(AwsError):
 
 
 class ThrottledError(AwsError):
-    """AWS asked to slow down, and went on asking after the request had waited and been repeated."""
+    """AWS still refused a request as too frequent, after it had been repeated for minutes."""
 
 
 class ProvisionError(DolambdaError):
@@ -126,7 +126,7 @@ class CombineError(DolambdaError):
 
 
 class LostError(DolambdaError):
-    """A task was sent and has no answer of its own."""
+    """A task was sent and has no outcome of its own."""
 
 
 class WorkerCrashedError(LostError):
@@ -153,7 +153,7 @@ class RemoteTraceback(Exception):  # noqa: N818 - shown as a cause, never raised
     """The traceback of a task, as text: the ``__cause__`` of the exception the user sees."""
 
     def __init__(self, text: str) -> None:
-        """``text`` is what `traceback.format_exception` gave on the worker."""
+        """``text`` is what `traceback.format_exception` returned on the worker."""
         super().__init__(text)
         self.text = text
 

@@ -1,6 +1,6 @@
-"""``register``: from here on, Parallel, executors and %dopar% run on Lambda.
+"""``register``: run Parallel, executors and %dopar% on Lambda from now on.
 
-On entry: where the workers are. On leaving: a `Session`, current for this process; and back with `unregister`.
+**Input:** where the workers are. **Output:** a `Session`, current for this process, until `unregister`.
 """
 
 from __future__ import annotations
@@ -44,18 +44,42 @@ def register(
     env: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> Session:
-    """Make Lambda the backend of joblib, executors and foreach; give the session, which is also a context manager.
+    """Make Lambda the backend of joblib, executors and foreach.
 
-    ``where`` is "local" for AWS emulated on this machine, else the name of a stack (the same as ``stack=``). With neither, the
-    stack that settings and credentials lead to; with no credentials at all, the emulated AWS.
+    Args:
+        where: "local" for AWS emulated on this machine, or the name of a stack. Default: the stack that
+            settings and credentials lead to, or "local" if no credentials are found.
+        bucket: Bucket of the stack, if it is not the one that `dolambda deploy` created.
+        key: AWS access key. Default: the credentials of `aws configure`.
+        secret: Secret of the access key.
+        region: AWS region. Default: that of the credentials.
+        throttle: Longest pause between two polls for replies, in seconds.
+        token: Session token of temporary credentials.
+        profile: AWS profile.
+        session: A boto3 session, instead of credentials and region.
+        endpoint_url: URL of AWS, if it is not Amazon's.
+        stack: Name of the stack, the same as ``where``.
+        workers: Largest number of workers at a time.
+        requires: Packages of the local stack's workers, such as "scikit-learn". Default: all that are
+            installed. On AWS, `dolambda deploy` decides.
+        progress: True or False to show a progress bar or not, or a function that is called with each
+            `Report`. Default: show one on a terminal and in a notebook.
+        env: Environment variables of tasks.
+        **settings: Any other setting, see `Settings`.
 
-    ``bucket``, ``key``, ``secret``, ``region`` and ``throttle`` are registerDoLambda's: the queue, credentials, and the longest
-    pause in seconds between two looks for replies. ``session`` is a boto3 session; ``token`` goes with temporary keys.
-    ``requires`` lists what the local stack's layer holds ("scikit-learn"); on AWS that is `dolambda deploy`'s. ``progress`` is
-    True or False to show a bar or not, None for one on a terminal or in a notebook, or a function to call with each `Report`
-    instead. ``env`` are environment variables of tasks. ``settings`` are any others of `Settings`.
+    Returns:
+        The session. Use it as a context manager to close it.
 
-    Raises `ConfigurationError` for what cannot work, `NotDeployedError` when there is no such stack.
+    Raises:
+        ConfigurationError: An argument or setting is wrong, or the stack differs from this environment.
+        NotDeployedError: No stack of that name exists in the region.
+        StackStoppedError: `dolambda panic` has stopped the stack.
+        LocalAwsError: The emulated AWS could not be started.
+
+    Example:
+        >>> with dolambda.register("local"):  # doctest: +SKIP
+        ...     Parallel(n_jobs=-1)(delayed(abs)(i) for i in range(-3, 0))
+        [3, 2, 1]
     """
     _check(where, session, {"key": key, "secret": secret, "token": token})
     variables = Env.from_mapping(env or {})
@@ -90,7 +114,15 @@ def register(
 
 
 def register_session(opened: Session, progress: bool | Callable[[Report], None] | None) -> Session:  # noqa: FBT001 - as `register` has it
-    """Make a session that is open already the backend of joblib, executors and foreach; return it."""
+    """Make an open session the backend of joblib, executors and foreach.
+
+    Args:
+        opened: The session.
+        progress: What `register` takes.
+
+    Returns:
+        The session.
+    """
     replace_current(opened)
     opened.progress = progress
     global _restore_joblib  # noqa: PLW0603 - there is one default joblib backend
@@ -123,7 +155,10 @@ def _check(where: object, session: object, secrets: Mapping[str, object]) -> Non
 
 
 def unregister() -> None:
-    """Put back what `register` replaced; cancel what still runs; end the emulated AWS if there is one."""
+    """Restore the backend that `register` replaced.
+
+    Cancels running tasks, and ends the emulated AWS if `register` started it.
+    """
     global _restore_joblib  # noqa: PLW0603 - as above
     if _restore_joblib:
         _restore_joblib()

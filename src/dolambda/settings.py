@@ -36,78 +36,86 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a client needs to know. Times are in seconds, memory and storage in MB, as Lambda counts them."""
+    """All settings. Times are in seconds, memory and storage in MB, as Lambda counts them."""
 
     stack: str = "dolambda"
-    """Name of the stack: `deploy` names everything after it."""
+    """Name of the stack, after which `deploy` names everything."""
     region: str | None = None
+    """AWS region; None for that of the credentials."""
     profile: str | None = None
+    """AWS profile; None for the default one."""
     bucket: str | None = None
     """Bucket to deploy into; None for one named after stack, account and region."""
     endpoint_url: str | None = None
-    """Where AWS is, when it is not at Amazon's."""
+    """URL of AWS; None for Amazon's."""
     transport: str = "queue"
-    """How jobs travel: "queue" (through S3), "direct" (one Invoke a job) or "in_process" (in this process, for debugging)."""
+    """Way of the jobs: "queue" (through S3), "direct" (one Invoke for each job) or "in_process" (in this
+    process, for debugging)."""
     workers: int | None = None
-    """Most workers at a time; None for all that the stack allows."""
+    """Largest number of workers at a time; None for all that the stack allows."""
     throttle: float = 1.0
-    """Longest pause between two looks for replies while nothing comes."""
+    """Longest pause between two polls for replies."""
     task_timeout: float | None = None
-    """Time limit of one task; None for as long as the function may run."""
+    """Time limit of one task; None for the time limit of the function."""
     max_wait: float = 600.0
-    """Longest time a job may wait for its worker before it is taken for lost and sent again."""
+    """Longest time that a job may wait for its worker before it counts as lost and is sent again."""
     attempts: int = 3
-    """How often a job is sent before its tasks are given up as lost; one of several tasks is sent in halves before, see `dispatch.run`."""
+    """Number of times that a job is sent before its tasks are given up as lost. A job of several tasks is
+    sent in halves before."""
     speculate: bool = True
-    """Send a copy of a job that is much slower than the others, near the end of a run; the first reply counts, both are billed."""
+    """Start a job that is much slower than the others a second time, near the end of a run. The first reply
+    counts, both are billed."""
     budget: float | None = None
-    """Dollars that one run may cost, a hard bound: what might exceed it is not sent. None for no bound."""
+    """Dollars that one run may cost, as a hard bound: what might exceed it is not sent. None for no bound."""
     quote: bool = False
-    """Run a pilot of a few tasks, tell what the rest will take and cost, and on a terminal ask whether to go on."""
+    """Run a few tasks, show what the rest will take and cost, and on a terminal ask whether to continue."""
     progress: bool | None = None
-    """Show a progress bar; None for: when standard error is a terminal."""
+    """Show a progress bar or not; None for one on a terminal and in a notebook."""
     logs: Literal["relay", "errors", False] = "relay"
-    """Show here what tasks print, log and warn there: "relay" all of it, "errors" that of tasks that failed, False nothing."""
+    """Show locally what tasks print, log and warn: "relay" all of it, "errors" that of failed tasks, False
+    nothing."""
     requires: tuple[str, ...] | None = None
-    """What workers shall have, as pip writes it; an unpinned name gets the version installed here. None: all installed here."""
+    """Packages of the workers, as pip writes them. A bare name gets the version installed locally. None for
+    everything installed locally."""
     requirements: str | None = None
     """A requirements file instead of ``requires``."""
     extra_requires: tuple[str, ...] = ()
-    """What workers have as well, as pip writes it: it adds to ``requires``, or to all that is installed here."""
+    """Packages to add to ``requires``, or to everything installed locally."""
     exclude: tuple[str, ...] = ()
-    """Packages installed here that workers shall not have."""
+    """Packages installed locally to leave out."""
     memory: int = 1769
-    """Memory of a worker; 1,769 MB is one vCPU."""
+    """Memory of a worker. 1,769 MB is one vCPU."""
     timeout: int = 300
     """Time limit of one invocation."""
     storage: int = 512
     """Size of a worker's /tmp."""
     include_code: tuple[str, ...] = ()
-    """Modules that travel though they are installed; by name, their packages whole."""
+    """Installed packages or modules to send along with your own."""
     exclude_code: tuple[str, ...] = ()
-    """Own modules, or files in their packages as patterns ("mine/data/*"), that do not travel."""
+    """Own modules, or files in their packages as patterns ("mine/data/*"), to leave out."""
     architecture: str | None = None
-    """"x86_64" or "arm64"; None for this machine's."""
+    """"x86_64" or "arm64"; None for that of this machine."""
     runtime: str | None = None
-    """None for Lambda's own runtime of this Python; "provided.al2023" to bring the interpreter in a layer."""
+    """None for Lambda's own runtime of this Python, or "provided.al2023" to bring the interpreter in a layer."""
     interpreter: str = "/opt/bin/python3"
-    """Where a layer puts the interpreter; only for ``runtime="provided.al2023"``."""
+    """Path of the interpreter in its layer, for ``runtime="provided.al2023"``."""
     layers: tuple[str, ...] = ()
-    """ARNs of layers of your own that workers shall have besides, such as one with an interpreter."""
+    """ARNs of additional layers, such as one with an interpreter."""
     concurrency: int | None = None
-    """A fuse: most invocations that Lambda itself lets run at a time (reserved concurrency); None for the account's limit."""
+    """Largest number of invocations that Lambda itself lets run at a time (reserved concurrency); None for
+    the account's limit."""
     r: bool = False
-    """Let workers have R, for R sessions."""
+    """Add R to the workers, for R sessions."""
     r_packages: tuple[str, ...] = ()
-    """R packages that workers have beside foreach and iterators, by their names on CRAN."""
+    """R packages of the workers in addition to foreach and iterators, by their names on CRAN."""
     r_layers: str | None = None
-    """A file with R's layers, as `dolambda r-layers` makes it, where there is no apt."""
+    """A file with R's layers, which `dolambda r-layers` has made on a machine with apt."""
     log_days: int = 14
-    """How long CloudWatch keeps the workers' log."""
+    """Days that CloudWatch keeps the workers' log."""
     role: str | None = None
-    """ARN of a role that an administrator made for the workers; None for one that `deploy` makes."""
+    """ARN of a role that an administrator created for the workers; None for one that `deploy` creates."""
     permissions_boundary: str | None = None
-    """ARN of a policy that bounds what the role may do that `deploy` makes."""
+    """ARN of a policy that bounds the role that `deploy` creates."""
 
     def __post_init__(self) -> None:
         """Check what can be checked without asking AWS."""
@@ -288,7 +296,7 @@ RULES: dict[str, Rule] = {
         lambda arn: re.fullmatch(r"arn:[\w-]+:iam::(\d{12}|aws):policy/.+", arn) is not None,
     ),
 }
-"""What each setting may be."""
+"""The rule of each setting."""
 
 _LISTS = frozenset(
     [
