@@ -15,6 +15,7 @@ import logging
 import os
 import random
 import selectors
+import socket
 import threading
 import time
 from collections import deque
@@ -268,12 +269,12 @@ class Reactor:
                 self._start()
             elif not (self._awake or self._released):
                 self._awake = True
-                os.write(self._wake, b"x")
+                self._wake.send(b"x")
 
     def _start(self) -> None:
         """Make here what can fail, so that it fails for who sends."""
-        self._wakes, self._wake = os.pipe()
-        os.set_blocking(self._wakes, False)
+        self._wakes, self._wake = socket.socketpair()  # Windows cannot select on pipes
+        self._wakes.settimeout(0)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wakes, selectors.EVENT_READ, None)
         try:
@@ -281,8 +282,8 @@ class Reactor:
             self._lead()
         except RuntimeError:  # no thread can be started: perhaps next time
             self._selector.close()
-            os.close(self._wakes)
-            os.close(self._wake)
+            self._wakes.close()
+            self._wake.close()
             raise
 
     def _take_lead(self) -> None:
@@ -334,7 +335,7 @@ class Reactor:
         for key, events in self._selector.select(self._patience()):
             shard = key.data
             if shard is None:
-                os.read(self._wakes, 4096)
+                self._wakes.recv(4096)
                 self._awake = False  # what is sent from here on wakes us again; what was sent before is in `_new`
                 continue
             flags = (pycurl.CSELECT_IN if events & selectors.EVENT_READ else 0) | (
@@ -438,8 +439,8 @@ class Reactor:
         self._selector.close()
         with self._lock:
             self._released = True
-            os.close(self._wakes)
-            os.close(self._wake)
+            self._wakes.close()
+            self._wake.close()
 
 
 def _closed() -> AwsError:

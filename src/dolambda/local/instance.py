@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
@@ -36,9 +35,22 @@ import uv
 from dolambda.errors import ConfigurationError, LocalAwsError
 from dolambda.local.cache import opened
 from dolambda.local.failures import advice
-from dolambda.local.place import checked_home, home, is_alive, is_locked, read, sweep
+from dolambda.local.place import (
+    checked_home,
+    home,
+    is_alive,
+    is_locked,
+    read,
+    refuse_windows,
+    sweep,
+)
 from dolambda.version import VERSION
 from dolambda.wire.task import PYTHON
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # on Windows, where nothing is emulated
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,11 +105,7 @@ class Instance:
         ``sandbox`` confines workers as Lambda does, see emulator/sandbox.py; with ``limit_cpu`` also to
         memory/1,769 of a core. It needs bubblewrap.
         """
-        if sys.platform == "win32":
-            raise ConfigurationError(
-                "AWS cannot be emulated on Windows",
-                hint="Use WSL, or a stack on AWS: `dolambda deploy`.",
-            )
+        refuse_windows()
         if sandbox and shutil.which("bwrap") is None:
             raise ConfigurationError(
                 "workers cannot run in a sandbox: bwrap is not installed",
@@ -298,7 +306,8 @@ def _let_go_in_fork() -> None:
                     held.close()
 
 
-os.register_at_fork(after_in_child=_let_go_in_fork)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_let_go_in_fork)
 
 
 def _past_streams(made: socket.socket) -> socket.socket:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -25,10 +24,24 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dolambda.errors import LocalAwsError
+from dolambda.errors import ConfigurationError, LocalAwsError
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # on Windows, where nothing is emulated
+    fcntl = None  # type: ignore[assignment]
 
 _YOUNG = 15  # seconds in which a directory may still wait for its guardian
 _HINT = "Set TMPDIR to a directory that is yours alone."
+
+
+def refuse_windows() -> None:
+    """Raise `ConfigurationError` where AWS cannot be emulated."""
+    if fcntl is None:
+        raise ConfigurationError(
+            "AWS cannot be emulated on Windows",
+            hint="Use WSL, or a stack on AWS: `dolambda deploy`.",
+        )
 
 
 def home() -> Path:
@@ -43,6 +56,7 @@ def home() -> Path:
 
 def checked_home(*, make: bool = False) -> Path:
     """Return `home` after a check that nobody else can have written there. Raises `LocalAwsError`."""
+    refuse_windows()
     place = home()
     try:
         if make:

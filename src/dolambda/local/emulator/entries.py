@@ -14,13 +14,17 @@ The client, the guardian and the emulator all use it, so it imports the standard
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import secrets
 import shutil
 import time
 from typing import TYPE_CHECKING
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # on Windows, where nothing is emulated
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
