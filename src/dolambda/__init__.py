@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from dolambda.joblib_name import announce
+from dolambda.joblib_hook import install_import_hook
 
 if TYPE_CHECKING:
     from dolambda.executor import LambdaExecutor as LambdaExecutor
@@ -67,7 +67,7 @@ __all__ = [
     "when",
 ]
 
-announce()
+install_import_hook()
 
 
 def __getattr__(name: str) -> Any:

@@ -20,8 +20,8 @@ from dolambda.errors import ConfigurationError
 from dolambda.options import checked
 from dolambda.scheduler.results import Pieces, values_of
 from dolambda.session import Session, current, default_session
-from dolambda.worker.initialise import with_initializer
-from dolambda.worker.randomness import Opener, Seed, Seeded, takes_rng
+from dolambda.wrappers.initializer import with_initializer
+from dolambda.wrappers.seeding import Seed, Seeded, SeededResultReader, takes_rng
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -260,7 +260,7 @@ class LambdaExecutor(Executor):
 
 def _opened(results: Generator[Any, None, None]) -> Iterator[Any]:
     """The results of seeded calls, as the calls gave them."""
-    opener = Opener()
+    opener = SeededResultReader()
     with contextlib.closing(results):
         for result in results:
             yield opener.open(result, stacklevel=2)

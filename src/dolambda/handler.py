@@ -11,7 +11,7 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dolambda.aws.calls import Calls
+from dolambda.aws.request_counter import RequestCounter
 from dolambda.aws.signed_s3 import SignedS3
 from dolambda.errors import EnvelopeError
 from dolambda.transport import direct, s3_queue
@@ -36,7 +36,7 @@ class BucketBlobs:
 
     def __init__(self) -> None:
         """Connect on first use."""
-        self._calls = Calls()
+        self._calls = RequestCounter()
         self._s3 = SignedS3.from_environ(os.environ["DOLAMBDA_BUCKET"], self._calls)
 
     def calls(self) -> dict[str, int]:
@@ -86,4 +86,4 @@ def _worker() -> Worker:
 
 @cache
 def _s3() -> SignedS3:
-    return SignedS3.from_environ(os.environ["DOLAMBDA_BUCKET"], Calls())
+    return SignedS3.from_environ(os.environ["DOLAMBDA_BUCKET"], RequestCounter())

@@ -21,7 +21,7 @@ from joblib._parallel_backends import FallbackToBackend, ParallelBackendBase, Se
 from dolambda.options import OF_JOBLIB, checked
 from dolambda.scheduler.results import BatchFuture
 from dolambda.session import current, default_session, forked
-from dolambda.worker.initialise import with_initializer
+from dolambda.wrappers.initializer import with_initializer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

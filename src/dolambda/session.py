@@ -45,8 +45,8 @@ from dolambda.scheduler.run import Run
 from dolambda.settings import Settings
 from dolambda.stack import Stack
 from dolambda.transport.clean_up import CleanUp
+from dolambda.transport.factory import TransportFactory
 from dolambda.transport.in_process import InProcess
-from dolambda.transport.ways import Ways
 from dolambda.version import VERSION
 from dolambda.wire import keys
 from dolambda.wire.job import Place
@@ -83,7 +83,7 @@ class Session:
     bucket: Bucket | None = None
     instance: Instance | None = None
     owns_instance: bool = False
-    ways: Ways | None = None
+    transports: TransportFactory | None = None
     progress: bool | Callable[[Report], None] | None = None
     env: Mapping[str, str] = field(default_factory=Env)
     _client: str = field(default_factory=keys.new_client_id)
@@ -172,17 +172,19 @@ class Session:
         with translated():
             bucket = Bucket.from_account(account, stack.bucket)
         clean_up = CleanUp()
-        ways = Ways(account, stack, bucket, client, settings.throttle, clean_up=clean_up)
+        transports = TransportFactory(
+            account, stack, bucket, client, settings.throttle, clean_up=clean_up
+        )
         return cls(
             settings,
-            ways.of(settings.transport),
+            transports.of(settings.transport),
             stack.key,
             workers,
             window,
             float(stack.timeout),
             stack,
             bucket,
-            ways=ways,
+            transports=transports,
             _client=client,
             _clean_up=clean_up,
         )
@@ -221,10 +223,10 @@ class Session:
         if self._gone:
             raise self._gone
         self._code.look_again()
-        way = self.ways.of(transport) if transport and self.ways else self.transport
+        way = self.transports.of(transport) if transport and self.transports else self.transport
         named, stored = self._named(run, way) if run is not None else (None, None)
-        if named and self.ways:
-            way = self._kept[named.run] = self.ways.keeping(named.client)
+        if named and self.transports:
+            way = self._kept[named.run] = self.transports.keeping(named.client)
         wide = min(workers or self.workers, self.workers)
         limits = Limits(
             workers=wide,
@@ -439,7 +441,7 @@ class Session:
             for kept in list(self._kept.values()):
                 kept.close()
             self._kept.clear()
-            (self.ways or self.transport).close()
+            (self.transports or self.transport).close()
         finally:  # whatever is left on the network, or a second Ctrl-C
             self._end_emulator()
 

@@ -1,6 +1,6 @@
 """Nothing lost, nothing twice: the whole client on a simulated AWS whose faults are chosen, against an oracle that knows the outcomes.
 
-Drawn from a seed: a fault that shows here shows again.
+SeededResult from a seed: a fault that shows here shows again.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ TWO = (Y > 0).astype(int)
 PLAIN, TARGET = make_regression(n_samples=150, n_features=8, n_targets=3, noise=3.0, random_state=0)
 COUNTS = np.random.default_rng(0).poisson(1.0, (150, 20))
 
-# The ways by which an array comes to a task. X takes the second at first, and the third once it is seen to be shared.
+# The transports by which an array comes to a task. X takes the second at first, and the third once it is seen to be shared.
 IN_PICKLE = X[:60], Y[:60]  # 3.8 kB
 IN_JOB = X[:100], Y[:100]  # 6.4 kB
 IN_BLOB = make_classification(n_samples=1500, n_features=8, random_state=0)  # 96 kB

@@ -33,7 +33,7 @@ from dolambda.provision.bucket import Bucket
 from dolambda.provision.deploy import deploy, destroy, names_of, resources
 from dolambda.registration import register
 from dolambda.settings import Settings
-from dolambda.transport.base import Answered, SealedJob
+from dolambda.transport.base import OnReply, SealedJob
 from dolambda.wire import keys
 from dolambda.wire.blob import Blob
 from dolambda.wire.chunk import OFFSET, Chunk
@@ -173,7 +173,7 @@ def test_a_reply_put_by_someone_else_is_refused_before_it_is_unpickled(
     sent = transport.send
     bucket = session.bucket.name if session.bucket else ""
 
-    def overtaken(job: SealedJob, answered: Answered) -> None:
+    def overtaken(job: SealedJob, on_reply: OnReply) -> None:
         outcome = PackedOutcome.from_value(0, LeavesAMark(mark), 0.0)
         table = OutcomeTable.from_outcomes([outcome])
         forged = Reply(job.run, job.number, 1, table)
@@ -182,7 +182,7 @@ def test_a_reply_put_by_someone_else_is_refused_before_it_is_unpickled(
         admin.client("s3").put_object(
             Bucket=bucket, Key=keys.reply_key(job.run, job.number), Body=sealed
         )
-        sent(job, answered)
+        sent(job, on_reply)
 
     transport.send = overtaken  # type: ignore[method-assign] # the attacker
     with LambdaExecutor() as executor:
@@ -258,10 +258,10 @@ def test_a_job_replaced_in_the_bucket_is_refused_to_the_user(session: Session) -
     transport = session.transport
     sent = transport.send
 
-    def tampered(job: SealedJob, answered: Answered) -> None:
+    def tampered(job: SealedJob, on_reply: OnReply) -> None:
         sent(
             SealedJob(job.run, job.number, job.data[:-1] + bytes([job.data[-1] ^ 1]), job.blobs),
-            answered,
+            on_reply,
         )
 
     transport.send = tampered  # type: ignore[method-assign] # the attacker

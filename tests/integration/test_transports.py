@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from dolambda.transport.base import SealedJob
+from dolambda.transport.factory import TransportFactory
 from dolambda.transport.in_process import InProcess
 from dolambda.transport.s3_queue import S3Queue
-from dolambda.transport.ways import Ways
 from dolambda.wire import keys
 from dolambda.wire.outcome import Failure, Value
 from dolambda.wire.reply import Reply
@@ -62,17 +62,17 @@ def line(request: pytest.FixtureRequest) -> Iterator[Line]:
         made.transport.close()
         return
     session: Session = request.getfixturevalue("session")
-    ways = ways_of(session, client)
-    yield Line(ways.of(request.param), session.key, client)
-    ways.close()
+    transports = ways_of(session, client)
+    yield Line(transports.of(request.param), session.key, client)
+    transports.close()
 
 
-def ways_of(session: Session, client: str) -> Ways:
+def ways_of(session: Session, client: str) -> TransportFactory:
     """The session's, for a client of its own."""
-    assert session.ways is not None
+    assert session.transports is not None
     assert session.stack is not None
     assert session.bucket is not None
-    return Ways(session.ways._account, session.stack, session.bucket, client, 0.5)
+    return TransportFactory(session.transports._account, session.stack, session.bucket, client, 0.5)
 
 
 def test_jobs_are_answered(line: Line) -> None:
@@ -129,8 +129,8 @@ def test_a_job_withdrawn_while_it_is_being_put_is_not_left_behind(session: Sessi
 
     session.bucket.put = slowly  # type: ignore[method-assign] # the slow network
     client = keys.new_client_id()
-    ways = ways_of(session, client)
-    line = Line(ways.of("queue"), session.key, client)
+    transports = ways_of(session, client)
+    line = Line(transports.of("queue"), session.key, client)
     large = tuple(
         np.random.default_rng(n).bytes(60_000) for n in range(6)
     )  # so that it goes by `Bucket.put`
@@ -141,7 +141,7 @@ def test_a_job_withdrawn_while_it_is_being_put_is_not_left_behind(session: Sessi
     go_on.set()
     withdrawal.join(20)
     assert session.bucket.list("jobs/") == []
-    ways.close()
+    transports.close()
     time.sleep(
         1
     )  # the event may have come before: what that worker answers is not this test's matter

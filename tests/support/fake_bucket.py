@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dolambda.aws.calls import Calls
+from dolambda.aws.request_counter import RequestCounter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ class MemoryBucket:
     most = 1000
 
     def __init__(self, trouble: Callable[[str], object] = lambda _: None) -> None:
-        self.calls = Calls()
+        self.calls = RequestCounter()
         self.objects: dict[str, bytes] = {}
         self.trouble = trouble
         self.changed: Callable[[bytes], bytes] = lambda data: data

@@ -6,18 +6,18 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dolambda.aws.calls import Calls
+from dolambda.aws.request_counter import RequestCounter
 from dolambda.wire.job import Job
 from dolambda.wire.outcome import Usage
 from dolambda.wire.reply import Reply
+from dolambda.worker.blob_cache import BlobCache
 from dolambda.worker.outcome_writer import MemoryWriter
 from dolambda.worker.run_job import PlainSurroundings, TaskRunner
-from dolambda.worker.shelf import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from dolambda.transport.base import Answered, SealedJob
+    from dolambda.transport.base import OnReply, SealedJob
     from dolambda.wire.outcome_table import OutcomeTable
 
 KEY = b"k" * 32
@@ -39,7 +39,7 @@ class Blobs:
 def outcomes_of(job: Job, held: Mapping[str, bytes]) -> OutcomeTable:
     """Run a job's tasks here."""
     writer = MemoryWriter()
-    cache = Shelf(Blobs(held), 1 << 20)
+    cache = BlobCache(Blobs(held), 1 << 20)
     TaskRunner(cache, PlainSurroundings()).run(job, writer)
     identities = tuple(one for part in job.parts for one in part.identities)
     return replace(writer.table(list(job.indexes())), identities=identities)
@@ -53,7 +53,7 @@ class Memory:
     def __init__(
         self, fate: Callable[[Job, int], bytes | BaseException | None] | None = None
     ) -> None:
-        self.calls = Calls()
+        self.calls = RequestCounter()
         self.fate = fate or (lambda job, _sent: self.answer(job))
         self.sent: list[Job] = []
         self.withdrawn: list[int] = []
@@ -66,7 +66,7 @@ class Memory:
         reply = Reply(job.run, job.number, job.attempt, outcomes, Usage("w"))
         return replace(reply, **more).to_bytes(KEY)
 
-    def send(self, sealed: SealedJob, answered: Answered) -> None:
+    def send(self, sealed: SealedJob, on_reply: OnReply) -> None:
         job = Job.from_bytes(sealed.data, KEY)
         with self.lock:
             self.held |= {blob.digest: bytes(blob.data) for blob in sealed.blobs}
@@ -74,14 +74,14 @@ class Memory:
             self.flying += 1
             self.most_flying = max(self.flying, self.most_flying)
             count = sum(other.number == job.number for other in self.sent)
-        threading.Thread(target=self._deliver, args=(job, answered, count)).start()
+        threading.Thread(target=self._deliver, args=(job, on_reply, count)).start()
 
-    def _deliver(self, job: Job, answered: Answered, count: int) -> None:
+    def _deliver(self, job: Job, on_reply: OnReply, count: int) -> None:
         result = self.fate(job, count)
         with self.lock:
             self.flying -= 1
         if result is not None:
-            answered(result)
+            on_reply(result)
 
     def room(self, most: int) -> int:
         return most

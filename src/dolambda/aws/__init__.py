@@ -2,7 +2,7 @@
 
 account.py    credentials, region, boto3 clients for the control plane; its errors made ours
 reactor.py    requests by the thousand, in one thread of libcurl's: the hot path
-landing.py    replies handed over in that thread, or in another while a callback blocks
+leader_followers.py    replies handed over in that thread, or in another while a callback blocks
 invoke.py     calls of a function, through it
 small_objects.py  jobs and replies on S3, through it
 objects.py    what is large or rare on S3, through obstore

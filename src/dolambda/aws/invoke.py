@@ -1,4 +1,4 @@
-"""Calls of a Lambda function. On entry: payloads; on leaving: what the function answered, or why there is no answer.
+"""RequestCounter of a Lambda function. On entry: payloads; on leaving: what the function answered, or why there is no answer.
 
 A request that AWS has not begun to run (throttled, or the connection could not be made) is repeated here; one that it may have run is
 not: whoever sent it decides, and counts it.
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dolambda.aws.account import Account
-    from dolambda.aws.calls import Calls
     from dolambda.aws.reactor import Reactor
+    from dolambda.aws.request_counter import RequestCounter
 
 _PATIENCE = 1500.0  # seconds without any answer after which a throttled request is given up: longer than any function runs
 _RENEWAL = 180.0  # seconds for which a request is repeated that was signed with expired credentials, where they renew themselves
@@ -47,9 +47,11 @@ class FunctionEndedError(AwsError):
 
 
 class Invoker:
-    """Calls one function, any number of times at once, from any thread. `throttled` is told Lambda's reason, each time it does."""
+    """RequestCounter one function, any number of times at once, from any thread. `throttled` is told Lambda's reason, each time it does."""
 
-    def __init__(self, reactor: Reactor, account: Account, function: str, calls: Calls) -> None:
+    def __init__(
+        self, reactor: Reactor, account: Account, function: str, calls: RequestCounter
+    ) -> None:
         """Nothing is sent yet."""
         self.throttled: Callable[[str], None] = lambda _: None
         endpoint = account.endpoint_url or f"https://{host('lambda', account.region)}"

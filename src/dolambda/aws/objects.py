@@ -25,8 +25,8 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 from dolambda.aws.account import MEND_CLOCK, is_skewed, translated
-from dolambda.aws.calls import Calls
 from dolambda.aws.partitions import STANDARD, host, partition_of
+from dolambda.aws.request_counter import RequestCounter
 from dolambda.errors import AccessDeniedError, AwsError, ThrottledError
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Bucket:
         self._using = provider()
         self._store = opened(self._using)
         self.name = name
-        self.calls = Calls()
+        self.calls = RequestCounter()
 
     @classmethod
     def from_account(cls, account: Account, name: str) -> Bucket:

@@ -3,7 +3,7 @@
 libcurl signs, pools connections and moves the bytes: 60 us of CPU a request where boto3 takes 1,630. What an answer means is for
 who asked: `invoke` and `small_objects`. They may have a request repeated, with back-off and jitter; nothing is repeated by itself.
 
-Whoever gets a reply is called in the same thread, by `landing`, which sees to it that nobody holds the requests up.
+Whoever gets a reply is called in the same thread, by `followers`, which sees to it that nobody holds the requests up.
 
 A libcurl multi handle looks through its idle connections one by one, so there are several, of `_PER_SHARD` connections each.
 """
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import certifi
 import pycurl
 
-from dolambda.aws.landing import Landing
+from dolambda.aws.leader_followers import LeaderFollowers
 from dolambda.errors import AccessDeniedError, AwsError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Request:
     dropped: bool = False
 
 
-class Shard:
+class MultiHandle:
     """Some connections: a libcurl multi handle, and when it wants to be called."""
 
     def __init__(self, selector: selectors.BaseSelector) -> None:
@@ -124,7 +124,7 @@ class Shard:
         self.timer = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
 
 
-class Line:
+class EasyHandle:
     """A libcurl easy handle for requests of one kind, used for one after the other. Idle, it holds nothing of the last."""
 
     def __init__(self, service: str, verb: str, account: Account) -> None:
@@ -132,7 +132,7 @@ class Line:
         self.kind = (service, verb)
         self.body: list[bytes] = []
         self.head: list[bytes] = []
-        self.shard: Shard | None = None
+        self.shard: MultiHandle | None = None
         self.request: Request | None = None
         self._set: dict[int, Any] = {}
         self.curl = curl = pycurl.Curl()
@@ -190,7 +190,7 @@ class Line:
 class Reactor:
     """Sends requests with an account's credentials, which refresh by themselves. For any thread; close it.
 
-    One thread does it at any time, but not always the same: see `Landing`.
+    One thread does it at any time, but not always the same: see `LeaderFollowers`.
     """
 
     def __init__(self, account: Account) -> None:
@@ -204,13 +204,13 @@ class Reactor:
         self._later: list[tuple[float, int, Request]] = []
         self._repeating = dict.fromkeys(_AT_ONCE, 0)
         self._count = 0
-        self._lines: dict[Any, Line] = {}
-        self._idle: dict[tuple[str, str], list[Line]] = {}
-        self._shards: list[Shard] = []
+        self._lines: dict[Any, EasyHandle] = {}
+        self._idle: dict[tuple[str, str], list[EasyHandle]] = {}
+        self._shards: list[MultiHandle] = []
         self._thread: threading.Thread | None = None
         self._why = _closed()  # why it takes no more requests, once it does not
         self._closing = self._awake = self._released = False
-        self.landing = Landing(self._wake_up, self._take_lead)
+        self.followers = LeaderFollowers(self._wake_up, self._take_lead)
 
     @property
     def renews(self) -> bool:
@@ -223,7 +223,7 @@ class Reactor:
             if self._closing:
                 raise self._why
             self._new.append(request)
-        if not self.landing.leads:  # who leads looks there next
+        if not self.followers.leads:  # who leads looks there next
             try:
                 self._wake_up()
             except RuntimeError:  # no thread can be started: who sends hears of it, once
@@ -253,11 +253,15 @@ class Reactor:
             self._closing = True
             begun = self._thread is not None
         if not begun:  # nothing was ever sent: there is nothing to stop
-            self.landing.lead()
-            self.landing.finish()
+            self.followers.lead()
+            self.followers.finish()
             return
         self._wake_up()
-        if self.landing.wait_finished() if seconds is None else self.landing.wait_finished(seconds):
+        if (
+            self.followers.wait_finished()
+            if seconds is None
+            else self.followers.wait_finished(seconds)
+        ):
             with self._lock:
                 thread = self._thread
             if thread and thread is not threading.current_thread():
@@ -278,7 +282,7 @@ class Reactor:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wakes, selectors.EVENT_READ, None)
         try:
-            self.landing.watch()
+            self.followers.watch()
             self._lead()
         except RuntimeError:  # no thread can be started: perhaps next time
             self._selector.close()
@@ -298,10 +302,10 @@ class Reactor:
     # In the thread that leads.
 
     def _serve(self) -> None:
-        self.landing.lead()
+        self.followers.lead()
         try:
             while not self._closing:
-                if not self.landing.work():
+                if not self.followers.work():
                     return  # it took so long that another thread leads
                 self._step()
         except BaseException as error:  # a defect: those who wait must hear of it
@@ -331,7 +335,7 @@ class Reactor:
                 shard.timer = None
                 shard.multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
                 self._take_finished(shard)
-        touched: set[Shard] = set()
+        touched: set[MultiHandle] = set()
         for key, events in self._selector.select(self._patience()):
             shard = key.data
             if shard is None:
@@ -347,7 +351,7 @@ class Reactor:
             self._take_finished(shard)
 
     def _patience(self) -> float:
-        if self.landing.has_calls:
+        if self.followers.has_calls:
             return 0.0
         moments = [shard.timer for shard in self._shards if shard.timer is not None]
         if self._later:
@@ -372,10 +376,10 @@ class Reactor:
             return
         kind = (request.service, request.verb)
         idle = self._idle.setdefault(kind, [])
-        line = idle.pop() if idle else Line(*kind, self._account)
+        line = idle.pop() if idle else EasyHandle(*kind, self._account)
         shard = next((shard for shard in self._shards if shard.active < _PER_SHARD), None)
         if shard is None:
-            shard = Shard(self._selector)
+            shard = MultiHandle(self._selector)
             self._shards.append(shard)
         request.tries += 1
         line.load(request, frozen)
@@ -385,7 +389,7 @@ class Reactor:
         self._lines[line.curl] = line
         shard.multi.add_handle(line.curl)
 
-    def _take_finished(self, shard: Shard) -> None:
+    def _take_finished(self, shard: MultiHandle) -> None:
         left = 1
         while left:
             left, succeeded, failed = shard.multi.info_read()
@@ -394,7 +398,7 @@ class Reactor:
             for curl, number, text in failed:
                 self._finish(shard, curl, number, text)
 
-    def _finish(self, shard: Shard, curl: Any, error: int, text: str) -> None:
+    def _finish(self, shard: MultiHandle, curl: Any, error: int, text: str) -> None:
         line = self._lines.pop(curl)
         shard.multi.remove_handle(curl)
         shard.active -= 1
@@ -417,7 +421,7 @@ class Reactor:
     def _end(self, why: AwsError) -> None:
         if not self._released:
             self._release(why)
-        self.landing.finish()
+        self.followers.finish()
 
     def _release(self, why: AwsError) -> None:
         with self._lock:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from dolambda.aws.calls import Calls
+    from dolambda.aws.request_counter import RequestCounter
 
 _TRIES = 6
 _PASSING = frozenset({409, 429, 500, 502, 503, 504})  # 409: another conditional write is under way
@@ -31,7 +31,7 @@ _OK, _DENIED, _MISSING, _EXISTS = 200, 403, 404, 412
 class SignedS3:
     """One bucket, by the credentials in the environment, which Lambda puts there and renews."""
 
-    def __init__(self, bucket: str, environ: Mapping[str, str], calls: Calls) -> None:
+    def __init__(self, bucket: str, environ: Mapping[str, str], calls: RequestCounter) -> None:
         """``environ`` holds region, credentials and, off AWS, the endpoint. Nothing is sent."""
         self._region = environ["AWS_REGION"]
         endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
@@ -49,7 +49,7 @@ class SignedS3:
         self._connection: http.client.HTTPConnection | None = None
 
     @classmethod
-    def from_environ(cls, bucket: str, calls: Calls) -> SignedS3:
+    def from_environ(cls, bucket: str, calls: RequestCounter) -> SignedS3:
         """Read this process's environment."""
         return cls(bucket, os.environ, calls)
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dolambda.aws.account import Account
-    from dolambda.aws.calls import Calls
     from dolambda.aws.reactor import Reactor
+    from dolambda.aws.request_counter import RequestCounter
 
 _PATIENCE = 180.0
 _PASSING = frozenset({408, 409, 429, 500, 502, 503, 504})
@@ -34,7 +34,9 @@ class SmallObjects:
     most = 256 * 1024
     """Bytes of an object that is small: signing a larger one would hold the others up."""
 
-    def __init__(self, reactor: Reactor, account: Account, name: str, calls: Calls) -> None:
+    def __init__(
+        self, reactor: Reactor, account: Account, name: str, calls: RequestCounter
+    ) -> None:
         """Nothing is sent yet."""
         self._reactor = reactor
         self._name = name

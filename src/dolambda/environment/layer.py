@@ -1,6 +1,6 @@
 """Requirements to layers, and to a bundle for what layers cannot hold.
 
-On entry: requirements and a platform. On leaving: `Contents`, zips named by content. Two ways lead there: uv resolves and
+On entry: requirements and a platform. On leaving: `Contents`, zips named by content. Two transports lead there: uv resolves and
 downloads wheels for the Lambda platform in seconds, with no Docker; or, for an emulated AWS on this very machine, what is
 installed here is taken as it is. What no program imports or reads is left out (tests, caches); shared objects stay as they
 are: stripping them breaks some.

@@ -25,11 +25,11 @@ _OURS = (
     "__init__.py",
     "errors.py",
     "iterators.py",
-    "joblib_name.py",
+    "joblib_hook.py",
     "bootstrap.py",
     "handler.py",
     "aws/__init__.py",
-    "aws/calls.py",
+    "aws/request_counter.py",
     "aws/signed_s3.py",
     "transport/__init__.py",
     "transport/base.py",
@@ -41,7 +41,7 @@ _OURS = (
     "r/r_process.py",
     "r/worker.R",
 )
-_OUR_PACKAGES = ("loops", "wire", "worker")
+_OUR_PACKAGES = ("loops", "wire", "worker", "wrappers")
 _RARELY_IMPORTED = (
     "dolambda/loops/",
     "dolambda/iterators.py",

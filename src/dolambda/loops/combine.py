@@ -2,7 +2,7 @@
 
 The arities are R's: a function is first called with up to ``most`` results (``init`` among them), then with what it has given
 and up to ``most`` - 1 further ones; it is not called for a single result without ``init``. So what is held stays small when the
-function reduces. The named ways that collect ("c", "rbind", "cbind", "concat") do so once, at the end.
+function reduces. The named transports that collect ("c", "rbind", "cbind", "concat") do so once, at the end.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Combiner:
         multicombine: bool,
         maxcombine: int | None,
     ) -> Combiner:
-        """Check and choose; ``combine`` is None (a list), one of the named ways, or a function of results."""
+        """Check and choose; ``combine`` is None (a list), one of the named transports, or a function of results."""
         if maxcombine is not None and maxcombine < 2:  # noqa: PLR2004 - a fold takes two
             raise ConfigurationError(
                 f"maxcombine={maxcombine!r} is less than 2",

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from dolambda.errors import ConfigurationError
-from dolambda.worker.prepare import Prepared
-from dolambda.worker.randomness import RNG, takes_rng
+from dolambda.wrappers.packages import Prepared
+from dolambda.wrappers.seeding import RNG, takes_rng
 
 Variables = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Taker:
+class ArgumentBinder:
     """Chooses what of the loop's variables a function gets: by keyword those in its signature, or all, in order, by position."""
 
     names: frozenset[str] | None = None
@@ -25,7 +25,7 @@ class Taker:
     takes_rng: bool = False
 
     @classmethod
-    def of(cls, function: Callable[..., Any], variables: Iterable[str]) -> Taker:
+    def of(cls, function: Callable[..., Any], variables: Iterable[str]) -> ArgumentBinder:
         """Read the signature. Raises `ConfigurationError` for a function that needs what the loop does not have."""
         there = list(variables)
         try:
@@ -88,7 +88,7 @@ class Taker:
 
 def called(function: Callable[..., Any], variables: Variables) -> Any:
     """Call one of the loop's own functions (an iterable's, ``when``, ``init``) with what it takes of the outer variables."""
-    args, kwargs = Taker.of(function, variables)(variables)
+    args, kwargs = ArgumentBinder.of(function, variables)(variables)
     return function(*args, **kwargs)
 
 

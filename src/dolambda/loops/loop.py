@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 from dolambda.errors import ConfigurationError
 from dolambda.loops.backends import Sequential, backend_for_dopar, checked_options
 from dolambda.loops.combine import MISSING, Combiner
-from dolambda.loops.function import Taker, as_sent, called
+from dolambda.loops.function import ArgumentBinder, as_sent, called
 from dolambda.loops.plain import PlainLoop
 from dolambda.loops.walk import Errors, Level, Walk, check_iterable, log, refuse_iterator
-from dolambda.worker.randomness import Seed
+from dolambda.wrappers.seeding import Seed
 
 if TYPE_CHECKING:
     from dolambda.loops.backends import Backend
@@ -241,8 +241,8 @@ class Foreach:
         single = self.inner or self.conditions or self.drawn or log.isEnabledFor(level)
         if single or not hasattr(backend, "run_chunks") or not _is_function(function):
             return None
-        taker = Taker.of(function, self.iterables)
-        order = taker.order(function, self.iterables)
+        binder = ArgumentBinder.of(function, self.iterables)
+        order = binder.order(function, self.iterables)
         if order is None:
             return None
         sent = as_sent(function, packages=self.packages, export=self.export, noexport=self.noexport)
@@ -255,18 +255,18 @@ class Foreach:
                 hint="Python evaluates an expression before the loop sees it: write lambda i: ...",
             )
         levels = self._levels()
-        taker = Taker.of(
+        binder = ArgumentBinder.of(
             function,
             dict.fromkeys(itertools.chain.from_iterable(level.iterables for level in levels)),
         )
-        seed = self.drawn or (Seed.of(seed=True) if taker.takes_rng else None)
+        seed = self.drawn or (Seed.of(seed=True) if binder.takes_rng else None)
         sent = as_sent(function, packages=self.packages, export=self.export, noexport=self.noexport)
         said: list[Errors] = [level.errors for level in levels if level.errors]
         errors = said[-1] if said else "stop"  # the innermost that says something
         return Walk(
             tuple(level.as_level() for level in levels),
             sent,
-            taker,
+            binder,
             errors=errors,
             seed=seed,
             verbose=self.verbose,

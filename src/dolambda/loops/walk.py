@@ -23,9 +23,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from dolambda.errors import ConfigurationError, TaskError
-from dolambda.loops.function import Taker, called
+from dolambda.loops.function import ArgumentBinder, called
 from dolambda.wire.outcome import Failure, Value
-from dolambda.worker.randomness import Opener, Seed, Seeded, shown
+from dolambda.wrappers.seeding import Seed, Seeded, SeededResultReader, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -68,10 +68,10 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class ResultSlot:
     """Where a task's result belongs."""
 
-    group: Group | Nowhere
+    group: Group | NullGroup
     place: int
     index: tuple[int, ...]
     values: str
@@ -127,7 +127,7 @@ class Group:
             self._hand_up(self._level.final(value) if self._level.final else value)
 
 
-class Nowhere:
+class NullGroup:
     """Stands for groups where nothing is combined: in a stream."""
 
     def put(self, place: int, result: Any) -> None:
@@ -144,7 +144,7 @@ class Walk:
         self,
         levels: tuple[Level, ...],
         function: Callable[..., Any],
-        taker: Taker,
+        binder: ArgumentBinder,
         *,
         errors: Errors,
         seed: Seed | None,
@@ -152,16 +152,16 @@ class Walk:
     ) -> None:
         """Nothing is taken from the iterables yet."""
         self._levels = levels
-        self._taker = taker
+        self._taker = binder
         self._errors = errors
         self.seed = seed
         self._level_of_log = logging.INFO if verbose else logging.DEBUG
         self._function = (
-            function if seed is None else Seeded(function, seed, takes_rng=taker.takes_rng)
+            function if seed is None else Seeded(function, seed, takes_rng=binder.takes_rng)
         )
-        self._tickets: dict[int, Ticket] = {}
+        self._slots: dict[int, ResultSlot] = {}
         self._used: list[dict[str, object]] = [{} for _ in levels]
-        self._opener = Opener()
+        self._opener = SeededResultReader()
         self.held = 0
         self.value: Any = None
         self._streams = False
@@ -173,8 +173,8 @@ class Walk:
         outcomes = backend(self.calls())
         try:
             for number, outcome in outcomes:
-                ticket = self._tickets.pop(number)
-                ticket.group.put(ticket.place, self.result(ticket, outcome))
+                slot = self._slots.pop(number)
+                slot.group.put(slot.place, self.result(slot, outcome))
         finally:
             outcomes.close()  # type: ignore[attr-defined] # all are generators: closed early they cancel the rest
         return self.value
@@ -192,7 +192,7 @@ class Walk:
         due = 0
         try:
             for number, outcome in outcomes:
-                result = self.result(self._tickets.pop(number), outcome)
+                result = self.result(self._slots.pop(number), outcome)
                 if not ordered:
                     if result is not _LEFT_OUT:
                         yield result
@@ -215,42 +215,42 @@ class Walk:
             self.value = value
 
         steps = self._steps(0, {}, (), self._group(0, {}, keep))
-        for number, (ticket, variables) in enumerate(steps):
+        for number, (slot, variables) in enumerate(steps):
             while self.held >= _HELD:
                 yield None
             args, kwargs = self._taker(variables)
             if self.seed is not None:
-                args = (ticket.index, *args)
-            self._tickets[number] = ticket
-            log.log(self._level_of_log, "task %s: %s", shown(ticket.index), variables)
+                args = (slot.index, *args)
+            self._slots[number] = slot
+            log.log(self._level_of_log, "task %s: %s", shown(slot.index), variables)
             yield self._function, args, kwargs
 
     def _group(
         self, depth: int, outer: Mapping[str, Any], hand_up: Callable[[Any], None]
-    ) -> Group | Nowhere:
-        return Nowhere() if self._streams else Group(self._levels[depth], outer, hand_up, self)
+    ) -> Group | NullGroup:
+        return NullGroup() if self._streams else Group(self._levels[depth], outer, hand_up, self)
 
     def _steps(
-        self, depth: int, outer: Mapping[str, Any], index: tuple[int, ...], group: Group | Nowhere
-    ) -> Iterator[tuple[Ticket, dict[str, Any]]]:
+        self, depth: int, outer: Mapping[str, Any], index: tuple[int, ...], group: Group | NullGroup
+    ) -> Iterator[tuple[ResultSlot, dict[str, Any]]]:
         place = 0
         for at, variables in self._levels[depth].steps(outer, self._used[depth]):
             here = (*index, at)
             if depth + 1 == len(self._levels):
-                yield Ticket(group, place, here, as_text(variables)), variables
+                yield ResultSlot(group, place, here, as_text(variables)), variables
             else:
                 inner = self._group(depth + 1, variables, partial(group.put, place))
                 yield from self._steps(depth + 1, variables, here, inner)
             place += 1
         group.close(place)
 
-    def result(self, ticket: Ticket, outcome: Value | Failure) -> Any:
+    def result(self, slot: ResultSlot, outcome: Value | Failure) -> Any:
         """Return what of an outcome is combined. Raises `TaskError` under errors="stop"."""
-        index = ticket.index
+        index = slot.index
         if isinstance(outcome, Failure):
             log.log(self._level_of_log, "task %s failed: %r", shown(index), outcome.exception)
             if self._errors == "stop":
-                raise task_error(index, outcome.exception, ticket.values)
+                raise task_error(index, outcome.exception, slot.values)
             return outcome.exception if self._errors == "pass" else _LEFT_OUT
         log.log(self._level_of_log, "result of task %s: %r", shown(index), outcome.value)
         return self._opener.open(outcome.value, stacklevel=5)

@@ -6,9 +6,9 @@ direct.py       Invoke, request and reply inline, what is large through S3      
 in_process.py   the same bytes, run in this process: for debugging
 uploads.py      blobs, each to the bucket once
 window.py       how many calls may be under way, learnt from being throttled
-pace.py         how often to look for replies
+poll_interval.py         how often to look for replies
 waiting.py      who waits for which job's reply
 clean_up.py     the time that clean-up may take once the user has cancelled
 daemon_pool.py  threads for large objects, which nobody has to wait for
-ways.py         the transports to one stack, made when they are asked for
+factory.py         the transports to one stack, made when they are asked for
 """

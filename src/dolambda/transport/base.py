@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dolambda.aws.calls import Calls
+    from dolambda.aws.request_counter import RequestCounter
     from dolambda.wire.blob import Blob
     from dolambda.wire.outcome import Lost
 
-Answered = Callable[["bytes | BaseException"], None]
+OnReply = Callable[["bytes | BaseException"], None]
 """Gets the reply to a job, or why there is none: `Unanswered`, CancelledError when the transport was closed, or what went wrong."""
 
 
@@ -42,12 +42,12 @@ class Unanswered(Exception):  # noqa: N818 - never shown: dispatch sends the job
 class Transport(Protocol):
     """The way to the workers and back. Methods may be called from any thread; all but `withdraw` and `close` return at once."""
 
-    calls: Calls
+    calls: RequestCounter
     """AWS requests made on this side."""
     queues: bool
     """Whether jobs may wait there for a worker. If not, one too many is refused."""
 
-    def send(self, job: SealedJob, answered: Answered) -> None:
+    def send(self, job: SealedJob, on_reply: OnReply) -> None:
         """Send a job, or send it again under its number. ``answered`` is called in a thread of the transport's.
 
         It may be called once for each time that the job was sent; not after `withdraw`. Raises `AwsError` once closed.

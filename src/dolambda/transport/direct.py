@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from dolambda.aws.invoke import Invoker
-    from dolambda.aws.landing import Landing
+    from dolambda.aws.leader_followers import LeaderFollowers
     from dolambda.aws.objects import Bucket
     from dolambda.aws.signed_s3 import SignedS3
-    from dolambda.transport.base import Answered, SealedJob
+    from dolambda.transport.base import OnReply, SealedJob
     from dolambda.transport.clean_up import CleanUp
     from dolambda.transport.uploads import Uploads
     from dolambda.transport.waiting import Waiting
@@ -71,7 +71,7 @@ class Direct:
         bucket: Bucket,
         uploads: Uploads,
         client: str,
-        landing: Landing,
+        followers: LeaderFollowers,
         *,
         clean_up: CleanUp | None = None,
     ) -> None:
@@ -89,24 +89,24 @@ class Direct:
         self._uploads = uploads
         self._prefix = keys.replies_prefix(client)
         self._waiting: Waiting[tuple[str, int]] = Waiting()
-        self._landing = landing
+        self._followers = followers
         self._pool = DaemonPool(_THREADS, "dolambda-large")
         self._clean_up = clean_up or CleanUp()
         self._window = Window()
         self._spilled = False
 
-    def send(self, job: SealedJob, answered: Answered) -> None:
+    def send(self, job: SealedJob, on_reply: OnReply) -> None:
         """See `Transport.send`."""
         place = (job.run, job.number)
-        self._waiting.add(place, answered)
+        self._waiting.add(place, on_reply)
         text = base64.b64encode(job.data)
         try:
             if len(text) > INLINE or not self._uploads.there(job.blobs):
-                self._pool.submit(partial(self._upload_and_invoke, job, text, place, answered))
+                self._pool.submit(partial(self._upload_and_invoke, job, text, place, on_reply))
             else:
-                self._invoke(b"job", text, place, answered)
+                self._invoke(b"job", text, place, on_reply)
         except BaseException:  # closed, or no thread can be started: it is not sent
-            self._waiting.take_one(place, answered)
+            self._waiting.take_one(place, on_reply)
             raise
 
     def room(self, most: int) -> int:
@@ -142,9 +142,9 @@ class Direct:
             log.warning("large answers could not be removed in time, they expire by themselves")
         self._clean_up.ended(done=swept.is_set())
         self._pool.close(until)
-        for answered in waiting:
-            self._landing.hand_over(partial(answered, closed_underneath()))
-        self._landing.flush()
+        for on_reply in waiting:
+            self._followers.hand_over(partial(on_reply, closed_underneath()))
+        self._followers.flush()
 
     def _sweep(self, swept: threading.Event) -> None:
         """Remove answers that did not fit into an Invoke. In a thread of the pool: they have run before."""
@@ -156,21 +156,21 @@ class Direct:
             swept.set()
 
     def _upload_and_invoke(
-        self, job: SealedJob, text: bytes, place: tuple[str, int], answered: Answered
+        self, job: SealedJob, text: bytes, place: tuple[str, int], on_reply: OnReply
     ) -> None:
         try:
             for blob in job.blobs:
                 self._uploads.once(blob)
             if len(text) <= INLINE:
-                self._invoke(b"job", text, place, answered)
+                self._invoke(b"job", text, place, on_reply)
             else:
                 blob = Blob.from_bytes(job.data)
                 self._uploads.once(blob)
-                self._invoke(b"at", blob.digest.encode(), place, answered)
+                self._invoke(b"at", blob.digest.encode(), place, on_reply)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the one who waits must hear of it
-            self._settle(place, answered, error)
+            self._settle(place, on_reply, error)
 
-    def _invoke(self, name: bytes, text: bytes, place: tuple[str, int], answered: Answered) -> None:
+    def _invoke(self, name: bytes, text: bytes, place: tuple[str, int], on_reply: OnReply) -> None:
         # Put together by hand: json.dumps would take longer over a large job than all the rest.
         payload = b'{"dolambda":{"run":"%s","number":%d,"%s":"%s"}}' % (
             place[0].encode(),
@@ -178,50 +178,50 @@ class Direct:
             name,
             text,
         )
-        self._invoker.send(payload, partial(self._hand_over, place, answered))
+        self._invoker.send(payload, partial(self._hand_over, place, on_reply))
 
     def _hand_over(
-        self, place: tuple[str, int], answered: Answered, answer: bytes | BaseException
+        self, place: tuple[str, int], on_reply: OnReply, answer: bytes | BaseException
     ) -> None:
         """Called in the thread of the requests, which moves bytes and nothing else: what users' callbacks do must not hold it up."""
-        self._landing.hand_over(partial(self._take, place, answered, answer))
+        self._followers.hand_over(partial(self._take, place, on_reply, answer))
 
     def _take(
-        self, place: tuple[str, int], answered: Answered, answer: bytes | BaseException
+        self, place: tuple[str, int], on_reply: OnReply, answer: bytes | BaseException
     ) -> None:
         if not isinstance(answer, bytes):
-            self._settle(place, answered, _as_unanswered(answer))
+            self._settle(place, on_reply, _as_unanswered(answer))
             return
         self._window.answered()
         try:
             said = json.loads(answer.decode())  # given bytes it would guess their encoding first
             if "reply" in said:
-                self._settle(place, answered, base64.b64decode(said["reply"]))
+                self._settle(place, on_reply, base64.b64decode(said["reply"]))
             elif "at" in said:
                 self._spilled = True
                 self.calls.add("s3:PutObject")  # the worker's: its own count was sealed before
-                self._pool.submit(partial(self._fetch, place, answered))
+                self._pool.submit(partial(self._fetch, place, on_reply))
             else:
-                self._settle(place, answered, _no_reply(answer))
+                self._settle(place, on_reply, _no_reply(answer))
         except (ValueError, TypeError, RecursionError):  # no JSON of ours
-            self._settle(place, answered, _no_reply(answer))
+            self._settle(place, on_reply, _no_reply(answer))
         except RuntimeError:  # closed meanwhile: nobody can fetch it any more
-            self._settle(place, answered, closed_underneath())
+            self._settle(place, on_reply, closed_underneath())
 
-    def _fetch(self, place: tuple[str, int], answered: Answered) -> None:
+    def _fetch(self, place: tuple[str, int], on_reply: OnReply) -> None:
         try:
             reply: bytes | BaseException = self._bucket.get(keys.reply_key(*place))
         except FileNotFoundError:
             reply = Unanswered(Lost(NOT_STARTED, "the place that its answer names is empty"))
         except BaseException as error:  # noqa: BLE001 - as above
             reply = error
-        self._landing.hand_over(partial(self._settle, place, answered, reply))
+        self._followers.hand_over(partial(self._settle, place, on_reply, reply))
 
     def _settle(
-        self, place: tuple[str, int], answered: Answered, answer: bytes | BaseException
+        self, place: tuple[str, int], on_reply: OnReply, answer: bytes | BaseException
     ) -> None:
-        if self._waiting.take_one(place, answered):
-            answered(answer)
+        if self._waiting.take_one(place, on_reply):
+            on_reply(answer)
 
 
 def _no_reply(answer: bytes) -> Unanswered:

@@ -14,19 +14,19 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dolambda.aws.calls import Calls
+from dolambda.aws.request_counter import RequestCounter
 from dolambda.wire.job import Job
 from dolambda.wire.outcome import Usage
 from dolambda.wire.reply import Reply
+from dolambda.worker.blob_cache import BlobCache
 from dolambda.worker.outcome_writer import MemoryWriter
 from dolambda.worker.run_job import PlainSurroundings, TaskRunner
-from dolambda.worker.shelf import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
-    from dolambda.transport.base import Answered, SealedJob
+    from dolambda.transport.base import OnReply, SealedJob
 
 _ROOM = 1 << 30
 
@@ -54,17 +54,17 @@ class InProcess:
 
     def __init__(self, key: bytes) -> None:
         """Nothing runs yet."""
-        self.calls = Calls()
+        self.calls = RequestCounter()
         self._key = key
         self._blobs = DictBlobs()
-        self._shelf = Shelf(self._blobs, _ROOM)
+        self._cache = BlobCache(self._blobs, _ROOM)
         self._withdrawn: set[tuple[str, int]] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dolambda-in-process")
 
-    def send(self, job: SealedJob, answered: Answered) -> None:
+    def send(self, job: SealedJob, on_reply: OnReply) -> None:
         """See `Transport.send`."""
         self._blobs.held.update((blob.digest, blob.data) for blob in job.blobs)
-        self._thread.submit(self._run, job.data).add_done_callback(partial(_answer, answered))
+        self._thread.submit(self._run, job.data).add_done_callback(partial(_answer, on_reply))
 
     def room(self, most: int) -> int:
         """See `Transport.room`: jobs wait in the queue."""
@@ -85,7 +85,7 @@ class InProcess:
         around = PlainSurroundings(lambda: (job.run, job.number) in withdrawn)
         writer = MemoryWriter()
         with _variables(job.context.env):
-            TaskRunner(self._shelf, around).run(job, writer)
+            TaskRunner(self._cache, around).run(job, writer)
         usage = Usage("in-process", cold=False, started=started, seconds=time.monotonic() - begun)
         identities = tuple(one for part in job.parts for one in part.identities)
         outcomes = replace(writer.table(list(job.indexes())), identities=identities)
@@ -107,6 +107,6 @@ def _variables(env: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _answer(answered: Answered, done: Future[bytes]) -> None:
+def _answer(on_reply: OnReply, done: Future[bytes]) -> None:
     error = CancelledError() if done.cancelled() else done.exception()
-    answered(error or done.result())
+    on_reply(error or done.result())

@@ -8,7 +8,7 @@ Both ends of the conversation, in the order in which a job meets them:
                                              |<- GET jobs/<run>/<n> --  |   ... Worker.run
                                              |<- PUT outs/<run>/<n> --  |   If-None-Match: the first answer wins
     poller          -- LIST outs/<client>/ ->|
-    S3Queue._fetch  -- GET outs/<run>/<n> -->|          then `Landing` hands the reply to dispatch
+    S3Queue._fetch  -- GET outs/<run>/<n> -->|          then `LeaderFollowers` hands the reply to dispatch
     S3Queue.withdraw - DELETE both --------->|
 
 A job's object is also its lease: once the client has removed it nobody waits for the answer, and a worker that finds it
@@ -39,12 +39,12 @@ from dolambda.worker.worker import refuse
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from dolambda.aws.landing import Landing
+    from dolambda.aws.leader_followers import LeaderFollowers
     from dolambda.aws.objects import Bucket
     from dolambda.aws.reactor import Request
     from dolambda.aws.signed_s3 import SignedS3
     from dolambda.aws.small_objects import SmallObjects
-    from dolambda.transport.base import Answered, SealedJob
+    from dolambda.transport.base import OnReply, SealedJob
     from dolambda.transport.clean_up import CleanUp
     from dolambda.transport.uploads import Uploads
     from dolambda.transport.waiting import Waiting
@@ -74,7 +74,7 @@ class S3Queue:
         small: SmallObjects,
         uploads: Uploads,
         client: str,
-        landing: Landing,
+        followers: LeaderFollowers,
         *,
         throttle: float,
         keep: bool = False,
@@ -84,7 +84,7 @@ class S3Queue:
         # Imported here: the worker's end does without them.
         from dolambda.transport.clean_up import CleanUp  # noqa: PLC0415
         from dolambda.transport.daemon_pool import DaemonPool  # noqa: PLC0415
-        from dolambda.transport.pace import Pace  # noqa: PLC0415
+        from dolambda.transport.poll_interval import PollInterval  # noqa: PLC0415
         from dolambda.transport.waiting import Waiting  # noqa: PLC0415
 
         self.calls = bucket.calls
@@ -92,10 +92,10 @@ class S3Queue:
         self._small = small
         self._uploads = uploads
         self._prefix = keys.replies_prefix(client)
-        self._pace = Pace(throttle)
+        self._pace = PollInterval(throttle)
         self._keep = keep
         self._waiting: Waiting[str] = Waiting()
-        self._landing = landing
+        self._followers = followers
         self._pool = DaemonPool(_THREADS, "dolambda-large")
         self._clean_up = clean_up or CleanUp()
         self._changed = threading.Condition()
@@ -111,7 +111,7 @@ class S3Queue:
         self._poller: threading.Thread | None = None
         self._unanswered = -math.inf  # when a job was withdrawn last that a worker may be at
 
-    def send(self, job: SealedJob, answered: Answered) -> None:
+    def send(self, job: SealedJob, on_reply: OnReply) -> None:
         """See `Transport.send`."""
         key = keys.reply_key(job.run, job.number)
         with self._changed:
@@ -119,15 +119,15 @@ class S3Queue:
             puts = self._puts.setdefault(key, [])
             puts.append(None)
             at = len(puts) - 1
-        self._waiting.add(key, answered)
-        put = partial(self._put, key, answered)
+        self._waiting.add(key, on_reply)
+        put = partial(self._put, key, on_reply)
         try:
             if len(job.data) > self._small.most or not self._uploads.there(job.blobs):
                 self._pool.submit(partial(self._put_large, job, put))
                 return
             request = self._small.put(keys.job_key(job.run, job.number), job.data, put)
         except BaseException:  # closed, or no thread can be started: it is not sent
-            self._waiting.take_one(key, answered)
+            self._waiting.take_one(key, on_reply)
             put(None)
             raise
         with self._changed:
@@ -162,12 +162,12 @@ class S3Queue:
         self._closing.set()
         self._wake.set()
         self._pool.close(until)
-        for answered in waiting:
-            self._landing.hand_over(partial(answered, closed_underneath()))
+        for on_reply in waiting:
+            self._followers.hand_over(partial(on_reply, closed_underneath()))
         if self._poller and self._poller is not threading.current_thread():
             self._poller.join(left(until))
             if done := not self._poller.is_alive():
-                self._landing.flush()
+                self._followers.flush()
             else:
                 log.warning("late answers could not be removed in time, they expire by themselves")
             self._clean_up.ended(done=done)
@@ -202,7 +202,7 @@ class S3Queue:
         else:
             put(None)
 
-    def _put(self, key: str, answered: Answered, error: BaseException | None) -> None:
+    def _put(self, key: str, on_reply: OnReply, error: BaseException | None) -> None:
         """A PUT has ended."""
         with self._changed:
             puts = self._puts[key]
@@ -212,8 +212,8 @@ class S3Queue:
                 self._changed.notify_all()
         if error is None:
             self._wake.set()
-        elif self._waiting.take_one(key, answered):
-            self._landing.hand_over(partial(answered, error))
+        elif self._waiting.take_one(key, on_reply):
+            self._followers.hand_over(partial(on_reply, error))
 
     def _poll(self) -> None:
         """Look for replies until closed, then remove what nobody waits for.
@@ -230,11 +230,11 @@ class S3Queue:
                 f"looking for replies broke: {error!r}",
                 hint="Open a new session: dolambda.register().",
             )
-            for answered in self._waiting.take_all():
-                self._landing.hand_over(partial(answered, broken))
+            for on_reply in self._waiting.take_all():
+                self._followers.hand_over(partial(on_reply, broken))
 
     def _look_until_closed(self) -> None:
-        """Look as often as `Pace` has it; while there is nothing to look for, sleep until something is sent."""
+        """Look as often as `PollInterval` has it; while there is nothing to look for, sleep until something is sent."""
         pace = self._pace
         while not self._closing.wait(pace.soonest):
             if len(self._waiting) == 0:
@@ -313,13 +313,13 @@ class S3Queue:
         self._land(key, reply)
 
     def _land(self, key: str, reply: bytes | BaseException) -> None:
-        self._landing.hand_over(partial(self._answer, key, reply))
+        self._followers.hand_over(partial(self._answer, key, reply))
 
     def _answer(self, key: str, reply: bytes | BaseException) -> None:
         self._fetching.discard(key)
-        answered = self._waiting.take(key)
-        if answered:
-            answered(reply)
+        on_reply = self._waiting.take(key)
+        if on_reply:
+            on_reply(reply)
 
 
 def recognises(event: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
-    from dolambda.transport.base import Answered
+    from dolambda.transport.base import OnReply
 
 Place = TypeVar("Place", bound="Hashable")
 
@@ -19,7 +19,7 @@ class Waiting(Generic[Place]):
     def __init__(self) -> None:
         """Nobody waits yet."""
         self._lock = threading.Lock()
-        self._answered: dict[Place, list[Answered]] = {}
+        self._answered: dict[Place, list[OnReply]] = {}
 
     def __len__(self) -> int:
         """How many jobs are waited for."""
@@ -34,24 +34,24 @@ class Waiting(Generic[Place]):
         with self._lock:
             return set(self._answered)
 
-    def add(self, place: Place, answered: Answered) -> None:
+    def add(self, place: Place, on_reply: OnReply) -> None:
         """A job is sent."""
         with self._lock:
-            self._answered.setdefault(place, []).append(answered)
+            self._answered.setdefault(place, []).append(on_reply)
 
-    def take_one(self, place: Place, answered: Answered) -> bool:
+    def take_one(self, place: Place, on_reply: OnReply) -> bool:
         """One sending of a job is answered; tell whether it was waited for."""
         with self._lock:
             there = self._answered.get(place, [])
-            if answered not in there:
+            if on_reply not in there:
                 return False
-            there.remove(answered)
+            there.remove(on_reply)
             if not there:
                 del self._answered[place]
             return True
 
-    def take(self, place: Place) -> Answered | None:
-        """A job is answered, however often it was sent: whom to tell, None if nobody waits."""
+    def take(self, place: Place) -> OnReply | None:
+        """A job is on_reply, however often it was sent: whom to tell, None if nobody waits."""
         with self._lock:
             there = self._answered.pop(place, None)
         return there[-1] if there else None
@@ -61,8 +61,8 @@ class Waiting(Generic[Place]):
         with self._lock:
             return sum(self._answered.pop(place, None) is not None for place in places)
 
-    def take_all(self) -> list[Answered]:
+    def take_all(self) -> list[OnReply]:
         """Whoever still waits."""
         with self._lock:
             left, self._answered = self._answered, {}
-        return [answered[-1] for answered in left.values()]
+        return [one[-1] for one in left.values()]

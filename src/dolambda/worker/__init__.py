@@ -6,7 +6,7 @@ Worker (worker.py)        in the process Lambda talks to: checks the job, and wa
         serve.py          the child's own side: jobs in, outcomes out
         run_job.py        one task after the other
         process_state.py  what tasks share, and may have broken
-        shelf.py          functions, blobs and code bundles, kept while warm
+        blob_cache.py          functions, blobs and code bundles, kept while warm
         unpacking.py      code archives and bundles in /tmp, each in a directory named by its content
         import_path.py    what Python programs that tasks start can import
         disk.py           blobs in /tmp, which outlive the child

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from dolambda.wire.chunk import ChunkPart
     from dolambda.wire.job import Job
+    from dolambda.worker.blob_cache import BlobCache
     from dolambda.worker.outcome_writer import OutcomeWriter
-    from dolambda.worker.shelf import Shelf
 
 SHORT_S = 1e-3
 """Seconds below which CPU and memory of a task are not measured: that takes as long as it does."""
@@ -125,7 +125,7 @@ class TaskRunner:
         around: The process.
     """
 
-    def __init__(self, cache: Shelf, around: Surroundings) -> None:
+    def __init__(self, cache: BlobCache, around: Surroundings) -> None:
         self._cache = cache
         self._around = around
         self._pickler = RepeatedPickler()
@@ -255,7 +255,7 @@ class _Calls:
         "called",
     )
 
-    def __init__(self, part: ChunkPart, cache: Shelf, job: Job) -> None:
+    def __init__(self, part: ChunkPart, cache: BlobCache, job: Job) -> None:
         self._part = part
         self._cache = cache
         self._code = job.code

@@ -26,12 +26,12 @@ from dolambda.wire.envelope import key_of
 from dolambda.wire.job import Job
 from dolambda.wire.signing_keys import VARIABLES
 from dolambda.worker import frames, import_path
+from dolambda.worker.blob_cache import BlobCache
 from dolambda.worker.disk import Disk
 from dolambda.worker.frames import Kind, Sending
 from dolambda.worker.outcome_writer import RegionWriter
 from dolambda.worker.process_state import ProcessState
 from dolambda.worker.run_job import SHORT_S, TaskRunner
-from dolambda.worker.shelf import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -77,7 +77,7 @@ def serve(
         _leave_sockets()
         capture.take_over()
         _set_up(threads, env)
-        _Server(pipes, region, Shelf(source(), room, Disk()), capture, keys).run()
+        _Server(pipes, region, BlobCache(source(), room, Disk()), capture, keys).run()
         code = 0
     except BaseException as error:  # noqa: BLE001 - never back into the worker's code; its output is shown with the task
         if isinstance(error, OSError) and error.errno == errno.EBADF:
@@ -95,7 +95,7 @@ class _Server:
         self,
         pipes: tuple[int, int],
         region: Region,
-        shelf: Shelf,
+        cache: BlobCache,
         capture: Capture,
         keys: Sequence[bytes],
     ) -> None:
@@ -104,11 +104,11 @@ class _Server:
         self._reads, self._writes = pipes
         self._reader = frames.Reader(self._reads)
         self._writer = RegionWriter(region)
-        self._shelf = shelf
+        self._cache = cache
         self._capture = capture
         self._keys = keys
         self._state = ProcessState()
-        self._runner = TaskRunner(shelf, self)
+        self._runner = TaskRunner(cache, self)
         self._calls = 0  # of users' functions
         self._run = ""
         self._log_level = logging.root.level
@@ -149,7 +149,7 @@ class _Server:
         if not self._runner.run(job, self._writer):
             return False
         self._put_back()
-        calls = frames.calls_body(self._shelf.calls())
+        calls = frames.calls_body(self._cache.calls())
         self._write(frames.pack(frame.sending, Kind.DONE, body=calls))
         return True
 
@@ -198,7 +198,7 @@ class _Server:
         """See `Surroundings`. The worker empties the region; what is larger than it goes through the pipe."""
         if self._writer.count:
             self._base += self._writer.count
-            calls = frames.calls_body(self._shelf.calls())
+            calls = frames.calls_body(self._cache.calls())
             self._write(frames.pack(self._sending, Kind.FULL, body=calls))
             self._await_taken()
             if self._writer.add(kind, entry, *measures):
@@ -223,7 +223,7 @@ class _Server:
         self._write_outcome(Kind.LAST, kind, entry, measures)
 
     def _write_outcome(self, frame: Kind, kind: int, entry: bytes, measures: Measures) -> None:
-        body = frames.outcome_body(kind, entry, tuple(measures), self._shelf.calls())
+        body = frames.outcome_body(kind, entry, tuple(measures), self._cache.calls())
         index = self._indexes[self._base + self._writer.count]
         self._write(frames.pack(self._sending, frame, index, body))
 

@@ -91,9 +91,9 @@ def test_a_layer_of_many_megabytes_passes_a_home_line(account: Account, strict: 
         Bucket="layered-123456789012-eu-central-1", Prefix="layers/"
     )
     assert left["KeyCount"] == 0
-    ways = {
+    transports = {
         next(iter(one.params["Content"]))
         for one in strict.requests
         if one.operation == "PublishLayerVersion"
     }
-    assert ways == {"S3Bucket", "ZipFile"}
+    assert transports == {"S3Bucket", "ZipFile"}

@@ -20,9 +20,9 @@ from dolambda.wire.outcome import PackedOutcome, Usage
 from dolambda.wire.outcome_table import OutcomeTable
 from dolambda.wire.reply import Reply
 from dolambda.worker import run_job as running
+from dolambda.worker.blob_cache import BlobCache
 from dolambda.worker.outcome_writer import MemoryWriter
 from dolambda.worker.overhead import Overhead
-from dolambda.worker.shelf import Shelf
 from dolambda.worker.worker import _refusal
 
 if TYPE_CHECKING:
@@ -109,9 +109,9 @@ class Runner:
     """As `dolambda.worker.worker.Worker`, in this process."""
 
     def __init__(
-        self, shelf: Shelf, key: bytes, environment: Environment, clock: Callable[[], float]
+        self, cache: BlobCache, key: bytes, environment: Environment, clock: Callable[[], float]
     ) -> None:
-        self._shelf = shelf
+        self._cache = cache
         self._key = key
         self._environment = environment
         self._clock = clock
@@ -132,7 +132,7 @@ class Runner:
         refusal, outcomes = _refusal(job), OutcomeTable()
         if refusal is None:
             writer = MemoryWriter()
-            Tasks(self._shelf, running.PlainSurroundings()).run(job, writer)
+            Tasks(self._cache, running.PlainSurroundings()).run(job, writer)
             identities = tuple(one for part in job.parts for one in part.identities)
             outcomes = replace(writer.table(list(job.indexes())), identities=identities)
         usage = Usage(
@@ -154,11 +154,11 @@ class Dolambda:
         self._key = key
         self._clock = clock
         self._latency = latency
-        self._shelf = Shelf(Bucket(store), _ROOM)
+        self._cache = BlobCache(Bucket(store), _ROOM)
 
     def __call__(self, event: Mapping[str, Any], environment: Environment) -> Ran:
         bucket: Any = Bucket(self._store)
-        runner: Any = Runner(self._shelf, self._key, environment, self._clock.now)
+        runner: Any = Runner(self._cache, self._key, environment, self._clock.now)
         slept = self._clock.slept
         answer: object = ["no event of dolambda's"]
         dead = True

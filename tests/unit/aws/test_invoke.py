@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dolambda.aws.calls import Calls
 from dolambda.aws.invoke import FunctionEndedError, Invoker, UnknownOutcomeError
 from dolambda.aws.reactor import Reactor, Request
+from dolambda.aws.request_counter import RequestCounter
 from dolambda.errors import AccessDeniedError, AwsError, NotDeployedError, ThrottledError
 from support.http_server import Server, account
 from support.polling import until
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from support.http_server import Answer
 
 
-def an_invoker(url: str, token: str | None = None, calls: Calls | None = None) -> Invoker:
+def an_invoker(url: str, token: str | None = None, calls: RequestCounter | None = None) -> Invoker:
     who = account(url, token)
-    return Invoker(Reactor(who), who, "f", calls or Calls())
+    return Invoker(Reactor(who), who, "f", calls or RequestCounter())
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def sent(invoker: Invoker, payload: bytes = b"{}") -> Future[bytes]:
 
 
 def test_a_call_is_signed_and_answered_and_counted(server: Server) -> None:
-    calls = Calls()
+    calls = RequestCounter()
     invoker = an_invoker(server.url, "TOKEN", calls)
     server.answers = [(200, {}, b'{"x": 1}')]
     assert called(invoker, b'{"a": 1}') == b'{"x": 1}'

@@ -7,7 +7,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from dolambda.aws.calls import Calls
+from dolambda.aws.request_counter import RequestCounter
 from dolambda.aws.signed_s3 import SignedS3, sign
 from dolambda.errors import AwsError
 
@@ -49,7 +49,7 @@ def test_the_bucket_is_in_the_host_unless_its_name_or_the_endpoint_forbids(
     s3 = SignedS3(
         bucket,
         {"AWS_REGION": "eu-west-1"} | ({"AWS_ENDPOINT_URL": endpoint} if endpoint else {}),
-        Calls(),
+        RequestCounter(),
     )
     assert (s3._host, s3._root) == (host, root)
 
@@ -57,7 +57,9 @@ def test_the_bucket_is_in_the_host_unless_its_name_or_the_endpoint_forbids(
 def test_passing_faults_are_tried_again_and_lasting_ones_told() -> None:
     answers = [(503, b"SlowDown"), (500, b""), (200, b"content"), (400, b"<Code>Bad</Code>")]
     s3 = SignedS3(
-        "b", {"AWS_REGION": "r", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"}, Calls()
+        "b",
+        {"AWS_REGION": "r", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"},
+        RequestCounter(),
     )
     s3._send = lambda *_: answers.pop(0)  # type: ignore[method-assign] # the faults
     assert s3.get("k") == b"content"

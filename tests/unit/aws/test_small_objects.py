@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dolambda.aws.calls import Calls
 from dolambda.aws.reactor import Reactor
+from dolambda.aws.request_counter import RequestCounter
 from dolambda.aws.small_objects import SmallObjects
 from dolambda.errors import AccessDeniedError, AwsError, ThrottledError
 from support.http_server import Server, account
@@ -26,7 +26,7 @@ EXPIRED: Answer = (400, {}, b"<Error><Code>ExpiredToken</Code></Error>")
 def small(server: Server) -> Iterator[SmallObjects]:
     who = account(server.url, "TOKEN")
     reactor = Reactor(who)
-    yield SmallObjects(reactor, who, "bucket", Calls())
+    yield SmallObjects(reactor, who, "bucket", RequestCounter())
     reactor.close()
 
 

@@ -38,7 +38,7 @@ from support.polling import until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dolambda.transport.base import Answered, SealedJob
+    from dolambda.transport.base import OnReply, SealedJob
     from dolambda.wire.job import Job
 
 
@@ -269,7 +269,7 @@ def test_printed_output_is_relayed_with_its_task() -> None:
 def test_a_transport_that_breaks_underneath_leaves_nobody_waiting() -> None:
     memory = Memory()
 
-    def broken(sealed: SealedJob, answered: Answered) -> None:  # noqa: ARG001 - the transport's signature
+    def broken(sealed: SealedJob, on_reply: OnReply) -> None:  # noqa: ARG001 - the transport's signature
         raise RuntimeError("cannot schedule new futures after shutdown")
 
     memory.send = broken  # type: ignore[method-assign] # the fault

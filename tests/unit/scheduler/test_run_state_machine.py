@@ -18,7 +18,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from dolambda.aws.calls import Calls
+from dolambda.aws.request_counter import RequestCounter
 from dolambda.errors import AwsError, BudgetError, LostError
 from dolambda.scheduler.jobs import JobState
 from dolambda.scheduler.ledger import INIT, Rates
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
 
-    from dolambda.transport.base import Answered, SealedJob
+    from dolambda.transport.base import OnReply, SealedJob
 
 WINDOW = 3
 
@@ -69,7 +69,7 @@ class Sent:
     """One sending of a job."""
 
     job: Job
-    answered: Answered
+    on_reply: OnReply
 
 
 class Held:
@@ -78,7 +78,7 @@ class Held:
     queues = True
 
     def __init__(self) -> None:
-        self.calls = Calls()
+        self.calls = RequestCounter()
         self.under_way: list[Sent] = []
         self.landed: list[Sent] = []
         self.numbers: set[int] = set()
@@ -86,12 +86,12 @@ class Held:
         self.withdrawn: set[int] = set()
         self.blobs: dict[str, bytes] = {}
 
-    def send(self, sealed: SealedJob, answered: Answered) -> None:
+    def send(self, sealed: SealedJob, on_reply: OnReply) -> None:
         self.blobs |= {blob.digest: bytes(blob.data) for blob in sealed.blobs}
         assert sealed.number not in self.now, "sent twice at once"
         self.now.add(sealed.number)
         self.numbers.add(sealed.number)
-        self.under_way.append(Sent(Job.from_bytes(sealed.data, KEY), answered))
+        self.under_way.append(Sent(Job.from_bytes(sealed.data, KEY), on_reply))
 
     def room(self, most: int) -> int:
         return most
@@ -111,7 +111,7 @@ class Held:
 
 class Machine(RuleBasedStateMachine):
     budget: float | None = None
-    """Dollars; a job costs 1 at its worst, and 0.2 when it is answered."""
+    """Dollars; a job costs 1 at its worst, and 0.2 when it is on_reply."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,7 +172,7 @@ class Machine(RuleBasedStateMachine):
 
     def answer(self, sent: Sent, what: bytes | BaseException) -> None:
         self.transport.now.clear()
-        sent.answered(what)
+        sent.on_reply(what)
         self.go_on()
 
     @precondition(lambda self: self.transport.under_way)
@@ -299,7 +299,7 @@ class Machine(RuleBasedStateMachine):
             if not self.go_on():
                 break
             for sent in self.transport.under_way:
-                sent.answered(self.transport.reply(sent.job))
+                sent.on_reply(self.transport.reply(sent.job))
             self.transport.under_way.clear()
             self.run.now += 5.0
         assert self.run._is_over()
@@ -354,12 +354,12 @@ def test_what_is_lost_while_its_copy_is_about_to_be_sent_is_not_sent_again(
     plain = machine.run._send
 
     def raced(action: Any) -> None:
-        first.answered(Unanswered(Lost(CRASHED, "gone")))
+        first.on_reply(Unanswered(Lost(CRASHED, "gone")))
         plain(action)
 
     machine.run._send = raced  # type: ignore[method-assign] # the worst moment
     machine.time_passes(seconds=0.5)
     (copy,) = machine.transport.under_way
     assert copy.job.attempt == 1
-    copy.answered(machine.transport.reply(copy.job))
+    copy.on_reply(machine.transport.reply(copy.job))
     assert machine.futures[0].result(0) == 0

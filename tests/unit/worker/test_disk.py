@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dolambda.wire.blob import Blob
+from dolambda.worker.blob_cache import BlobCache
 from dolambda.worker.disk import LEAST, Disk
-from dolambda.worker.shelf import Shelf
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,19 +37,19 @@ def test_what_one_process_fetched_the_next_one_finds(tmp_path: Path) -> None:
     large, small = blob(1), blob(2, 100)
     source = Source(large, small)
     for expected in ([large.digest, small.digest], [large.digest, small.digest, small.digest]):
-        shelf = Shelf(source, 1 << 20, Disk(tmp_path))  # as a new child has
-        assert shelf.buffer(large.digest) == large.data
-        assert shelf.buffer(small.digest) == small.data
+        cache = BlobCache(source, 1 << 20, Disk(tmp_path))  # as a new child has
+        assert cache.buffer(large.digest) == large.data
+        assert cache.buffer(small.digest) == small.data
         assert source.asked == expected
-    assert shelf.buffer(large.digest).readonly
+    assert cache.buffer(large.digest).readonly
 
 
 def test_what_was_written_into_is_fetched_again(tmp_path: Path) -> None:
     one = blob(1)
     source = Source(one)
-    Shelf(source, 1 << 20, Disk(tmp_path)).buffer(one.digest)
+    BlobCache(source, 1 << 20, Disk(tmp_path)).buffer(one.digest)
     (tmp_path / one.digest).write_bytes(b"x" * LEAST)
-    assert Shelf(source, 1 << 20, Disk(tmp_path)).buffer(one.digest) == one.data
+    assert BlobCache(source, 1 << 20, Disk(tmp_path)).buffer(one.digest) == one.data
     assert len(source.asked) == 2
 
 
@@ -81,4 +81,4 @@ def test_room_is_never_exceeded(tmp_path_factory: object, sizes: list[int]) -> N
 def test_where_nothing_can_be_written_nothing_is_kept_and_nothing_breaks(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     one = blob(1)
-    assert Shelf(Source(one), 1 << 20, Disk(tmp_path / "file")).buffer(one.digest) == one.data
+    assert BlobCache(Source(one), 1 << 20, Disk(tmp_path / "file")).buffer(one.digest) == one.data

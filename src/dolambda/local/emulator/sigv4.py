@@ -133,7 +133,7 @@ def _signing_key(secret: str, *scope: str) -> bytes:
 
 
 def _canonical_paths(path: str, service: str) -> list[str]:
-    """Return the ways in which clients spell a path when they sign it: S3's once encoded, all others' twice."""
+    """Return the transports in which clients spell a path when they sign it: S3's once encoded, all others' twice."""
     if service == "s3":
         again = quote(unquote(path, "latin-1"), safe="/" + _UNRESERVED, encoding="latin-1")
         return [path] if again == path else [path, again]

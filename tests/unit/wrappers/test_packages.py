@@ -5,7 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from dolambda.wire.pickler import imported_names
-from dolambda.worker.prepare import Prepared
+from dolambda.wrappers.packages import Prepared
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 _TABLE = "joblib.parallel"
 
 
-def announce() -> None:
+def install_import_hook() -> None:
     """Let joblib know, now or when it is imported."""
     if _TABLE in sys.modules:
         _enter(sys.modules[_TABLE])
     else:
-        sys.meta_path.insert(0, Watch())
+        sys.meta_path.insert(0, JoblibFinder())
 
 
-class Watch:
+class JoblibFinder:
     """Waits for joblib to be imported; finds nothing itself. A finder without importlib's base class, whose module takes 3 ms to import."""
 
     def find_spec(
@@ -44,11 +44,11 @@ class Watch:
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(fullname)
         if spec and spec.loader:
-            spec.loader = Followed(spec.loader)  # type: ignore[assignment] # as good as importlib's base class, see `Watch`
+            spec.loader = JoblibLoader(spec.loader)  # type: ignore[assignment] # as good as importlib's base class, see `JoblibFinder`
         return spec
 
 
-class Followed:
+class JoblibLoader:
     """joblib's own loader, and then our entry."""
 
     def __init__(self, own: Loader) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dolambda.aws.calls import Calls
 from dolambda.aws.invoke import Invoker
 from dolambda.aws.reactor import Reactor
+from dolambda.aws.request_counter import RequestCounter
 from dolambda.errors import AwsError
 from support.http_server import Server, account
 from support.polling import until
@@ -32,8 +32,8 @@ def reactor(server: Server) -> Iterator[Reactor]:
 def test_calls_are_made_in_order_in_one_thread_that_is_not_the_callers(reactor: Reactor) -> None:
     made: list[tuple[int, int]] = []
     for i in range(100):
-        reactor.landing.hand_over(partial(lambda i: made.append((i, threading.get_ident())), i))
-    reactor.landing.flush()
+        reactor.followers.hand_over(partial(lambda i: made.append((i, threading.get_ident())), i))
+    reactor.followers.flush()
     assert [i for i, _ in made] == list(range(100))
     assert len({thread for _, thread in made} - {threading.get_ident()}) == 1
 
@@ -42,12 +42,12 @@ def test_while_a_call_blocks_requests_are_answered_and_calls_made(
     reactor: Reactor, server: Server
 ) -> None:
     release, answers = threading.Event(), list[object]()
-    invoker = Invoker(reactor, account(server.url), "f", Calls())
+    invoker = Invoker(reactor, account(server.url), "f", RequestCounter())
     try:
         for _ in range(3):
-            reactor.landing.hand_over(partial(release.wait, SOON))
+            reactor.followers.hand_over(partial(release.wait, SOON))
         invoker.send(
-            b"{}", lambda answer: reactor.landing.hand_over(partial(answers.append, answer))
+            b"{}", lambda answer: reactor.followers.hand_over(partial(answers.append, answer))
         )
         deadline = time.monotonic() + SOON
         while not answers and time.monotonic() < deadline:
@@ -60,8 +60,8 @@ def test_while_a_call_blocks_requests_are_answered_and_calls_made(
 
 def test_those_that_were_held_up_end(reactor: Reactor) -> None:
     release, before = threading.Event(), _requesting()
-    reactor.landing.hand_over(partial(release.wait, SOON))
-    reactor.landing.flush()  # another thread leads by now
+    reactor.followers.hand_over(partial(release.wait, SOON))
+    reactor.followers.flush()  # another thread leads by now
     release.set()
     deadline = time.monotonic() + SOON
     while len(_requesting() - before) > 1 and time.monotonic() < deadline:
@@ -76,8 +76,8 @@ def test_a_call_that_raises_ends_nothing(
         raise SystemExit
 
     made = threading.Event()
-    reactor.landing.hand_over(leave)
-    reactor.landing.hand_over(made.set)
+    reactor.followers.hand_over(leave)
+    reactor.followers.hand_over(made.set)
     assert made.wait(SOON)
     assert "could not be handed over" in caplog.text
 
@@ -86,26 +86,26 @@ def test_a_call_may_flush_and_close(reactor: Reactor) -> None:
     made: list[str] = []
 
     def call() -> None:
-        reactor.landing.flush()
+        reactor.followers.flush()
         reactor.close()
         made.append("closed")
 
-    reactor.landing.hand_over(call)
-    reactor.landing.hand_over(partial(made.append, "after"))
-    reactor.landing.flush()
+    reactor.followers.hand_over(call)
+    reactor.followers.hand_over(partial(made.append, "after"))
+    reactor.followers.flush()
     assert made == ["closed", "after"]
 
 
 def test_once_closed_calls_are_made_where_they_are_handed_over(reactor: Reactor) -> None:
     reactor.close()
     made: list[int] = []
-    reactor.landing.hand_over(lambda: made.append(threading.get_ident()))
+    reactor.followers.hand_over(lambda: made.append(threading.get_ident()))
     assert made == [threading.get_ident()]
 
 
 def test_closing_does_not_wait_for_a_call_that_blocks(reactor: Reactor) -> None:
     release, before = threading.Event(), _requesting()
-    reactor.landing.hand_over(partial(release.wait, SOON))
+    reactor.followers.hand_over(partial(release.wait, SOON))
     try:
         reactor.close()
         assert not release.is_set()
@@ -126,11 +126,11 @@ def test_closing_waits_for_the_thread_that_is_about_to_lead(server: Server) -> N
 
     before, called = _requesting(), threading.Event()
     reactor = Slow(account(server.url))
-    reactor.landing.hand_over(call)
+    reactor.followers.hand_over(call)
     assert called.wait(SOON)
     reactor.close()  # the one thread has ended, the next has not begun
     made: list[int] = []
-    reactor.landing.hand_over(lambda: made.append(threading.get_ident()))
+    reactor.followers.hand_over(lambda: made.append(threading.get_ident()))
     assert made == [threading.get_ident()]
     assert not _requesting() - before
 
@@ -149,21 +149,21 @@ def test_what_sent_nothing_starts_no_thread_to_flush_and_close(
 ) -> None:
     monkeypatch.setattr(threading.Thread, "start", refuse)  # as Python 3.12 does at its end
     made = Reactor(account(server.url))
-    made.landing.flush()
+    made.followers.flush()
     made.close()
     with pytest.raises(AwsError, match="was closed"):
-        Invoker(made, account(server.url), "f", Calls()).send(b"{}", lambda _: None)
+        Invoker(made, account(server.url), "f", RequestCounter()).send(b"{}", lambda _: None)
 
 
 def test_where_no_thread_can_be_started_who_sends_hears_of_it_once_and_may_try_again(
     reactor: Reactor, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    invoker, answers = Invoker(reactor, account(server.url), "f", Calls()), list[object]()
+    invoker, answers = Invoker(reactor, account(server.url), "f", RequestCounter()), list[object]()
     monkeypatch.setattr(threading.Thread, "start", refuse)
     with pytest.raises(RuntimeError, match="can't start"):
         invoker.send(b"first", answers.append)
     called: list[str] = []
-    reactor.landing.hand_over(partial(called.append, "here"))
+    reactor.followers.hand_over(partial(called.append, "here"))
     assert called == ["here"]
     monkeypatch.undo()
     invoker.send(b"second", answers.append)
@@ -174,21 +174,21 @@ def test_where_no_thread_can_be_started_who_sends_hears_of_it_once_and_may_try_a
 def test_a_leader_that_cannot_be_replaced_leads_on_when_its_call_returns(
     reactor: Reactor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reactor.landing.flush()
-    reactor.landing.hand_over(lambda: None)
-    reactor.landing.flush()
+    reactor.followers.flush()
+    reactor.followers.hand_over(lambda: None)
+    reactor.followers.flush()
     release, made = threading.Event(), threading.Event()
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    reactor.landing.hand_over(partial(release.wait, SOON))
-    reactor.landing.hand_over(made.set)
+    reactor.followers.hand_over(partial(release.wait, SOON))
+    reactor.followers.hand_over(made.set)
     assert not made.wait(1)  # several times as long as after which it would be replaced
     release.set()
     assert made.wait(SOON)
     monkeypatch.undo()
     release.clear()
     made.clear()
-    reactor.landing.hand_over(partial(release.wait, SOON))
-    reactor.landing.hand_over(made.set)
+    reactor.followers.hand_over(partial(release.wait, SOON))
+    reactor.followers.hand_over(made.set)
     assert made.wait(SOON)  # and later it is replaced as ever
     release.set()
 
@@ -196,8 +196,8 @@ def test_a_leader_that_cannot_be_replaced_leads_on_when_its_call_returns(
 def test_a_hundred_calls_may_wait_at_once_for_another(reactor: Reactor) -> None:
     release = threading.Event()
     for _ in range(100):
-        reactor.landing.hand_over(partial(release.wait, 3 * SOON))
-    reactor.landing.hand_over(release.set)
+        reactor.followers.hand_over(partial(release.wait, 3 * SOON))
+    reactor.followers.hand_over(release.set)
     assert release.wait(3 * SOON)
 
 
@@ -208,7 +208,7 @@ def test_a_connection_that_broke_says_so_to_those_who_come_later(
         raise OSError("a defect")
 
     monkeypatch.setattr(reactor, "_step", broken)
-    invoker, answers = Invoker(reactor, account(server.url), "f", Calls()), list[object]()
+    invoker, answers = Invoker(reactor, account(server.url), "f", RequestCounter()), list[object]()
     invoker.send(b"{}", answers.append)
     until(lambda: bool(answers))
     assert isinstance(answers[0], AwsError)

@@ -12,7 +12,7 @@ _ENOUGH = 4  # replies that one look has to find to be worth what it costs
 _SHARE = 0.01
 
 
-class Pace:
+class PollInterval:
     """Of one poller."""
 
     soonest = 0.02

@@ -1,4 +1,4 @@
-"""The ways to one stack. On entry: an account and a stack; on leaving: transports, by the names that settings have for them."""
+"""The transports to one stack. On entry: an account and a stack; on leaving: transports, by the names that settings have for them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dolambda.transport.base import Transport
 
 
-class Ways:
+class TransportFactory:
     """The transports to one stack, each made when it is first asked for. They count their requests together."""
 
     def __init__(
@@ -70,7 +70,7 @@ class Ways:
             small,
             self._uploads,
             client,
-            self._reactor.landing,
+            self._reactor.followers,
             throttle=self._throttle,
             keep=True,
             clean_up=self._clean_up,
@@ -86,7 +86,7 @@ class Ways:
                 small,
                 self._uploads,
                 self._client,
-                self._reactor.landing,
+                self._reactor.followers,
                 throttle=self._throttle,
                 clean_up=self._clean_up,
             )
@@ -97,7 +97,7 @@ class Ways:
                 self._bucket,
                 self._uploads,
                 self._client,
-                self._reactor.landing,
+                self._reactor.followers,
                 clean_up=self._clean_up,
             )
         raise ConfigurationError(

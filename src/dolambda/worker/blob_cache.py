@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _FUNCTIONS = 256
 
 
-class Shelf:
+class BlobCache:
     """Kept content, least recently used first."""
 
     def __init__(self, source: BlobSource, room: int, disk: Disk | None = None) -> None:

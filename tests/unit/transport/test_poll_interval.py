@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from dolambda.transport.pace import Pace
+from dolambda.transport.poll_interval import PollInterval
 
 
 def test_with_few_jobs_under_way_looks_that_find_little_become_rare_and_a_new_job_makes_them_frequent() -> (
     None
 ):
-    pace = Pace(longest=1.0)
+    pace = PollInterval(longest=1.0)
     pace.looked(1, 1)
     assert pace.pause == pace.soonest
     pauses = []
@@ -25,7 +25,7 @@ def test_with_few_jobs_under_way_looks_that_find_little_become_rare_and_a_new_jo
 
 
 def test_four_replies_of_many_are_worth_a_look_and_three_are_not() -> None:
-    pace = Pace(longest=1.0)
+    pace = PollInterval(longest=1.0)
     pace.looked(3, 100)
     assert pace.pause > pace.soonest
     pace.looked(4, 100)
@@ -36,7 +36,7 @@ def test_four_replies_of_many_are_worth_a_look_and_three_are_not() -> None:
 def test_with_many_a_look_comes_after_about_a_hundredth_of_what_jobs_take(
     jobs: int, seconds: float
 ) -> None:
-    pace, owed, pauses = Pace(longest=1.0), 0.0, []
+    pace, owed, pauses = PollInterval(longest=1.0), 0.0, []
     assert not pace.heeds_sending(jobs)
     for _ in range(300):
         owed += pace.pause * jobs / seconds  # replies that came in the pause
@@ -48,7 +48,7 @@ def test_with_many_a_look_comes_after_about_a_hundredth_of_what_jobs_take(
 
 
 def test_while_replies_pour_in_looks_are_frequent() -> None:
-    pace = Pace(longest=1.0)
+    pace = PollInterval(longest=1.0)
     for _ in range(50):
         pace.looked(100, 2_000)
     assert pace.pause == pace.soonest

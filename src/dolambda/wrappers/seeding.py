@@ -76,7 +76,7 @@ def _whole(given: object) -> int | None:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class SeededResult:
     """The result of a task, and which of the global generators it drew from without their being seeded."""
 
     index: tuple[int, ...]
@@ -84,7 +84,7 @@ class Drawn:
     unseeded: tuple[str, ...] = ()
 
 
-class Opener:
+class SeededResultReader:
     """Takes results out of what came with them; warns, once, of a task whose numbers the seed does not decide."""
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class Opener:
 
     def open(self, result: Any, stacklevel: int) -> Any:
         """Give the task's own result. ``stacklevel`` is that of the caller, as `warnings.warn` counts it."""
-        if not isinstance(result, Drawn):
+        if not isinstance(result, SeededResult):
             return result
         if result.unseeded and not self._told:
             self._told = True
@@ -111,7 +111,7 @@ def shown(index: tuple[int, ...]) -> str:
 
 
 class Seeded:
-    """A function called with its task's index before its arguments, and with ``rng`` if it ``takes_rng``; gives a `Drawn`."""
+    """A function called with its task's index before its arguments, and with ``rng`` if it ``takes_rng``; gives a `SeededResult`."""
 
     def __init__(self, function: Callable[..., Any], seed: Seed, *, takes_rng: bool) -> None:
         """All of it travels."""
@@ -120,7 +120,7 @@ class Seeded:
         self._takes_rng = takes_rng
         self.__qualname__ = getattr(function, "__qualname__", repr(function))
 
-    def __call__(self, index: tuple[int, ...], *args: Any, **kwargs: Any) -> Drawn:
+    def __call__(self, index: tuple[int, ...], *args: Any, **kwargs: Any) -> SeededResult:
         """Call the function. Raises ImportError if a stream is wanted where there is no numpy."""
         if self._takes_rng or self._seed.everywhere:
             import numpy as np  # noqa: PLC0415 - only workers that are to draw need it
@@ -133,11 +133,11 @@ class Seeded:
             if self._seed.everywhere:
                 np.random.seed(sequence.generate_state(4))  # noqa: NPY002 - it is what the user's code draws from
                 random.seed(sequence.generate_state(8).tobytes())
-                return Drawn(index, self._function(*args, **kwargs))
+                return SeededResult(index, self._function(*args, **kwargs))
         before = _states()
         value = self._function(*args, **kwargs)
         after = _states()
-        return Drawn(
+        return SeededResult(
             index,
             value,
             tuple(name for name in after if name in before and after[name] != before[name]),

@@ -23,7 +23,7 @@ _MOST = 1000  # threads that are stuck at once; with one more, all wait for them
 _PATIENCE = 60.0
 
 
-class Landing:
+class LeaderFollowers:
     """For any thread, but for what only the leading one calls."""
 
     def __init__(self, wake: Callable[[], None], take_lead: Callable[[], None]) -> None:

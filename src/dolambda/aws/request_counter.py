@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Calls:
+class RequestCounter:
     """Totals by action, in IAM's spelling ("s3:PutObject"); bytes ``sent`` and ``received``."""
 
     def __init__(self) -> None:
