@@ -81,6 +81,7 @@ bench: $(VENV)-bench/.ready ## Measure; some 40 minutes
 	$(VENV)-bench/bin/python bench/floor.py --write
 	$(VENV)-bench/bin/python bench/peers.py --write
 	$(VENV)-bench/bin/python bench/makespan.py --write
+	$(VENV)-bench/bin/python bench/r.py --write
 
 # Benchmarks and soaks use the simulated AWS in tests/support.
 bench soak: export PYTHONPATH = tests
