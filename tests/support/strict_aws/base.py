@@ -71,6 +71,8 @@ class Options:
     """One of so many requests for objects meets an error that passes; 0 for none."""
     s3_stalls: bool = False
     """The first request of each kind for each object is answered with RequestTimeout."""
+    s3_heads_throttled: bool = False
+    """Workers' HEAD requests are refused for the rate of all of them."""
     lambda_second: float = 1.0
     """Seconds that a second of Lambda's back-off and event age lasts."""
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.append(str(Path(__file__).parents[2]))  # the tests; this is the emulator's own Python
 
+from botocore.exceptions import ConnectionClosedError
 from emulator.gateway import Answer  # type: ignore[import-not-found]  # as the emulator has it
 
 from support.strict_aws import Options, StrictAws, wire
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     Proceed = Callable[[Any], Awaitable[Any]]
 
 CONTROL = "/strict-aws"
-ELSEWHERE = {"slow_line"}
-"""Rules for requests before they are sent; here a slow line is a delay."""
-
 _THREADS = 16
 _ACCOUNT = "000000000000"
 _clients: dict[str, Any] = {}
@@ -42,7 +40,7 @@ _clients: dict[str, Any] = {}
 def rules() -> list[Callable[[Any, Proceed], Awaitable[Any]]]:
     """Return the one rule of the gateway, which asks all of `StrictAws`."""
     options = Options(account=_ACCOUNT, region=os.environ["MINISTACK_REGION"])
-    strict = StrictAws(options, only=set(StrictAws.rules()) - ELSEWHERE)
+    strict = StrictAws(options)
     _leave_iam_to(strict)
     limit_events(strict)
     root = os.environ["AWS_ACCESS_KEY_ID"]
@@ -61,7 +59,10 @@ def rules() -> list[Callable[[Any, Proceed], Awaitable[Any]]]:
             return Answer(501, [], f"no model has {call.method} {call.path}".encode())
         request = replace(request, principal=_principal_of(call.key))
         loop = asyncio.get_running_loop()
-        response = await loop.run_in_executor(threads, strict.answer, request, _ask)
+        try:
+            response = await loop.run_in_executor(threads, strict.answer, request, _ask)
+        except ConnectionClosedError:  # the client has given up by then: see the rule `slow_line`
+            return Answer(500, [], b"")
         if response is None:
             return await proceed(call)
         return Answer(*wire.encoded(request, response, call.method))

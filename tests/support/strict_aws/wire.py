@@ -93,6 +93,8 @@ def _rest_request(
     params: dict[str, Any] = {key: unquote(value) for key, value in places.items()}
     shape = _model(service).operation_model(name).input_shape
     if shape is not None:
+        members = shape.members
+        params = {key: _scalar(members[key], value) for key, value in params.items()}
         params |= _outside_body(shape, query, headers) | _in_body(service, shape, body, headers)
     return Request(service, name, params)
 

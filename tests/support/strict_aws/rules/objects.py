@@ -91,3 +91,15 @@ def request_timeout(request: Request, world: World) -> Response | None:
         "Your socket connection to the server was not read from or written to within the timeout "
         "period. Idle connections will be closed.",
     )
+
+
+@rule("s3:HeadObject")
+def throttled_heads(request: Request, world: World) -> Response | None:
+    """Answer each HEAD of a worker with 503, as at 10,000 workers that poll one prefix.
+
+    "503 SlowDown: Please reduce your request rate.": 5,500 GET/HEAD requests a second of a prefix, S3 user
+    guide, "Best practices design patterns".
+    """
+    if not world.options.s3_heads_throttled or ":assumed-role/" not in request.principal:
+        return None
+    return Response.refused(503, "SlowDown", "Please reduce your request rate.")

@@ -1,0 +1,235 @@
+"""What a user does where the audit found a break, one function a finding.
+
+Run by path in the environment of any version since 0.1: it uses only what all of them have.
+
+**Input:** the name of a scenario; the endpoint and root keys of a strict AWS in the environment.
+**Output:** exit code 0 if it goes as it should; else the error, on standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import replace
+from typing import Any
+
+import boto3
+
+from dolambda import LambdaExecutor
+from dolambda.aws.account import Account, Credentials
+from dolambda.errors import DolambdaError
+from dolambda.provision import policies
+from dolambda.provision.deploy import deploy, destroy, names_of, resources
+from dolambda.session import Session
+from dolambda.settings import Settings
+
+_WITHIN = 25
+_ALL = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
+}
+_KEYS = ("STRICT_KEY", "STRICT_SECRET")
+
+
+class Stack:
+    """A stack with a deployer and a submitter. Where it is about policies, they have the printed ones."""
+
+    def __init__(self, name: str, **more: Any) -> None:
+        settings = Settings(
+            stack=name,
+            region="us-east-1",
+            endpoint_url=os.environ["STRICT_ENDPOINT"],
+            timeout=30,
+            progress=False,
+            **{"requires": (), **more},
+        )
+        self.settings = settings
+        self.root = Account.from_settings(settings, Credentials(*map(os.environ.get, _KEYS)))
+
+    def user(self, role: str, settings: Settings) -> Credentials:
+        """Return keys of a user who has one of the printed policies."""
+        iam, name = self.client("iam"), f"{settings.stack}-{role}"
+        policy = getattr(policies, role)(names_of(self.root, settings))
+        if "STRICT_POLICIES" not in os.environ:  # then it is not about them
+            policy = _ALL
+        if name not in [one["UserName"] for one in iam.list_users()["Users"]]:
+            iam.create_user(UserName=name)
+        iam.put_user_policy(UserName=name, PolicyName=role, PolicyDocument=json.dumps(policy))
+        made = iam.create_access_key(UserName=name)["AccessKey"]
+        return Credentials(made["AccessKeyId"], made["SecretAccessKey"])
+
+    def client(self, service: str) -> Any:
+        """Return the root user's client, whom no rule minds."""
+        key, secret = map(os.environ.get, _KEYS)
+        url = os.environ["STRICT_ENDPOINT"]
+        return boto3.Session(key, secret, region_name="us-east-1").client(service, endpoint_url=url)
+
+    def deployer(self, **changes: Any) -> tuple[Account, Settings]:
+        settings = replace(self.settings, **changes)
+        return Account.from_settings(settings, self.user("deployer", settings)), settings
+
+    def deploy(self, **changes: Any) -> int:
+        account, settings = self.deployer(**changes)
+        return deploy(resources(account, settings, here=True))
+
+    def destroy(self, **changes: Any) -> None:
+        account, settings = self.deployer(**changes)
+        destroy(resources(account, settings, here=True))
+
+    def ask(self, function: Any, *given: Any, transport: str = "queue") -> Any:
+        """Return a task's result, which has to come soon."""
+        settings = replace(self.settings, transport=transport)
+        with Session.open(settings, self.user("submitter", settings)) as session:
+            executor = LambdaExecutor(session=session)
+            try:
+                return executor.submit(function, *given).result(_WITHIN)
+            finally:
+                executor.shutdown(wait=False, cancel_futures=True)
+
+
+def a_large_layer_on_a_home_line() -> None:
+    """A1: numpy's layer takes 11 s on a line of 2 MB/s."""
+    Stack("a1", requires=("numpy",)).deploy()
+
+
+def a_package_more() -> None:
+    """A2: numpy's layer is there; a package that comes before it in the alphabet is added."""
+    stack = Stack("a2", requires=("joblib", "numpy"))
+    stack.deploy()
+    stack.deploy(requires=("cloudpickle", "joblib", "numpy"))
+
+
+def a_large_argument_of_a_submitter() -> None:
+    """A3: an argument that is not in the bucket yet, with the submitter's policy."""
+    stack = Stack("a3")
+    stack.deploy()
+    executes_large(stack)
+
+
+def executes_large(stack: Stack) -> None:
+    """Send 400 KB that have their own object."""
+    import numpy as np  # noqa: PLC0415 - arrays leave the pickle
+
+    content = np.frombuffer(os.urandom(400_000), dtype=np.uint8)
+    if stack.ask(len, content) != len(content):
+        raise AssertionError("another length")
+
+
+def a_first_deploy() -> None:
+    """A4, B7: role and bucket are not known everywhere at once."""
+    stack = Stack("first")
+    stack.deploy()
+    if stack.deploy():
+        raise AssertionError("the second deploy changes something")
+
+
+def a_long_task_while_s3_throttles() -> None:
+    """A5: the worker polls whether its job is still wanted, and S3 answers 503."""
+    stack = Stack("a5")
+    stack.deploy()
+    if stack.ask(_slept, 6) != 6:
+        raise AssertionError("another answer")
+
+
+def _slept(seconds: int) -> int:
+    time.sleep(seconds)
+    return seconds
+
+
+def a_first_job_right_after_deploy() -> None:
+    """A6: the role's policy comes into force seconds after it was put."""
+    stack = Stack("a6")
+    stack.deploy()
+    stack.ask(abs, -1)
+
+
+def a_new_account() -> None:
+    """A7: an account with 10 concurrent executions gets no more jobs in flight than it can run."""
+    stack = Stack("a7")
+    stack.deploy()
+    found = stack.client("lambda").get_function_configuration(FunctionName="a7")
+    width = int(found["Environment"]["Variables"]["DOLAMBDA_WORKERS"])
+    if width > 10:
+        raise AssertionError(f"{width} jobs in flight on an account of 10 executions")
+
+
+def a_reservation_that_is_too_large() -> None:
+    """A8: what cannot be is refused before anything is made."""
+    stack = Stack("a8")
+    try:
+        stack.deploy(concurrency=5)
+    except DolambdaError:
+        pass
+    else:
+        raise AssertionError("5 of 10 executions were reserved")
+    functions = [
+        one["FunctionName"] for one in stack.client("lambda").list_functions()["Functions"]
+    ]
+    if "a8" in functions:
+        raise AssertionError("the function was made, and then its reservation was refused")
+
+
+def another_bucket() -> None:
+    """A9: the trigger's permission names the bucket of before."""
+    stack = Stack("a9")
+    stack.deploy()
+    stack.client("s3").create_bucket(Bucket="my-other-bucket")
+    stack.deploy(bucket="my-other-bucket")
+
+
+def a_deploy_while_an_update_is_in_progress() -> None:
+    """B5: the deploy before was killed; Lambda is not done with its change."""
+    stack = Stack("b5")
+    stack.deploy()
+    account, settings = stack.deployer()
+    account.client("lambda").update_function_configuration(FunctionName="b5", MemorySize=1024)
+    deploy(resources(account, replace(settings, memory=512), here=True))
+
+
+def a_role_with_an_attached_policy() -> None:
+    """B8: destroy removes a role to which someone attached a policy."""
+    stack = Stack("b8")
+    stack.deploy()
+    iam = stack.client("iam")
+    document = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}],
+    }
+    made = iam.create_policy(PolicyName="of-someone", PolicyDocument=json.dumps(document))
+    role = names_of(stack.root, stack.settings).role
+    iam.attach_role_policy(RoleName=role, PolicyArn=made["Policy"]["Arn"])
+    stack.destroy()
+
+
+def a_bucket_of_another_account() -> None:
+    """B9: the name that we would take belongs to a stranger, whose policy lets everybody in."""
+    stack = Stack("b9")
+    bucket = names_of(stack.root, stack.settings).bucket
+    stack.client("s3").create_bucket(Bucket=bucket)
+    try:
+        stack.deploy()
+    except DolambdaError:
+        return
+    raise AssertionError("the stack uses a bucket of another account")
+
+
+def the_logs() -> None:
+    """B11: `dolambda logs` with the policies that are printed."""
+    stack = Stack("b11")
+    stack.deploy()
+    account, _ = stack.deployer()
+    group = names_of(stack.root, stack.settings).log_group
+    account.client("logs").filter_log_events(logGroupName=group)
+
+
+def a_job_whose_requests_stall() -> None:
+    """B13: S3 answers the first request for each object with 400 RequestTimeout."""
+    stack = Stack("b13")
+    stack.deploy()
+    stack.ask(abs, -1)
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]]()

