@@ -6,7 +6,7 @@
      |-- NotPicklableError (TypeError)     a task's function, argument or result cannot be pickled
      |-- TooLargeError (ValueError)        a task's arguments, its result or its code are too large
      |-- BudgetError                       the rest of a run's budget does not cover one more job
-     |-- QuotedError                       only a pilot was run, to estimate the cost of the rest
+     |-- QuotedError (SystemExit)          only a sample was run, to estimate the cost of the rest
      |-- NotDeployedError                  there is no such stack
      |-- StackStoppedError                 `dolambda panic` has stopped the stack
      |-- AwsError                          AWS answered with an error
@@ -63,8 +63,11 @@ class BudgetError(DolambdaError):
     """The rest of a run's budget does not cover another job's worst case; the task was not sent."""
 
 
-class QuotedError(DolambdaError):
-    """A task was not sent, as its run was only to be quoted, or the quote was declined."""
+class QuotedError(DolambdaError, SystemExit):
+    """A task was not sent, as its run was only to be quoted, or the quote was declined.
+
+    It was the user's own choice, so a program that does not catch it ends without a traceback, with exit status 0.
+    """
 
 
 class NotDeployedError(DolambdaError):

@@ -5,13 +5,14 @@ In a notebook, which is no terminal, the line is plain text that is written over
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import TextIO
 
     from rich.progress import Progress, TaskID
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _CELLS = 20
 _AFTER = 0.3  # seconds: what is over before needs no bar
 _on_screen = threading.Lock()  # a terminal shows one live display at a time
+_cleared = threading.Event()  # no bar is drawn while it is set
+_shown: list[Bar] = []
 
 
 def display(wanted: bool | None) -> Callable[[Report], None] | None:  # noqa: FBT001 - the setting progress=
@@ -30,6 +33,18 @@ def display(wanted: bool | None) -> Callable[[Report], None] | None:  # noqa: FB
     if in_notebook():
         return Line()
     return Bar() if wanted or sys.stderr.isatty() else None
+
+
+@contextlib.contextmanager
+def cleared() -> Iterator[None]:
+    """Take bars off the screen, and keep them off while something is asked there."""
+    _cleared.set()
+    try:
+        for bar in tuple(_shown):
+            bar.hide()
+        yield
+    finally:
+        _cleared.clear()
 
 
 def in_notebook() -> bool:
@@ -115,19 +130,29 @@ class Bar:
                 self._hide()
             elif self._progress:
                 self._draw(report)
-            elif self._timer is None:
+            elif self._timer is None and not _cleared.is_set():
                 self._timer = threading.Timer(self._after, self._show)
                 self._timer.daemon = True
                 self._timer.start()
 
+    def hide(self) -> None:
+        """Take it off the screen until the next report."""
+        with self._lock:
+            self._hide()
+
     def _show(self) -> None:
         with self._lock:
             self._timer = None
-            if self._last and self._progress is None and _on_screen.acquire(blocking=False):
+            if self._last is None or self._progress or _cleared.is_set():
+                return
+            if _on_screen.acquire(blocking=False):
+                _shown.append(self)
                 self._progress = _make()
                 self._task = self._progress.add_task(self._description, details="")
                 self._progress.start()
                 self._draw(self._last)
+                if _cleared.is_set():  # meanwhile
+                    self._hide()
 
     def _draw(self, report: Report) -> None:
         if self._progress is None or self._task is None:
@@ -147,6 +172,7 @@ class Bar:
         if self._progress:
             self._progress.stop()
             self._progress = None
+            _shown.remove(self)
             _on_screen.release()
 
 

@@ -40,6 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         place = tmp_path_factory.mktemp("home")
         patch.setenv("HOME", str(place))
         patch.setenv("TMPDIR", str(place))
+        patch.setenv("DOLAMBDA_REQUIRES", "joblib")
         patch.setattr("tempfile.tempdir", str(place))
         yield place
 

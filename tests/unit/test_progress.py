@@ -6,7 +6,7 @@ import time
 import pytest
 from rich.console import Console
 
-from dolambda.progress import Bar, Line, display
+from dolambda.progress import Bar, Line, cleared, display
 from dolambda.scheduler.report import Report
 
 
@@ -100,3 +100,20 @@ def test_nothing_is_shown_where_nobody_looks_unless_it_is_wanted(
     assert display(None) is None
     assert display(wanted=False) is None
     assert isinstance(display(wanted=True), Bar)
+
+
+def test_no_bar_is_drawn_while_something_is_asked(screen: io.StringIO) -> None:
+    bar, other = Bar(after=0.01), Bar(after=0.01)
+    bar(Report(tasks=10, done=4, running=2))
+    assert shown(screen, "4/10")
+    with cleared():
+        assert screen.getvalue().endswith("\x1b[?25h\r\x1b[1A\x1b[2K")
+        before = screen.getvalue()
+        for one in (bar, other):
+            one(Report(tasks=10, done=5, running=2))
+        time.sleep(0.3)
+        assert screen.getvalue() == before
+    bar(Report(tasks=10, done=7, running=2))
+    assert shown(screen, "7/10")
+    bar(Report(tasks=10, done=10))
+    other(Report(tasks=10, done=10))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dolambda.aws.account import Account, Credentials, has_credentials, translated
 from dolambda.errors import ConfigurationError, LocalAwsError, NotDeployedError
 from dolambda.local.instance import Instance
-from dolambda.local.stack import is_named_after, name_by_contents, root
+from dolambda.local.stack import contents_in, is_named_after, name_by_contents, root
 from dolambda.provision.deploy import contents_of
 from dolambda.session import notice
 from dolambda.settings import Settings
@@ -59,7 +59,7 @@ def connect(*, local: bool, stack: str | None = None, **options: object) -> Targ
     if instance is None:
         return Target(settings, Account.from_settings(settings), _behind(settings))
     there, account = root(instance, settings)
-    name = _choose(account, settings)
+    name = _choose(instance, account, settings)
     return Target(replace(there, stack=name), account, instance)
 
 
@@ -76,9 +76,9 @@ def connect_to_deploy(
         behind = _behind(settings)
         if behind:
             settings = replace(settings, workers=behind.workers)
-        contents = contents_of(settings, here=behind is not None)
+        contents = contents_in(behind, settings) if behind else contents_of(settings, here=False)
         return Target(settings, account, behind), contents
-    contents = contents_of(settings, here=True)
+    contents = contents_in(instance, settings)
     there, account = root(instance, settings)
     if settings.stack not in stacks(account):
         there = replace(there, stack=name_by_contents(settings, contents))
@@ -112,7 +112,7 @@ def stacks(account: Account) -> list[str]:
 
 def choose_local(instance: Instance, settings: Settings) -> str:
     """Return the name of the stack in an emulated AWS that these settings lead to."""
-    return _choose(root(instance, settings)[1], settings)
+    return _choose(instance, root(instance, settings)[1], settings)
 
 
 def refuse_local(settings: Settings) -> None:
@@ -164,7 +164,7 @@ def _behind(settings: Settings) -> Instance | None:
     return instance if matches else None
 
 
-def _choose(account: Account, settings: Settings) -> str:
+def _choose(instance: Instance, account: Account, settings: Settings) -> str:
     """Return the stack that was named, else the only one, else the one of these settings."""
     there = stacks(account)
     if settings.stack in there:
@@ -181,7 +181,7 @@ def _choose(account: Account, settings: Settings) -> str:
             if there
             else "`dolambda local stop` and `dolambda local start` deploy one.",
         )
-    ours = name_by_contents(settings, contents_of(settings, here=True))
+    ours = name_by_contents(settings, contents_in(instance, settings))
     if ours in fitting:
         return ours
     raise ConfigurationError(

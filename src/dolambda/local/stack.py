@@ -77,19 +77,24 @@ def deploy_into(
     In an instance that other programs use too, the stack's name says what is in it: who wants the same shares it, and nobody
     changes another's.
     """
-    try:
-        contents = laid_out(contents_of(settings, here=True), instance.cache)
-    except OSError as error:
-        said = f"{error.strerror or error}: {error.filename or instance.cache}"
-        raise LocalAwsError(
-            f"packages could not be laid out for workers: {said}", hint=advice("caching", said)
-        ) from error
+    contents = contents_in(instance, settings)
     if instance.is_shared:
         settings = replace(settings, stack=name_by_contents(settings, contents))
     there, account = root(instance, settings)
     with instance.deploying():
         deploy(resources(account, there, here=True, contents=contents), tell)
         return there, _submitter(account, there)
+
+
+def contents_in(instance: Instance, settings: Settings) -> Contents:
+    """Return what workers have installed, laid out where an instance finds it."""
+    try:
+        return laid_out(contents_of(settings, here=True), instance.cache)
+    except OSError as error:
+        said = f"{error.strerror or error}: {error.filename or instance.cache}"
+        raise LocalAwsError(
+            f"packages could not be laid out for workers: {said}", hint=advice("caching", said)
+        ) from error
 
 
 def name_by_contents(settings: Settings, contents: Contents) -> str:

@@ -1,4 +1,7 @@
-"""A quote, shown. On entry: an estimate after a run's pilot; on leaving: whether to go on."""
+"""A quote, shown.
+
+**Input:** an estimate after the first tasks of a run, its sample. **Output:** whether to run the rest.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,12 @@ import sys
 from typing import TYPE_CHECKING
 
 from dolambda.money.prices import AS_OF
+from dolambda.progress import cleared
+from dolambda.wording import count, dollars, duration
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from dolambda.scheduler.pilot import Estimate
 
 only = False
@@ -15,11 +22,37 @@ only = False
 
 
 def verdict(estimate: Estimate) -> bool:
-    """Tell what is left on standard error; on a terminal ask whether to go on, else do."""
-    print(f"dolambda: {estimate} (list prices of {AS_OF}, us-east-1)", file=sys.stderr)  # noqa: T201 - it is what was asked for
-    if only:
-        return False
-    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
-        return True
-    print("dolambda: go on? [Y/n] ", end="", file=sys.stderr, flush=True)  # noqa: T201 - as above
-    return sys.stdin.readline().strip().lower() not in ("n", "no")
+    """Print what is left to standard error. On a terminal ask whether to run it, else run it."""
+    with cleared():
+        print(f"dolambda: {sentence(estimate)}", file=sys.stderr, flush=True)  # noqa: T201 - it is what was asked for
+        if only:
+            return False
+        if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+            return True
+        return agreed(sys.stdin, sys.stderr)
+
+
+def sentence(estimate: Estimate) -> str:
+    """Return an estimate as a sentence."""
+    return (
+        f"{count(estimate.tasks, 'task')} left, {duration(estimate.each)} each: "
+        f"about {duration(estimate.seconds)} on {count(estimate.workers, 'worker')}, "
+        f"about {dollars(estimate.dollars)} (list prices of {AS_OF}, us-east-1); "
+        f"the sample cost {dollars(estimate.spent)}"
+    )
+
+
+def agreed(answers: TextIO, terminal: TextIO) -> bool:
+    """Ask whether to continue. The end of input, as by Ctrl-D, means no."""
+    while True:
+        terminal.write("dolambda: continue? [Y/n] ")
+        terminal.flush()
+        line = answers.readline()
+        answer = line.strip().lower()
+        if line and answer in ("", "y", "yes"):
+            return True
+        if not line or answer in ("n", "no"):
+            end = "" if line else "\n"
+            terminal.write(f"{end}dolambda: stopped after the sample; the rest was not run\n")
+            terminal.flush()
+            return False
