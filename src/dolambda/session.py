@@ -29,6 +29,7 @@ from dolambda.environment.worker_zip import worker_code
 from dolambda.errors import ConfigurationError, LocalAwsError
 from dolambda.local.instance import Instance, default_workers
 from dolambda.local.stack import deploy_into, emulated
+from dolambda.local.status import Status
 from dolambda.local.watch import Watch
 from dolambda.money.bill import Bill
 from dolambda.money.prices import PRICES
@@ -146,11 +147,12 @@ class Session:
                 "no AWS credentials found; running on AWS emulated on this machine with "
                 f'{workers} workers (dolambda.register("local") says you mean it)'
             )
-        instance = shared or Instance.from_start(workers=workers)
+        instance = shared or Instance.from_start(workers=workers, wait=False)
         try:
             if shared:
                 shared.join()
-            there, credentials = deploy_into(instance, settings)
+            with Status(shown=settings.progress is not False) as status:
+                there, credentials = deploy_into(instance, settings, show=status)
             account = emulated(there, credentials)
             stack = Stack.from_account(account, there)
             session = cls._from_stack(there, account, stack, workers, _LOCAL_AHEAD * workers)

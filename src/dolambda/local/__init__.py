@@ -8,5 +8,6 @@ failures.py    what to do when one cannot be started
 guardian.py    the process that owns one: makes its environment, runs it, and removes every trace when it is to end
 emulator/      ministack, adapted, behind a gateway; runs in that environment
 watch.py       a look whether one still runs
+status.py      a line on a terminal that says how far it is
 stack.py       a stack deployed into it, with a user who may submit and no more
 """

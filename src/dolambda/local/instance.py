@@ -53,7 +53,7 @@ except ModuleNotFoundError:  # on Windows, where nothing is emulated
     fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 SHARED = "shared"
 """Name of the instance that outlives its client."""
@@ -63,6 +63,7 @@ _START_WITHIN = 420
 _STOP_WITHIN = 30
 _DEPLOY_WITHIN = 600
 _HERE = Path(__file__).parent
+_STAGES = {"starting": "starting the emulated AWS", "installing": "installing the emulated AWS"}
 
 _held: weakref.WeakSet[Instance] = weakref.WeakSet()
 """Instances of which this process holds a lifeline or a place among the clients."""
@@ -98,9 +99,11 @@ class Instance:
         rules: Sequence[Path] = (),
         sandbox: bool = False,
         limit_cpu: bool = False,
+        wait: bool = True,
     ) -> Instance:
         """Start one and wait until it answers; without a ``name`` it ends with this process. Raises `LocalAwsError`.
 
+        With ``wait=False`` it may not answer yet: `when_ready` waits for that, and `stop` ends it at any time.
         ``rules`` are files whose function ``rules`` returns rules for the gateway, see emulator/gateway.py.
         ``sandbox`` confines workers as Lambda does, see emulator/sandbox.py; with ``limit_cpu`` also to
         memory/1,769 of a core. It needs bubblewrap.
@@ -116,13 +119,14 @@ class Instance:
         try:
             confined = ("cpu" if limit_cpu else "yes") if sandbox else ""
             wanted_workers = workers or default_workers()
-            return cls._start(directory, wanted_workers, name is None, rules, confined)
+            started = cls._start(directory, wanted_workers, name is None, rules, confined)
         except OSError as error:
             shutil.rmtree(directory, ignore_errors=True)
             said = f"{error.strerror or error}: {directory}"
             raise LocalAwsError(
                 f"AWS could not be emulated on this machine: {said}", hint=advice("starting", said)
             ) from error
+        return started.when_ready() if wait else started
 
     @classmethod
     def _start(
@@ -157,7 +161,7 @@ class Instance:
         started = cls._from_wanted(directory, wanted)
         started.guardian, started.lifeline = guardian, guardian.stdin
         _held.add(started)
-        return started.when_ready()
+        return started
 
     @classmethod
     def find_shared(cls) -> Instance | None:
@@ -260,19 +264,20 @@ class Instance:
             self.guardian.wait(_STOP_WITHIN)
             self._forget_errors()
 
-    def when_ready(self) -> Instance:
-        """Wait until it answers; stop it if it does not. Raises `LocalAwsError`."""
+    def when_ready(self, show: Callable[[str], object] = lambda _: None) -> Instance:
+        """Wait until it answers; stop it if it does not. ``show`` is told what is done. Raises `LocalAwsError`."""
         try:
-            self._await_ready()
+            self._await_ready(show)
         except BaseException:  # Ctrl-C too: it was started for the caller, who does not get it
             self.stop()
             raise
         self._forget_errors()
         return self
 
-    def _await_ready(self) -> None:
+    def _await_ready(self, show: Callable[[str], object]) -> None:
         deadline = time.monotonic() + _START_WITHIN
         while (state := read(self.directory, "state.json")).get("state") != "ready":
+            show(_STAGES.get(state.get("state", ""), _STAGES["starting"]))
             ended = self.guardian is not None and self.guardian.poll() is not None
             if state.get("state") == "failed" or ended or time.monotonic() > deadline:
                 why = state.get("why") or (

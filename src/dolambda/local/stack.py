@@ -70,14 +70,22 @@ def emulated(settings: Settings, credentials: Credentials) -> Account:
 
 
 def deploy_into(
-    instance: Instance, settings: Settings, tell: Callable[[Change], None] = lambda _: None
+    instance: Instance,
+    settings: Settings,
+    tell: Callable[[Change], None] = lambda _: None,
+    *,
+    show: Callable[[str], object] = lambda _: None,
 ) -> tuple[Settings, Credentials]:
     """Deploy the stack that ``settings`` describe; return what its submitter needs.
 
     In an instance that other programs use too, the stack's name says what is in it: who wants the same shares it, and nobody
-    changes another's.
+    changes another's. ``tell`` is told each change, ``show`` what is being done. The instance need not answer yet.
     """
+    show("laying out packages for workers")
     contents = contents_in(instance, settings)
+    if not instance.is_shared:
+        instance.when_ready(show)
+    show("deploying into the emulated AWS")
     if instance.is_shared:
         settings = replace(settings, stack=name_by_contents(settings, contents))
     there, account = root(instance, settings)
