@@ -74,6 +74,7 @@ conformance: $(READY) ## Count what passes of other projects' suites
 
 # In an environment of its own, with the peers that are measured too. Some 40 minutes; --write keeps the figures.
 bench: $(VENV)-bench/.ready ## Measure; some 40 minutes
+	$(VENV)-bench/bin/python bench/local_start.py --write
 	$(VENV)-bench/bin/python bench/journey.py --write
 	$(VENV)-bench/bin/python bench/shipping.py
 	$(VENV)-bench/bin/python bench/foreach.py
