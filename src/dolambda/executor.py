@@ -37,14 +37,32 @@ T = TypeVar("T")
 
 
 class LambdaExecutor(Executor):
-    """Runs calls on the workers of a stack; by default the one registered, or AWS emulated on this machine.
+    """A `concurrent.futures.Executor` whose tasks run on Lambda.
 
-    ``max_workers`` bounds how many run at a time (None: all that the stack allows). ``initializer`` is called with ``initargs`` once
-    in each worker process, before its first task. ``task_timeout`` is each task's limit in seconds. ``retries`` runs a failed task
-    again: that often, or as a `Retries` says. ``batch`` fixes how many tasks go into one job (None: learnt as they run).
-    ``progress``, ``transport`` and ``budget`` (dollars) are what they are in `register`. A task's exception is raised as itself by
-    ``result()``; one without an answer raises a `LostError`. ``run`` names the run: begun again under that name, with the same code and
-    inputs, it sends only what has no reply yet (`dolambda runs` shows them). ``env`` are environment variables of its tasks.
+    A task's own exception is raised by ``result()``. A task without an outcome raises a `LostError`.
+
+    Args:
+        max_workers: Largest number of workers at a time. Default: all that the stack allows.
+        initializer: Function that is called once in each worker process, before its first task.
+        initargs: Arguments of ``initializer``.
+        task_timeout: Time limit of each task, in seconds.
+        retries: Number of times that a failed task is run again, or a `Retries` policy.
+        batch: Number of tasks in one job. Default: learnt from how long tasks take.
+        progress: What `register` takes.
+        transport: "queue" or "direct", see `register`.
+        budget: Largest cost of this executor's tasks, in dollars.
+        run: Name of the run. Started again under this name, with the same code and inputs, it sends only
+            what has no reply yet. `dolambda runs` lists named runs.
+        env: Environment variables of its tasks.
+        session: The session to use. Default: the one that `register` made current.
+
+    Raises:
+        ConfigurationError: An argument cannot work. Nothing was sent.
+
+    Example:
+        >>> with LambdaExecutor() as executor:  # doctest: +SKIP
+        ...     print(executor.submit(pow, 2, 10).result())
+        1024
     """
 
     def __init__(
@@ -95,7 +113,19 @@ class LambdaExecutor(Executor):
         )  # one that is dropped without shutdown ends when its tasks are done
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """See `concurrent.futures.Executor.submit`."""
+        """Run a function on a worker.
+
+        Args:
+            fn: The function.
+            *args: Its arguments.
+            **kwargs: Its keyword arguments.
+
+        Returns:
+            A `concurrent.futures.Future` of the result.
+
+        Raises:
+            NotPicklableError: The function or an argument cannot be pickled.
+        """
         self._refuse_down()
         return self._run.submit_one((self._wrap(fn), args, kwargs))
 
@@ -139,14 +169,24 @@ class LambdaExecutor(Executor):
         seed: Any = None,
         seed_everywhere: bool = False,
     ) -> Iterator[T | Exception]:
-        """See `concurrent.futures.Executor.map`. Jobs hold as many tasks as pays, so ``chunksize`` is only checked.
+        """Call a function for each item, on workers.
 
-        ``buffersize`` bounds how many results may be ahead of the one taken, so that inputs can be endless.
-        ``return_exceptions`` gives a failed task's exception in the place of its result. Without ``order_outputs`` results come
-        as tasks are done.
+        Args:
+            fn: The function.
+            *iterables: Its arguments. The shortest iterable ends the map.
+            timeout: Seconds after which waiting for a result raises TimeoutError.
+            chunksize: Checked, but not used: jobs hold as many tasks as pays.
+            buffersize: Largest number of results ahead of the one that is taken, so that inputs may be
+                endless.
+            return_exceptions: Return a failed task's exception in the place of its result.
+            order_outputs: Yield results in order. False yields them as tasks finish.
+            seed: A whole number, several, or a SeedSequence. Each task has its own random stream, a numpy
+                Generator that is passed as ``rng`` to a function that takes it. The numbers depend on seed
+                and position alone.
+            seed_everywhere: Also seed `random` and `numpy.random` in each task.
 
-        With ``seed`` each task has its own random stream, a numpy Generator passed as ``rng`` to a function that takes it: the same
-        numbers for a seed and a place, whatever the batch size or retry (see `foreach`).
+        Returns:
+            An iterator over the results.
         """
         if chunksize < 1:
             raise ConfigurationError(
@@ -177,7 +217,18 @@ class LambdaExecutor(Executor):
         buffersize: int | None = None,
         order_outputs: bool = True,
     ) -> Iterator[T]:
-        """As `map`, with each task's arguments already together: ``fn(*arguments)`` for each of ``iterable``."""
+        """Call a function for each tuple of arguments, on workers.
+
+        Args:
+            fn: The function.
+            iterable: Tuples of its arguments.
+            timeout: Seconds after which waiting for a result raises TimeoutError.
+            buffersize: Largest number of results ahead of the one that is taken.
+            order_outputs: Yield results in order. False yields them as tasks finish.
+
+        Returns:
+            An iterator over the results.
+        """
         return self._map(
             fn,
             map(tuple, iterable),
@@ -190,11 +241,22 @@ class LambdaExecutor(Executor):
     def for_each(
         self, fn: Callable[..., object], *iterables: Iterable[Any], timeout: float | None = None
     ) -> None:
-        """As `map`, for what tasks do rather than give: waits for all of them and keeps no results."""
+        """Call a function for each item, for its effect. Wait for all tasks, and keep no results.
+
+        Args:
+            fn: The function.
+            *iterables: Its arguments.
+            timeout: Seconds after which waiting raises TimeoutError.
+        """
         deque(self.map(fn, *iterables, timeout=timeout, order_outputs=False), maxlen=0)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - the base class's signature
-        """See `concurrent.futures.Executor.shutdown`. The run's objects are removed once its last task is done."""
+        """Refuse new tasks, and remove the run's objects once its last task is done.
+
+        Args:
+            wait: Wait for all tasks.
+            cancel_futures: Cancel tasks that have not begun.
+        """
         self._down = True
         if (
             self._session.of_another_process
@@ -221,7 +283,7 @@ class LambdaExecutor(Executor):
 
     @property
     def report(self) -> Report:
-        """What this executor has done and taken so far."""
+        """Counts and costs of this executor so far."""
         return self._run.report()
 
     def _refuse_down(self) -> None:

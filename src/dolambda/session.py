@@ -72,7 +72,10 @@ _LOCAL_AHEAD = (
 
 @dataclass(eq=False)
 class Session:
-    """An open connection to a stack. Close it, or let the interpreter's end do so."""
+    """An open connection to a stack, as `register` returns it.
+
+    Close it, use it as a context manager, or leave that to the end of the program.
+    """
 
     settings: Settings
     transport: Transport
@@ -359,7 +362,13 @@ class Session:
         )
 
     def bill(self) -> Bill:
-        """What all runs of this session would cost so far, by list price. That of each is logged as INFO when it ends."""
+        """Price all runs of this session so far.
+
+        The bill of each run is also logged by the logger "dolambda", as INFO, when the run ends.
+
+        Returns:
+            Dollars by list price, split into compute, invocations and requests.
+        """
         return self._bill(self._all_runs(), Counter())
 
     def _all_runs(self) -> Report:
@@ -390,7 +399,11 @@ class Session:
             kept.close()
 
     def report(self) -> Report:
-        """What all runs of this session have done and taken so far, this side's requests included."""
+        """Count what all runs of this session have done so far.
+
+        Returns:
+            The counts, including the requests of this client.
+        """
         calls = self.transport.calls
         total = self._all_runs() + Report(
             calls=calls.totals(), sent=calls.sent, received=calls.received
@@ -433,7 +446,7 @@ class Session:
             run.cancel()
 
     def close(self) -> None:
-        """Cancel what still runs, remove its objects, and end the emulator if this session started it."""
+        """Cancel running tasks, remove their objects, and end the emulated AWS that this session started."""
         _open.discard(self)
         if self.of_another_process:  # threads and emulator are the parent's
             return

@@ -309,11 +309,19 @@ def register_backend(backend: Backend | None) -> None:
 def set_backend(
     backend: str | Backend | Any | None, *, workers: int | None = None
 ) -> Backend | None:
-    """Make ``%dopar%`` run on ``backend``; give the one before.
+    """Choose the backend of ``% dopar %``.
 
-    "seq" is R's registerDoSEQ, "dolambda" the stack in use; any other name, or an instance, is a backend of joblib's, of at most
-    ``workers`` processes or threads; None is nothing. What has a ``run`` of its own (see `Backend`) is R's setDoPar. Raises
-    `ConfigurationError` for a name that joblib does not know.
+    Args:
+        backend: "seq" for none, as R's registerDoSEQ. "dolambda" for the current stack. Any other name,
+            or an instance, is a joblib backend. An object with a ``run`` of its own is used as it is, as
+            with R's setDoPar. None removes the choice.
+        workers: Largest number of processes or threads of a joblib backend.
+
+    Returns:
+        The previous backend, to pass to `set_backend` again.
+
+    Raises:
+        ConfigurationError: joblib has no backend of that name.
     """
     before = _registered
     register_backend(_made(backend, -1 if workers is None else workers))
@@ -351,7 +359,11 @@ def _made(backend: Any, workers: int) -> Backend | None:
 
 
 def get_backend() -> Backend:
-    """What ``%dopar%`` runs on now: its name, version, workers."""
+    """Return the backend of ``% dopar %``.
+
+    Returns:
+        The backend, with ``name``, ``version`` and ``workers``.
+    """
     return _registered or Sequential()
 
 

@@ -35,7 +35,7 @@ Given = Iterable[Any] | Callable[..., Iterable[Any]]
 
 
 class Operator:
-    """``do`` or ``dopar``: what stands between the loop and the function."""
+    """``do`` or ``dopar``: the operator between a loop and its function."""
 
     def __init__(self, name: str, backend: Callable[[], Backend]) -> None:
         """``backend`` is asked when a loop runs."""
@@ -43,26 +43,37 @@ class Operator:
         self.backend = backend
 
     def __repr__(self) -> str:
-        """As it is written."""
+        """Return it as it is written."""
         return f"%{self.name}%"
 
 
 do = Operator("do", Sequential)
-"""Here, one after the other."""
+"""Run the loop locally, one task after the other: ``foreach(...) % do % function``."""
 
 dopar = Operator("dopar", backend_for_dopar)
-"""On the registered backend."""
+"""Run the loop on the registered backend: ``foreach(...) % dopar % function``."""
 
 
 @dataclass(frozen=True)
 class When:
-    """A condition on the variables of the loops to its left. Made by `when`."""
+    """A condition on the variables of the loops to its left, as `when` returns it."""
 
     condition: Callable[..., Any]
 
 
 def when(condition: Callable[..., Any]) -> When:
-    """Only those steps go on for which ``condition``, called with the loop variables that it takes, is true; here, before sending."""
+    """Leave steps out of a loop before they are sent.
+
+    Args:
+        condition: Function of the loop variables that it takes. It is called locally. Steps for which it
+            is false are left out.
+
+    Returns:
+        The condition, for use as ``foreach(...) % when(...) % dopar % function``.
+
+    Raises:
+        ConfigurationError: ``condition`` is not a function.
+    """
     if not _is_function(condition):
         raise ConfigurationError(
             f"when({condition!r}) was not given a function",
@@ -73,7 +84,10 @@ def when(condition: Callable[..., Any]) -> When:
 
 @dataclass(frozen=True)
 class Foreach:
-    """A loop, or several nested, not yet run; it can be run any number of times. Made by `foreach`."""
+    """A loop, or several nested, not yet run.
+
+    `foreach` returns it. It can be run any number of times.
+    """
 
     iterables: Mapping[str, Given]
     unnamed: tuple[Given, ...] = ()
@@ -132,7 +146,7 @@ class Foreach:
 
     @property
     def seed(self) -> int | tuple[int, ...] | None:
-        """The seed that the loop's random streams come from, to give again as ``seed=``; None if it has none."""
+        """The seed of the loop's random streams, to pass again as ``seed=``; None if it has none."""
         return self.drawn.entropy if self.drawn else None
 
     # Putting loops together.
@@ -151,7 +165,15 @@ class Foreach:
         )
 
     def nest(self, *unnamed: Any, **more: Any) -> Foreach:
-        """Put a loop inside, which is given as to `foreach`: ``nest(j=lambda i: range(i), combine="+")``."""
+        """Add an inner loop.
+
+        Args:
+            *unnamed: What `foreach` takes.
+            **more: What `foreach` takes: ``nest(j=lambda i: range(i), combine="+")``.
+
+        Returns:
+            The nested loop. Packages and exports of both loops hold for the function, as in R.
+        """
         nested: Foreach = self % (
             unnamed[0]
             if len(unnamed) == 1 and isinstance(unnamed[0], Foreach)
@@ -160,7 +182,14 @@ class Foreach:
         return nested
 
     def when(self, condition: Callable[..., Any]) -> Foreach:
-        """Put a condition behind the innermost loop, as the operator with `when` does."""
+        """Add a condition to the innermost loop.
+
+        Args:
+            condition: What `when` takes.
+
+        Returns:
+            The loop with the condition.
+        """
         filtered: Foreach = self % when(condition)
         return filtered
 
@@ -201,18 +230,38 @@ class Foreach:
     # Running.
 
     def do(self, function: Callable[..., Any]) -> Any:
-        """Run here, one after the other."""
+        """Run the loop locally, one task after the other.
+
+        Args:
+            function: Function of the loop variables that it takes.
+
+        Returns:
+            The combined results.
+        """
         return self.run(function, do.backend())
 
     def dopar(self, function: Callable[..., Any]) -> Any:
-        """Run on the registered backend."""
+        """Run the loop on the registered backend.
+
+        Args:
+            function: Function of the loop variables that it takes.
+
+        Returns:
+            The combined results.
+        """
         return self.run(function, dopar.backend())
 
     def stream(self, function: Callable[..., Any], *, ordered: bool = True) -> Iterator[Any]:
-        """Give the results of ``function`` one by one on the registered backend, as they come unless ``ordered``.
+        """Run the loop on the registered backend, and yield its results one by one.
 
-        Nothing is combined, and iterables are taken from only as results are: they may be endless. Closing the iterator, or an error,
-        cancels what is under way. Nested loops stream what the innermost gives.
+        Iterables are read only as fast as results are taken, so they may be endless.
+
+        Args:
+            function: Function of the loop variables that it takes.
+            ordered: Yield results in order. False yields them as they arrive.
+
+        Returns:
+            An iterator over the results, which are not combined.
         """
         for level in self._levels():
             if level.combine is not None or level.final is not None:
@@ -352,27 +401,42 @@ def foreach(
     seed_everywhere: bool = False,
     **iterables: Given,
 ) -> Foreach:
-    """Loop over iterables, the shortest deciding; ``unnamed`` ones only count.
+    """Describe a loop, to be run with ``% dopar % function`` or `Foreach.dopar`.
 
-    An iterable may be a function: it is called when the loop runs, with what it takes of the variables of outer loops.
+    Args:
+        *unnamed: Iterables that only count: their items are not passed to the function.
+        combine: None for a list of results. "c" for a list flattened by one level, without None. "rbind"
+            or "cbind" for rows or columns of an array or data frame, "concat" for pandas objects. "+",
+            "-", "*", "max", "min", or a function of two results.
+        init: First argument of ``combine``, or a function of outer variables that returns it.
+        final: Function that is called with the combined result.
+        inorder: Combine in order. False combines results as they arrive.
+        multicombine: Call ``combine`` with more than two results.
+        maxcombine: Largest number of results of one such call. Default: 100.
+        errors: "stop" (the default) raises `TaskError` for the first exception that arrives and cancels
+            the rest. "remove" leaves failed tasks out. "pass" returns the exception in the place of the
+            result. An inner loop without it inherits the setting of its outer loop.
+        packages: Modules to import before the function runs. They are among its globals.
+        export: Values to add to the function's globals, by name.
+        noexport: Names not to send with the function.
+        verbose: Log each task to the logger "dolambda.foreach", as INFO.
+        options: Options of backends, by name: ``{"dolambda": {"retries": 2}, "loky": {"n_jobs": 4}}``.
+        seed: A whole number, several, a SeedSequence, or True to draw one. Each task has its own random
+            stream, a numpy Generator that is passed as ``rng`` to a function that takes it. The numbers
+            depend on seed and index alone.
+        seed_everywhere: Also seed `random` and `numpy.random` in each task.
+        **iterables: The loop variables. The shortest iterable ends the loop. A function is called when
+            the loop runs, with the outer variables that it takes, and returns an iterable.
 
-    ``combine`` is None for a list of results, "c" (flattened by one level, None left out), "rbind" or "cbind" (rows or columns of an
-    array, or of a data frame), "concat" (pandas), "+", "-", "*", "max", "min", or a function of two results (``multicombine``: of up to
-    ``maxcombine``, 100 by default). ``init`` is its first argument, or a function of outer variables that gives it; ``final`` is
-    called with what comes out. ``inorder=False`` combines as results arrive.
+    Returns:
+        The loop, not yet run. It can be run any number of times.
 
-    ``errors``: "stop" (the default) raises `TaskError` from the first exception to arrive and cancels the rest, "remove" leaves failed
-    tasks out, "pass" puts the exception in the result's place. An inner loop that says nothing does as its outer one.
+    Raises:
+        ConfigurationError: An argument cannot work.
 
-    ``packages`` are imported before the function runs and stand among its globals; ``export`` adds values to these, ``noexport`` takes
-    names away. ``verbose`` logs each task to "dolambda.foreach" as INFO. ``options`` go to the backend of each name:
-    ``{"dolambda": {"retries": 2}, "loky": {"n_jobs": 4}}``.
-
-    With ``seed`` (a whole number, several, a SeedSequence, or True for one drawn now) each task has its own random stream, a numpy
-    Generator passed as ``rng`` to a function that takes it; ``seed_everywhere`` seeds `random` and `numpy.random` for it too. The numbers
-    depend on seed and index alone. The seed stays with the loop and with a list of results, as ``.seed``.
-
-    Raises `ConfigurationError` for what cannot work.
+    Example:
+        >>> foreach(i=range(3), combine="+").do(lambda i: i**2)
+        5
     """
     return Foreach(
         iterables,
@@ -411,5 +475,13 @@ def _names(what: str, given: Iterable[str]) -> tuple[str, ...]:
 
 
 def times(count: int, **more: Any) -> Foreach:
-    """R's ``times``: run something ``count`` times and put the results together by "c"."""
+    """Repeat a function, and combine the results by "c": R's ``times``.
+
+    Args:
+        count: Number of repetitions.
+        **more: Any other argument of `foreach`.
+
+    Returns:
+        The loop, not yet run.
+    """
     return foreach(range(count), **({"combine": "c"} | more))

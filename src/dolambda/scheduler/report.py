@@ -14,15 +14,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """Counts since the beginning.
+    """Counts of a run, or of all runs of a session, so far.
 
-    ``tasks`` were submitted; of these ``done`` gave a value, ``failed`` for good, ``retried`` failed and are run again as
-    `Retries` has it; ``restored`` had been done by an earlier client of a named run; ``resent`` were lost under way. ``jobs`` were
-    sent, ``again`` counts those that were sent once more because they were lost, ``copies`` those that were because they were slow;
-    ``running`` of them are under way, on ``workers``. ``seconds`` is the time workers ran, as Lambda bills it, ``cold`` the number of
-    first jobs of a worker; ``calls`` AWS requests by action; ``sent`` and ``received`` this side's bytes on the wire. ``elapsed`` is
-    seconds since the first task; ``cost`` dollars by list price, where known. ``over``: nothing more will come, whether all is done or
-    the rest was cancelled.
+    Attributes:
+        tasks: Tasks submitted.
+        done: Tasks that returned a value.
+        failed: Tasks that failed for good.
+        retried: Repetitions of failed tasks, see `Retries`.
+        resent: Tasks that were lost and sent again.
+        restored: Tasks that an earlier client of a named run had done.
+        jobs: Jobs sent.
+        again: Jobs that were sent again because they were lost.
+        copies: Jobs that were started a second time because they were slow.
+        running: Jobs in flight.
+        seconds: Time that workers ran, as Lambda bills it.
+        cold: Jobs that were the first of their worker.
+        workers: Names of the workers.
+        calls: AWS requests, by action.
+        sent: Bytes that this client sent.
+        received: Bytes that this client received.
+        elapsed: Seconds since the first task.
+        cost: Dollars by list price, where known.
+        over: True if nothing more will come, because all is done or cancelled.
     """
 
     tasks: int = 0

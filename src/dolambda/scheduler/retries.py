@@ -14,11 +14,20 @@ from dolambda.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Retries:
-    """Run a failed task up to ``times`` more, if its error is one of ``on``; wait in between.
+    """A policy for running failed tasks again.
 
-    The pause is drawn from half of it to all of it: ``wait`` seconds before the first repetition, ``factor`` times as long before
-    each further one, ``longest`` at most. A task that crashed its worker, ran out of memory or overran its time has failed too:
-    with ``on=dolambda.errors.LostError`` only those are repeated.
+    A task that crashed its worker, ran out of memory or exceeded its time has failed too. With
+    ``on=dolambda.errors.LostError`` only those are run again.
+
+    Args:
+        times: Largest number of repetitions.
+        on: Exception class, or tuple of them, after which a task is run again.
+        wait: Seconds before the first repetition. The actual pause is random, from half of it to all.
+        factor: Factor by which each further pause is longer.
+        longest: Longest pause, in seconds.
+
+    Raises:
+        ConfigurationError: A value cannot work.
     """
 
     times: int = 3

@@ -1,0 +1,99 @@
+"""The public names are these and no others. Each says what it takes, returns and raises, and its examples run."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import re
+import types
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PUBLIC = {
+    "dolambda": """
+        Foreach LambdaExecutor Report Retries Session Settings do dopar foreach get_backend register
+        set_backend times unregister when
+    """,
+    "dolambda.errors": """
+        AccessDeniedError AwsError BudgetError CombineError ConfigurationError DolambdaError EnvelopeError
+        FormatError JobRefusedError LocalAwsError LostError NoReplyError NotDeployedError
+        NotPicklableError OutOfMemoryError ProvisionError PythonMismatchError QuotedError RemoteError
+        RemoteTraceback SignatureError StackStoppedError TaskError TaskExitedError TaskTimedOutError
+        ThrottledError TooLargeError WorkerCrashedError
+    """,
+    "dolambda.iterators": """
+        Group Peekable by_cell by_column by_row iapply ichunk icountn idiv irandom iread_lines iread_table
+        irecord irep ireplay isplit isplit_cols isplit_indices isplit_rows isplit_vector
+    """,
+    "dolambda.testing": """
+        dolambda_in_process dolambda_local dolambda_settings dolambda_stack
+    """,
+}
+_METHODS = {  # of the classes that users call; the others they only read
+    "Session": ("bill", "close", "report"),
+    "LambdaExecutor": ("for_each", "map", "starmap", "submit", "shutdown"),
+    "Foreach": ("do", "dopar", "nest", "stream", "when"),
+    "Peekable": ("has_next", "peek"),
+}
+
+
+def _defined(name: str) -> set[str]:
+    """The names that a module offers: its own, without those that it imports for itself."""
+    module = importlib.import_module(name)
+    if offered := getattr(module, "__all__", None):
+        return set(offered)
+    return {
+        each
+        for each, value in vars(module).items()
+        if not each.startswith("_")
+        and getattr(value, "__module__", name) == name
+        and not isinstance(value, types.ModuleType)
+        and each not in {"annotations", "TYPE_CHECKING"}
+    }
+
+
+@pytest.mark.parametrize("module", _PUBLIC)
+def test_the_public_names_are_these(module: str) -> None:
+    assert sorted(_defined(module)) == sorted(_PUBLIC[module].split())
+
+
+def _documented() -> Iterator[Any]:
+    for module, names in _PUBLIC.items():
+        for name in names.split():
+            thing = getattr(importlib.import_module(module), name)
+            yield pytest.param(thing, id=f"{module}.{name}")
+            for method in _METHODS.get(name, ()):
+                yield pytest.param(getattr(thing, method), id=f"{module}.{name}.{method}")
+
+
+@pytest.mark.parametrize("thing", list(_documented()))
+def test_a_public_name_is_documented(thing: Any) -> None:
+    text = inspect.getdoc(thing) or ""
+    assert text, "it has no docstring"
+    function = getattr(thing, "_get_wrapped_function", lambda: thing)()  # of a pytest fixture
+    if not inspect.isfunction(function):
+        return
+    signature = inspect.signature(function)
+    arguments = text.partition("\nArgs:")[2].partition("\nReturns:")[0]
+    parameters = [name for name in signature.parameters if name not in {"self", "cls"}]
+    missing = [
+        name for name in parameters if not re.search(rf"^\s+\**{name}: ", arguments, re.MULTILINE)
+    ]
+    assert missing == [] or function.__module__ == "dolambda.testing", "not described under Args:"
+    if signature.return_annotation not in {"None", None}:
+        assert re.search(r"^(Returns|Yields):$", text, re.MULTILINE), (
+            "it does not say what it returns"
+        )
+
+
+@pytest.mark.parametrize(
+    "module", ["dolambda.iterators", "dolambda.registration", "dolambda.errors"]
+)
+def test_examples_in_docstrings_run(module: str) -> None:
+    failed, _ = doctest.testmod(importlib.import_module(module))
+    assert failed == 0
