@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import results
 from dolambda import LambdaExecutor, register, unregister
 from dolambda.scheduler import run as dispatch
-from dolambda.transport import s3_queue
+from dolambda.transport.queue import client as queue_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +66,7 @@ class Stations:
         self._undo.append(lambda: setattr(place, name, plain))
 
     def __enter__(self) -> Self:
-        queue = s3_queue.S3Queue
+        queue = queue_client.S3Queue
         self.watch(queue, "send", "sent", lambda _, job, __: job.number)
         self.watch(queue, "_put", "put", lambda _, key, *__: int(key[-9:]))
         self.watch(queue, "_fetch", "found", lambda _, key, __: int(key[-9:]))

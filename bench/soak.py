@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from dolambda import LambdaExecutor, register, unregister
 from dolambda.errors import TaskTimedOutError, WorkerCrashedError
 from dolambda.scheduler import state
-from dolambda.transport.s3_queue import S3Queue
+from dolambda.transport.queue.client import S3Queue
 from support.simulated_aws.behaviour import Behaviour
 from support.simulated_aws.oracle import Oracle
 from support.simulated_aws.simulation import Simulation

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dolambda.aws.request_counter import RequestCounter
 from dolambda.aws.signed_s3 import SignedS3
 from dolambda.errors import EnvelopeError
-from dolambda.transport import direct, s3_queue
+from dolambda.transport.direct import worker as direct
+from dolambda.transport.queue import worker as queue
 from dolambda.wire import keys, signing_keys
 from dolambda.worker.bundle import unpack
 from dolambda.worker.worker import Worker
@@ -59,8 +60,8 @@ def handler(event: Mapping[str, Any], context: LambdaContext) -> list[str] | dic
     seconds = context.get_remaining_time_in_millis() / 1000
     if direct.recognises(event):
         return direct.answer(event, _worker(), _s3, BucketBlobs, _keys()[0], seconds)
-    if s3_queue.recognises(event):
-        return s3_queue.answer(event, _worker(), _s3(), _keys()[0], seconds)
+    if queue.recognises(event):
+        return queue.answer(event, _worker(), _s3(), _keys()[0], seconds)
     return ["no event of dolambda's"]
 
 

@@ -19,7 +19,7 @@ from botocore.credentials import RefreshableCredentials
 
 from dolambda import LambdaExecutor
 from dolambda.errors import AccessDeniedError, AwsError
-from dolambda.transport.s3_queue import S3Queue
+from dolambda.transport.queue.client import S3Queue
 from support.simulated_aws.behaviour import Behaviour
 from support.simulated_aws.oracle import Oracle, task
 from support.simulated_aws.simulation import Simulation
@@ -264,8 +264,8 @@ def test_a_look_for_replies_that_fails_fails_no_task(
 def test_looks_that_go_on_failing_are_told(
     simulation: Simulation, error: Exception, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dolambda.transport.s3_queue._LOOKS_FAIL", 0.5)
-    monkeypatch.setattr("dolambda.transport.s3_queue._LOOKS_DENIED", 0.1)
+    monkeypatch.setattr("dolambda.transport.queue.client._LOOKS_FAIL", 0.5)
+    monkeypatch.setattr("dolambda.transport.queue.client._LOOKS_DENIED", 0.1)
     session = opened(simulation, "queue")
     assert isinstance(session.transport, S3Queue)
     session.transport._bucket = failing = Failing(session.bucket, lambda _: error)  # type: ignore[assignment] # as one

@@ -13,7 +13,7 @@ import pytest
 from dolambda.transport.base import SealedJob
 from dolambda.transport.factory import TransportFactory
 from dolambda.transport.in_process import InProcess
-from dolambda.transport.s3_queue import S3Queue
+from dolambda.transport.queue.client import S3Queue
 from dolambda.wire import keys
 from dolambda.wire.outcome import Failure, Value
 from dolambda.wire.reply import Reply

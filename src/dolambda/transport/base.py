@@ -6,6 +6,7 @@ A transport neither looks into jobs and replies nor decides anything: what to se
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -69,6 +70,4 @@ class Transport(Protocol):
 
 def closed_underneath() -> BaseException:
     """What whoever waits is answered with when a transport is closed."""
-    from concurrent.futures import CancelledError  # noqa: PLC0415 - 5 ms, which the worker's end does without
-
     return CancelledError()

@@ -10,8 +10,8 @@ from dolambda.aws.reactor import Reactor
 from dolambda.aws.small_objects import SmallObjects
 from dolambda.errors import ConfigurationError
 from dolambda.transport.clean_up import CleanUp, left
-from dolambda.transport.direct import Direct
-from dolambda.transport.s3_queue import S3Queue
+from dolambda.transport.direct.client import Direct
+from dolambda.transport.queue.client import S3Queue
 from dolambda.transport.uploads import Uploads
 from dolambda.wire.compression import has_zstd
 

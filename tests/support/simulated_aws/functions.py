@@ -1,6 +1,6 @@
 """What runs in the simulated environments. On entry: an event; on leaving: seconds that it took there, what it answers, objects it puts.
 
-dolambda's own worker end runs here, `transport.direct.answer` and `transport.s3_queue.answer`; only the process around a task is left out.
+dolambda's own worker end runs here, `answer` of each transport; only the process around a task is left out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from dolambda.transport import direct, s3_queue
+from dolambda.transport.direct import worker as direct
+from dolambda.transport.queue import worker as queue
 from dolambda.wire import keys
 from dolambda.wire.job import Job
 from dolambda.wire.outcome import PackedOutcome, Usage
@@ -167,8 +168,8 @@ class Dolambda:
                 answer = direct.answer(
                     event, runner, lambda: bucket, lambda: bucket, self._key, 900.0
                 )
-            elif s3_queue.recognises(event):
-                answer = s3_queue.answer(event, runner, bucket, self._key, 900.0)
+            elif queue.recognises(event):
+                answer = queue.answer(event, runner, bucket, self._key, 900.0)
             dead = False
         seconds = self._clock.slept - slept + self._latency * sum(bucket.requests.values())
         return Ran(seconds, json.dumps(answer).encode(), bucket.puts, dead)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dolambda.transport.base import SealedJob, Unanswered
-from dolambda.transport.direct import Direct
+from dolambda.transport.direct.client import Direct
 from dolambda.transport.uploads import Uploads
 from support.fake_bucket import Inline, MemoryBucket
 from support.futures import asked

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dolambda.errors import EnvelopeError
-from dolambda.transport import direct, s3_queue
+from dolambda.transport.direct import worker as direct
+from dolambda.transport.queue import worker as queue
 from dolambda.wire import envelope, keys
 from dolambda.wire.job import Job
 from dolambda.wire.outcome import PackedOutcome
@@ -131,8 +132,8 @@ def respond(event: Any, store: Any) -> object:
     worker = Worker(lambda: store, KEY)
     if direct.recognises(event):
         return direct.answer(event, worker, lambda: store, lambda: store, KEY, 10.0)
-    if s3_queue.recognises(event):
-        return s3_queue.answer(event, worker, store, KEY, 10.0)
+    if queue.recognises(event):
+        return queue.answer(event, worker, store, KEY, 10.0)
     return "no event of dolambda's"
 
 

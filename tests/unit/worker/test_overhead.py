@@ -8,7 +8,8 @@ import time
 from typing import Any
 
 from dolambda.errors import EnvelopeError
-from dolambda.transport import direct, s3_queue
+from dolambda.transport.direct import worker as direct
+from dolambda.transport.queue import worker as queue
 from dolambda.wire import keys
 from dolambda.wire.reply import Reply
 from dolambda.worker.overhead import Overhead
@@ -61,11 +62,11 @@ def test_the_queues_replies_say_what_fetching_and_answering_took() -> None:
     said = 0.0
     for number in range(3):
         s3.held[keys.job_key(RUN, number)] = sealed(number)
-        s3_queue._answer_one(keys.job_key(RUN, number), worker, s3, KEY, 60)
+        queue._answer_one(keys.job_key(RUN, number), worker, s3, KEY, 60)
         said += seconds(s3.held[keys.reply_key(RUN, number)])
-    s3_queue._answer_one(keys.job_key(RUN, 9), worker, s3, KEY, 60)  # cancelled: fetched in vain
+    queue._answer_one(keys.job_key(RUN, 9), worker, s3, KEY, 60)  # cancelled: fetched in vain
     s3.held[keys.job_key(RUN, 10)] = sealed(10)
-    s3_queue._answer_one(keys.job_key(RUN, 10), worker, s3, KEY, 60)
+    queue._answer_one(keys.job_key(RUN, 10), worker, s3, KEY, 60)
     worker.close()
     assert said >= 6 * SLOW
     assert seconds(s3.held[keys.reply_key(RUN, 10)]) >= 3 * SLOW

@@ -1,19 +1,6 @@
-"""One Invoke a job: the lowest latency, and nothing is polled.
+"""The client's end of a direct call. Input: sealed jobs. Output: sealed replies, unread.
 
-Both ends of the conversation, in the order in which a job meets them:
-
-    client                                   Lambda                  worker
-    Direct.send    -- Invoke {job} --------> runs the function ----> answer   ... Worker.run
-                   <- {reply} ------------------------------------------ |
-    with what does not fit into an Invoke's 6 MB:
-                   -- PUT blobs/<digest> --> S3
-                   -- Invoke {job: digest} ---------------------------> GET blobs/<digest>
-                                             S3 <- PUT outs/<run>/<n> -- |
-                   <- {at: outs/<run>/<n>} ----------------------------- |
-                   -- GET outs/<run>/<n> --> S3
-
-An invocation that is under way cannot be told to stop: withdrawing only forgets it. On entry: sealed jobs; on leaving: sealed replies,
-unread.
+See `dolambda.transport.direct` for the whole conversation.
 """
 
 from __future__ import annotations
@@ -24,36 +11,29 @@ import logging
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dolambda.errors import AwsError, EnvelopeError
+from dolambda.errors import AwsError
 from dolambda.transport.base import Unanswered, closed_underneath
+from dolambda.transport.clean_up import CleanUp
+from dolambda.transport.daemon_pool import DaemonPool
+from dolambda.transport.direct import INLINE
+from dolambda.transport.waiting import Waiting
+from dolambda.transport.window import Window
 from dolambda.wire import keys
 from dolambda.wire.blob import Blob
 from dolambda.wire.outcome import CRASHED, NOT_STARTED, OUT_OF_MEMORY, TIMED_OUT, Lost
-from dolambda.worker.worker import refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from dolambda.aws.invoke import Invoker
     from dolambda.aws.leader_followers import LeaderFollowers
     from dolambda.aws.objects import Bucket
-    from dolambda.aws.signed_s3 import SignedS3
     from dolambda.transport.base import OnReply, SealedJob
-    from dolambda.transport.clean_up import CleanUp
     from dolambda.transport.uploads import Uploads
-    from dolambda.transport.waiting import Waiting
-    from dolambda.wire.blob import BlobSource
-    from dolambda.worker.worker import Worker
 
 log = logging.getLogger("dolambda")
-
-INLINE = 6 * 1024 * 1024 - 4096
-"""Bytes of JSON, either way, that go with the Invoke itself: Lambda's limit, and room for what is around it.
-
-docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-"""
 
 _THREADS = 16
 _ENDS = {"Sandbox.Timedout": TIMED_OUT, "Runtime.OutOfMemory": OUT_OF_MEMORY}
@@ -76,12 +56,6 @@ class Direct:
         clean_up: CleanUp | None = None,
     ) -> None:
         """``invoker`` and ``bucket`` count into the same `Calls`. Nothing is sent yet."""
-        # Imported here: the worker's end does without them.
-        from dolambda.transport.clean_up import CleanUp  # noqa: PLC0415
-        from dolambda.transport.daemon_pool import DaemonPool  # noqa: PLC0415
-        from dolambda.transport.waiting import Waiting  # noqa: PLC0415
-        from dolambda.transport.window import Window  # noqa: PLC0415
-
         self.calls = bucket.calls
         self._invoker = invoker
         invoker.throttled = self.throttled
@@ -253,45 +227,3 @@ def _as_unanswered(error: BaseException) -> BaseException:
         if getattr(error, "may_have_run", False)
         else error
     )
-
-
-def recognises(event: Mapping[str, Any]) -> bool:
-    """Whether a Lambda event is a job of ours."""
-    return isinstance(event, dict) and isinstance(event.get("dolambda"), dict)
-
-
-def answer(
-    event: Mapping[str, Any],
-    worker: Worker,
-    s3: Callable[[], SignedS3],
-    blobs: Callable[[], BlobSource],
-    key: bytes,
-    seconds: float,
-) -> dict[str, str]:
-    """Be the worker's end: run the job that an event holds or names; give the reply, or where it is."""
-    job, arrived = event["dolambda"], time.monotonic()
-    try:
-        place = keys.parse_job_key(keys.job_key(job["run"], job["number"]))
-        given, digest = base64.b64decode(job.get("job", "")), str(job.get("at", ""))
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-    ):  # whoever may call the function can write what they like
-        place = None
-    if place is None:
-        return {"refused": "it is not named as a job is"}
-    try:
-        sealed = given or Blob.from_store(digest, blobs().get_blob(digest)).data
-        reply = worker.run(bytes(sealed), seconds=seconds, before=time.monotonic() - arrived)
-    except EnvelopeError as error:
-        reply = refuse(*place, error, key)
-    sealed_at = time.monotonic()
-    text = base64.b64encode(reply).decode()
-    if len(text) <= INLINE:
-        return {"reply": text}
-    try:
-        s3().put_new(keys.reply_key(*place), reply)
-    finally:
-        worker.overhead.ended(time.monotonic() - sealed_at)
-    return {"at": keys.reply_key(*place)}

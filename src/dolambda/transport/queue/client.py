@@ -1,54 +1,35 @@
-"""The bucket as the queue.
+"""The client's end of the queue. Input: sealed jobs. Output: sealed replies, unread.
 
-Both ends of the conversation, in the order in which a job meets them:
-
-    client                                   S3                      worker
-    S3Queue.send    -- PUT jobs/<run>/<n> -->|
-                                             |-- ObjectCreated ----> answer
-                                             |<- GET jobs/<run>/<n> --  |   ... Worker.run
-                                             |<- PUT outs/<run>/<n> --  |   If-None-Match: the first answer wins
-    poller          -- LIST outs/<client>/ ->|
-    S3Queue._fetch  -- GET outs/<run>/<n> -->|          then `LeaderFollowers` hands the reply to dispatch
-    S3Queue.withdraw - DELETE both --------->|
-
-A job's object is also its lease: once the client has removed it nobody waits for the answer, and a worker that finds it
-gone (it looks every few seconds) leaves out the tasks it has not begun, stops the one at work at the next look, and writes
-nothing. So cancelling is deleting.
-
-The event may come twice (the second reply is not written), late (after its deadline the worker does not begin) or never
-(dispatch sends the job again). On entry: sealed jobs; on leaving: sealed replies, unread.
+See `dolambda.transport.queue` for the whole conversation.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus
+from typing import TYPE_CHECKING
 
-from dolambda.errors import AccessDeniedError, AwsError, EnvelopeError
+from dolambda.errors import AccessDeniedError, AwsError
 from dolambda.transport.base import Unanswered, closed_underneath
+from dolambda.transport.clean_up import CleanUp, left
+from dolambda.transport.daemon_pool import DaemonPool
+from dolambda.transport.poll_interval import PollInterval
+from dolambda.transport.waiting import Waiting
 from dolambda.wire import keys
 from dolambda.wire.outcome import NOT_STARTED, Lost
-from dolambda.worker.worker import refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from dolambda.aws.leader_followers import LeaderFollowers
     from dolambda.aws.objects import Bucket
     from dolambda.aws.reactor import Request
-    from dolambda.aws.signed_s3 import SignedS3
     from dolambda.aws.small_objects import SmallObjects
     from dolambda.transport.base import OnReply, SealedJob
-    from dolambda.transport.clean_up import CleanUp
     from dolambda.transport.uploads import Uploads
-    from dolambda.transport.waiting import Waiting
-    from dolambda.worker.worker import Worker
 
 log = logging.getLogger("dolambda")
 
@@ -60,7 +41,6 @@ _LOOKS_FAIL = (
 _LOOKS_DENIED = 10.0  # ... that were denied: one denial may be anything between here and S3
 _FETCHES = 3  # times that a reply is fetched whose size is not the one that was listed
 _LATE = 1.0  # seconds after its job was withdrawn in which an answer may still come: a worker that takes longer than the next looks first
-_LOOK_AGAIN = 0.5  # seconds that a job took from which on a worker asks, before it answers, whether anyone still waits
 
 
 class S3Queue:
@@ -81,12 +61,6 @@ class S3Queue:
         clean_up: CleanUp | None = None,
     ) -> None:
         """``throttle``: longest pause in seconds between two looks for replies. ``keep``: replies stay. Nothing is sent yet."""
-        # Imported here: the worker's end does without them.
-        from dolambda.transport.clean_up import CleanUp  # noqa: PLC0415
-        from dolambda.transport.daemon_pool import DaemonPool  # noqa: PLC0415
-        from dolambda.transport.poll_interval import PollInterval  # noqa: PLC0415
-        from dolambda.transport.waiting import Waiting  # noqa: PLC0415
-
         self.calls = bucket.calls
         self._bucket = bucket
         self._small = small
@@ -155,8 +129,6 @@ class S3Queue:
 
     def close(self) -> None:
         """See `Transport.close`."""
-        from dolambda.transport.clean_up import left  # noqa: PLC0415 - as above
-
         until = self._clean_up.until()
         waiting = self._waiting.take_all()
         self._closing.set()
@@ -320,65 +292,3 @@ class S3Queue:
         on_reply = self._waiting.take(key)
         if on_reply:
             on_reply(reply)
-
-
-def recognises(event: Mapping[str, Any]) -> bool:
-    """Whether a Lambda event is a notification of S3's."""
-    return isinstance(event, dict) and bool(_names(event))
-
-
-def answer(
-    event: Mapping[str, Any], worker: Worker, s3: SignedS3, key: bytes, seconds: float
-) -> list[str]:
-    """Be the worker's end: run the jobs that an S3 notification names; say what became of each."""
-    ends = time.monotonic() + seconds
-    return [_answer_one(name, worker, s3, key, ends - time.monotonic()) for name in _names(event)]
-
-
-def _names(event: Mapping[str, Any]) -> list[str]:
-    """The keys of the objects that a notification names; none if it is no such: whoever may call the function can write what they like."""
-    try:
-        return [unquote_plus(record["s3"]["object"]["key"]) for record in event.get("Records", ())]
-    except (KeyError, TypeError, IndexError, AttributeError):
-        return []
-
-
-def _answer_one(name: str, worker: Worker, s3: SignedS3, key: bytes, seconds: float) -> str:
-    place = keys.parse_job_key(name)
-    if place is None:
-        return _report(name, "refused: it is not named as a job is")
-    arrived = time.monotonic()
-    sealed = s3.get(name)
-    begun = time.monotonic()
-    if sealed is None:
-        worker.overhead.ended(begun - arrived)
-        return _report(name, "gone: it was cancelled")
-    try:
-        # Counted by hand: its own PUT has to stand in the reply that it writes.
-        reply = worker.run(
-            sealed,
-            seconds=seconds,
-            wanted=lambda: s3.exists(name),
-            calls={"s3:GetObject": 1, "s3:PutObject": 1},
-            before=begun - arrived,
-        )
-    except EnvelopeError as error:
-        reply = refuse(*place, error, key)
-        _report(name, f"refused: {error}")
-    sealed_at = time.monotonic()
-    try:
-        if sealed_at - begun > _LOOK_AGAIN and not s3.exists(name):
-            return _report(name, "gone meanwhile: its answer is not written")
-        return (
-            "answered"
-            if s3.put_new(keys.reply_key(*place), reply)
-            else _report(name, "answered already, by another invocation")
-        )
-    finally:
-        worker.overhead.ended(time.monotonic() - sealed_at)
-
-
-def _report(name: str, what: str) -> str:
-    """Write a line to the function's log, where `aws logs` finds it."""
-    print(json.dumps({"dolambda": what, "object": name}), flush=True)  # noqa: T201 - Lambda's log is standard output
-    return what

@@ -11,7 +11,7 @@ import pytest
 from dolambda.errors import AccessDeniedError, AwsError
 from dolambda.transport.base import SealedJob, Unanswered
 from dolambda.transport.clean_up import CleanUp
-from dolambda.transport.s3_queue import S3Queue
+from dolambda.transport.queue.client import S3Queue
 from dolambda.transport.uploads import Uploads
 from dolambda.wire import keys
 from support.fake_bucket import Inline, MemoryBucket, Small
@@ -73,7 +73,7 @@ def test_a_look_that_is_refused_once_fails_nobody(
 def test_looks_that_are_denied_for_long_are_told(
     queue: S3Queue, bucket: MemoryBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dolambda.transport.s3_queue._LOOKS_DENIED", 0.2)
+    monkeypatch.setattr("dolambda.transport.queue.client._LOOKS_DENIED", 0.2)
     bucket.trouble = failing("list", 1e9, AccessDeniedError("denied"))
     with pytest.raises(AccessDeniedError, match="denied"):
         asked(queue, job()).result(20)

@@ -1,0 +1,23 @@
+"""One Invoke a job: the lowest latency, and nothing is polled.
+
+Both ends of the conversation, in the order in which a job meets them:
+
+    client                                   Lambda                  worker
+    Direct.send    -- Invoke {job} --------> runs the function ----> answer   ... Worker.run
+                   <- {reply} ------------------------------------------ |
+    with what does not fit into an Invoke's 6 MB:
+                   -- PUT blobs/<digest> --> S3
+                   -- Invoke {job: digest} ---------------------------> GET blobs/<digest>
+                                             S3 <- PUT outs/<run>/<n> -- |
+                   <- {at: outs/<run>/<n>} ----------------------------- |
+                   -- GET outs/<run>/<n> --> S3
+
+An invocation that is under way cannot be told to stop: withdrawing only forgets it. On entry: sealed jobs; on leaving: sealed replies,
+unread.
+"""
+
+INLINE = 6 * 1024 * 1024 - 4096
+"""Bytes of JSON, either way, that go with the Invoke itself: Lambda's limit, and room for what is around it.
+
+docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+"""

@@ -1,0 +1,65 @@
+"""The worker's end of a direct call. Input: the event. Output: the reply, or where it is.
+
+See `dolambda.transport.direct` for the whole conversation.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from typing import TYPE_CHECKING, Any
+
+from dolambda.errors import EnvelopeError
+from dolambda.transport.direct import INLINE
+from dolambda.wire import keys
+from dolambda.wire.blob import Blob
+from dolambda.worker.worker import refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from dolambda.aws.signed_s3 import SignedS3
+    from dolambda.wire.blob import BlobSource
+    from dolambda.worker.worker import Worker
+
+
+def recognises(event: Mapping[str, Any]) -> bool:
+    """Whether a Lambda event is a job of ours."""
+    return isinstance(event, dict) and isinstance(event.get("dolambda"), dict)
+
+
+def answer(
+    event: Mapping[str, Any],
+    worker: Worker,
+    s3: Callable[[], SignedS3],
+    blobs: Callable[[], BlobSource],
+    key: bytes,
+    seconds: float,
+) -> dict[str, str]:
+    """Be the worker's end: run the job that an event holds or names; give the reply, or where it is."""
+    job, arrived = event["dolambda"], time.monotonic()
+    try:
+        place = keys.parse_job_key(keys.job_key(job["run"], job["number"]))
+        given, digest = base64.b64decode(job.get("job", "")), str(job.get("at", ""))
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+    ):  # whoever may call the function can write what they like
+        place = None
+    if place is None:
+        return {"refused": "it is not named as a job is"}
+    try:
+        sealed = given or Blob.from_store(digest, blobs().get_blob(digest)).data
+        reply = worker.run(bytes(sealed), seconds=seconds, before=time.monotonic() - arrived)
+    except EnvelopeError as error:
+        reply = refuse(*place, error, key)
+    sealed_at = time.monotonic()
+    text = base64.b64encode(reply).decode()
+    if len(text) <= INLINE:
+        return {"reply": text}
+    try:
+        s3().put_new(keys.reply_key(*place), reply)
+    finally:
+        worker.overhead.ended(time.monotonic() - sealed_at)
+    return {"at": keys.reply_key(*place)}

@@ -1,0 +1,85 @@
+"""The worker's end of the queue. Input: a notification of S3. Output: replies in the bucket.
+
+See `dolambda.transport.queue` for the whole conversation.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
+
+from dolambda.errors import EnvelopeError
+from dolambda.wire import keys
+from dolambda.worker.worker import refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dolambda.aws.signed_s3 import SignedS3
+    from dolambda.worker.worker import Worker
+
+_LOOK_AGAIN = 0.5  # seconds that a job took from which on a worker asks, before it answers, whether anyone still waits
+
+
+def recognises(event: Mapping[str, Any]) -> bool:
+    """Whether a Lambda event is a notification of S3's."""
+    return isinstance(event, dict) and bool(_names(event))
+
+
+def answer(
+    event: Mapping[str, Any], worker: Worker, s3: SignedS3, key: bytes, seconds: float
+) -> list[str]:
+    """Be the worker's end: run the jobs that an S3 notification names; say what became of each."""
+    ends = time.monotonic() + seconds
+    return [_answer_one(name, worker, s3, key, ends - time.monotonic()) for name in _names(event)]
+
+
+def _names(event: Mapping[str, Any]) -> list[str]:
+    """The keys of the objects that a notification names; none if it is no such: whoever may call the function can write what they like."""
+    try:
+        return [unquote_plus(record["s3"]["object"]["key"]) for record in event.get("Records", ())]
+    except (KeyError, TypeError, IndexError, AttributeError):
+        return []
+
+
+def _answer_one(name: str, worker: Worker, s3: SignedS3, key: bytes, seconds: float) -> str:
+    place = keys.parse_job_key(name)
+    if place is None:
+        return _report(name, "refused: it is not named as a job is")
+    arrived = time.monotonic()
+    sealed = s3.get(name)
+    begun = time.monotonic()
+    if sealed is None:
+        worker.overhead.ended(begun - arrived)
+        return _report(name, "gone: it was cancelled")
+    try:
+        # Counted by hand: its own PUT has to stand in the reply that it writes.
+        reply = worker.run(
+            sealed,
+            seconds=seconds,
+            wanted=lambda: s3.exists(name),
+            calls={"s3:GetObject": 1, "s3:PutObject": 1},
+            before=begun - arrived,
+        )
+    except EnvelopeError as error:
+        reply = refuse(*place, error, key)
+        _report(name, f"refused: {error}")
+    sealed_at = time.monotonic()
+    try:
+        if sealed_at - begun > _LOOK_AGAIN and not s3.exists(name):
+            return _report(name, "gone meanwhile: its answer is not written")
+        return (
+            "answered"
+            if s3.put_new(keys.reply_key(*place), reply)
+            else _report(name, "answered already, by another invocation")
+        )
+    finally:
+        worker.overhead.ended(time.monotonic() - sealed_at)
+
+
+def _report(name: str, what: str) -> str:
+    """Write a line to the function's log, where `aws logs` finds it."""
+    print(json.dumps({"dolambda": what, "object": name}), flush=True)  # noqa: T201 - Lambda's log is standard output
+    return what
