@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PROGRAM = """
 import sys, time
 import dolambda
-from dolambda import LambdaExecutor
+from dolambda import LambdaExecutor, dopar, foreach
 from joblib import Parallel, delayed
 
 def work(i):
@@ -32,6 +32,8 @@ try:
     if way == "executor":
         with LambdaExecutor() as executor:
             print("sum", sum(executor.map(work, range(30))))
+    elif way == "foreach":
+        print("sum", foreach(i=range(30), combine="+") % dopar % work)
     else:
         print("sum", sum(Parallel(n_jobs=-1, batch_size=1)(delayed(work)(i) for i in range(30))))
 except Exception as error:
@@ -54,7 +56,7 @@ def command(deployed: tuple[Settings, Credentials], tmp_path: Path) -> list[str]
     ]
 
 
-@pytest.mark.parametrize("way", ["executor", "joblib"])
+@pytest.mark.parametrize("way", ["executor", "joblib", "foreach"])
 def test_no_ends_a_script_in_one_line(command: list[str], way: str) -> None:
     status, written = on_terminal([sys.executable, *command, way], {"[Y/n]": "n\n"})
     assert status == 0
@@ -77,7 +79,7 @@ def test_yes_runs_the_rest(command: list[str]) -> None:
     assert "sum 435" in written
 
 
-@pytest.mark.parametrize("way", ["executor", "joblib"])
+@pytest.mark.parametrize("way", ["executor", "joblib", "foreach"])
 def test_quote_runs_a_sample_only(command: list[str], way: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dolambda", "quote", *command, way],
@@ -87,9 +89,9 @@ def test_quote_runs_a_sample_only(command: list[str], way: str) -> None:
         timeout=120,
     )
     assert (done.returncode, done.stdout) == (0, "")
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("dolambda: ")
-    assert " left, " in line
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("dolambda: ")
+    assert " left, " in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -5,33 +5,23 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from dataclasses import dataclass
-from typing import Any, cast
 
 import pytest
 
-from dolambda.money.quote import agreed, sentence
-
-
-@dataclass
-class Left:
-    """What an estimate says."""
-
-    tasks: int = 23
-    each: float = 0.3
-    workers: int = 2
-    seconds: float = 95.0
-    dollars: float = 0.0034
-    spent: float = 0.00001
+from dolambda.money.quote import agreed
+from dolambda.scheduler.pilot import Estimate
 
 
 def test_an_estimate_is_a_sentence() -> None:
-    assert sentence(cast("Any", Left())).startswith(
-        "23 tasks left, 300 ms each: about 1 min 35 s on 2 workers, about $0.0034 (list prices of "
+    several, one = Estimate(23, 0.3, 2, 95.0, 0.0034, 0.00001), Estimate(1, 2.0, 1, 2.0, 0.1, 0.01)
+    assert str(several) == (
+        "23 tasks left, 300 ms each: about 1 min 35 s on 2 workers, "
+        "about $0.0034 by list price; the sample cost less than $0.0001"
     )
-    assert sentence(cast("Any", Left())).endswith("; the sample cost less than $0.0001")
-    assert sentence(cast("Any", Left(tasks=1, workers=1))).startswith("1 task left, 300 ms each: ")
-    assert " on 1 worker, " in sentence(cast("Any", Left(workers=1)))
+    assert str(one) == (
+        "1 task left, 2 s each: about 2 s on 1 worker, "
+        "about $0.1000 by list price; the sample cost $0.0100"
+    )
 
 
 @pytest.mark.parametrize(

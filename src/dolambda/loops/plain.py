@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dolambda.errors import QuotedError
 from dolambda.loops.walk import as_text, resolved, task_error
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class PlainLoop:
             for piece in pieces:
                 if piece.error is None:
                     combiner.add_all(piece.values)
+                elif isinstance(piece.error, QuotedError):  # no task raised it: it was not sent
+                    raise piece.error
                 elif self._errors == "stop":
                     raise self._error(piece, piece.error)
                 elif self._errors == "pass":

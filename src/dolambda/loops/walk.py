@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from dolambda.errors import ConfigurationError, TaskError
+from dolambda.errors import ConfigurationError, QuotedError, TaskError
 from dolambda.loops.function import ArgumentBinder, called
 from dolambda.wire.outcome import Failure, Value
 from dolambda.wrappers.seeding import Seed, Seeded, SeededResultReader, shown
@@ -249,6 +249,8 @@ class Walk:
         index = slot.index
         if isinstance(outcome, Failure):
             log.log(self._level_of_log, "task %s failed: %r", shown(index), outcome.exception)
+            if isinstance(outcome.exception, QuotedError):  # no task raised it: it was not sent
+                raise outcome.exception
             if self._errors == "stop":
                 raise task_error(index, outcome.exception, slot.values)
             return outcome.exception if self._errors == "pass" else _LEFT_OUT

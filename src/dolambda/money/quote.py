@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from dolambda.money.prices import AS_OF
 from dolambda.progress import cleared
-from dolambda.wording import count, dollars, duration
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -24,22 +23,12 @@ only = False
 def verdict(estimate: Estimate) -> bool:
     """Print what is left to standard error. On a terminal ask whether to run it, else run it."""
     with cleared():
-        print(f"dolambda: {sentence(estimate)}", file=sys.stderr, flush=True)  # noqa: T201 - it is what was asked for
+        print(f"dolambda: {estimate} (prices of {AS_OF}, us-east-1)", file=sys.stderr, flush=True)  # noqa: T201 - it is what was asked for
         if only:
             return False
         if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
             return True
         return agreed(sys.stdin, sys.stderr)
-
-
-def sentence(estimate: Estimate) -> str:
-    """Return an estimate as a sentence."""
-    return (
-        f"{count(estimate.tasks, 'task')} left, {duration(estimate.each)} each: "
-        f"about {duration(estimate.seconds)} on {count(estimate.workers, 'worker')}, "
-        f"about {dollars(estimate.dollars)} (list prices of {AS_OF}, us-east-1); "
-        f"the sample cost {dollars(estimate.spent)}"
-    )
 
 
 def agreed(answers: TextIO, terminal: TextIO) -> bool:

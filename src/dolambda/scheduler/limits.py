@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from dolambda.errors import ConfigurationError
 from dolambda.scheduler.ledger import Rates
 from dolambda.scheduler.retries import Retries
+from dolambda.wording import dollars, duration
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,15 @@ class Limits:
         """Check the budget. Raises `ConfigurationError` for one that does not pay for a single job."""
         least = self.rates.job + self.rates.polling
         if self.budget is not None and self.budget < least:
+            job, polling = dollars(self.rates.job), dollars(self.rates.polling)
             raise ConfigurationError(
-                f"budget={self.budget:g} dollars does not cover one job at its worst, {least:.4f}: {self.rates.runtime:g} s of a worker",
-                hint="Give more, or deploy the stack with a shorter timeout: unused reservations come back.",
+                f"budget={self.budget:g} does not cover one job at its worst, {dollars(least)}: "
+                f"{job} for {duration(self.rates.runtime)} of a worker that has to start"
+                + (f", {polling} for polls until its reply" if self.rates.polling else ""),
+                hint=f"Pass at least {math.ceil(least * 1e4) / 1e4:.4f}. What a job does not use comes back. "
+                + (
+                    "A larger throttle= or a smaller max_wait= reserves fewer polls."
+                    if self.rates.polling > self.rates.job
+                    else "A stack with a shorter timeout reserves less."
+                ),
             )

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dolambda.wording import count, dollars, duration
+
 if TYPE_CHECKING:
     from dolambda.scheduler.ledger import Rates
 
@@ -53,16 +55,9 @@ class Estimate:
         )
 
     def __str__(self) -> str:
-        """For a person."""
+        """Return it as a sentence."""
         return (
-            f"{self.tasks:,} tasks are left, of {_time(self.each)} each: about {_time(self.seconds)} on {self.workers:,} workers, "
-            f"and {self.dollars:.4f} dollars by list price; the pilot cost {self.spent:.4f}"
+            f"{count(self.tasks, 'task')} left, {duration(self.each)} each: "
+            f"about {duration(self.seconds)} on {count(self.workers, 'worker')}, "
+            f"about {dollars(self.dollars)} by list price; the sample cost {dollars(self.spent)}"
         )
-
-
-def _time(seconds: float) -> str:
-    if seconds < 1:
-        return f"{seconds * 1e3:.3g} ms"
-    if seconds < 120:  # noqa: PLR2004 - two minutes
-        return f"{seconds:.3g} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"  # noqa: PLR2004 - two hours

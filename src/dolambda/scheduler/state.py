@@ -79,6 +79,7 @@ class Scheduler:
         self.batcher = Batcher(limits.batch)
         self.ledger = Ledger(limits.budget, limits.rates)
         self.pilot = pilot
+        self._declined: BaseException | None = None
         self._asked = False
         self._limits = limits
         self._builder = builder
@@ -158,6 +159,8 @@ class Scheduler:
         self.counters.restored += event.restored
         self.counters.done += event.done
         self.counters.failed += event.failed
+        if self._declined:  # what is submitted after the answer is not run either
+            return self._fail_queue(self._declined)
         return [] if self.counters.jobs else self._send_waiting(moment, 1)
 
     def _on_tick(self, event: ev.Tick, moment: ev.Moment) -> list[ev.Action]:
@@ -210,8 +213,8 @@ class Scheduler:
         self.pilot = False
         if event.go_on:
             return []
-        error = event.error or QuotedError("only the pilot was run")
-        return self._fail_queue(error)
+        self._declined = event.error or QuotedError("only the pilot was run")
+        return self._fail_queue(self._declined)
 
     def _on_waiting_cancelled(
         self, event: ev.WaitingCancelled, moment: ev.Moment

@@ -152,6 +152,20 @@ def test_what_is_lost_costs_its_worst() -> None:
 def test_one_that_does_not_cover_a_single_job_is_refused_at_once() -> None:
     with pytest.raises(
         ConfigurationError,
-        match=r"budget=0.5 dollars does not cover one job at its worst, 1.0000: 90 s of a worker",
+        match=r"budget=0.5 does not cover one job at its worst, \$1.00: \$1.00 for 1 min 30 s of a worker",
     ):
         open_run(Memory(), 0.5)
+
+
+def test_a_refused_budget_says_what_is_reserved_and_what_would_do() -> None:
+    """At Lambda's prices polling for the reply to a short job costs more than the job."""
+    rates = Rates(second=0.0000288, invocation=2e-7, requests={"s3:ListBucket": 5e-6}, runtime=3.0)
+    with pytest.raises(ConfigurationError) as refused:
+        Limits(4, 4, 3.0, budget=0.0004, rates=rates)
+    said = str(refused.value)
+    assert "budget=0.0004 does not cover one job at its worst, $0.0034: $0.0004 for 3 s" in said
+    assert "$0.0030 for polls until its reply" in said
+    assert "throttle=" in said
+    assert "shorter timeout" not in said
+    enough = float(said.split("Pass at least ")[1].split(". ", maxsplit=1)[0])
+    assert Limits(4, 4, 3.0, budget=enough, rates=rates).budget == enough

@@ -38,8 +38,19 @@ def test_after_the_pilot_the_rest_is_sent_or_not(go_on: bool) -> None:
     else:
         assert errors[:JOBS] == [None] * JOBS
         assert all(isinstance(error, QuotedError) for error in errors[JOBS:])
-        assert "20 tasks are left" in str(errors[-1])
+        assert "20 tasks left, " in str(errors[-1])
         assert len(memory.sent) == JOBS
+
+
+def test_what_is_submitted_after_a_no_is_not_sent_either() -> None:
+    memory = Memory()
+    run = Run("r", memory, KEY, Limits(4, 4, 0.0, batch=1, rates=RATES), confirm=lambda _: False)
+    first = run.submit((square, (i,), {}) for i in range(JOBS + 1))
+    assert isinstance(first[-1].exception(20), QuotedError)
+    later = run.submit((square, (i,), {}) for i in range(3))
+    assert all(isinstance(future.exception(20), QuotedError) for future in later)
+    run.close()
+    assert len(memory.sent) == JOBS
 
 
 def test_a_run_no_longer_than_its_pilot_asks_nothing() -> None:
@@ -58,5 +69,6 @@ def test_an_estimate_by_hand() -> None:
     assert estimate.seconds == pytest.approx(20 + 150)
     assert estimate.dollars == pytest.approx(3000 + 10)
     assert str(estimate) == (
-        "10,000 tasks are left, of 30 s each: about 3 min on 2,000 workers, and 3010.0000 dollars by list price; the pilot cost 0.1000"
+        "10,000 tasks left, 30 s each: about 2 min 50 s on 2,000 workers, "
+        "about $3,010.00 by list price; the sample cost $0.1000"
     )
