@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dolambda")
 
+_COUNT_WITHIN_S = 10.0
+
 
 def main(arguments: list[str]) -> int:
     """Serve the R session that made the directory named by the first argument."""
@@ -136,6 +138,8 @@ class Bridge:
         self._channel.send_fields(Kind.READY, 0, ready_facts(self._session))
 
     def _report(self, frame: Frame) -> None:
+        for closer in self._closers:  # a run that is just ending is in no count for a moment
+            closer.join(_COUNT_WITHIN_S)
         facts = report_facts(self._session.report()) if self._session else {}
         self._channel.send_fields(Kind.REPORTED, frame.loop, facts)
 
