@@ -53,7 +53,8 @@ COLUMNS = (
 def once(cache: Path, scratch: Path, site: Path | None) -> list[float]:
     """Run the program in a process of its own."""
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "TMPDIR": str(scratch)}
-    environment.pop("DOLAMBDA_REQUIRES", None)
+    for name in ("DOLAMBDA_REQUIRES", "PYTHONDONTWRITEBYTECODE"):  # as users have it
+        environment.pop(name, None)
     if site:
         environment["PYTHONPATH"] = str(site)
     done = subprocess.run(

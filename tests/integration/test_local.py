@@ -128,7 +128,7 @@ def test_start_status_stop(apart: Path) -> None:
         )
 
     assert dolambda("status").stdout == "not running\n"
-    assert "AWS emulated at http://127.0.0.1:" in dolambda("start", "--workers", "1").stdout
+    assert "AWS is emulated at http://127.0.0.1:" in dolambda("start", "--workers", "1").stdout
     assert "running at http://127.0.0.1:" in dolambda("status").stdout
     again = dolambda("start")
     assert again.returncode == 1
