@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dolambda.local.instance import Instance
-from dolambda.local.stack import root
+from dolambda.local.stack import deploy_into, root
 from dolambda.settings import Settings
 from support.polling import until
 
@@ -107,6 +107,50 @@ def test_a_fork_of_the_client_does_not_keep_the_emulator(apart: Path, fork: str)
         finally:
             os.kill(int(child), signal.SIGKILL)
     assert not list(apart.iterdir())
+
+
+def workers_of(place: Path) -> list[int]:
+    """Return the ids of workers' processes of the instances in a temporary directory."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (process / "cmdline").read_bytes()
+            environment = (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if b"awslambdaric" in arguments and f"TMPDIR={place}".encode() in environment:
+            found.append(int(process.name))
+    return found
+
+
+def test_workers_start_before_the_first_task_and_end_with_the_emulator(apart: Path) -> None:
+    instance = Instance.from_start(workers=2, wait=False)
+    try:
+        deploy_into(instance, Settings(requires=()))
+        until(lambda: len(workers_of(apart)) == 2)
+    finally:
+        instance.stop()
+    assert workers_of(apart) == []
+    assert list(apart.iterdir()) == []
+
+
+def test_one_that_is_not_ready_yet_can_be_stopped(apart: Path) -> None:
+    instance = Instance.from_start(workers=1, wait=False)
+    instance.stop()
+    assert list(apart.iterdir()) == []
+
+
+def test_cleaning_removes_what_no_program_uses(apart: Path) -> None:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(apart)}
+    clean = [str(Path(sys.executable).with_name("dolambda")), "local", "clean"]
+    place = apart / "dolambda-local"
+    place.mkdir(mode=0o700)
+    (place / "packages-1").mkdir()
+    (place / "packages-1" / "file").write_bytes(bytes(3 << 20))
+    (place / "packages-1.lock").write_text(str(3 << 20), encoding="ascii")
+    done = subprocess.run(clean, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"3 MiB removed from {place}\n"
+    assert not (place / "packages-1").exists()
 
 
 def test_rules_of_a_file_are_in_force_at_the_gateway(apart: Path) -> None:
