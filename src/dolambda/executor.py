@@ -12,14 +12,16 @@ import time
 import weakref
 from collections import deque
 from concurrent.futures import Executor
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
-from dolambda import session as ending
+from dolambda.arguments import Source
+from dolambda.current_session import current
 from dolambda.errors import ConfigurationError
-from dolambda.options import checked
+from dolambda.interpreter_end import INTERPRETER_END
+from dolambda.options import RULES, RunOptions
 from dolambda.scheduler.results import Pieces, values_of
-from dolambda.session import Session, current, default_session
 from dolambda.wrappers.initializer import with_initializer
 from dolambda.wrappers.seeding import Seed, Seeded, SeededResultReader, takes_rng
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from dolambda.scheduler.report import Report
     from dolambda.scheduler.retries import Retries
     from dolambda.scheduler.run import Run
+    from dolambda.session import Session
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -88,24 +91,24 @@ class LambdaExecutor(Executor):
                 f"max_workers must be greater than 0, got {max_workers}",
                 hint="Leave max_workers= out for the default.",
             )
-        options = checked(
-            {
-                "max_workers": max_workers,
-                "batch": batch,
-                "task_timeout": task_timeout,
-                "retries": retries,
-                "progress": progress,
-                "transport": transport,
-                "budget": budget,
-                "run": run,
-                "env": env,
-            }
+        options = RunOptions(
+            batch=batch,
+            task_timeout=task_timeout,
+            retries=retries,
+            progress=progress,
+            transport=transport,
+            budget=budget,
+            run=run,
+            env=env,
         )
+        if max_workers is not None:
+            checked = RULES["max_workers"].check(max_workers, Source.argument("max_workers"))
+            options = replace(options, workers=checked)
         if not (initializer is None or callable(initializer)):
             raise TypeError(f"initializer={initializer!r} is not a function")
         self._wrap = with_initializer(initializer, initargs)
-        self._session = session or current(default_session)
-        self._run: Run = self._session.open_run(workers=options.pop("max_workers", None), **options)
+        self._session = session or current()
+        self._run: Run = self._session.open_run(options)
         self._max_workers = self._run.limits.workers  # what dask asks an executor for its width
         self._down = False
         weakref.finalize(
@@ -289,7 +292,7 @@ class LambdaExecutor(Executor):
     def _refuse_down(self) -> None:
         if self._down:
             raise RuntimeError("cannot schedule new futures after shutdown")
-        if ending.interpreter_ends:
+        if INTERPRETER_END.has_begun:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
         self._session.refuse_fork()
 

@@ -11,6 +11,7 @@ to one task at a time.)
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from joblib import parallel
 from joblib._parallel_backends import FallbackToBackend, ParallelBackendBase, SequentialBackend
 
-from dolambda.options import OF_JOBLIB, checked
+from dolambda.current_session import current, forked
+from dolambda.options import OF_JOBLIB, RunOptions
 from dolambda.scheduler.results import BatchFuture
-from dolambda.session import current, default_session, forked
 from dolambda.wrappers.initializer import with_initializer
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class LambdaBackend(ParallelBackendBase):
     ) -> None:
         """Light: no credentials are needed before the first call. Raises `ConfigurationError` for a wrong option."""
         super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
-        self._options = checked(options, OF_JOBLIB)
+        self._options = RunOptions.from_mapping(options, OF_JOBLIB)
         self._initializer, self._initargs = initializer, initargs
         self._wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function
         self._session: Session | None = None
@@ -73,7 +74,7 @@ class LambdaBackend(ParallelBackendBase):
         wanted = self.default_n_jobs if n_jobs is None else n_jobs
         if wanted > 0:
             return wanted
-        return max(1, current(default_session).workers + 1 + wanted)
+        return max(1, current().workers + 1 + wanted)
 
     def configure(
         self,
@@ -97,14 +98,12 @@ class LambdaBackend(ParallelBackendBase):
         return width
 
     def _open(self, width: int) -> None:
-        session = self._session = current(default_session)
+        session = self._session = current()
         nesting = self.get_nested_backend()[0].nesting_level
         self._workers = session.open_run(
-            workers=width,
+            replace(self._options, workers=width, threads=self.inner_max_num_threads),
             same_buffers=True,
             nesting=nesting,
-            threads=self.inner_max_num_threads,
-            **self._options,
         )
 
     def start_call(self) -> None:

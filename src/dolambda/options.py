@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from dolambda import settings
 from dolambda.arguments import Rule, Source, choice, count, refuse_unknown
@@ -16,7 +17,9 @@ from dolambda.named_runs import check_name
 from dolambda.scheduler.retries import Retries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    from dolambda.scheduler.report import Report
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _RESERVED = ("AWS_", "LAMBDA_", "DOLAMBDA_", "LD_", "DYLD_", "PYTHON", "_HANDLER", "_X_AMZN_")
@@ -108,17 +111,52 @@ _ELSEWHERE = {
 }
 
 
-def checked(options: Mapping[str, Any], known: Iterable[str] = ()) -> dict[str, Any]:
-    """Return the options that were given, converted.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """The options of one run, checked. None is for what was not given.
 
-    Raises `ConfigurationError` for a wrong value, and for names other than ``known``, if that is given.
+    Attributes:
+        workers: Largest number of workers at a time.
+        threads: Threads that a task may use.
+        batch: Tasks in a job. Default: learned from how long tasks take.
+        task_timeout: Time limit of one task, in seconds.
+        retries: How often, and when, a failed task is run again.
+        progress: See `register`.
+        transport: Way of the jobs.
+        budget: Dollars that the run may cost.
+        run: Name of the run.
+        env: Environment variables of its tasks, added to the session's.
     """
-    if known:
+
+    workers: int | None = None
+    threads: int | None = None
+    batch: int | None = None
+    task_timeout: float | None = None
+    retries: int | Retries | None = None
+    progress: bool | Callable[[Report], None] | None = None
+    transport: Literal["queue", "direct"] | None = None
+    budget: float | None = None
+    run: str | None = None
+    env: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        """Check and convert. Raises `ConfigurationError`."""
+        for name, value in self.given().items():
+            object.__setattr__(self, name, _checked(name, value))
+
+    @classmethod
+    def from_mapping(cls, options: Mapping[str, Any], known: Iterable[str]) -> Self:
+        """Take options that a user gave by name. Raises `ConfigurationError` for unknown ones."""
         refuse_unknown(options, known, what="option of dolambda", elsewhere=_ELSEWHERE)
-    return {
-        name: Env.from_mapping(value)
-        if name == "env"
-        else RULES[name].check(value, Source.argument(name))
-        for name, value in options.items()
-        if value is not None
-    }
+        return cls(**options)
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that were given, by name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def _checked(name: str, value: object) -> Any:
+    if name == "env":
+        return Env.from_mapping(value)
+    return RULES[name].check(value, Source.argument(name))

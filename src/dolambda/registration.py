@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from dolambda import joblib
 from dolambda.aws.account import Credentials
+from dolambda.current_session import default_session, replace_current
 from dolambda.errors import ConfigurationError
 from dolambda.loops.backends import OnLambda, register_backend
 from dolambda.options import Env
-from dolambda.session import Session, default_session, peek, replace_current
+from dolambda.session import Session
 from dolambda.settings import Settings
 
 if TYPE_CHECKING:
@@ -164,5 +165,4 @@ def unregister() -> None:
         _restore_joblib()
         _restore_joblib = None
     register_backend(None)
-    if peek() is not None:
-        replace_current(None)
+    replace_current(None)

@@ -67,8 +67,9 @@ class Settings:
     counts, both are billed."""
     budget: float | None = None
     """Dollars that one run may cost, as a hard bound: what might exceed it is not sent. None for no bound."""
-    quote: bool = False
-    """Run a few tasks, show what the rest will take and cost, and on a terminal ask whether to continue."""
+    quote: bool | Literal["only"] = False
+    """Run a few tasks, show what the rest will take and cost, and on a terminal ask whether to continue.
+    "only" never continues."""
     progress: bool | None = None
     """Show a progress bar or not; None for one on a terminal and in a notebook."""
     logs: Literal["relay", "errors", False] = "relay"
@@ -237,6 +238,14 @@ def _as_logs(given: object) -> object:
     return _LOGS[given.lower() if isinstance(given, str) else {True: "true", False: "false"}[given]]  # type: ignore[index] # a KeyError is caught
 
 
+def _as_quote(given: object) -> object:
+    return given if given == "only" else FLAG.converted(given)
+
+
+def _parsed_quote(text: str) -> object:
+    return text if text == "only" else FLAG.parsed(text)
+
+
 RULES: dict[str, Rule] = {
     "stack": text(
         "a name of at most 31 lower-case letters, digits and hyphens that begins with a letter",
@@ -257,7 +266,7 @@ RULES: dict[str, Rule] = {
     "attempts": whole(1, 100),
     "speculate": FLAG,
     "budget": above_zero("dollars"),
-    "quote": FLAG,
+    "quote": Rule('True, False or "only"', _as_quote, parsed=_parsed_quote),
     "progress": FLAG,
     "logs": Rule('"relay", "errors" or False', _as_logs),
     "requires": texts("requires", "a list of packages, as pip writes them"),

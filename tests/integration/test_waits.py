@@ -97,7 +97,7 @@ def test_all_runs_are_counted_however_they_were_closed(session: Session) -> None
     assert dropped.result(60) == 4
     LambdaExecutor().shutdown(wait=False)  # nothing was ever sent
     del executor, futures, dropped
-    until(lambda: not session._runs)
+    until(lambda: not session._accounts.open_runs())
     assert session.report().done == 6
     assert session.bill().total > 0
 

@@ -9,9 +9,9 @@ import pytest
 from dask.base import get_scheduler
 
 from dolambda import LambdaExecutor, register, unregister
+from dolambda.current_session import peek
 from dolambda.joblib import complete_elsewhere
 from dolambda.scheduler.results import BatchFuture
-from dolambda.session import peek
 from support.polling import until
 
 if TYPE_CHECKING:

@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from dolambda.money.bill import Bill
+from dolambda.money.quote import verdict
+from dolambda.scheduler.pilot import Estimate
 from dolambda.scheduler.report import Report
+from dolambda.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_the_documented_example_comes_out() -> None:
@@ -18,3 +26,16 @@ def test_the_documented_example_comes_out() -> None:
     assert x86.invocations == pytest.approx(0.002)
     assert x86.requests == pytest.approx(0.108)
     assert x86.total == pytest.approx(x86.compute + 0.002 + 0.108)
+
+
+@pytest.mark.parametrize(("said", "goes_on"), [("true", True), ("only", False)])
+def test_where_nobody_can_be_asked_only_a_mere_quote_ends_the_run(
+    said: str,
+    goes_on: bool,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    settings = Settings.resolve(directory=tmp_path, environ={"DOLAMBDA_QUOTE": said})
+    estimate = Estimate(tasks=98, each=1.0, workers=2, seconds=49.0, dollars=0.01, spent=0.0)
+    assert verdict(estimate, only=settings.quote == "only") is goes_on
+    assert "dolambda:" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import joblib
@@ -11,7 +12,7 @@ import pytest
 
 from dolambda import LambdaExecutor, Retries, foreach, register, unregister
 from dolambda.errors import ConfigurationError
-from dolambda.options import Env
+from dolambda.options import OF_LOOPS, RULES, Env, RunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -224,3 +225,21 @@ def test_tasks_find_the_variables_of_their_run_and_session() -> None:
         assert loop.dopar(lambda i: (i, os.environ["MODE"])) == [(1, "z")]
         assert seen() == (None, None)
     unregister()
+
+
+def test_options_of_a_run_are_checked_however_they_are_made() -> None:
+    options = RunOptions.from_mapping({"task_timeout": 3, "env": {"A": "b"}}, OF_LOOPS)
+    assert options == RunOptions(task_timeout=3.0, env={"A": "b"})
+    assert options.given() == {"task_timeout": 3.0, "env": {"A": "b"}}
+    with pytest.raises(ConfigurationError, match="batch=0 is not a whole number"):
+        RunOptions(batch=0)
+    with pytest.raises(ConfigurationError, match="threads=True is not a whole number"):
+        replace(options, threads=True)
+    with pytest.raises(ConfigurationError, match="task_timeout="):
+        RunOptions.from_mapping({"task_timeuot": 3}, OF_LOOPS)
+
+
+def test_each_option_of_a_run_has_a_rule() -> None:
+    names = {field.name for field in fields(RunOptions)}
+    assert names == set(OF_LOOPS)
+    assert names - {"env"} <= set(RULES)

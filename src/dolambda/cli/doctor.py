@@ -16,12 +16,13 @@ from dolambda.cli import options as given
 from dolambda.cli.connect import Target, connect
 from dolambda.cli.words import in_options
 from dolambda.environment.layer import table
+from dolambda.environment.stack_match import refuse_mismatch
 from dolambda.errors import DolambdaError
 from dolambda.executor import LambdaExecutor
 from dolambda.provision import policies
 from dolambda.provision.deploy import contents_of, names_of, this_architecture
 from dolambda.provision.limits import limits_of
-from dolambda.session import Session, refuse_mismatch
+from dolambda.session import Session
 from dolambda.settings import Settings
 from dolambda.stack import Stack
 from dolambda.wire.task import PYTHON

@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 
 from dolambda.errors import ConfigurationError, DolambdaError, QuotedError
-from dolambda.money import quote as quoting
 
 _formatwarning = warnings.formatwarning
 
@@ -27,8 +26,7 @@ def quote(
             f"there is no program {str(program)!r}",
             hint="Name a Python file, and after it its arguments.",
         )
-    os.environ["DOLAMBDA_QUOTE"] = "true"
-    quoting.only = True
+    os.environ["DOLAMBDA_QUOTE"] = "only"
     warnings.formatwarning = _formatwarning  # the program's own, not the command line's
     sys.argv = [str(program), *(arguments or [])]
     sys.path.insert(0, str(program.resolve().parent))

@@ -10,7 +10,7 @@ from rich.console import Console
 from dolambda.aws.account import translated
 from dolambda.cli import options as given
 from dolambda.cli.connect import connect
-from dolambda.session import mismatches
+from dolambda.environment.stack_match import mismatches
 from dolambda.stack import Stack
 from dolambda.wire.keys import JOBS, OUTS, parse_job_key
 from dolambda.wording import yes_no

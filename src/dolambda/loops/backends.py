@@ -108,8 +108,7 @@ class OnLambda:
 
     def run(self, calls: Iterator[Call | None], *, options: Options) -> Outcomes:
         """See `Backend.run`."""
-        session = session_in_use()
-        run = session.open_run(same_functions=True, **options.get(self.name, {}))
+        run = _open_run(options.get(self.name, {}))
         done: queue.SimpleQueue[tuple[int, Future[Any]]] = queue.SimpleQueue()
         try:
             sent = taken = 0
@@ -147,7 +146,7 @@ class OnLambda:
         """See `RunsChunks`."""
         from dolambda.scheduler.results import Pieces  # noqa: PLC0415 - not on a worker
 
-        run = session_in_use().open_run(same_functions=True, **options.get(self.name, {}))
+        run = _open_run(options.get(self.name, {}))
         pieces = Pieces(in_order=in_order)
         sent: dict[int, list[tuple[Any, ...]]] = {}
         over = False
@@ -210,7 +209,8 @@ def checked_options(options: object) -> Options:
     if OnLambda.name not in options or not find_spec("dolambda.options"):  # not on a worker
         return options
     own = import_module("dolambda.options")
-    return {**options, OnLambda.name: own.checked(options[OnLambda.name], own.OF_LOOPS)}
+    checked = own.RunOptions.from_mapping(options[OnLambda.name], own.OF_LOOPS)
+    return {**options, OnLambda.name: checked.given()}
 
 
 def version() -> str:
@@ -219,10 +219,16 @@ def version() -> str:
 
 
 def session_in_use() -> Session:
-    """The session that tasks go to, opened if there is none."""
-    from dolambda.session import current, default_session  # noqa: PLC0415 - not on a worker, where this file is too
+    """Return the session that tasks go to, opened if there is none."""
+    from dolambda.current_session import current  # noqa: PLC0415 - not on a worker
 
-    return current(default_session)
+    return current()
+
+
+def _open_run(options: Mapping[str, Any]) -> Run:
+    from dolambda.options import RunOptions  # noqa: PLC0415 - not on a worker
+
+    return session_in_use().open_run(RunOptions(**options), same_functions=True)
 
 
 def _room(run: Run) -> int:

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from dolambda.scheduler.pilot import Estimate
 
-only = False
-"""Whether nothing but quotes is wanted: `dolambda quote` sets it."""
 
+def verdict(estimate: Estimate, *, only: bool = False) -> bool:
+    """Print what is left to standard error. On a terminal ask whether to run it, else run it.
 
-def verdict(estimate: Estimate) -> bool:
-    """Print what is left to standard error. On a terminal ask whether to run it, else run it."""
+    ``only``: nothing but the quote is wanted, so never run it.
+    """
     with cleared():
         print(f"dolambda: {estimate} (prices of {AS_OF}, us-east-1)", file=sys.stderr, flush=True)  # noqa: T201 - it is what was asked for
         if only:

@@ -161,7 +161,7 @@ class Bridge:
         if self._session is None:
             raise ValueError("the R session has not registered")
         options = LoopOptions.from_fields(frame.fields())
-        if options.run:  # it may have ended a moment ago, and still be putting away its replies
+        if options.run.run:  # it may have ended a moment ago, and still be putting away its replies
             for closer in self._closers:
                 closer.join()
         self._sender.tick(frame.loop)

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import struct
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from dolambda.errors import ConfigurationError
+from dolambda.options import RunOptions
 from dolambda.r.frames import Kind
 from dolambda.r.function import Part, RFunction
 from dolambda.r.registering import report_facts
@@ -38,50 +39,42 @@ _INT = struct.Struct(">i")
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """Options of one loop: those of ``.options.dolambda`` that its run takes, and whose R it is."""
+    """Options of one loop: whose R it is, and those of ``.options.dolambda`` that its run takes."""
 
     session: str
     home: str
-    workers: int | None = None
-    batch: int | None = None
-    task_timeout: float | None = None
-    retries: int | None = None
-    transport: str | None = None
-    budget: float | None = None
-    run: str | None = None
+    run: RunOptions
     progress: bool = False
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, str]) -> Self:
         """Convert what R sent. Raises `ConfigurationError`."""
         given = dict(fields)
-        kinds = {
-            "workers": int,
-            "batch": int,
-            "retries": int,
-            "task_timeout": float,
-            "budget": float,
-        }
-        values: dict[str, object] = {
-            "session": given.pop("session", ""),
-            "home": given.pop("home", ""),
-            "progress": given.pop("progress", "") == "TRUE",
-        }
-        for name in ("transport", "run"):
-            if name in given:
-                values[name] = given.pop(name)
-        for name, kind in kinds.items():
-            if name in given:
-                values[name] = _number(name, given.pop(name), kind)
-        if given:
-            known = ", ".join((*kinds, "transport", "run", "progress"))
+        session, home = given.pop("session", ""), given.pop("home", "")
+        progress = given.pop("progress", "") == "TRUE"
+        unknown = sorted(given.keys() - _KINDS.keys())
+        if unknown:
+            known = ", ".join((*_KINDS, "progress"))
             raise ConfigurationError(
-                f"unknown option of a loop: {', '.join(sorted(given))}", hint=f"Known are: {known}."
+                f"unknown option of a loop: {', '.join(unknown)}", hint=f"Known are: {known}."
             )
-        return cls(**values)  # type: ignore[arg-type] # converted above, by name
+        values = {name: _converted(name, text) for name, text in given.items()}
+        return cls(session, home, RunOptions(**values), progress)
 
 
-def _number(name: str, text: str, kind: type[int | float]) -> float:
+_KINDS: dict[str, type[int | float | str]] = {
+    "workers": int,
+    "batch": int,
+    "retries": int,
+    "task_timeout": float,
+    "budget": float,
+    "transport": str,
+    "run": str,
+}
+
+
+def _converted(name: str, text: str) -> Any:
+    kind = _KINDS[name]
     try:
         return kind(text)
     except ValueError:
@@ -103,17 +96,10 @@ class Loop:
         self._tasks = 0
         self._futures: dict[int, Future[bytes]] = {}
         self._shown = 0.0
-        transport: Literal["queue", "direct"] | None = options.transport  # type: ignore[assignment] # checked there
+        progress = self._show_progress if options.progress else False
         self._run = session.open_run(
-            workers=options.workers,
-            batch=options.batch,
+            replace(options.run, progress=progress),
             same_functions=True,
-            task_timeout=options.task_timeout,
-            retries=options.retries,
-            progress=self._show_progress if options.progress else False,
-            transport=transport,
-            budget=options.budget,
-            run=options.run,
             relay=self._relay,
             language=RFunction.dolambda_language,
         )
@@ -127,7 +113,7 @@ class Loop:
         numbers = struct.unpack(f">{len(data) // 4}i", data)
         parts = [self._parts[number] for number in numbers]
         # A named run's tasks are known by their content, which another session has to be able to repeat.
-        run = self._options.run
+        run = self._options.run.run
         session = f"run {run}" if run else self._options.session
         self._functions.append(RFunction(session, self._options.home, parts))
 

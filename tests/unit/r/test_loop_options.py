@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dolambda.errors import ConfigurationError
+from dolambda.options import RunOptions
 from dolambda.r.loop import LoopOptions
 
 
@@ -12,7 +13,7 @@ def test_options_have_their_types() -> None:
     options = LoopOptions.from_fields(
         {"session": "s", "home": "/r", "task_timeout": "1.5", "retries": "2", "progress": "TRUE"}
     )
-    assert options == LoopOptions("s", "/r", task_timeout=1.5, retries=2, progress=True)
+    assert options == LoopOptions("s", "/r", RunOptions(task_timeout=1.5, retries=2), progress=True)
 
 
 @pytest.mark.parametrize("name", ["taks_timeout", "memory"])
