@@ -73,6 +73,8 @@ class Options:
     """The first request of each kind for each object is answered with RequestTimeout."""
     s3_heads_throttled: bool = False
     """Workers' HEAD requests are refused for the rate of all of them."""
+    update_looks: int = 2
+    """How often a function is shown as Pending or InProgress after a change."""
     lambda_second: float = 1.0
     """Seconds that a second of Lambda's back-off and event age lasts."""
 

@@ -11,7 +11,6 @@ from support.strict_aws.base import Response, rule
 if TYPE_CHECKING:
     from support.strict_aws.base import Request, World
 
-_LOOKS = 2
 _PAYLOAD = 6_291_456
 _CHANGES = (
     "lambda:UpdateFunctionConfiguration",
@@ -43,7 +42,7 @@ def pending_and_in_progress(request: Request, world: World) -> Response | None:
         return Response(200, {**found, **shown})
     busy, _ = memory.get(name, ("", 0))
     if request.operation == "CreateFunction":
-        memory[name] = ("Pending", _LOOKS)
+        memory[name] = ("Pending", world.options.update_looks)
         return None
     if busy:
         text = (
@@ -57,7 +56,7 @@ def pending_and_in_progress(request: Request, world: World) -> Response | None:
             f"The operation cannot be performed at this time. {text}",
         )
     if request.operation.startswith("Update"):
-        memory[name] = ("InProgress", _LOOKS)
+        memory[name] = ("InProgress", world.options.update_looks)
     else:
         memory.pop(name, None)
     return None
