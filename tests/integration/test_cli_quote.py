@@ -133,3 +133,19 @@ def test_quote_gives_the_program_its_options(tmp_path: Path) -> None:
         timeout=120,
     )
     assert done.stdout == "['--fast', '-h', 'x']\n"
+
+
+def test_quote_shows_a_programs_own_error_as_python_does(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("open('/no/such/file')\n")
+    quoted, run = (
+        subprocess.run(
+            [sys.executable, *way, str(program)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        for way in (["-m", "dolambda", "quote"], [])
+    )
+    assert (quoted.returncode, quoted.stderr) == (run.returncode, run.stderr)

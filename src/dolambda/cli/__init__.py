@@ -2,6 +2,7 @@
 
 __init__.py     the command and its errors
 options.py      options that several commands have
+files.py        files that commands write
 connect.py      the stack that a command is about, on AWS or emulated here
 words.py        errors in the words of the command line
 stack.py        dolambda plan | deploy | destroy | policy
@@ -23,6 +24,8 @@ version.py      dolambda version
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import warnings
 
@@ -87,7 +90,22 @@ def main() -> None:
     """Run the command line."""
     warnings.formatwarning = lambda message, *_, **__: f"dolambda: {message}\n"
     try:
-        app()
+        try:
+            app()
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()
     except DolambdaError as error:
         print(f"dolambda: {in_options(str(error))}", file=sys.stderr)
         raise SystemExit(1) from None
+    except OSError as error:  # a full disk, no permission: the system's message says which
+        about = f": {error.filename}" if error.filename else ""
+        print(f"dolambda: {error.strerror or error}{about}", file=sys.stderr)
+        _drop_output()
+        raise SystemExit(1) from None
+
+
+def _drop_output() -> None:
+    """Keep the interpreter from trying once more, at its end, to write what could not be written."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

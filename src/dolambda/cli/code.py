@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -65,6 +66,7 @@ def _is_file(program: str) -> bool:
 def _names(program: str) -> frozenset[str]:
     """Modules that a program imports, found in its text."""
     if not _is_file(program):
+        _refuse_unknown(program)
         return frozenset({program})
     try:
         text = Path(program).read_text(encoding="utf-8-sig")
@@ -72,10 +74,24 @@ def _names(program: str) -> frozenset[str]:
             text = _cells(text)
         return imports_of(compile(text, program, "exec", dont_inherit=True))
     except (OSError, SyntaxError, ValueError, KeyError, TypeError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationError(
-            f"{program!r} cannot be read as a program: {error}",
+            f"{program!r} cannot be read as a program: {why}",
             hint="Name a Python script, a notebook (.ipynb), or a module.",
         ) from error
+
+
+def _refuse_unknown(module: str) -> None:
+    """Raise `ConfigurationError` for a module that cannot be found."""
+    try:
+        found = importlib.util.find_spec(module.partition(".")[0])
+    except ValueError:  # it has no specification, as __main__
+        found = None
+    if found is None:
+        raise ConfigurationError(
+            f"there is neither a file nor a module {module!r}",
+            hint="Name a Python script, a notebook (.ipynb), or a module.",
+        )
 
 
 def _cells(notebook: str) -> str:

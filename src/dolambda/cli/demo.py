@@ -20,6 +20,7 @@ from dolambda.registration import register_session, unregister
 from dolambda.session import Session
 from dolambda.settings import Settings
 from dolambda.wire.keys import JOBS, OUTS
+from dolambda.wording import count
 
 REQUIRES = ("numpy", "scikit-learn")
 
@@ -54,7 +55,7 @@ def demo(
     finally:
         unregister()
     console.print(
-        f"\nLeft behind: {left} objects under {JOBS} and {OUTS}, {_emulators(emulator)}, 0 dollars.",
+        f"\nLeft behind: {count(left, 'object')} under {JOBS} and {OUTS}, {_emulators(emulator)}, 0 dollars.",
         highlight=False,
     )
     if not right or left:
@@ -137,9 +138,10 @@ def _used(console: Console, session: Session) -> None:
         box=None,
         padding=(0, 2, 0, 1),
     )
-    table.add_row("tasks", f"{report.tasks}, of which {report.failed} failed")
+    table.add_row("tasks", f"{report.tasks:,}, of which {report.failed:,} failed")
     table.add_row(
-        "jobs", f"{report.jobs} on {len(report.workers)} workers, {report.resent} sent again"
+        "jobs",
+        f"{report.jobs:,} on {count(len(report.workers), 'worker')}, {report.resent:,} sent again",
     )
     table.add_row(
         "worker time", f"{report.seconds:.1f} s, {bill.gb_seconds:.1f} GB-s at {stack.memory} MB"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import runpy
 import sys
+import traceback
 import warnings
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated
 
 import typer
@@ -37,11 +39,22 @@ def quote(
             return
         print(f"dolambda: {error}", file=sys.stderr)  # in Python's words: the program is Python
         raise typer.Exit(1) from None
+    except Exception as error:  # noqa: BLE001 - the program's own, shown as Python shows it
+        traceback.print_exception(error.with_traceback(_from_program(error, program)))
+        raise typer.Exit(1) from None
     print(
         "dolambda: the program finished; every run was smaller than the sample, "
         "or its results were not used",
         file=sys.stderr,
     )
+
+
+def _from_program(error: BaseException, program: Path) -> TracebackType | None:
+    """Return an error's traceback from where the program begins, the whole if it did not."""
+    found = error.__traceback__
+    while found is not None and found.tb_frame.f_code.co_filename != str(program):
+        found = found.tb_next
+    return found or error.__traceback__
 
 
 def _is_quoted(error: BaseException | None) -> bool:

@@ -21,6 +21,7 @@ from dolambda.aws.account import translated
 from dolambda.aws.objects import Bucket
 from dolambda.cli import options as given
 from dolambda.cli.connect import connect
+from dolambda.cli.files import refuse_unwritable, writing
 from dolambda.errors import ConfigurationError
 from dolambda.named_runs import NamedRun, names
 from dolambda.stack import Stack
@@ -222,41 +223,23 @@ def fetch(
     It is a pickled dict: result or exception by the task's number in the last start.
     """
     if to is not None:
-        _refuse_unwritable(to)
+        refuse_unwritable(to, "--to")
     bucket, key = _bucket(stack, region, profile, endpoint_url, local)
     name, run = _run(name, bucket, key)
     file = Path(f"{name}.pickle") if to is None else to
-    _refuse_unwritable(file)
+    refuse_unwritable(file, "--to")
     found = run.results()
     results = {}
     for index, packed in found.outcomes.items():
         outcome = packed.open()
         results[index] = outcome.value if isinstance(outcome, Value) else outcome.to_error()
-    try:
+    with writing(file, "--to"):
         file.write_bytes(cloudpickle.dumps(results))
-    except OSError as error:
-        raise ConfigurationError(
-            f"--to {str(file)!r} cannot be written: {error.strerror}",
-            hint="Name a file in a folder that exists and that you may write to.",
-        ) from error
     print(f"saved {count(len(results), 'result')} in {file}: pickle.load returns them by number")
     if found.others:
         print(
             f"left out {count(found.others, 'result')} of earlier starts: "
             "the last start has not reached their tasks"
-        )
-
-
-def _refuse_unwritable(file: Path) -> None:
-    """Refuse, before anything is fetched, what cannot be a file."""
-    if file.is_dir():
-        raise ConfigurationError(
-            f"--to {str(file)!r} is a directory", hint="Name a file in it: --to results.pickle."
-        )
-    if not file.parent.is_dir():
-        raise ConfigurationError(
-            f"--to {str(file)!r}: there is no directory {str(file.parent)!r}",
-            hint="Make it first, or name a file in a directory that exists.",
         )
 
 

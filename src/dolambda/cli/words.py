@@ -19,6 +19,13 @@ _OPTIONS = {
 } | {"layers": "--layer", "r_packages": "--r-package"}
 """Arguments that are options of some command."""
 
+_VARIABLES = {
+    "key": "AWS_ACCESS_KEY_ID",
+    "secret": "AWS_SECRET_ACCESS_KEY",
+    "token": "AWS_SESSION_TOKEN",
+}
+"""Arguments that are no option, as a command line is seen by others."""
+
 _LOCAL = re.compile(r"""(?:dolambda\.)?register\((?:'local'|"local")\)""")
 _CODE = re.compile(r"(`[^`]*`|[\w.]+\([^()\n]*\))")
 _ARGUMENT = re.compile(rf"(?<![\w.-])({'|'.join(_OPTIONS)})=(?=(.?))")
@@ -32,6 +39,8 @@ def in_options(message: str) -> str:
 
 
 def _rewritten(text: str) -> str:
+    for name, variable in _VARIABLES.items():
+        text = re.sub(rf"(?<![\w.-]){name}=(?![^\s,.;:)])", variable, text)
     return _ARGUMENT.sub(
         lambda found: _OPTIONS[found[1]] + ("" if _ENDS.match(found[2]) else " "), text
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dolambda.money.prices import AS_OF, PRICES
+from dolambda.wording import dollars
 
 if TYPE_CHECKING:
     from dolambda.scheduler.report import Report
@@ -40,6 +41,7 @@ class Bill:
     def __str__(self) -> str:
         """For a person."""
         return (
-            f"{self.total:.4f} dollars: {self.gb_seconds:,.1f} GB-s {self.compute:.4f}, invocations {self.invocations:.4f}, requests of S3 "
-            f"{self.requests:.4f} (list prices of {AS_OF}, us-east-1, {self.architecture}; start-up of workers not counted)"
+            f"{dollars(self.total)}: {self.gb_seconds:,.1f} GB-s {dollars(self.compute)}, "
+            f"invocations {dollars(self.invocations)}, S3 requests {dollars(self.requests)} "
+            f"(list prices of {AS_OF}, us-east-1, {self.architecture}; start-up of workers not counted)"
         )

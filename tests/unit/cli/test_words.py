@@ -22,7 +22,11 @@ from dolambda.cli.words import in_options
             "Write `register(memory=512)` or --memory 512",
         ),
         ("Use LambdaExecutor(workers=3).", "Use LambdaExecutor(workers=3)."),
-        ("run='x' and key= are Python's", "run='x' and key= are Python's"),
+        ("run='x' and mine= are Python's", "run='x' and mine= are Python's"),
+        (
+            "profile= or key= and secret=;",
+            "--profile or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY;",
+        ),
         ("my_memory=1, x.memory=1", "my_memory=1, x.memory=1"),
         ("or dolambda.register('local').", "or `dolambda local start`."),
         ('or register("local")', "or `dolambda local start`"),

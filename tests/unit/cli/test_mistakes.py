@@ -1,0 +1,88 @@
+"""A user's mistake is an error of two lines, wherever it is made; never a traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["status", "--endpoint-url", "nonsense"], "--endpoint-url 'nonsense' is not a URL"),
+        (["doctor", "--endpoint-url", "ftp://x"], "--endpoint-url 'ftp://x' is not a URL"),
+        (["deploy", "--bucket", "Bad_Bucket!"], "--bucket 'Bad_Bucket!' is not a bucket name"),
+        (["plan", "--stack", "My Stack"], "--stack 'My Stack' is not a name"),
+        (["plan", "--memory", "20000"], "--memory 20000 is not a whole number of MB"),
+        (["code", "nowhere.py"], "'nowhere.py' cannot be read as a program: No such file"),
+        (["code", "no_such_module.part"], "there is neither a file nor a module 'no_such_module"),
+        (["quote", "."], "there is no program '.'"),
+        (["r-layers", "no/such/file.zip"], "FILE 'no/such/file.zip': there is no directory"),
+        (["r-layers", "."], "FILE '.' is a directory"),
+        (["logs", "--since", "yesterday"], "--since 'yesterday' is neither a duration nor a date"),
+        (["logs", "--local"], "no emulated AWS is running on this machine"),
+        (["local", "env"], "no emulated AWS is running on this machine"),
+        (["status", "--profile", "nope"], "The config profile (nope) could not be found"),
+        (["status"], "there are no AWS credentials, and no emulated AWS is running"),
+        (["status", "--region", "us-east-1"], "no AWS credentials were found"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_it_is_two_lines(tmp_path: Path, arguments: list[str], says: str) -> None:
+    done = dolambda(*arguments, at=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"dolambda: {says}")
+    assert len(done.stderr.splitlines()) == 2
+    assert "key=" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "content", ["[tool", "tool.dolambda = 5", "[tool.dolambda]\nworkers = true"]
+)
+def test_a_broken_project_file_is_named(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "pyproject.toml"
+    file.write_text(content)
+    for command in ("status", "plan", "config", "runs", "logs"):
+        done = dolambda(command, at=tmp_path)
+        assert done.returncode == 1
+        assert str(file) in done.stderr
+        assert len(done.stderr.splitlines()) == 2
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    if not os.path.exists("/dev/full"):  # noqa: PTH110 - it is no file
+        pytest.skip("there is no /dev/full")
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - as above
+        done = dolambda("config", "--json", at=tmp_path, stdout=full.fileno())
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def dolambda(
+    *arguments: str, at: Path, stdout: int = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dolambda", *arguments],
+        cwd=at,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(at),
+            "TMPDIR": str(at),
+            "DOLAMBDA_REQUIRES": "",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
