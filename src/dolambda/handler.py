@@ -17,6 +17,7 @@ from dolambda.errors import EnvelopeError
 from dolambda.transport.direct import worker as direct
 from dolambda.transport.queue import worker as queue
 from dolambda.wire import keys, signing_keys
+from dolambda.wire.job import Place
 from dolambda.worker.bundle import unpack
 from dolambda.worker.worker import Worker
 
@@ -82,6 +83,11 @@ def _worker() -> Worker:
         _keys()[0],
         also=_keys()[1:],
         memory=int(os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]),
+        place=Place(
+            os.environ.get("AWS_LAMBDA_FUNCTION_NAME", ""),
+            os.environ.get("AWS_REGION", ""),
+            os.environ.get("DOLAMBDA_FUNCTION", keys.FUNCTION),
+        ),
     )
 
 

@@ -5,7 +5,7 @@
     outs/run.<name>/000000/<n>    replies, kept until they are cleaned, or expire by the bucket's rules
     runs/<name>                   who began it, when, with what, and how far it is
     runs/<name>.order             which of the earlier replies is which task of the last start
-    jobs/run.<name>/000000/<n>    jobs that wait or run
+    jobs/00/run.<name>/000000/<n> jobs that wait or run
 
 All of it is signed, and names the run and the place that it belongs to: what was copied from elsewhere
 in the bucket is left out. The record holds neither arguments nor environment, which may be secret.
@@ -128,7 +128,7 @@ class NamedRun:
 
     def begin(self) -> Stored:
         """Take over: withdraw jobs that an earlier client has left, read its replies, write the record."""
-        jobs = keys.numbered(self.jobs(), f"{keys.JOBS}{self.run}/")
+        jobs = keys.numbered(self.jobs(), keys.jobs_prefix(self.run))
         self._bucket.delete(list(jobs.values()))
         replies = self.reply_keys()
         taken = [*jobs, *keys.numbered(replies, f"{keys.OUTS}{self.run}/")]
@@ -227,8 +227,8 @@ class NamedRun:
 
     def jobs(self) -> list[str]:
         """Return the keys of its jobs that wait or run."""
-        stem = f"{keys.JOBS}{self.run}/"
-        return list(keys.numbered(self._bucket.list(f"{keys.JOBS}{self.client}/"), stem).values())
+        stem = keys.jobs_prefix(self.run)
+        return list(keys.numbered(self._bucket.list(keys.jobs_prefix(self.client)), stem).values())
 
     def cancel(self) -> int:
         """Withdraw its jobs: workers stop within seconds. Return how many there were."""

@@ -278,7 +278,7 @@ class Session:
 
     def _place(self) -> Place:
         """Where jobs of this session may run."""
-        return Place(self.stack.name, self.settings.region or "") if self.stack else Place()
+        return Place(self.stack.name, self.stack.region) if self.stack else Place()
 
     def watch(self) -> None:
         """Notice when the emulated AWS ends, from here on."""

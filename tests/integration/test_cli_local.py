@@ -29,7 +29,7 @@ session = dolambda.register("local", progress=False)
 for name in ("nightly-1", "nightly-2", "weekly"):
     with LambdaExecutor(run=name) as executor:
         assert list(executor.map(abs, [-1, -2, 3])) == [1, 2, 3]
-session.bucket.put("jobs/abcdefghij/000000/000000007", b"this is no job")
+session.bucket.put("jobs/00/abcdefghij/000000/000000007", b"this is no job")
 """
 
 

@@ -119,7 +119,8 @@ def test_panic_twice_and_undo_put_back_exactly_what_was_there(
     assert (stage.reserved(), [rule["Id"] for rule in stage.rules()]) == (0, ["thumbnails"])
     told.clear()
     stage.put(
-        *(f"jobs/client/000000/{number:09d}" for number in range(3)), "outs/client/000000/000000000"
+        *(f"jobs/00/client/000000/{number:09d}" for number in range(3)),
+        "outs/client/000000/000000000",
     )
     assert stage.panic().begin(told.append) == 3
     assert told == [
@@ -206,7 +207,7 @@ def test_what_runs_away_stops(stage: Stage, tmp_path: Path) -> None:
     ],
 )
 def test_cut_off_at_any_step_it_goes_on_when_run_again(stage: Stage, step: str) -> None:
-    stage.put("jobs/client/000000/000000000")
+    stage.put("jobs/00/client/000000/000000000")
     before = (stage.reserved(), stage.rules(), stage.tags())
 
     def cut(_service: str, operation: str, _params: dict[str, Any]) -> None:
@@ -258,7 +259,7 @@ def test_from_the_command_line(stage: Stage, instance: Instance, tmp_path: Path)
 
     code, said = run("panic", "--undo")
     assert (code, said) == (0, "The stack runaway is not in panic: nothing was changed.\n")
-    stage.put("jobs/client/000000/000000000")
+    stage.put("jobs/00/client/000000/000000000")
     code, said = run("panic")
     assert code == 0
     assert "  reserved concurrency set from none to 0" in said

@@ -149,7 +149,7 @@ ODD = [
     "outs/run.mine/000000/00000000\u0661",
     "outs/run.mine/000000/deeper/000000000",
     "outs/run.mine/000001/000000000",
-    "jobs/run.mine/000000/strange",
+    "jobs/00/run.mine/000000/strange",
 ]
 
 
@@ -169,7 +169,7 @@ def test_a_key_far_above_its_own_leaves_numbers_to_use(bucket: DictBucket) -> No
     start(bucket, "ab")
     for number in ("999999999", "900000000"):
         bucket.put(f"outs/run.mine/000000/{number}", b"odd")
-        bucket.put(f"jobs/run.mine/000000/{number}", b"odd")
+        bucket.put(f"jobs/00/run.mine/000000/{number}", b"odd")
     assert run_of(bucket).begin().first == 2
 
 

@@ -27,8 +27,9 @@ from dolambda.errors import EnvelopeError, FormatError, SignatureError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-FORMAT = 1
-_MAGIC = b"dlb1"
+FORMAT = 2
+_MAGIC = b"dlb2"
+_MAGIC_1 = b"dlb1"  # of format 1
 _LENGTH = struct.Struct(">I")
 _SIGNATURE_END = len(_MAGIC) + hashlib.sha256().digest_size
 _PREFIX_END = _SIGNATURE_END + _LENGTH.size
@@ -111,6 +112,8 @@ def unseal(kind: str, data: bytes | memoryview, key: bytes) -> tuple[Header, mem
     for ones of another format.
     """
     view = memoryview(data)
+    if view[: len(_MAGIC)] == _MAGIC_1:
+        raise _other_format(kind, 1)
     if view[: len(_MAGIC)] != _MAGIC or len(view) < _PREFIX_END:
         raise EnvelopeError(
             f"{len(view)} bytes that are no {kind} of dolambda's",
@@ -125,10 +128,7 @@ def unseal(kind: str, data: bytes | memoryview, key: bytes) -> tuple[Header, mem
     (length,) = _LENGTH.unpack(view[_SIGNATURE_END:_PREFIX_END])
     header: Header = json.loads(str(view[_PREFIX_END : _PREFIX_END + length], "utf-8"))
     if header["format"] != FORMAT:
-        raise FormatError(
-            f"a {kind} of format {header['format']}; this dolambda reads format {FORMAT}",
-            hint="Client and stack differ in version: run `dolambda deploy` with this client.",
-        )
+        raise _other_format(kind, header["format"])
     if header["kind"] != kind:
         raise SignatureError(
             f"a {header['kind']} where a {kind} belongs",
@@ -144,6 +144,23 @@ def unseal(kind: str, data: bytes | memoryview, key: bytes) -> tuple[Header, mem
     if len(plain) != nbytes:
         raise ValueError(f"a body of {nbytes} bytes that has more or fewer")
     return header, memoryview(plain)
+
+
+def readable_by_format_1(sealed: bytes) -> bytes:
+    """Return an envelope that a client of format 1 refuses because of its format.
+
+    It would say of another magic that something else wrote the object. The signature does not
+    cover the magic, and is checked before the header, which names this format.
+    """
+    return _MAGIC_1 + sealed[len(_MAGIC) :]
+
+
+def _other_format(kind: str, found: object) -> FormatError:
+    return FormatError(
+        f"a {kind} of format {found}; this dolambda reads format {FORMAT}",
+        hint="Client and stack differ in version: run `dolambda deploy` with this client, "
+        "or call register() again with the dolambda that deployed the stack.",
+    )
 
 
 def key_of(data: bytes | memoryview, keys: Sequence[bytes]) -> bytes:

@@ -34,6 +34,20 @@ class Place:
         """Return it as plain values."""
         return [self.stack, self.region, self.function]
 
+    def takes(self, job: Place) -> bool:
+        """Return whether a worker at this place may run a job for that one. Empty names match any."""
+        pairs = zip(self.to_header(), job.to_header(), strict=True)
+        return all(not (mine and other) or mine == other for mine, other in pairs)
+
+    def __str__(self) -> str:
+        """Name it for a message."""
+        stack = f"stack {self.stack!r}" if self.stack else "any stack"
+        return f"{stack} in {self.region or 'any region'}, function {self.function or 'any'}"
+
+
+ANYWHERE = Place(function="")
+"""Any stack, any region, any function: of a worker in a test."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:

@@ -1,6 +1,6 @@
-"""How every key in the bucket is spelled. On entry: run and job number; on leaving: an object key (and back).
+"""How every key in the bucket is spelled. Input: run and job number. Output: an object key, and back.
 
-    jobs/<run>/<number>    a job, put by a client; its creation triggers the worker
+    jobs/<function>/<run>/<number>    a job, put by a client; its creation triggers the worker
     outs/<run>/<number>    the reply to it, put by the worker, once
     blobs/<digest>         bytes that many tasks share, named by content
     layers/<digest>.zip    a layer too large for a direct upload, while it is being published
@@ -10,7 +10,7 @@
 
 A run's name is ``<client>/<sequence>``: all live runs of one client share the prefix ``outs/<client>/``, so that one
 LIST finds the replies to all of them (a prefix must end at a slash: obstore matches whole path segments). Numbers are
-zero-padded: key order is number order.
+zero-padded: key order is number order. A function is two digits: which of the stack's functions a job is for.
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ LAYERS = "layers/"
 BUNDLES = "bundles/"
 RUNS = "runs/"
 
-_JOB_KEY = re.compile(r"jobs/([A-Za-z0-9_.-]{1,64}(?:/\d{6})?)/(\d{9})\Z")
+FUNCTION = "00"
+"""The stack's first function, and today its only one."""
+
+_RUN = r"([A-Za-z0-9_.-]{1,64}(?:/[0-9]{6})?)"
+_JOB_KEY = re.compile(rf"jobs/[0-9]{{2}}/{_RUN}/([0-9]{{9}})\Z")
+_FORMAT_1_JOB_KEY = re.compile(rf"jobs/{_RUN}/([0-9]{{9}})\Z")
 _NUMBER = re.compile(r"[0-9]{9}\Z")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -44,9 +49,14 @@ def run_name(client: str, sequence: int) -> str:
     return f"{client}/{sequence:06d}"
 
 
-def job_key(run: str, number: int) -> str:
-    """Where job ``number`` of a run is put."""
-    return f"{JOBS}{run}/{number:09d}"
+def job_key(run: str, number: int, function: str = FUNCTION) -> str:
+    """Return where job ``number`` of a run is put."""
+    return f"{jobs_prefix(run, function)}{number:09d}"
+
+
+def jobs_prefix(name: str, function: str = FUNCTION) -> str:
+    """Return what the keys of all jobs of a run, or of a client, begin with."""
+    return f"{JOBS}{function}/{name}/"
 
 
 def reply_key(run: str, number: int) -> str:
@@ -70,8 +80,14 @@ def bundle_key(digest: str) -> str:
 
 
 def parse_job_key(key: str) -> tuple[str, int] | None:
-    """Run and number of a job's key; None when the key is not one of ours."""
+    """Return run and number of a job's key; None for another key."""
     match = _JOB_KEY.match(key)
+    return (match[1], int(match[2])) if match else None
+
+
+def parse_format_1_job_key(key: str) -> tuple[str, int] | None:
+    """Return run and number of a job's key as clients of wire format 1 spell it; None for another."""
+    match = _FORMAT_1_JOB_KEY.match(key)
     return (match[1], int(match[2])) if match else None
 
 

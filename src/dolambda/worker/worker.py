@@ -15,8 +15,9 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dolambda.wire.envelope import key_of
-from dolambda.wire.job import Job
+from dolambda.errors import FormatError
+from dolambda.wire.envelope import key_of, readable_by_format_1
+from dolambda.wire.job import ANYWHERE, Job, Place
 from dolambda.wire.outcome import (
     CRASHED,
     NOT_STARTED,
@@ -59,12 +60,15 @@ class Worker:
         also: Sequence[bytes] = (),
         room: int = 256 << 20,
         memory: int | None = None,
+        place: Place | None = None,
     ) -> None:
         """``source`` makes the place to fetch blobs from; ``room`` bytes of them are kept while warm; ``memory`` MB are there.
 
+        ``place`` is where the worker is; by default it takes jobs for any place.
         Jobs are signed with ``key``, or with one of ``also`` while keys are being replaced; a reply with the key of its job.
         """
         self._memory = memory
+        self._place = place or ANYWHERE
         self._source = source
         self._keys = (key, *also)
         self._room = room
@@ -95,7 +99,7 @@ class Worker:
         begun, started = now(), time.time()
         key = key_of(sealed, self._keys)
         job = Job.from_bytes(sealed, key)
-        refusal = _refusal(job)
+        refusal = _refusal(job, self._place)
         outcomes = OutcomeTable()
         try:
             if refusal is None:
@@ -175,10 +179,18 @@ class Worker:
 def refuse(run: str, number: int, error: EnvelopeError, key: bytes) -> bytes:
     """Seal the reply to a job that could not even be opened, known by its key alone."""
     lost = Lost(REFUSED, f"the worker refused job {number}: {error}")
-    return Reply(run, number, 0, OutcomeTable(), refusal=lost).to_bytes(key)
+    sealed = Reply(run, number, 0, OutcomeTable(), refusal=lost).to_bytes(key)
+    return readable_by_format_1(sealed) if isinstance(error, FormatError) else sealed
 
 
-def _refusal(job: Job) -> Lost | None:
+def _refusal(job: Job, here: Place = ANYWHERE) -> Lost | None:
+    if not here.takes(job.place):
+        return Lost(
+            REFUSED,
+            f"the job is for {job.place}, this worker is {here}",
+            "Was it copied from another bucket, or does another stack's trigger watch this bucket? "
+            "Give each stack its own bucket.",
+        )
     if job.python != PYTHON:
         return Lost(
             OTHER_PYTHON,

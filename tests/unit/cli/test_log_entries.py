@@ -26,7 +26,7 @@ def written(**facts: Any) -> Entry:
 
 
 def test_a_workers_line_is_a_sentence_with_run_and_job() -> None:
-    entry = written(dolambda="gone: it was cancelled", object="jobs/abcdefghij/000002/000000017")
+    entry = written(dolambda="gone: it was cancelled", object="jobs/00/abcdefghij/000002/000000017")
     assert (entry.run, entry.job, entry.tasks) == ("abcdefghij/000002", 17, ())
     assert str(entry).endswith("gone: it was cancelled  (run abcdefghij/000002, job 17)")
     day = datetime.fromtimestamp(0, UTC).astimezone()
@@ -35,7 +35,7 @@ def test_a_workers_line_is_a_sentence_with_run_and_job() -> None:
 
 def test_a_named_runs_line_has_its_name() -> None:
     entry = written(
-        dolambda="crashed", object="jobs/run.nightly/000000/000000003", tasks=[4, 5, 6, 9]
+        dolambda="crashed", object="jobs/00/run.nightly/000000/000000003", tasks=[4, 5, 6, 9]
     )
     assert entry.name == "nightly"
     assert str(entry).endswith("crashed  (run nightly, job 3, tasks 4 to 6, 9)")
@@ -53,7 +53,7 @@ def test_any_other_line_stays_as_it_is(message: str) -> None:
 
 
 def test_an_error_with_its_hint_is_one_line() -> None:
-    entry = written(dolambda="refused: why\n  what to do", object="jobs/abc/000001/000000003")
+    entry = written(dolambda="refused: why\n  what to do", object="jobs/00/abc/000001/000000003")
     assert str(entry).endswith("refused: why - what to do  (run abc/000001, job 3)")
 
 
@@ -63,13 +63,13 @@ def test_a_worker_of_another_version_may_write_other_things(found: dict[str, Any
 
 
 def test_lines_are_picked_by_run_and_task() -> None:
-    entry = written(dolambda="x", object="jobs/abc/000001/000000003", task=4)
+    entry = written(dolambda="x", object="jobs/00/abc/000001/000000003", task=4)
     assert entry.is_of(None, None)
     assert entry.is_of("abc/000001", 4)
     assert entry.is_of("abc", None)
     assert not entry.is_of("ab", None)
     assert not entry.is_of(None, 3)
-    named = written(dolambda="x", object="jobs/run.nightly/000000/000000003")
+    named = written(dolambda="x", object="jobs/00/run.nightly/000000/000000003")
     assert named.is_of("nightly", None)
     assert not named.is_of("night", None)
     assert not named.is_of("nightly", 0)

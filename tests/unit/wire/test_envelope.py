@@ -51,7 +51,7 @@ def test_the_key_that_signs_is_found_among_several_and_what_none_signs_is_refuse
     keys = [KEY, b"x" * 32, b"y" * 32]
     for key in keys:
         assert envelope.key_of(envelope.seal(kind, {}, [b"body"], key), keys) == key
-    for strange in (envelope.seal(kind, {}, [b"body"], b"z" * 32), b"", b"dlb1", b"garbage" * 20):
+    for strange in (envelope.seal(kind, {}, [b"body"], b"z" * 32), b"", b"dlb2", b"garbage" * 20):
         with pytest.raises(EnvelopeError):
             envelope.unseal(kind, strange, envelope.key_of(strange, keys))
 
@@ -62,20 +62,48 @@ def test_a_reply_does_not_pass_for_a_job() -> None:
 
 
 def test_another_format_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(envelope, "FORMAT", 2)
+    monkeypatch.setattr(envelope, "FORMAT", 3)
     later = envelope.seal("job", {}, [], KEY)
     monkeypatch.undo()
     with pytest.raises(
-        FormatError, match=r"format 2; this dolambda reads format 1\n  .*dolambda deploy"
+        FormatError, match=r"format 3; this dolambda reads format 2\n  .*dolambda deploy"
     ):
         envelope.unseal("job", later, KEY)
+
+
+def format_1(kind: str, header: bytes, body: bytes = b"") -> bytes:
+    """Sign as format 1 did."""
+    head = header[:-1] + b',"kind":"%s","format":1}' % kind.encode()
+    rest = len(head).to_bytes(4, "big") + head + body
+    return b"dlb1" + hmac.digest(KEY, rest, "sha256") + rest
+
+
+@pytest.mark.parametrize("kind", ["job", "reply"])
+def test_what_format_1_wrote_is_told_apart(kind: str) -> None:
+    sealed = format_1(kind, b'{"run":"r"')
+    with pytest.raises(
+        FormatError, match=r"of format 1; this dolambda reads format 2\n  .*dolambda deploy"
+    ):
+        envelope.unseal(kind, sealed, KEY)
+
+
+def test_a_client_of_format_1_can_tell_a_refusal_from_garbage() -> None:
+    sealed = envelope.readable_by_format_1(envelope.seal("reply", {}, [], KEY))
+    signature, rest = sealed[4:36], sealed[36:]
+    assert sealed[:4] == b"dlb1"
+    assert hmac.digest(KEY, rest, "sha256") == signature
+    assert json.loads(rest[4:])["format"] == 2
 
 
 def test_header_is_json_and_needs_no_pickle() -> None:
     sealed = envelope.seal("job", {"run": "r"}, [b"body"], KEY)
     begin = 4 + 32 + 4
     length = int.from_bytes(sealed[begin - 4 : begin], "big")
-    assert json.loads(sealed[begin : begin + length]) == {"run": "r", "kind": "job", "format": 1}
+    assert json.loads(sealed[begin : begin + length]) == {
+        "run": "r",
+        "kind": "job",
+        "format": envelope.FORMAT,
+    }
 
 
 def test_bodies_that_repeat_themselves_travel_deflated_and_come_out_whole() -> None:
@@ -84,7 +112,7 @@ def test_bodies_that_repeat_themselves_travel_deflated_and_come_out_whole() -> N
     assert len(sealed) < sum(map(len, parts)) / 4
     header, body = envelope.unseal("job", sealed, KEY)
     assert bytes(body) == b"".join(parts)
-    assert header == {"kind": "job", "format": 1}
+    assert header == {"kind": "job", "format": envelope.FORMAT}
 
 
 @pytest.mark.parametrize(
@@ -101,7 +129,7 @@ def test_bodies_for_which_it_would_not_pay_travel_as_they_are(body: bytes) -> No
 def signed(header: bytes, body: bytes = b"") -> bytes:
     """Sign what `seal` would not make."""
     rest = len(header).to_bytes(4, "big") + header + body
-    return b"dlb1" + hmac.digest(KEY, rest, "sha256") + rest
+    return b"dlb2" + hmac.digest(KEY, rest, "sha256") + rest
 
 
 @pytest.mark.parametrize("nested", [b"[" * 100_000, b'{"a":' * 100_000])

@@ -13,6 +13,13 @@ def test_a_job_key_reads_back(sequence: int, number: int) -> None:
     assert keys.parse_job_key(keys.job_key(run, number)) == (run, number)
 
 
+def test_a_job_key_names_the_function_that_it_is_for() -> None:
+    assert keys.job_key("client/000000", 7) == "jobs/00/client/000000/000000007"
+    assert keys.job_key("client/000000", 7, "12") == "jobs/12/client/000000/000000007"
+    assert keys.parse_format_1_job_key("jobs/client/000000/000000007") == ("client/000000", 7)
+    assert keys.parse_format_1_job_key("jobs/00/client/000000/000000007") is None
+
+
 @given(st.integers(0, 999_999_998), st.integers(0, 999_999_998))
 def test_key_order_is_number_order(one: int, other: int) -> None:
     assert (keys.reply_key("r", one) < keys.reply_key("r", other)) == (one < other)
@@ -35,7 +42,10 @@ def test_a_listing_that_starts_just_before_a_key_begins_with_it(number: int) -> 
         "jobs/r/000000001/",
         "outs/r/000000001",
         "jobs//000000001",
-        "jobs/r/../000000001x",
+        "jobs/00/r/../000000001x",
+        "jobs/0/client/000000/000000001",
+        "jobs/client/000000/000000001",
+        "jobs/00/client/000000/\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0661",
     ],
 )
 def test_foreign_keys_are_not_taken_for_jobs(key: str) -> None:

@@ -3,9 +3,9 @@
 Both ends of the conversation, in the order in which a job meets them:
 
     client                                   S3                      worker
-    S3Queue.send    -- PUT jobs/<run>/<n> -->|
+    S3Queue.send    -- PUT jobs/00/<run>/<n>>|
                                              |-- ObjectCreated ----> answer
-                                             |<- GET jobs/<run>/<n> --  |   ... Worker.run
+                                             |<- GET jobs/00/<run>/<n> -|   ... Worker.run
                                              |<- PUT outs/<run>/<n> --  |   If-None-Match: the first answer wins
     poller          -- LIST outs/<client>/ ->|
     S3Queue._fetch  -- GET outs/<run>/<n> -->|          then `LeaderFollowers` hands the reply to dispatch

@@ -45,7 +45,7 @@ def _names(event: Mapping[str, Any]) -> list[str]:
 
 
 def _answer_one(name: str, worker: Worker, s3: SignedS3, key: bytes, seconds: float) -> str:
-    place = keys.parse_job_key(name)
+    place = keys.parse_job_key(name) or keys.parse_format_1_job_key(name)
     if place is None:
         return _report(name, "refused: it is not named as a job is")
     arrived = time.monotonic()
