@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import results
 from dolambda import LambdaExecutor
@@ -57,7 +57,9 @@ def dolambda_simulated(
         session.close()
 
 
-def dolambda_emulated(transport: str, tasks: int, batch: int | None) -> dict[str, Any]:
+def dolambda_emulated(
+    transport: Literal["queue", "direct"], tasks: int, batch: int | None
+) -> dict[str, Any]:
     from dolambda import register, unregister  # noqa: PLC0415 - only here
 
     session = register("local", requires=(), progress=False, transport=transport, workers=2)

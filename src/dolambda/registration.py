@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from dolambda import joblib
 from dolambda.aws.account import Credentials
@@ -14,7 +14,7 @@ from dolambda.errors import ConfigurationError
 from dolambda.loops.backends import OnLambda, register_backend
 from dolambda.options import Env
 from dolambda.session import Session
-from dolambda.settings import Settings
+from dolambda.settings import OtherSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -43,7 +43,7 @@ def register(
     requires: Iterable[str] | None = None,
     progress: bool | Callable[[Report], None] | None = None,
     env: Mapping[str, str] | None = None,
-    **settings: Any,
+    **settings: Unpack[OtherSettings],
 ) -> Session:
     """Make Lambda the backend of joblib, executors and foreach.
 

@@ -10,7 +10,7 @@ import os
 import re
 import warnings
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from urllib.parse import urlsplit
 
 from dolambda.arguments import (
@@ -181,6 +181,41 @@ class Settings:
                 source = Source.file(name, project.path)
                 chosen[name] = rule.check(project.table[name], source), str(project.path)
         return chosen
+
+
+class OtherSettings(TypedDict, total=False):
+    """Settings that `register` takes by name, in addition to those in its signature.
+
+    Type checkers and editors know them from here. None means "not given".
+    """
+
+    transport: Literal["queue", "direct", "in_process"] | None
+    task_timeout: float | None
+    max_wait: float | None
+    attempts: int | None
+    speculate: bool | None
+    budget: float | None
+    quote: bool | Literal["only"] | None
+    logs: bool | Literal["relay", "errors"] | None
+    requirements: str | None
+    extra_requires: Iterable[str] | None
+    exclude: Iterable[str] | None
+    memory: int | None
+    timeout: int | None
+    storage: int | None
+    include_code: Iterable[str] | None
+    exclude_code: Iterable[str] | None
+    architecture: Literal["x86_64", "arm64"] | None
+    runtime: Literal["provided.al2023"] | None
+    interpreter: str | None
+    layers: Iterable[str] | None
+    concurrency: int | None
+    r: bool | None
+    r_packages: Iterable[str] | None
+    r_layers: str | None
+    log_days: int | None
+    role: str | None
+    permissions_boundary: str | None
 
 
 def _warn_of_unknown(environ: Mapping[str, str], known: Iterable[str]) -> None:

@@ -24,6 +24,11 @@ def show(report: Report) -> None:
 session: Session = dolambda.register(
     "local", workers=2, requires=["numpy"], progress=show, env={"MODE": "fast"}
 )
+dolambda.register("local", memory=512, budget=0.5, logs="errors", exclude=["torch"], quote="only")
+dolambda.register("local", memroy=3)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+dolambda.register("local", budget="x")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+dolambda.register("local", logs="all")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+dolambda.register(workers="two")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 settings: Settings = session.settings
 policy: Retries = Retries(3, on=(OSError, LostError), wait=1)
 crash: type[DolambdaError] = OutOfMemoryError
