@@ -29,7 +29,7 @@ CHUNK_TASKS = 4096
 CHUNK_BYTES = 1 << 20
 """Bytes of pickles at which a chunk ends. One task may be larger."""
 
-_MAX_BY_NAME = 256  # functions that travel by name, whose pickle never changes
+_MAX_SAME = 256  # functions whose pickle is kept, as it does not change
 _FIRST_CHUNK = 256  # tasks: the first are on their way while the others are pickled
 _SAMPLED = 512  # bytes of an array that are compared when it is met again
 _KNOWN, _KNOWN_BYTES = 1024, 1 << 30  # arrays remembered, and so kept alive, for a run
@@ -70,7 +70,7 @@ class Packer:
         self._met: Counter[bytes] = Counter()
         self._same_functions = same_functions
         self._functions: dict[int, PackedFunction] = {}
-        self._by_name: dict[int, PackedFunction] = {}
+        self._same: dict[int, PackedFunction] = {}  # what would be pickled as the same bytes again
         self._same_buffers = same_buffers
         self._known: OrderedDict[tuple[int, int], KnownBuffer] = OrderedDict()
         self._known_bytes = 0
@@ -218,13 +218,14 @@ class Packer:
     def _shared(
         self, function: Callable[..., Any], functions: dict[int, PackedFunction]
     ) -> PackedFunction:
-        known = functions.get(id(function)) or self._by_name.get(id(function))
-        if known is None:
+        known = functions.get(id(function)) or self._same.get(id(function))
+        if known is None or not (known.key is None or known.key == pickling.content_key(function)):
             known = functions[id(function)] = self._pack_function(function)
-            if len(known.blobs) == 1 and pickling.is_by_name(function, known.blobs[0].data):
-                if len(self._by_name) >= _MAX_BY_NAME:
-                    self._by_name.clear()
-                self._by_name[id(function)] = known
+            by_name = len(known.blobs) == 1 and pickling.is_by_name(function, known.blobs[0].data)
+            if by_name or known.key is not None:
+                if len(self._same) >= _MAX_SAME:
+                    self._same.clear()
+                self._same[id(function)] = known
         return known
 
     def _pack_function(self, function: Callable[..., Any]) -> PackedFunction:
@@ -238,7 +239,8 @@ class Packer:
         if self._salt is not None:
             named = pickling.content_of(function, payload)
             content = hashlib.sha256(head + bytes(named)).hexdigest()
-        return PackedFunction(function, (Blob.from_bytes(head + payload), *buffers), content)
+        key = pickling.content_key(function)
+        return PackedFunction(function, (Blob.from_bytes(head + payload), *buffers), content, key)
 
     def _named_buffers(self, apart: list[memoryview]) -> tuple[Blob, ...]:
         return tuple(self._pack_buffer(view) for view in apart) if apart else ()
@@ -339,11 +341,13 @@ class PackedFunction:
         function: The function. It is kept alive while its id is the key to this.
         blobs: Its own blob, then those of the arrays that it closes over.
         content: Digest of what it is by content, in a named run.
+        key: What it was when it was pickled, see `pickling.content_key`.
     """
 
     function: Callable[..., Any]
     blobs: tuple[Blob, ...]
     content: str
+    key: tuple[object, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

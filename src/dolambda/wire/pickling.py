@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import pickle
 from functools import partial
-from types import BuiltinFunctionType, FunctionType
+from types import BuiltinFunctionType, CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from dolambda.errors import NotPicklableError
@@ -73,6 +73,28 @@ def is_by_name(function: object, payload: bytes | memoryview) -> bool:
     """Return whether a function was pickled as a name alone, which refers to nothing that can change."""
     plain = isinstance(function, (FunctionType, BuiltinFunctionType))
     return plain and len(payload) < _MAX_NAME and _HAS_CODE not in bytes(payload)
+
+
+def content_key(function: object) -> tuple[object, ...] | None:
+    """Return what a function is, if that is all there is to it; None if it refers to anything else.
+
+    Such a function has no closure, default values, attributes or inner functions, and names no global. As
+    long as its key is the same, so is its pickle.
+    """
+    if type(function) is not FunctionType:
+        return None
+    code = function.__code__
+    plain = not (
+        function.__closure__
+        or function.__defaults__
+        or function.__kwdefaults__
+        or function.__dict__
+    )
+    if not plain or any(type(constant) is CodeType for constant in code.co_consts):
+        return None
+    if not function.__globals__.keys().isdisjoint(code.co_names):
+        return None
+    return code, function.__module__, function.__qualname__, str(function.__annotations__)
 
 
 def load(data: bytes | memoryview, buffers: Iterable[Any] = ()) -> Any:
