@@ -98,6 +98,9 @@ def main() -> None:
     except DolambdaError as error:
         print(f"dolambda: {in_options(str(error))}", file=sys.stderr)
         raise SystemExit(1) from None
+    except BrokenPipeError:  # nobody reads on, as after `| head`
+        _drop_output()
+        raise SystemExit(1) from None
     except OSError as error:  # a full disk, no permission: the system's message says which
         about = f": {error.filename}" if error.filename else ""
         print(f"dolambda: {error.strerror or error}{about}", file=sys.stderr)

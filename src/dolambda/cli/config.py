@@ -91,7 +91,7 @@ def _aws(settings: Settings) -> dict[str, tuple[str, str]]:
 
 
 def init(
-    stack: given.Name = None,
+    stack: given.NameOnAws = None,
     region: given.Region = None,
     memory: given.Memory = None,
     timeout: given.Timeout = None,

@@ -14,6 +14,10 @@ Name = Annotated[
         show_default=False,
     ),
 ]
+NameOnAws = Annotated[
+    str | None,
+    typer.Option("--stack", help="Name of the stack. Default: dolambda.", show_default=False),
+]
 Region = Annotated[
     str | None,
     typer.Option(help="AWS region. Default: the one of `aws configure`.", show_default=False),

@@ -119,7 +119,7 @@ def plan(
 
 def deploy(
     context: typer.Context,
-    stack: given.Name = None,
+    stack: given.NameOnAws = None,
     region: given.Region = None,
     profile: given.Profile = None,
     endpoint_url: given.Endpoint = None,
@@ -180,7 +180,7 @@ def _show_sizes(contents: Contents, changes: list[Change]) -> None:
 
 def destroy(
     context: typer.Context,
-    stack: given.Name = None,
+    stack: given.NameOnAws = None,
     region: given.Region = None,
     profile: given.Profile = None,
     endpoint_url: given.Endpoint = None,
