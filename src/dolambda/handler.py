@@ -51,7 +51,7 @@ class BucketBlobs:
         if data is None:
             raise EnvelopeError(
                 f"blob {digest[:12]} is not in the bucket",
-                hint="Was it deleted while the run went on? Run again: it is uploaded anew.",
+                hint="Was it deleted while the run went on? Run again: it is uploaded again.",
             )
         return data
 

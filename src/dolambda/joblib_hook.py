@@ -1,6 +1,6 @@
 """Make joblib know the name "dolambda", on both ends, without importing joblib.
 
-On entry: ``import dolambda``. On leaving: joblib's table of backends has a maker of ours, at once if joblib is imported already,
+On entry: ``import dolambda``. On leaving: joblib's table of backends has our maker, at once if joblib is imported already,
 else when it will be. joblib has no entry points, and importing it here would make `import dolambda` ten times as slow.
 """
 

@@ -316,7 +316,7 @@ class Session:
         return named, stored
 
     def _salt(self) -> bytes:
-        """What the outcome of any task depends on besides itself."""
+        """Return what the outcome of any task depends on, apart from the task."""
         code = self._code()
         parts = (PYTHON, code.digest if code else "", *(self.stack.requires if self.stack else ()))
         return hashlib.sha256("\n".join(parts).encode()).digest()

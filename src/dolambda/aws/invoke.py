@@ -1,7 +1,7 @@
 """RequestCounter of a Lambda function. On entry: payloads; on leaving: what the function answered, or why there is no answer.
 
 A request that AWS has not begun to run (throttled, or the connection could not be made) is repeated here; one that it may have run is
-not: whoever sent it decides, and counts it.
+not: the sender decides, and counts it.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 obstore's synchronous calls release the GIL and cost 52 to 68 us a small object where boto3 costs 1,850; its retries
 (with back-off, of 5xx and broken connections) make a put safe to repeat; but a list whose body breaks off it does not repeat, so that is
-done here. It asks for credentials every few minutes; where AWS calls those it has expired, it is opened anew as soon as there are
+done here. It asks for credentials every few minutes; where AWS calls those it has expired, it is opened again as soon as there are
 others. Call from a few threads.
 """
 

@@ -3,7 +3,7 @@
 libcurl signs, pools connections and moves the bytes: 60 us of CPU a request where boto3 takes 1,630. What an answer means is for
 who asked: `invoke` and `small_objects`. They may have a request repeated, with back-off and jitter; nothing is repeated by itself.
 
-Whoever gets a reply is called in the same thread, by `followers`, which sees to it that nobody holds the requests up.
+The receiver of a reply is called in the same thread, by `followers`, which sees to it that nobody holds the requests up.
 
 A libcurl multi handle looks through its idle connections one by one, so there are several, of `_PER_SHARD` connections each.
 """
@@ -454,4 +454,4 @@ def _closed() -> AwsError:
 
 
 def _dropped() -> AwsError:
-    return AwsError("the request was dropped before it was sent", hint="Nobody waits for it.")
+    return AwsError("the request was dropped before it was sent", hint="It was cancelled.")

@@ -14,7 +14,7 @@ class RequestCounter:
     """Totals by action, in IAM's spelling ("s3:PutObject"); bytes ``sent`` and ``received``."""
 
     def __init__(self) -> None:
-        """Start at nought."""
+        """Start at zero."""
         self._lock = threading.Lock()
         self._totals: Counter[str] = Counter()
         self.sent = self.received = 0
@@ -32,7 +32,7 @@ class RequestCounter:
             self._totals.update(totals)
 
     def take(self) -> dict[str, int]:
-        """Give the totals and start again at nought."""
+        """Return the totals and start again at zero."""
         with self._lock:
             totals, self._totals = self._totals, Counter()
         return dict(totals)

@@ -1,4 +1,4 @@
-"""Small objects on S3, without waiting for them. On entry: keys and bytes; on leaving: calls of whoever waits, by the thread that leads.
+"""Small objects on S3, without waiting for them. On entry: keys and bytes; on leaving: calls of the waiting code, by the thread that leads.
 
 For jobs and replies, of which there are thousands under way; what is large, or rare, goes through `objects`. S3's own errors and broken
 connections are repeated for up to three minutes: writing the same bytes once more, and reading, do no harm.

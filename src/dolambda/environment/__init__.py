@@ -2,7 +2,7 @@
 
 archive.py        zips that are the same, byte for byte, whenever and wherever they are made
 worker_zip.py     the function's own code: dolambda's worker side and cloudpickle
-requirements.py   what the layer shall hold, pinned to what is installed here
+requirements.py   what the layer has to hold, pinned to what is installed here
 layer.py          requirements -> wheels for the Lambda platform (uv; no Docker) -> layers, and a bundle for what they cannot hold
 code.py           the user's own modules -> the code archive, one zip that travels with the jobs
 module_search.py  ... where a module is, and whether it is the user's own

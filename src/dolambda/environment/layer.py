@@ -136,7 +136,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class Contents:
-    """All that workers shall have installed. ``requires`` are the pins, for comparing with what a client has."""
+    """All that workers are to have installed. ``requires`` are the pins, for comparing with what a client has."""
 
     requires: tuple[str, ...] = ()
     packages: tuple[Package, ...] = ()
@@ -246,7 +246,7 @@ def _arranged(
     if contents.storage * MB > _STORAGE_LIMIT:
         lines = "\n    ".join(table(contents))
         raise ConfigurationError(
-            f"what workers shall have is {sum(package.size for package in packages) / MB:,.0f} MiB, more than layers and /tmp hold",
+            f"the packages of the workers take {sum(package.size for package in packages) / MB:,.0f} MiB, more than layers and /tmp hold",
             hint=f"Require less, or exclude= what tasks do not need:\n    {lines}",
         )
     return contents

@@ -72,7 +72,7 @@ def installed_here(
 ) -> dict[str, metadata.Distribution]:
     """All distributions installed here, by normalised name, but tools and the large ones of dolambda's client.
 
-    One of these stays where another package needs it, or ``extra`` names it. ``exclude`` names what is left out besides.
+    One of these stays where another package needs it, or ``extra`` names it. ``exclude`` names what else is left out.
     One that is installed in editable mode is left out too: it is the user's own code and travels as such.
     """
     everything = _installed()
@@ -124,7 +124,7 @@ def pins(distributions: Mapping[str, metadata.Distribution]) -> tuple[str, ...]:
 
 
 def versions_here() -> tuple[str, ...]:
-    """What is installed here, as constraints: what a requirement needs in turn shall be of the same version too."""
+    """What is installed here, as constraints: what a requirement needs in turn has to be of the same version too."""
     everything = (
         found
         for found in metadata.distributions()

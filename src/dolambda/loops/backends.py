@@ -55,7 +55,7 @@ class Backend(Protocol):
     def run(self, calls: Iterator[Call | None], *, options: Options) -> Outcomes:
         """Run calls; give each one's number, counted from 0, and outcome, in any order. A generator: closed early, it cancels the rest.
 
-        ``calls`` is taken from only as far as there is room, and only by whoever iterates over what this gives. None among them
+        ``calls`` is taken from only as far as there is room, and only by the caller that iterates over what this returns. None among them
         means: not before something else is done.
         """
         ...

@@ -41,7 +41,7 @@ log = logging.getLogger("dolambda.foreach")
 
 @dataclass(frozen=True)
 class Level:
-    """One foreach of a nest. ``combiner`` and ``final`` are asked anew for each group; ``conditions`` are its `when`s."""
+    """One foreach of a nest. ``combiner`` and ``final`` are called again for each group; ``conditions`` are its `when`s."""
 
     iterables: Mapping[str, Any]
     unnamed: tuple[Any, ...]

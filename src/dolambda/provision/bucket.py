@@ -323,7 +323,7 @@ def _ages(rule: dict[str, Any]) -> tuple[object, ...]:
 
 
 def tls_only(bucket_arn: str) -> dict[str, Any]:
-    """The statement of a bucket's policy that denies every request without TLS, whoever makes it."""
+    """The statement of a bucket's policy that denies every request without TLS, from anyone."""
     return {
         "Sid": "dolambda-tls-only",
         "Effect": "Deny",

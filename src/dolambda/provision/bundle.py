@@ -34,7 +34,7 @@ class Bundle:
         ]
 
     def removal(self) -> list[Change]:
-        """See `Resource.removal`: it goes with what the bucket holds of ours."""
+        """See `Resource.removal`: it goes with our other objects in the bucket."""
         return []
 
     def stale(self) -> list[Change]:

@@ -143,7 +143,7 @@ class Layers:
         )
         raise ProvisionError(
             f"the zip of {layer} was replaced in bucket {self._names.bucket} while it was published; the layer was removed again",
-            hint=f"Find out who may write under {LAYERS} of that bucket besides the deployer, then deploy again.",
+            hint=f"Find out who but the deployer may write under {LAYERS} of that bucket, then deploy again.",
         )
 
     def _removed(self, name: str, versions: list[dict[str, str]]) -> Change:

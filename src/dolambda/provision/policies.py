@@ -1,8 +1,8 @@
 """Who may do what, and no more. On entry: a stack's names; on leaving: IAM policy documents.
 
 worker      the role the function runs in. It may not write under jobs/, so it cannot call itself for ever.
-submitter   whoever runs tasks
-deployer    whoever makes, changes, stops and removes the stack, and replaces its key
+submitter   people who run tasks
+deployer    people who make, change, stop and remove the stack, and replace its key
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Rotation:
             tell("a rotation that was interrupted goes on")
         else:
             self._change(lambda found: {**found, signing_keys.NEXT: signing_keys.new()})
-            tell("workers accept a new key besides")
+            tell("workers also accept a new key")
         self._change(_swapped)
         tell("new sessions use the new key; sessions under way go on with the one before")
 

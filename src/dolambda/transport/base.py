@@ -1,4 +1,4 @@
-"""What a transport is. On entry: a sealed job; on leaving: the sealed reply, handed to whoever sent the job.
+"""What a transport is. On entry: a sealed job; on leaving: the sealed reply, handed to the sender of the job.
 
 A transport neither looks into jobs and replies nor decides anything: what to send, how often and until when is dispatch's.
 """
@@ -60,14 +60,14 @@ class Transport(Protocol):
         ...
 
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:
-        """Nobody waits for these jobs any more: forget them and remove what they left. This one blocks."""
+        """Forget cancelled jobs, and remove what they left. This one blocks."""
         ...
 
     def close(self) -> None:
-        """Stop all threads. Whoever still waits is answered with CancelledError."""
+        """Stop all threads. Jobs that still wait are answered with CancelledError."""
         ...
 
 
 def closed_underneath() -> BaseException:
-    """What whoever waits is answered with when a transport is closed."""
+    """The answer to jobs that still wait when a transport is closed."""
     return CancelledError()

@@ -17,7 +17,7 @@ class Waiting(Generic[Place]):
     """By the place of a job, once for each time that it was sent. For any thread."""
 
     def __init__(self) -> None:
-        """Nobody waits yet."""
+        """Nothing waits yet."""
         self._lock = threading.Lock()
         self._answered: dict[Place, list[OnReply]] = {}
 
@@ -51,18 +51,18 @@ class Waiting(Generic[Place]):
             return True
 
     def take(self, place: Place) -> OnReply | None:
-        """A job is on_reply, however often it was sent: whom to tell, None if nobody waits."""
+        """A job is on_reply, however often it was sent: what to call, None if it was cancelled."""
         with self._lock:
             there = self._answered.pop(place, None)
         return there[-1] if there else None
 
     def forget(self, places: Iterable[Place]) -> int:
-        """Nobody waits for these any more; tell how many were waited for."""
+        """Forget cancelled jobs. Return how many of them were waited for."""
         with self._lock:
             return sum(self._answered.pop(place, None) is not None for place in places)
 
     def take_all(self) -> list[OnReply]:
-        """Whoever still waits."""
+        """Return what still waits."""
         with self._lock:
             left, self._answered = self._answered, {}
         return [one[-1] for one in left.values()]

@@ -1,6 +1,6 @@
 """Bytes named by their content. On entry: bytes; on leaving: a `Blob` whose digest is its name, and the check of it.
 
-A blob needs no signature of its own: its digest stands in a signed job, and whoever fetches it compares.
+A blob needs no signature of its own: its digest stands in a signed job, and its reader compares.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ _SENSELESS = (
 )
 _encode = json.JSONEncoder(
     separators=(",", ":")
-).encode  # json.dumps would make an encoder anew each time
+).encode  # json.dumps would make another encoder each time
 
 Header = dict[str, Any]
 

@@ -117,7 +117,7 @@ def _ends_programs(error: BaseException) -> bool:
 
 
 def _can_be_handled(error: BaseException) -> bool:
-    """Do what whoever catches it on the client may do; return True unless that raises."""
+    """Do what code that catches it on the client may do; return True unless that raises."""
     str(error), repr(error), repr(type(error))
     for name in ("args", "__class__", "__cause__", "__context__", "__traceback__", "__notes__"):
         getattr(error, name, None)

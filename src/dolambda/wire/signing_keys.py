@@ -4,7 +4,7 @@ A client signs with the key that it read when its session began, so a key cannot
 is set is a key that workers accept:
 
     DOLAMBDA_KEY           the one that clients read
-    DOLAMBDA_KEY_NEXT      the one that they shall read next: set until every worker knows it
+    DOLAMBDA_KEY_NEXT      the one that they are to read next: set until every worker knows it
     DOLAMBDA_KEY_BEFORE    the one that they read before: sessions opened then still use it
 """
 

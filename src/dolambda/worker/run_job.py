@@ -7,7 +7,6 @@ as soon as it is there, whatever the task did short of ending the process.
 from __future__ import annotations
 
 import pickle
-import resource
 import sys
 import time
 import traceback
@@ -21,6 +20,11 @@ from dolambda.errors import JobRefusedError
 from dolambda.wire.outcome import CANCELLED, Lost, PackedOutcome
 from dolambda.wire.outcome_table import VALUE, entry_of
 from dolambda.wire.pickling import PLAIN, RepeatedPickler
+
+try:
+    import resource
+except ModuleNotFoundError:  # on Windows, where tasks only run in the client's own process
+    resource = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,9 +41,14 @@ SHORT_S = 1e-3
 # Taken at import: a task that replaces them harms itself only.
 _clock, _process_time = time.perf_counter, time.process_time
 _loads, _dumps = pickle.loads, pickle.dumps
-_getrusage = resource.getrusage
+_getrusage = getattr(resource, "getrusage", None)
 
 _RSS_UNITS_PER_MB = 1 << 20 if sys.platform == "darwin" else 1 << 10  # getrusage(2)
+
+
+def _peak() -> float:
+    """Return the most memory that this process has used, in MB; 0 where the system does not say."""
+    return _getrusage(resource.RUSAGE_SELF).ru_maxrss / _RSS_UNITS_PER_MB if _getrusage else 0.0
 
 
 class _Never(Warning):
@@ -227,7 +236,7 @@ class TaskRunner:
         """Write an outcome with all that is measured of a task. Return False if it is the last."""
         cpu, before = _process_time(), self._cpu
         self._cpu = cpu
-        peak = _getrusage(resource.RUSAGE_SELF).ru_maxrss / _RSS_UNITS_PER_MB
+        peak = _peak()
         measures = Measures(start - self._began, now - start, max(0.0, cpu - before), peak)
         kind, parts = entry_of(outcome)
         entry = b"".join(parts)

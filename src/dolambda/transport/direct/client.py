@@ -177,7 +177,7 @@ class Direct:
                 self._pool.submit(partial(self._fetch, place, on_reply))
             else:
                 self._settle(place, on_reply, _no_reply(answer))
-        except (ValueError, TypeError, RecursionError):  # no JSON of ours
+        except (ValueError, TypeError, RecursionError):  # not our JSON
             self._settle(place, on_reply, _no_reply(answer))
         except RuntimeError:  # closed meanwhile: nobody can fetch it any more
             self._settle(place, on_reply, closed_underneath())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def recognises(event: Mapping[str, Any]) -> bool:
-    """Whether a Lambda event is a job of ours."""
+    """Return whether a Lambda event is our job."""
     return isinstance(event, dict) and isinstance(event.get("dolambda"), dict)
 
 
@@ -45,7 +45,7 @@ def answer(
         KeyError,
         TypeError,
         ValueError,
-    ):  # whoever may call the function can write what they like
+    ):  # a caller of the function can write anything
         place = None
     if place is None:
         return {"refused": "it is not named as a job is"}

@@ -11,7 +11,7 @@ Both ends of the conversation, in the order in which a job meets them:
     S3Queue._fetch  -- GET outs/<run>/<n> -->|          then `LeaderFollowers` hands the reply to dispatch
     S3Queue.withdraw - DELETE both --------->|
 
-A job's object is also its lease: once the client has removed it nobody waits for the answer, and a worker that finds it
+A job's object is also its lease: once the client has removed it the job is cancelled, and a worker that finds it
 gone (it looks every few seconds) leaves out the tasks it has not begun, stops the one at work at the next look, and writes
 nothing. So cancelling is deleting.
 

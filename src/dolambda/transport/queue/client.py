@@ -188,7 +188,7 @@ class S3Queue:
             self._followers.hand_over(partial(on_reply, error))
 
     def _poll(self) -> None:
-        """Look for replies until closed, then remove what nobody waits for.
+        """Poll for replies until closed, then remove those of cancelled jobs.
 
         In the same thread: while the interpreter ends, no other can be started.
         """

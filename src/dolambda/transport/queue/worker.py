@@ -37,7 +37,7 @@ def answer(
 
 
 def _names(event: Mapping[str, Any]) -> list[str]:
-    """The keys of the objects that a notification names; none if it is no such: whoever may call the function can write what they like."""
+    """The keys of the objects that a notification names; none if it is not one: a caller of the function can write anything."""
     try:
         return [unquote_plus(record["s3"]["object"]["key"]) for record in event.get("Records", ())]
     except (KeyError, TypeError, IndexError, AttributeError):

@@ -1,0 +1,54 @@
+"""The words that STYLE forbids are nowhere a user, or a reader of the code, can meet them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+_WORDS = re.compile(
+    r"\b(mend|mends|mended|anew|nought|whoever|besides|shall|how-manieth|for want of|of ours|nobody waits)\b",
+    re.IGNORECASE,
+)
+_BEGINNINGS = re.compile(r"(What|Whether|Who|How|When|Give|Gives|Tell|Tells)\b")
+_PAGES = [
+    *sorted(_ROOT.glob("*.md")),
+    *(
+        page
+        for page in sorted((_ROOT / "docs").rglob("*.md"))
+        if not {"_build", "generated"} & set(page.parts)
+    ),
+]
+_SOURCES = sorted((_ROOT / "src").rglob("*.py"))
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(_ROOT))
+
+
+@pytest.mark.parametrize("path", [*_PAGES, *_SOURCES], ids=_shown)
+def test_no_forbidden_word(path: Path) -> None:
+    found = [
+        f"{_shown(path)}:{number}: {match[0]}"
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        for match in _WORDS.finditer(line)
+    ]
+    assert found == []
+
+
+_LEFT = 180
+"""Docstrings that still begin otherwise. Lower it when you rewrite one; new ones are refused."""
+
+
+def test_docstrings_begin_with_what_something_does_or_is() -> None:
+    found = [
+        f"{_shown(path)}: {docstring.splitlines()[0]}"
+        for path in _SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and _BEGINNINGS.match(docstring := ast.get_docstring(node) or "")
+    ]
+    assert len(found) <= _LEFT, "\n".join(found)
