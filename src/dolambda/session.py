@@ -16,7 +16,7 @@ import sys
 import threading
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from dolambda.aws.account import Account, Credentials, translated
 from dolambda.aws.objects import Bucket
@@ -37,6 +37,7 @@ from dolambda.scheduler import relay
 from dolambda.scheduler.limits import Limits
 from dolambda.scheduler.retries import Retries
 from dolambda.scheduler.run import Run
+from dolambda.session_summary import SessionSummary
 from dolambda.stack import Stack
 from dolambda.transport.clean_up import CleanUp
 from dolambda.transport.factory import TransportFactory
@@ -62,7 +63,7 @@ _LOCAL_AHEAD = 2
 """Jobs in flight for each local worker: the emulator queues them in order, as Lambda need not."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Session:
     """An open connection to a stack, as `register` returns it.
 
@@ -71,7 +72,7 @@ class Session:
 
     settings: Settings
     transport: Transport
-    key: bytes = field(repr=False)
+    key: bytes
     workers: int
     window: int
     runtime: float
@@ -83,14 +84,15 @@ class Session:
     progress: bool | Callable[[Report], None] | None = None
     env: Mapping[str, str] = field(default_factory=Env)
     _client: str = field(default_factory=keys.new_client_id)
-    _sequence: itertools.count[int] = field(default_factory=itertools.count, repr=False)
-    _kept: dict[str, Transport] = field(default_factory=dict, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    _clean_up: CleanUp = field(default_factory=CleanUp, repr=False)
-    _watch: Watch | None = field(default=None, repr=False)
-    _gone: LocalAwsError | None = field(default=None, repr=False)
-    _pid: int = field(default_factory=os.getpid, repr=False)
-    _closed: bool = field(default=False, repr=False)
+    _sequence: itertools.count[int] = field(default_factory=itertools.count)
+    _kept: dict[str, Transport] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _clean_up: CleanUp = field(default_factory=CleanUp)
+    _watch: Watch | None = field(default=None)
+    _gone: LocalAwsError | None = field(default=None)
+    _pid: int = field(default_factory=os.getpid)
+    _closed: bool = False
+    _emulator: Literal["own", "shared"] | None = None
 
     def __post_init__(self) -> None:
         """Nothing is sent."""
@@ -150,8 +152,7 @@ class Session:
             account = emulated(there, credentials)
             stack = Stack.from_account(account, there)
             session = cls._from_stack(there, account, stack, workers, _LOCAL_AHEAD * workers)
-            session.instance, session.owns_instance = instance, shared is None
-            session.watch()
+            session.attach(instance, owned=shared is None)
         except BaseException:  # Ctrl-C too: what was started here ends here
             if shared:
                 shared.leave()
@@ -280,8 +281,10 @@ class Session:
         """Where jobs of this session may run."""
         return Place(self.stack.name, self.stack.region) if self.stack else Place()
 
-    def watch(self) -> None:
-        """Notice when the emulated AWS ends, from here on."""
+    def attach(self, instance: Instance, *, owned: bool) -> None:
+        """Notice from here on when the emulated AWS ends. An ``owned`` one ends with the session."""
+        self.instance, self.owns_instance = instance, owned
+        self._emulator = "own" if owned else "shared"
         self._watch = Watch(self._emulator_runs, self._emulator_gone)
 
     def _emulator_runs(self) -> bool:
@@ -376,6 +379,17 @@ class Session:
                 hint='Start processes by "spawn" or "forkserver" '
                 "(multiprocessing.set_start_method), or use dolambda in one of them only.",
             )
+
+    def __repr__(self) -> str:
+        """Return one line for the REPL."""
+        return self._summary().line()
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook."""
+        return self._summary().table(self.report())
+
+    def _summary(self) -> SessionSummary:
+        return SessionSummary(self.stack, self.workers, self._emulator, self._closed)
 
     def __enter__(self) -> Self:
         """Use it in a with statement."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dolambda.money.prices import AS_OF, PRICES
+from dolambda.notebook_table import notebook_table
 from dolambda.wording import dollars
 
 if TYPE_CHECKING:
@@ -37,6 +38,20 @@ class Bill:
     def total(self) -> float:
         """All together."""
         return self.compute + self.invocations + self.requests
+
+    def __repr__(self) -> str:
+        """Return one line for the REPL."""
+        return f"<Bill: {self}>"
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook."""
+        rows = {
+            "total": dollars(self.total),
+            f"compute, {self.gb_seconds:,.1f} GB-s": dollars(self.compute),
+            "invocations": dollars(self.invocations),
+            "S3 requests": dollars(self.requests),
+        }
+        return notebook_table(f"dolambda: list prices of {AS_OF}, {self.architecture}", rows)
 
     def __str__(self) -> str:
         """For a person."""

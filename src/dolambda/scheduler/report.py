@@ -6,6 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dolambda.notebook_table import notebook_table
+from dolambda.wording import dollars, duration
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -58,6 +61,33 @@ class Report:
     cost: float = 0.0
     over: bool = False
 
+    def __repr__(self) -> str:
+        """Return one line for the REPL."""
+        return f"<Report: {', '.join(f'{value} {name}' for name, value in self._facts().items())}>"
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook."""
+        return notebook_table("dolambda: report", self._facts())
+
+    def _facts(self) -> dict[str, str]:
+        """Return what a person wants to know; counts only if they are not zero."""
+        ended = "" if self.over or not self.running else f"{self.running:,}"
+        shown = {
+            "tasks": f"{self.tasks:,}",
+            "done": f"{self.done:,}",
+            "failed": _unless_zero(self.failed),
+            "retried": _unless_zero(self.retried),
+            "resent": _unless_zero(self.resent),
+            "restored": _unless_zero(self.restored),
+            "jobs": f"{self.jobs:,}",
+            "jobs running": ended,
+            "workers": f"{len(self.workers):,}",
+            "cold starts": _unless_zero(self.cold),
+            "elapsed": duration(self.elapsed),
+            "cost": dollars(self.cost) if self.cost else "",
+        }
+        return {name: value for name, value in shown.items() if value}
+
     @property
     def rate(self) -> float:
         """Tasks a second that came to an end."""
@@ -73,6 +103,10 @@ class Report:
             calls=calls,
             elapsed=max(self.elapsed, other.elapsed),
         )
+
+
+def _unless_zero(number: int) -> str:
+    return f"{number:,}" if number else ""
 
 
 _ADDED = (
