@@ -567,7 +567,7 @@ def test_what_r_refuses_is_refused(name: str) -> None:
     assert says in str(caught.value)
 
 
-DOCS = Path(__file__).parents[2].joinpath("docs", "foreach.md").read_text()
+DOCS = Path(__file__).parents[2].joinpath("docs", "guides", "foreach.md").read_text()
 
 
 @pytest.mark.parametrize("name", DEVIATES)

@@ -104,7 +104,8 @@ class Pieces:
             if self.cancelled:
                 return
             self._pieces[start] = (count, values, error)
-            self._arrived.append(start)
+            if not self._in_order:
+                self._arrived.append(start)
             if not self._in_order or start == self._next:
                 self._changed.notify_all()
 
@@ -136,6 +137,7 @@ class Pieces:
         with self._changed:
             self.cancelled = True
             self._pieces.clear()
+            self._arrived.clear()
 
     def _is_ready(self) -> bool:
         return self._next in self._pieces if self._in_order else bool(self._arrived)

@@ -118,7 +118,7 @@ class Run:
         self._clock = clock
         packer = Packer(same_buffers=same_buffers, same_functions=same_functions, salt=salt)
         self._named = salt is not None
-        self._submission = Submission(packer, limits, stored, self._enqueue)
+        self._submission = Submission(packer, limits, stored, self._enqueue, self._settle)
         self._builder = JobBuilder(
             name,
             limits,
@@ -131,10 +131,12 @@ class Run:
             limits, self._builder, first_job=first, pilot=confirm is not None
         )
         self._changed = threading.Condition()  # and the lock of the scheduler
-        self._chores: deque[ev.Action] = deque()  # requests that block, for the run's thread
+        # For the run's thread: requests that block, and what is found where nothing may block.
+        self._chores: deque[ev.Action | ev.JobFailed | ev.Broken] = deque()
         self._settling: list[int] = []  # threads that complete futures
         self._begun = 0.0
         self._closing = self._cancelled = self._finished = self._abandoned = False
+        self._over = False  # the run's thread will not look at the queue again
         self._cause: BaseException | None = None  # why it ended, if not because it was closed
         self._sleeps_until = -math.inf
         self._asleep = False
@@ -175,6 +177,8 @@ class Run:
         """Queue the calls of one function as chunks, see `Submission.submit_stream`."""
         self._refuse_closed()
         self._submission.submit_stream(function, calls, receiver, keywords=keywords)
+        if self._over:
+            self._refuse_late()
 
     def forget_buffers(self) -> None:
         """See `Packer.forget_buffers`."""
@@ -276,21 +280,26 @@ class Run:
             del action
         self._show_progress()
 
-    def _add_chore(self, action: ev.Action) -> None:
+    def _add_chore(self, chore: ev.Action | ev.JobFailed | ev.Broken) -> None:
         with self._changed:
-            self._chores.append(action)
+            self._chores.append(chore)
             self._changed.notify_all()
 
     # On the way out.
 
     def _enqueue(self, batch: Batch) -> None:
-        opened = [(position, outcome.open()) for position, outcome in batch.restored]
-        done = sum(isinstance(outcome, Value) for _, outcome in opened)
-        failed = len(opened) - done + len(batch.refused)
+        """Queue what is to be sent. The caller holds a lock: no future is completed here."""
+        done = sum(outcome.kind == "value" for _, outcome in batch.restored)
+        restored = len(batch.restored)
+        failed = restored - done + len(batch.refused)
         with self._changed:
             self._start()
-        self._apply(ev.Submitted(batch.spans, done=done, failed=failed, restored=len(opened)))
-        for position, outcome in opened:
+        self._apply(ev.Submitted(batch.spans, done=done, failed=failed, restored=restored))
+
+    def _settle(self, batch: Batch) -> None:
+        """Tell the outcomes that are known already."""
+        for position, packed in batch.restored:
+            outcome = packed.open()
             if isinstance(outcome, Value):
                 batch.receiver.claim(position, position + 1)
                 batch.receiver.deliver(position, [outcome.value])
@@ -300,10 +309,19 @@ class Run:
             batch.receiver.fail(position, position + 1, error)
 
     def _wake(self) -> None:
-        if self._asleep or self._thread is None:
+        if self._asleep or self._over or self._thread is None:
             with self._changed:
                 self._start()
                 self._changed.notify_all()
+            if self._over:
+                self._refuse_late()
+
+    def _refuse_late(self) -> None:
+        """Fail what was submitted just as the run ended in another thread, and raise why."""
+        error = CancelledError(f"run {self.name} had ended when the task was submitted")
+        self._submission.drain()
+        self._apply(ev.Broken(self._cause or error))
+        self._refuse_closed()
 
     def _refuse_closed(self) -> None:
         """Raise why it takes no more tasks, if it does not."""
@@ -336,16 +354,17 @@ class Run:
             sealed = SealedJob(self.name, job.number, data, blobs)
             self._transport.send(sealed, partial(self._on_reply, job.number, action.attempt))
         except DolambdaError as error:
-            self._apply(ev.JobFailed(job.number, error))
+            self._add_chore(ev.JobFailed(job.number, error))
             return
         except BaseException as error:  # noqa: BLE001 - a transport closed underneath, or a defect: nobody may wait for ever
-            self._give_up(error)
+            self._add_chore(ev.Broken(error))
             return
-        if action.attempt > 1 or job.copied:
-            with self._changed:
-                ended = job.state not in (JobState.IN_FLIGHT, JobState.BACKING_OFF)
-            if ended:  # an earlier sending was answered just before: nothing waits for this one
-                self._add_chore(ev.RemoveObjects([job.number]))
+        sent_before = action.attempt > 1 or job.copied
+        with self._changed:
+            ended = job.state not in (JobState.IN_FLIGHT, JobState.BACKING_OFF)
+            cancelled = job.state is JobState.CANCELLED
+        if cancelled or (ended and sent_before):  # just before: nothing waits for this sending
+            self._add_chore(ev.RemoveObjects([job.number], stop=cancelled))
 
     # On the way back.
 
@@ -459,6 +478,8 @@ class Run:
             while self._step():
                 pass
         except BaseException as error:  # noqa: BLE001 - a transport closed underneath, or a defect: nobody may wait for ever
+            with self._changed:
+                self._over = True
             self._give_up(error)
             self._do_chores()
         finally:
@@ -500,10 +521,12 @@ class Run:
             timeout = None if until == math.inf else max(0.0, until - moment.now)
             self._asleep = True
             self._changed.wait_for(self._is_to_wake, timeout)
-            self._asleep = False
-            if self._is_over():
+            self._over = self._is_over()
+            if self._over:  # it stays asleep: who submits now finds that it is over
                 return False
-        self._submission.drain()
+            self._asleep = False
+        if self._submission.has_singles:  # else not even wait: another thread may pickle for long
+            self._submission.drain()
         self._do_chores()
         self._apply(ev.Tick())
         self._do_chores()
@@ -532,6 +555,10 @@ class Run:
                 self._remove(chore)
             elif isinstance(chore, ev.AskToGoOn):
                 self._ask(chore.estimate)
+            elif isinstance(chore, ev.JobFailed):
+                self._apply(chore)
+            elif isinstance(chore, ev.Broken):
+                self._give_up(chore.error)
 
     def _remove(self, chore: ev.RemoveObjects) -> None:
         if self._abandoned:

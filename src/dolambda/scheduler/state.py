@@ -132,6 +132,7 @@ class Scheduler:
         return (
             self._has_something_to_send(moment)
             or self._is_pilot_done()
+            or bool(self._declined and self._queue)
             or len(self._ended) >= _REMOVE_EVERY
             or bool(self._closed and self._ended and self.is_idle)
             or self.next_deadline(moment) <= moment.now
@@ -159,13 +160,11 @@ class Scheduler:
         self.counters.restored += event.restored
         self.counters.done += event.done
         self.counters.failed += event.failed
-        if self._declined:  # what is submitted after the answer is not run either
-            return self._fail_queue(self._declined)
-        return [] if self.counters.jobs else self._send_waiting(moment, 1)
+        return [] if self.counters.jobs or self._closed or self._declined else self._send_waiting(moment, 1)
 
     def _on_tick(self, event: ev.Tick, moment: ev.Moment) -> list[ev.Action]:
         self._requeue(self._timers.take_retries(moment.now))
-        actions: list[ev.Action] = []
+        actions = self._fail_declined()
         for job in self._timers.take_overdue(moment.now):
             actions += self._lose(job, _no_reply(job), moment)
         for job in self._timers.take_backed_off(moment.now):
@@ -234,8 +233,9 @@ class Scheduler:
             self._end(job, JobState.CANCELLED)
             self.ledger.write_off(job.number)
             spans += job.spans
-        failing = [span for span in spans if span.sent or isinstance(event, ev.Broken)]
-        withdrawn = [span for span in spans if span not in failing]
+        broken = isinstance(event, ev.Broken)
+        failing = [span for span in spans if span.sent or broken]
+        withdrawn = [span for span in spans if not (span.sent or broken)]
         actions: list[ev.Action] = [ev.Fail(span, event.error) for span in failing]
         actions += [ev.Withdraw(span) for span in withdrawn]
         self.counters.failed += sum(map(len, failing))
@@ -344,7 +344,7 @@ class Scheduler:
         self.counters.again += 1
         warning = _resent(job, lost, "again")
         if lost.reason != NOT_STARTED:
-            return [self._send(job, moment), warning]
+            return [warning, self._send(job, moment)]
         job.state, job.deadline = JobState.BACKING_OFF, math.inf
         pause = min(_BACK_OFF_S * 2.0 ** (job.attempt - 1), _MAX_BACK_OFF_S)
         self._timers.back_off(job, moment.now + pause)
@@ -490,6 +490,17 @@ class Scheduler:
         self._queue.clear()
         self._waiting = 0
         return actions
+
+    def _fail_declined(self) -> list[ev.Action]:
+        """Fail what was submitted after the answer: it is not run either."""
+        if not self._declined:
+            return []
+        unsent = [span for span in self._queue if not span.sent]
+        self._queue = deque(span for span in self._queue if span.sent)
+        count = sum(map(len, unsent))
+        self._waiting -= count
+        self.counters.failed += count
+        return [ev.Fail(span, self._declined) for span in unsent]
 
     def _is_pilot_done(self) -> bool:
         over = self.counters.jobs >= PILOT_JOBS and not self.jobs

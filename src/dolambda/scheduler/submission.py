@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dolambda.errors import TooLargeError
@@ -13,7 +15,7 @@ from dolambda.wire.chunk import Chunk, ChunkPart
 from dolambda.wire.packer import joined_singles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
 
     from dolambda.scheduler.jobs import Receiver
@@ -53,7 +55,8 @@ class Submission:
         packer: Pickles them.
         limits: What the run keeps to.
         stored: What an earlier client has left of this run.
-        enqueue: Takes each `Batch`.
+        enqueue: Takes each `Batch`: queues what is to be sent. It completes no future.
+        settle: Takes a batch whose tasks are not all to be sent, and completes those.
     """
 
     def __init__(
@@ -62,20 +65,24 @@ class Submission:
         limits: Limits,
         stored: Stored | None,
         enqueue: Callable[[Batch], None],
+        settle: Callable[[Batch], None],
     ) -> None:
         self._packer = packer
         self._max_bytes = limits.room
         self._stored = stored
         self._enqueue = enqueue
+        self._settle = settle
         self._lock = threading.RLock()
+        self._depth = 0  # of `_queueing`, in the thread that has the lock
+        self._known: deque[Batch] = deque()  # with outcomes that nobody has been told yet
         self._next_index = 0
         self._singles: list[Single] = []
         self._single_futures: list[Future[Any]] = []
 
     @property
     def has_singles(self) -> bool:
-        """Whether single calls wait to be queued."""
-        return bool(self._singles)
+        """Whether single calls wait to be queued, or known outcomes to be told."""
+        return bool(self._singles or self._known)
 
     def forget_buffers(self) -> None:
         """See `Packer.forget_buffers`."""
@@ -97,14 +104,14 @@ class Submission:
         calls = list(
             calls
         )  # before the lock: the iterable may itself submit, or wait for what does
-        with self._lock:
+        with self._queueing():
             futures = [self.submit_one(call) for call in calls]
             self.drain()
         return futures
 
     def drain(self) -> None:
         """Queue the single calls that were taken."""
-        with self._lock:
+        with self._queueing():
             futures, self._single_futures = self._single_futures, []
             singles, self._singles = self._singles, []
             at = 0
@@ -132,12 +139,36 @@ class Submission:
         calls = list(
             calls
         )  # before the lock: the iterable may itself submit, or wait for what does
-        with self._lock:
+        with self._queueing():
             self.drain()
             for packed in self._packer.pack(function, calls, self._next_index, keywords=keywords):
                 count = len(packed) if isinstance(packed, Chunk) else 1
                 self._next_index += count
                 self._take(packed, receiver(count))
+
+    @contextmanager
+    def _queueing(self) -> Iterator[None]:
+        """Hold the lock. Tell known outcomes once it is let go: callbacks may wait for who submits."""
+        nested = True
+        try:
+            with self._lock:
+                self._depth += 1
+                try:
+                    yield
+                finally:
+                    self._depth -= 1
+                    nested = self._depth > 0
+        finally:
+            if not nested:
+                self._settle_known()
+
+    def _settle_known(self) -> None:
+        while self._known:
+            try:
+                batch = self._known.popleft()
+            except IndexError:  # another thread has taken it
+                return
+            self._settle(batch)
 
     def _take(self, packed: Chunk | Refused, receiver: Receiver) -> None:
         batch = Batch(receiver)
@@ -146,6 +177,8 @@ class Submission:
         else:
             batch.refused.append((0, packed.error))
         self._enqueue(batch)
+        if batch.restored or batch.refused:
+            self._known.append(batch)
 
     def _sort(self, chunk: Chunk, batch: Batch) -> None:
         """Tell tasks that are to be sent from those that need not, or cannot."""

@@ -8,6 +8,7 @@ import pickle
 import sys
 import threading
 import time
+import tracemalloc
 import weakref
 from concurrent.futures import CancelledError, Future, wait
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from dolambda.errors import (
     WorkerCrashedError,
 )
 from dolambda.scheduler.limits import Limits
+from dolambda.scheduler.results import Pieces, values_of
 from dolambda.scheduler.retries import Retries
 from dolambda.scheduler.run import Run
 from dolambda.scheduler.stragglers import Stragglers
@@ -204,7 +206,7 @@ def test_cancel_drops_what_waits_and_withdraws_what_flies() -> None:
     for future in futures:
         with pytest.raises(CancelledError):
             future.result(0)
-    assert sorted(memory.withdrawn) == [0, 1]
+    assert set(memory.withdrawn) == {0, 1}
     held.set()
     with pytest.raises(ConfigurationError, match="takes no more tasks"):
         run.submit([(square, (1,), {})])
@@ -764,3 +766,113 @@ def test_what_is_put_off_ends_with_its_run() -> None:
     run.cancel()
     with pytest.raises(CancelledError):
         future.result(20)
+
+
+def test_callbacks_may_take_a_lock_that_is_held_while_submitting() -> None:
+    run = open_run(Memory())
+    lock, finished, told = threading.Lock(), threading.Event(), [0]
+
+    def count(_future: Future[Any]) -> None:
+        with lock:
+            told[0] += 1
+
+    def submit() -> None:
+        for i in range(2000):  # every other one cannot be pickled
+            with lock:
+                future = run.submit_one((square, (i if i % 2 else threading.Lock(),), {}))
+            future.add_done_callback(count)
+        finished.set()
+
+    threading.Thread(target=submit, daemon=True).start()
+    assert finished.wait(60), "the callback of a refused task waits for the thread that submits"
+    until(lambda: told[0] == 2000)
+    run.close()
+
+
+class EndsTheRun:
+    """An argument during whose pickling another thread ends the run."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def __reduce__(self) -> Any:
+        closer = threading.Thread(target=self.run.close)
+        closer.start()
+        closer.join(30)
+        assert not closer.is_alive()
+        return int, (3,)
+
+
+def test_a_call_that_is_submitted_as_the_run_ends_is_refused_and_waits_for_nothing() -> None:
+    run = open_run(Memory())
+    assert run.submit_one((square, (2,), {})).result(20) == 4
+    with pytest.raises(ConfigurationError, match="shut down"):
+        run.submit_one((square, (EndsTheRun(run),), {}))
+
+
+def test_a_map_that_is_submitted_as_the_run_ends_has_all_its_outcomes() -> None:
+    run, pieces = open_run(Memory()), Pieces(in_order=True)
+    assert run.submit_one((square, (2,), {})).result(20) == 4
+    with pytest.raises(ConfigurationError, match="shut down"):
+        run.submit_stream(square, [(EndsTheRun(run),), (5,)], pieces.receiver)
+    error = pieces.take(time.monotonic() + 20)[3]
+    assert isinstance(error, CancelledError)
+
+
+def test_a_job_that_is_cancelled_while_it_is_sent_leaves_nothing() -> None:
+    class CancelledMeanwhile(Memory):
+        def send(self, sealed: SealedJob, on_reply: OnReply) -> None:
+            if sealed.number == 1:
+                run.cancel()
+                self.withdrawn.clear()  # what was removed so far was removed before this job was there
+            super().send(sealed, on_reply)
+
+    memory = CancelledMeanwhile(lambda _job, _sent: None)
+    run = open_run(memory, batch=1)
+    futures = [run.submit_one((square, (i,), {})) for i in range(2)]
+    until(lambda: 1 in memory.withdrawn)
+    wait(futures, 20)
+    assert all(future.cancelled() or future.exception(20) for future in futures)
+
+
+def test_a_map_keeps_nothing_of_what_was_taken() -> None:
+    pieces = Pieces(in_order=True)
+    tracemalloc.start()
+    try:
+        for i in range(20_000):
+            pieces.receiver(1).deliver(0, [i])
+            pieces.take(None)
+            if i == 1000:
+                before = tracemalloc.get_traced_memory()[0]
+        assert tracemalloc.get_traced_memory()[0] - before < 100_000
+    finally:
+        tracemalloc.stop()
+
+
+class WaitsFor:
+    """An argument whose pickling takes until something holds."""
+
+    def __init__(self, holds: Callable[[], bool]) -> None:
+        self.holds = holds
+
+    def __reduce__(self) -> Any:
+        until(self.holds)
+        return int, (7,)
+
+
+def test_all_workers_have_something_to_do_while_a_map_is_still_pickled() -> None:
+    memory, pieces = Memory(), Pieces(in_order=True)
+    started = threading.Barrier(3, timeout=60)  # of three jobs at a time
+
+    def together(job: Job, _sent: int) -> bytes:
+        if job.parts[0].first < 3:
+            started.wait()
+        return memory.answer(job)
+
+    memory.fate = together
+    run = open_run(memory, batch=1)
+    inputs = [*range(300), WaitsFor(lambda: len(memory.sent) > 3)]
+    run.submit_stream(square, [(one,) for one in inputs], pieces.receiver)
+    values = list(values_of(pieces, None, None, return_exceptions=False))
+    assert values == [i * i for i in range(300)] + [49]
+    run.close()
