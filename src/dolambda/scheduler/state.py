@@ -132,7 +132,7 @@ class Scheduler:
         return (
             self._has_something_to_send(moment)
             or self._is_pilot_done()
-            or bool(self._declined and self._queue)
+            or bool(self._declined and any(not span.sent for span in self._queue))
             or len(self._ended) >= _REMOVE_EVERY
             or bool(self._closed and self._ended and self.is_idle)
             or self.next_deadline(moment) <= moment.now
@@ -160,7 +160,11 @@ class Scheduler:
         self.counters.restored += event.restored
         self.counters.done += event.done
         self.counters.failed += event.failed
-        return [] if self.counters.jobs or self._closed or self._declined else self._send_waiting(moment, 1)
+        return (
+            []
+            if self.counters.jobs or self._closed or self._declined
+            else self._send_waiting(moment, 1)
+        )
 
     def _on_tick(self, event: ev.Tick, moment: ev.Moment) -> list[ev.Action]:
         self._requeue(self._timers.take_retries(moment.now))
