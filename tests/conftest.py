@@ -34,6 +34,7 @@ _SANDBOX = bool(os.environ.get("DOLAMBDA_TEST_SANDBOX"))
 for name in [name for name in os.environ if name.startswith(("AWS_", "DOLAMBDA_"))]:
     del os.environ[name]  # no test may find real credentials
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="dolambda-tests-state-")
 os.environ["DOLAMBDA_REQUIRES"] = ""  # no layer unless a test asks for one: they are large
 
 

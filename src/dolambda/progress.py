@@ -197,3 +197,10 @@ def _make() -> Progress:
         console=Console(stderr=True),
         transient=True,
     )
+
+
+def notice(text: str) -> None:
+    """Print a line that the user has to see, even one who shows no log."""
+    if sys.stderr is not None:  # as in a service
+        with contextlib.suppress(OSError, ValueError):
+            print(f"dolambda: {text}", file=sys.stderr, flush=True)  # noqa: T201 - it is for the user

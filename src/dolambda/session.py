@@ -6,13 +6,11 @@ that emulates AWS on this machine owns the emulator, and ends it.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
 import logging
 import os
 import secrets
-import sys
 import threading
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,7 +30,8 @@ from dolambda.money.accounts import Accounts
 from dolambda.money.quote import verdict
 from dolambda.named_runs import NamedRun, Recorder
 from dolambda.options import Env, RunOptions
-from dolambda.progress import display
+from dolambda.progress import display, notice
+from dolambda.records.recorder import RunRecorder, SessionRecords
 from dolambda.scheduler import relay
 from dolambda.scheduler.limits import Limits
 from dolambda.scheduler.retries import Retries
@@ -98,6 +97,7 @@ class Session:
         """Nothing is sent."""
         self._code = OwnModules(self.settings)
         self._accounts = Accounts(self.transport, self.stack, self.settings)
+        self._records = SessionRecords.from_settings(self.settings, self.stack)
         INTERPRETER_END.add(self)
 
     @classmethod
@@ -217,8 +217,10 @@ class Session:
         named, stored = self._named(options.run, way) if options.run else (None, None)
         if named and self.transports:
             way = self._kept[named.run] = self.transports.keeping(named.client)
+        name = named.run if named else keys.run_name(self._client, next(self._sequence))
+        recorder = self._records.recorder(name, options.run)
         opened = Run(
-            named.run if named else keys.run_name(self._client, next(self._sequence)),
+            name,
             way,
             self.key,
             self._limits(options, way),
@@ -232,7 +234,8 @@ class Session:
             stored=stored,
             salt=self._salt if named else None,
             confirm=self._confirm(),
-            on_end=self._on_end,
+            record=recorder.take if recorder else None,
+            on_end=partial(self._on_end, recorder),
             clean_up=self._clean_up,
         )
         self._accounts.begin(opened)
@@ -336,9 +339,11 @@ class Session:
             show = Recorder(named, show)
         return self._accounts.with_cost(show) if show else None
 
-    def _on_end(self, run: Run) -> None:
+    def _on_end(self, recorder: RunRecorder | None, run: Run) -> None:
         """Keep the counts of a run that has ended, and free its name."""
-        self._accounts.end(run)
+        report, bill = self._accounts.end(run)
+        if recorder:
+            recorder.end(report, bill)
         if kept := self._kept.pop(run.name, None):
             kept.close()
 
@@ -438,10 +443,3 @@ class Session:
         elif self.instance:
             self.instance.leave()
         self.instance = None
-
-
-def notice(text: str) -> None:
-    """Print a line that the user has to see, even one who shows no log."""
-    if sys.stderr is not None:  # as in a service
-        with contextlib.suppress(OSError, ValueError):
-            print(f"dolambda: {text}", file=sys.stderr, flush=True)  # noqa: T201 - it is for the user

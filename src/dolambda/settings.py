@@ -75,6 +75,11 @@ class Settings:
     logs: Literal["relay", "errors", False] = "relay"
     """Show locally what tasks print, log and warn: "relay" all of it, "errors" that of failed tasks, False
     nothing."""
+    record: bool = True
+    """Keep a record of each run in the user's state directory: times, workers, memory, costs and types of
+    errors, never arguments or results. `dolambda runs` lists them."""
+    record_errors: bool = False
+    """Keep the messages of errors in the record, too. They may hold data."""
     requires: tuple[str, ...] | None = None
     """Packages of the workers, as pip writes them. A bare name gets the version installed locally. None for
     everything installed locally."""
@@ -197,6 +202,8 @@ class OtherSettings(TypedDict, total=False):
     budget: float | None
     quote: bool | Literal["only"] | None
     logs: bool | Literal["relay", "errors"] | None
+    record: bool | None
+    record_errors: bool | None
     requirements: str | None
     extra_requires: Iterable[str] | None
     exclude: Iterable[str] | None
@@ -304,6 +311,8 @@ RULES: dict[str, Rule] = {
     "quote": Rule('True, False or "only"', _as_quote, parsed=_parsed_quote),
     "progress": FLAG,
     "logs": Rule('"relay", "errors" or False', _as_logs),
+    "record": FLAG,
+    "record_errors": FLAG,
     "requires": texts("requires", "a list of packages, as pip writes them"),
     "requirements": text("the path of a requirements file"),
     "extra_requires": texts("extra_requires", "a list of packages, as pip writes them"),

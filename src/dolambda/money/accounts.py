@@ -55,15 +55,17 @@ class Accounts:
             self._runs.add(run)
             self._requests_before[run.name] = self._requests()
 
-    def end(self, run: Run) -> None:
-        """Keep the counts of a run that has ended, and log its bill."""
+    def end(self, run: Run) -> tuple[Report, Bill]:
+        """Keep the counts of a run that has ended. Log its bill, and return both."""
         with self._lock:
             report = run.report()
             self._runs.discard(run)
             self._finished += report
             before = self._requests_before.pop(run.name, Counter())
+        bill = self._bill_of(report, before)
         if self._stack and report.jobs:
-            log.info("run %s: %s", run.name, self._bill_of(report, before))
+            log.info("run %s: %s", run.name, bill)
+        return report, bill
 
     def report(self) -> Report:
         """Return what all runs have done so far, with the requests of both sides."""

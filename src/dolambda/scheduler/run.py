@@ -79,6 +79,7 @@ class Run:
         stored: What an earlier client has left of this run.
         salt: See `Packer`.
         confirm: Is asked after a pilot whether to go on.
+        record: Gets each opened reply, outside the lock.
         on_end: Is called once, when the run has ended, however it did.
         clean_up: Bounds how long `cancel` waits.
         clock: Seconds that only go forward.
@@ -101,6 +102,7 @@ class Run:
         stored: Stored | None = None,
         salt: Callable[[], bytes] | None = None,
         confirm: Callable[[Estimate], bool] | None = None,
+        record: Callable[[Reply], None] | None = None,
         on_end: Callable[[Run], None] | None = None,
         clean_up: CleanUp | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -113,6 +115,7 @@ class Run:
         self._relay = relay
         self._progress = progress
         self._confirm = confirm
+        self._record = record
         self._on_end = on_end
         self._clean_up = clean_up or CleanUp()
         self._clock = clock
@@ -398,6 +401,8 @@ class Run:
             log.warning("refused %s", refused)
             self._apply(_refused_reply(job, refused))
             return
+        if self._record:
+            self._record(reply)
         outcomes = list(self._outcomes(job, reply))
         fruitless = all(isinstance(outcome, ev.Missing) for outcome in outcomes)
         seconds = reply.outcomes.seconds

@@ -1,0 +1,10 @@
+"""A record of every run, in the user's state directory.
+
+**Input:** replies as they come, and the counts at the end. **Output:** one file for each run.
+
+    file_format.py   the file: a header, blocks of columns, a footer
+    recorder.py      writes the file of one run while it runs
+    store.py         the directory: new files, old files, a file by its name
+
+A record holds no arguments, no results and no output.
+"""

@@ -1,0 +1,185 @@
+r"""The file of one run. It is only appended to, and readable at any time.
+
+    {"format": 1, "id": ..., "begun": ...}\n        the header, one line of JSON
+    frame   tag, lengths, CRC | JSON | columns      a block of tasks, any number of them
+    frame   tag, lengths, CRC | JSON                the footer, once the run has ended
+
+A run that was killed has no footer, and perhaps half a frame at the end, which is left out.
+
+**Input:** blocks of tasks. **Output:** bytes; and from bytes a `RunRecord`.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+import zlib
+from array import array
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dolambda.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FORMAT = 1
+_FRAME = struct.Struct("<4sIII")
+_BLOCK, _FOOTER = b"BLCK", b"FOOT"
+_MEASURES = ("started", "seconds", "cpu", "peak")
+_HEADER_BYTES = 1 << 16
+
+
+class JobEntry(NamedTuple):
+    """One job whose reply has come. ``spans`` are the first index and the number of its tasks."""
+
+    number: int
+    attempt: int
+    worker: str
+    cold: bool
+    started: float
+    seconds: float
+    spans: tuple[tuple[int, int], ...]
+
+
+class ErrorEntry(NamedTuple):
+    """A task that gave no value. ``message`` is empty unless messages are to be kept."""
+
+    task: int
+    kind: str
+    type: str
+    message: str
+
+
+@dataclass(eq=False)
+class Block:
+    """Tasks in the order in which their replies came, as columns.
+
+    Attributes:
+        jobs: Their jobs.
+        kinds: 0 for a value, 1 for a failure, 2 for a lost task; one byte each.
+        started: Seconds since the job began.
+        seconds: Seconds that the task took.
+        cpu: Seconds of CPU.
+        peak: MB that its process had used at most.
+        errors: The tasks that gave no value.
+    """
+
+    jobs: list[JobEntry] = field(default_factory=list)
+    kinds: bytearray = field(default_factory=bytearray)
+    started: array[float] = field(default_factory=lambda: array("f"))
+    seconds: array[float] = field(default_factory=lambda: array("f"))
+    cpu: array[float] = field(default_factory=lambda: array("f"))
+    peak: array[float] = field(default_factory=lambda: array("f"))
+    errors: list[ErrorEntry] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Return the number of tasks."""
+        return len(self.kinds)
+
+    def to_bytes(self) -> bytes:
+        """Return the frame."""
+        columns = [getattr(self, name) for name in _MEASURES]
+        if sys.byteorder == "big":
+            columns = [array("f", column) for column in columns]
+            for column in columns:
+                column.byteswap()
+        body = bytes(self.kinds) + b"".join(column.tobytes() for column in columns)
+        return _framed(_BLOCK, {"jobs": self.jobs, "errors": self.errors}, body)
+
+    def extend(self, header: dict[str, Any], body: bytes) -> None:
+        """Add the tasks of a frame. Raises ValueError and others for one that makes no sense."""
+        jobs = [
+            JobEntry._make([*facts, tuple((first, length) for first, length in spans)])
+            for *facts, spans in header["jobs"]
+        ]
+        errors = [ErrorEntry(*entry) for entry in header["errors"]]
+        size = sum(length for job in jobs for _, length in job.spans)
+        if len(body) != size * (1 + 4 * len(_MEASURES)):
+            raise ValueError(f"{size} tasks in {len(body)} bytes")
+        self.jobs += jobs
+        self.errors += errors
+        self.kinds += body[:size]
+        for number, name in enumerate(_MEASURES):
+            column = array("f", body[size * (1 + 4 * number) : size * (5 + 4 * number)])
+            if sys.byteorder == "big":
+                column.byteswap()
+            getattr(self, name).extend(column)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What is known of a run. ``footer`` is None while it runs, or if its program was killed."""
+
+    header: dict[str, Any]
+    tasks: Block
+    footer: dict[str, Any] | None
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> RunRecord:
+        """Read a file as far as it makes sense. Raises `ConfigurationError` for another kind of file."""
+        header = header_of(data)
+        block, footer = Block(), None
+        for tag, facts, body in _frames(memoryview(data)[data.index(b"\n") + 1 :]):
+            try:
+                if tag == _BLOCK:
+                    block.extend(facts, body)
+                elif tag == _FOOTER:
+                    footer = facts
+            except (ValueError, TypeError, KeyError):  # all say that it makes no sense
+                break
+        return cls(header, block, footer)
+
+
+def header_of(data: bytes) -> dict[str, Any]:
+    """Return the header. Raises `ConfigurationError`."""
+    try:
+        header = json.loads(data[: data.index(b"\n", 0, _HEADER_BYTES)])
+        known = header["format"] == FORMAT and isinstance(header["id"], str)
+    except (ValueError, TypeError, KeyError):
+        known = False
+    if not known:
+        raise ConfigurationError(
+            f"this is not a record of format {FORMAT}",
+            hint="It was written by another version of dolambda, or is not a record of a run.",
+        )
+    return dict(header)
+
+
+def footer_of(tail: bytes) -> dict[str, Any] | None:
+    """Return the footer from the last bytes of a file, None if there is none."""
+    at = tail.rfind(_FOOTER)
+    frames = list(_frames(memoryview(tail)[at:])) if at >= 0 else []
+    return frames[0][1] if len(frames) == 1 else None
+
+
+def header_line(header: dict[str, Any]) -> bytes:
+    """Return the header as it is written."""
+    return json.dumps({"format": FORMAT, **header}, separators=(",", ":")).encode() + b"\n"
+
+
+def footer_frame(facts: dict[str, Any]) -> bytes:
+    """Return the footer as it is written."""
+    return _framed(_FOOTER, facts, b"")
+
+
+def _framed(tag: bytes, facts: dict[str, Any], body: bytes) -> bytes:
+    head = json.dumps(facts, separators=(",", ":")).encode()
+    return _FRAME.pack(tag, len(head), len(body), zlib.crc32(body, zlib.crc32(head))) + head + body
+
+
+def _frames(data: memoryview) -> Iterator[tuple[bytes, dict[str, Any], bytes]]:
+    """Yield the frames up to the first that is cut off or damaged."""
+    at = 0
+    while at + _FRAME.size <= len(data):
+        tag, head_size, body_size, crc = _FRAME.unpack_from(data, at)
+        begin = at + _FRAME.size
+        at = begin + head_size + body_size
+        if at > len(data) or zlib.crc32(data[begin:at]) != crc:
+            return
+        yield (
+            tag,
+            json.loads(bytes(data[begin : begin + head_size])),
+            bytes(data[at - body_size : at]),
+        )

@@ -1,0 +1,220 @@
+"""Writes the record of a run while it runs.
+
+**Input:** opened replies, from any thread; at the end a report and a bill. **Output:** a file. What
+cannot be written is one warning for each session, and never an error of the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import platform
+import secrets
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dolambda.records.file_format import Block, ErrorEntry, JobEntry, footer_frame, header_line
+from dolambda.records.store import RecordStore, records_directory
+from dolambda.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dolambda.money.bill import Bill
+    from dolambda.scheduler.report import Report
+    from dolambda.settings import Settings
+    from dolambda.stack import Stack
+    from dolambda.wire.reply import Reply
+
+log = logging.getLogger("dolambda")
+
+_BLOCK_TASKS = 8192
+_BLOCK_S = 1.0
+_MAX_MESSAGE = 500
+_KIND = 0x0F
+
+
+@dataclass(frozen=True)
+class Program:
+    """Which program opened a run. Not with which arguments: they may be secret."""
+
+    program: str
+    directory: str
+    host: str
+    pid: int
+    python: str
+    version: str = VERSION
+
+    @classmethod
+    def from_interpreter(cls) -> Program:
+        """Return the one that runs here."""
+        script = Path(sys.argv[0]) if sys.argv and sys.argv[0] else Path()
+        name = script.name if script.is_file() else ""
+        where = str(script.resolve().parent) if name else ""
+        return cls(name, where, platform.node(), os.getpid(), platform.python_version())
+
+
+class SessionRecords:
+    """Opens the recorders of one session's runs. After an error of the disk, no more."""
+
+    def __init__(
+        self, store: RecordStore | None, facts: dict[str, Any], *, keep_messages: bool = False
+    ) -> None:
+        """``facts`` are the session's: they go into each header. Without a store nothing is recorded."""
+        self._store = store
+        self._facts = facts
+        self._keep_messages = keep_messages
+        self._lock = threading.Lock()
+        self._failed = False
+
+    @classmethod
+    def from_settings(cls, settings: Settings, stack: Stack | None) -> SessionRecords:
+        """Return what records the runs of a session with this stack."""
+        facts = {
+            "transport": settings.transport,
+            "emulated": settings.endpoint_url is not None,
+            "stack": stack.name if stack else None,
+            "region": stack.region if stack else None,
+            "memory": stack.memory if stack else None,
+            "architecture": stack.architecture if stack else None,
+        }
+        store = RecordStore(records_directory()) if settings.record else None
+        return cls(store, facts, keep_messages=settings.record_errors)
+
+    def recorder(self, run: str, name: str | None) -> RunRecorder | None:
+        """Return what records a run; None after an error of the disk. ``name`` is what a user named it."""
+        if self._failed or self._store is None:
+            return None
+        token = secrets.token_hex(4)
+        header = {
+            "id": f"{name}-{token}" if name else token,
+            "run": run,
+            "name": name,
+            "begun": time.time(),
+            **asdict(Program.from_interpreter()),
+            **self._facts,
+        }
+        return RunRecorder(self._store, header, self._warn_once, keep_messages=self._keep_messages)
+
+    def _warn_once(self, error: OSError) -> None:
+        with self._lock:
+            failed, self._failed = self._failed, True
+        if not failed:
+            log.warning("runs are no longer recorded: %s (record=False turns it off)", error)
+
+
+class RunRecorder:
+    """The record of one run. For any thread; the file is made with the first reply."""
+
+    def __init__(
+        self,
+        store: RecordStore,
+        header: dict[str, Any],
+        on_failure: Callable[[OSError], None],
+        *,
+        keep_messages: bool = False,
+    ) -> None:
+        self._store = store
+        self._header = header
+        self._on_failure = on_failure
+        self._keep_messages = keep_messages
+        self._lock = threading.Lock()
+        self._block = Block()
+        self._next_write = 0.0
+        self._file: int | None = None
+        self._over = False
+
+    def take(self, reply: Reply) -> None:
+        """Record an opened reply."""
+        try:
+            with self._lock:
+                if self._over:
+                    return
+                self._add(reply)
+                now = time.monotonic()
+                if len(self._block) >= _BLOCK_TASKS or now >= self._next_write:
+                    self._next_write = now + _BLOCK_S
+                    self._write_block()
+        except OSError as error:
+            self._fail(error)
+        except Exception:  # a reply that makes no sense: a record is not worth a run
+            log.debug("a reply was not recorded", exc_info=True)
+
+    def end(self, report: Report, bill: Bill) -> None:
+        """Write what is left, and the footer. A run of which no reply came has no file."""
+        try:
+            with self._lock:
+                if self._over or not (self._file is not None or len(self._block)):
+                    return
+                self._write_block()
+                self._write(footer_frame(_footer(report, bill)))
+        except OSError as error:
+            self._fail(error)
+        finally:
+            self._close()
+
+    def _add(self, reply: Reply) -> None:
+        table, usage, block = reply.outcomes, reply.usage, self._block
+        if not len(table):
+            return
+        job = (reply.number, reply.attempt, usage.worker, bool(usage.cold), usage.started)
+        block.jobs.append(JobEntry(*job, usage.seconds, table.spans))
+        if any(table.kinds):
+            block.kinds += bytes(kind & _KIND for kind in table.kinds)
+            block.errors += self._errors(reply)
+        else:
+            block.kinds += table.kinds
+        block.started.extend(table.started)
+        block.seconds.extend(table.seconds)
+        block.cpu.extend(table.cpu)
+        block.peak.extend(table.peak)
+
+    def _errors(self, reply: Reply) -> list[ErrorEntry]:
+        errors = []
+        for position, kind in enumerate(reply.outcomes.kinds):
+            if kind & _KIND:
+                outcome = reply.outcomes.outcome(position)
+                note = outcome.note
+                name = str(note.get("type") or note.get("reason") or "")[:_MAX_MESSAGE]
+                message = str(note.get("message") or note.get("detail") or "")[:_MAX_MESSAGE]
+                kept = message if self._keep_messages else ""
+                errors.append(ErrorEntry(outcome.index, outcome.kind, name, kept))
+        return errors
+
+    def _write_block(self) -> None:
+        block, self._block = self._block, Block()
+        if block.jobs:
+            self._write(block.to_bytes())
+
+    def _write(self, data: bytes) -> None:
+        if self._file is None:
+            self._file = self._store.create(self._header["id"])
+            data = header_line(self._header) + data
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self._file, left) :]
+
+    def _fail(self, error: OSError) -> None:
+        self._close()
+        self._on_failure(error)
+
+    def _close(self) -> None:
+        with self._lock:
+            self._over = True
+            self._block = Block()
+            file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(
+                OSError
+            ):  # a network's file system says only now that it is full
+                os.close(file)
+
+
+def _footer(report: Report, bill: Bill) -> dict[str, Any]:
+    facts = {**asdict(report), "workers": len(report.workers), "ended": time.time()}
+    return {**facts, "bill": asdict(bill), "cost": bill.total}

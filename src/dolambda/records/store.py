@@ -1,0 +1,94 @@
+"""The directory of records. Only its owner can read it, and it is bounded.
+
+**Input:** the id of a new run, or a name that a user gave. **Output:** a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from dolambda.errors import ConfigurationError
+from dolambda.wording import count, listing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LAST = "last"
+_SUFFIX = ".run"
+_DAY_S = 86_400
+
+
+def records_directory() -> Path:
+    """Return where records are kept."""
+    return Path(platformdirs.user_state_dir("dolambda")) / "runs"
+
+
+@dataclass(frozen=True)
+class RecordStore:
+    """Files of runs. Beyond any of the bounds the oldest are removed."""
+
+    directory: Path
+    max_runs: int = 200
+    max_bytes: int = 500_000_000
+    max_days: float = 90
+
+    def create(self, run: str) -> int:
+        """Open a new file for appending; return its descriptor. Raises OSError."""
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.directory.chmod(0o700)
+        self.prune(self.max_runs - 1)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        return os.open(self.directory / f"{run}{_SUFFIX}", flags, 0o600)
+
+    def paths(self) -> list[Path]:
+        """Return all files, the one that was written to last first."""
+        return [path for _, _, path in self._dated()]
+
+    def find(self, name: str) -> Path:
+        """Return the file of the run that an id, its beginning or "last" means."""
+        known = {self.id_of(path): path for path in self.paths()}
+        if name in known:
+            return known[name]
+        if name == LAST and known:
+            return next(iter(known.values()))
+        fitting = [one for one in known if name and one.startswith(name)]
+        if len(fitting) == 1:
+            return known[fitting[0]]
+        if fitting:
+            raise ConfigurationError(
+                f"{count(len(fitting), 'run')} begin with {name!r}: {listing(sorted(fitting))}",
+                hint="Write enough of the name to tell them apart.",
+            )
+        raise ConfigurationError(
+            f"there is no record of a run {name!r}", hint="`dolambda runs` lists all."
+        )
+
+    @staticmethod
+    def id_of(path: Path) -> str:
+        """Return the id of the run whose file it is."""
+        return path.name.removesuffix(_SUFFIX)
+
+    def prune(self, keep: int) -> None:
+        """Remove what is too old, and the oldest of what is too many or too large."""
+        oldest = time.time() - self.max_days * _DAY_S
+        total = 0
+        for position, (changed, size, path) in enumerate(self._dated()):
+            total += size
+            if position >= keep or total > self.max_bytes or changed < oldest:
+                with contextlib.suppress(FileNotFoundError):  # another process has removed it
+                    path.unlink()
+
+    def _dated(self) -> Iterable[tuple[float, int, Path]]:
+        found = []
+        for path in self.directory.glob(f"*{_SUFFIX}"):
+            with contextlib.suppress(FileNotFoundError):
+                facts = path.stat(follow_symlinks=False)
+                found.append((facts.st_mtime, facts.st_size, path))
+        return sorted(found, reverse=True)
