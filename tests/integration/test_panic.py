@@ -265,11 +265,11 @@ def test_from_the_command_line(stage: Stage, instance: Instance, tmp_path: Path)
     assert "  reserved concurrency set from none to 0" in said
     assert "  1 jobs removed" in said
     assert "The stack runaway is stopped." in said
-    assert "for 20 s more at most" in said
+    assert "for at most 20 s more" in said
     assert "dolambda panic --undo" in said
     code, said = run("status")
     assert code == 0
-    assert "STOPPED: its reserved concurrency is 0" in said
+    assert "STOPPED: the reserved concurrency is 0" in said
     assert "dolambda panic --undo" in said
     code, said = run("doctor")
     assert code == 1
@@ -288,7 +288,7 @@ def test_from_the_command_line(stage: Stage, instance: Instance, tmp_path: Path)
         FunctionName="runaway", ReservedConcurrentExecutions=0
     )  # as the console's Throttle
     assert "is not in panic" in run("panic", "--undo")[1]
-    assert "set by someone else: `dolambda deploy`" in run("panic", "--undo")[1]
+    assert "set by someone else. `dolambda deploy`" in run("panic", "--undo")[1]
     assert run("deploy")[0] == 0
     assert stage.reserved() is None
 
