@@ -115,7 +115,13 @@ class RemoteError(DolambdaError):
 
 
 class TaskExitedError(RemoteError):
-    """A task called sys.exit, or raised KeyboardInterrupt, GeneratorExit or asyncio's CancelledError."""
+    """A task called sys.exit, or raised KeyboardInterrupt, GeneratorExit or asyncio's CancelledError.
+
+    Attributes:
+        interrupted: Whether it was KeyboardInterrupt. `joblib.Parallel` then raises that.
+    """
+
+    interrupted = False
 
 
 class TaskError(DolambdaError):

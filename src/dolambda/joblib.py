@@ -20,6 +20,7 @@ from joblib import parallel
 from joblib._parallel_backends import FallbackToBackend, ParallelBackendBase, SequentialBackend
 
 from dolambda.current_session import current, forked
+from dolambda.errors import TaskExitedError
 from dolambda.options import OF_JOBLIB, RunOptions
 from dolambda.scheduler.results import BatchFuture
 from dolambda.wrappers.initializer import with_initializer
@@ -140,8 +141,17 @@ class LambdaBackend(ParallelBackendBase):
         return self._workers
 
     def retrieve_result_callback(self, out: Future[list[Any]]) -> list[Any]:
-        """Give a batch's results, or raise what one of its tasks raised."""
-        return out.result()
+        """Return a batch's results, or raise what one of its tasks raised.
+
+        KeyboardInterrupt is raised as itself, which joblib's users catch. In futures it would end
+        an event loop or a program that catches Exception.
+        """
+        try:
+            return out.result()
+        except TaskExitedError as error:
+            if not error.interrupted:
+                raise
+            raise KeyboardInterrupt(str(error)) from error
 
     def compute_batch_size(self) -> int:
         """As many tasks as pay for a job, learnt from durations that workers measured."""

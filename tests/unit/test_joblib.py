@@ -10,6 +10,7 @@ from dask.base import get_scheduler
 
 from dolambda import LambdaExecutor, register, unregister
 from dolambda.current_session import peek
+from dolambda.errors import TaskExitedError
 from dolambda.joblib import complete_elsewhere
 from dolambda.scheduler.results import BatchFuture
 from support.polling import until
@@ -72,6 +73,23 @@ def sent(session: Session, **arguments: Any) -> int:
     before = session.report().done
     assert joblib.Parallel(**arguments)(joblib.delayed(abs)(-i) for i in range(4)) == [0, 1, 2, 3]
     return session.report().done - before
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt("in a task")
+
+
+def test_a_task_that_raises_keyboard_interrupt_raises_it_from_parallel_alone(
+    session: Session,
+) -> None:
+    with pytest.raises(KeyboardInterrupt, match="in a task") as caught:
+        joblib.Parallel(n_jobs=2)(joblib.delayed(interrupt)() for _ in range(2))
+    assert isinstance(caught.value.__cause__, TaskExitedError)
+    assert sent(session, n_jobs=2) == 4
+    with LambdaExecutor(session=session) as executor:
+        error = executor.submit(interrupt).exception(60)
+    assert isinstance(error, TaskExitedError)
+    assert not isinstance(error, KeyboardInterrupt)  # an event loop that awaits it goes on
 
 
 def test_code_that_never_asked_for_jobs_stays_sequential(session: Session) -> None:

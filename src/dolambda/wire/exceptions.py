@@ -9,6 +9,7 @@ they are called in `guarded` only, and what Python itself keeps is read and set 
 
 from __future__ import annotations
 
+import builtins
 import re
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -33,6 +34,13 @@ class WithArgs(NamedTuple):
     """An exception that does not say the same after the round trip unless its arguments are set again."""
 
     error: BaseException
+    args: tuple[Any, ...]
+
+
+class ByArgs(NamedTuple):
+    """One of Python's own exceptions, where a library has replaced how they are pickled."""
+
+    kind: type[BaseException]
     args: tuple[Any, ...]
 
 
@@ -66,10 +74,12 @@ def tamed(error: BaseException, index: int) -> BaseException:
     kind, args = _name_of(type(error)), _attributes["args"].__get__(error)
     told = ", ".join(guarded(lambda arg=arg: _cut(repr(arg)), "...") for arg in args)  # type: ignore[misc] # mypy cannot infer a lambda with a default
     did = f"called sys.exit({told})" if isinstance(error, SystemExit) else f"raised {kind}({told})"
-    return TaskExitedError(
+    exited = TaskExitedError(
         f"task {index} {did}",
         hint="That is this task's failure alone, and does not end the program here. Return from the function instead.",
     )
+    exited.interrupted = isinstance(error, KeyboardInterrupt)
+    return exited
 
 
 def pack(error: BaseException) -> tuple[bytes, Sequence[memoryview]]:
@@ -82,7 +92,11 @@ def pack(error: BaseException) -> tuple[bytes, Sequence[memoryview]]:
     text = text_of(error)
     if not guarded(lambda: _can_be_handled(error), False):  # noqa: FBT003 - what it returns otherwise
         return b"", ()
-    for carried in (error, WithArgs(error, _attributes["args"].__get__(error))):
+    args = _attributes["args"].__get__(error)
+    forms: list[object] = [error, WithArgs(error, args)]
+    if vars(builtins).get(_name_of(type(error))) is type(error):
+        forms.append(ByArgs(type(error), args))
+    for carried in forms:
         packed = guarded(lambda carried=carried: pickling.dump(carried, "an exception"), None)  # type: ignore[misc] # as above
         copy = load(*packed) if packed else None
         if packed and copy is not None and _same_text(text, text_of(copy), error):
@@ -96,7 +110,10 @@ def load(
     """Return the exception; None for what does not load, is none, or would end the program."""
     loaded = guarded(lambda: pickling.load(payload, [bytearray(part) for part in buffers]), None)
     args = None
-    if type(loaded) is WithArgs:
+    if type(loaded) is ByArgs:
+        by_args = loaded
+        loaded = guarded(lambda: by_args.kind(*by_args.args), None)
+    elif type(loaded) is WithArgs:
         loaded, args = loaded
     if not issubclass(type(loaded), BaseException) or _ends_programs(loaded):
         return None

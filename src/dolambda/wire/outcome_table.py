@@ -24,7 +24,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 from dolambda.wire.chunk import OFFSET
-from dolambda.wire.outcome import PackedOutcome
+from dolambda.wire.outcome import CRASHED, Lost, PackedOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 VALUE, FAILURE, LOST = 0, 1, 2
 _OUTPUT, _BUFFERS = 0x10, 0x20
 _KINDS: tuple[Kind, ...] = ("value", "failure", "lost")
+_NOTES = {FAILURE: {"type", "message", "traceback"}, LOST: {"reason", "detail", "hint"}}
 _NUMBER_OF: dict[Kind, int] = {kind: number for number, kind in enumerate(_KINDS)}
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # made at import: a task may break json
 _LENGTH = struct.Struct("<I")
@@ -79,6 +80,8 @@ def outcome_of(
 
     output = text() if kind & _OUTPUT else ""
     note = json.loads(text()) if kind & 0x0F else {}
+    if kind & 0x0F and (not isinstance(note, dict) or set(note) != _NOTES.get(kind & 0x0F)):
+        raise ValueError("an entry whose note is that of no outcome")
     sizes: list[int] = []
     if kind & _BUFFERS:
         (count,) = _LENGTH.unpack_from(entry, at)
@@ -223,11 +226,16 @@ class OutcomeTable:
         return values
 
     def outcome(self, position: int) -> PackedOutcome:
-        """Return the outcome of one task."""
+        """Return the outcome of one task; that it is lost, if a task has written over it."""
         entry = memoryview(self.payload)[self._begin(position) : self.ends[position]]
         task = self.identities[position] if self.identities else ""
         index = self._index(position)
-        return outcome_of(entry, self.kinds[position], index, self.seconds[position], task)
+        try:
+            return outcome_of(entry, self.kinds[position], index, self.seconds[position], task)
+        except (ValueError, IndexError, struct.error, RecursionError) as error:
+            detail = f"the outcome of task {index} makes no sense ({error})"
+            lost = Lost(CRASHED, detail, "Does a task write to memory that is not its own?")
+            return PackedOutcome.from_lost(index, lost)
 
     def __getitem__(self, position: int) -> PackedOutcome:
         """Return the outcome of one task."""

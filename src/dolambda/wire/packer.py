@@ -307,13 +307,16 @@ Single = PlainCall | Chunk | Refused
 def joined_singles(singles: Sequence[Single]) -> Iterator[Chunk | Refused]:
     """Put plain calls of one function together; yield everything else as it is."""
     group: list[PlainCall] = []
+    nbytes = 0
     for single in singles:
         plain = isinstance(single, PlainCall)
-        if group and not (plain and len(group) < CHUNK_TASKS and _alike(group[-1], single)):
+        fits = len(group) < CHUNK_TASKS and nbytes < CHUNK_BYTES
+        if group and not (plain and fits and _alike(group[-1], single)):
             yield _chunk_of(group)
-            group = []
+            group, nbytes = [], 0
         if isinstance(single, PlainCall):
             group.append(single)
+            nbytes += len(single.payload)
         else:
             yield single
     if group:

@@ -164,7 +164,9 @@ class TaskRunner:
         for position in range(len(part)):
             outcome = None
             entry = b""
-            if (start - looked > SHORT_S or not position) and around.is_stopped():
+            look = start - looked > SHORT_S or not position
+            looked = start if look else looked
+            if look and around.is_stopped():
                 outcome = _cancelled(index)
             else:
                 try:
@@ -188,7 +190,6 @@ class TaskRunner:
                 outcome = replace(outcome, output=output)
                 if not self._write(outcome, start, now, writer, called=calls.called):
                     return False
-                looked = now if short else looked
             calls.called = False
             index, start = index + 1, clock()
         return True

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import copyreg
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -297,6 +298,26 @@ def test_an_exception_that_holds_an_array_comes_back_with_it() -> None:
     error = failed(ValueError("bad data", np.arange(10_000)))
     assert type(error) is ValueError
     assert error.args[1].sum() == sum(range(10_000))
+
+
+def remade(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
+
+
+def test_a_library_that_replaces_how_exceptions_are_pickled_changes_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As dask does by tblib for all that it finds: what __init__ sets beside args is lost.
+    monkeypatch.setitem(
+        copyreg.dispatch_table,
+        UnicodeDecodeError,
+        lambda error: (remade, (type(error), error.args)),
+    )
+    found = failed(UnicodeDecodeError("utf-8", b"x", 0, 1, "bad"))
+    assert type(found) is UnicodeDecodeError
+    assert str(found) == "'utf-8' codec can't decode byte 0x78 in position 0: bad"
 
 
 def test_a_long_text_is_cut() -> None:

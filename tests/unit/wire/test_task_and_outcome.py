@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pickle
 import time
+from array import array
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from dolambda.wire.chunk import Chunk, ChunkPart
 from dolambda.wire.job import Job, Place
 from dolambda.wire.outcome import Failure, Lost, PackedOutcome, Usage, Value
 from dolambda.wire.outcome_table import OutcomeTable
-from dolambda.wire.packer import Packer, Refused
+from dolambda.wire.packer import CHUNK_BYTES, Packer, Refused, joined_singles
 from dolambda.wire.reply import Reply
 from dolambda.wire.task import TaskContext, split_function
 
@@ -272,3 +274,30 @@ def test_a_tampered_reply_is_refused_before_it_is_unpickled(tmp_path: Any) -> No
     assert not mark.exists()
     Reply.from_bytes(sealed, b"attacker's key" + bytes(18)).outcomes[0].open().value.close()  # type: ignore[union-attr] # the mark does work
     assert mark.exists()
+
+
+@pytest.mark.parametrize("kind", [0x01, 0x02, 0x07, 0x10, 0x12, 0x20, 0xFF])
+@pytest.mark.parametrize(
+    "entry", [b"", b"\0" * 40, b"\x02\0\0\0[]", b'\x08\0\0\0{"a": 1}', b"\xff" * 40]
+)
+def test_an_outcome_that_a_task_has_written_over_harms_no_other(kind: int, entry: bytes) -> None:
+    values = [PackedOutcome.from_value(index, index, 0.1) for index in range(3)]
+    table = OutcomeTable.from_outcomes(values)
+    payload = bytes(table.payload[: table.ends[0]]) + entry + bytes(table.payload[table.ends[1] :])
+    ends = array("Q", table.ends[:1])
+    ends.append(ends[0] + len(entry))
+    ends.append(len(payload))
+    scribbled = replace(table, kinds=bytes([0, kind, 0]), ends=ends, payload=payload)
+    reply = Reply.from_bytes(Reply("r", 1, 1, scribbled).to_bytes(KEY), KEY)
+    before, harmed, after = (outcome.open() for outcome in reply.outcomes)
+    assert (before, after) == (Value(0), Value(2))
+    assert isinstance(harmed, Lost | Failure)
+    assert "task 1" in str(harmed.to_error())
+
+
+def test_single_calls_come_together_only_up_to_the_size_of_a_chunk() -> None:
+    packer = Packer(same_buffers=False)
+    singles = [packer.pack_single(len, ("x" * (CHUNK_BYTES // 4),), {}, i) for i in range(12)]
+    chunks = list(joined_singles(singles))
+    assert all(isinstance(chunk, Chunk) and len(chunk) <= 5 for chunk in chunks)
+    assert sum(len(chunk) for chunk in chunks if isinstance(chunk, Chunk)) == 12
