@@ -36,8 +36,9 @@ test-newest: | $(UV) ## Test with the newest version of each dependency
 # With the lowest version that pyproject.toml allows of each dependency.
 test-lowest: | $(UV) ## Test with the lowest version of each dependency
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)-lowest
-	$(UV) pip install --quiet --python $(VENV)-lowest --group dev --editable '.[demo,zstd]'
-	$(UV) pip install --quiet --python $(VENV)-lowest --resolution lowest-direct '.[demo,zstd]'
+	$(UV) pip compile --quiet --python $(VENV)-lowest --resolution lowest-direct --extra demo --extra zstd \
+		--no-header --no-annotate pyproject.toml --output-file $(VENV)-lowest/lowest.txt
+	$(UV) pip install --quiet --python $(VENV)-lowest --requirement $(VENV)-lowest/lowest.txt --group dev
 	$(UV) pip install --quiet --python $(VENV)-lowest --no-deps --editable .
 	$(VENV)-lowest/bin/pytest --numprocesses 2 --dist loadfile tests/unit tests/integration/test_api.py
 
