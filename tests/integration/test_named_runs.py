@@ -139,7 +139,9 @@ def test_the_commands(
         command = [str(Path(sys.executable).with_name("dolambda")), "runs", *arguments]
         done = subprocess.run(
             command,
-            env={"PATH": os.environ["PATH"], "COLUMNS": "120", **where, **there},
+            env={"PATH": os.environ["PATH"], "COLUMNS": "120", "XDG_STATE_HOME": str(tmp_path)}
+            | where
+            | there,
             cwd=tmp_path,
             capture_output=True,
             text=True,

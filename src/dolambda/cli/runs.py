@@ -1,4 +1,7 @@
-"""``dolambda runs``: what named runs have left in the bucket. ``run=`` of an executor, or of joblib's options, names one."""
+"""``dolambda runs``: runs that this machine has recorded, and named runs in the bucket.
+
+``run=`` of an executor, or of joblib's options, names one.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,11 @@ from dolambda.aws.objects import Bucket
 from dolambda.cli import options as given
 from dolambda.cli.connect import connect
 from dolambda.cli.files import refuse_unwritable, writing
-from dolambda.errors import ConfigurationError
+from dolambda.cli.recorded_runs import record_of, recorded_runs, show_record
+from dolambda.errors import ConfigurationError, DolambdaError
 from dolambda.named_runs import NamedRun, names
+from dolambda.progress import notice
+from dolambda.settings import Settings
 from dolambda.stack import Stack
 from dolambda.wire.outcome import Value
 from dolambda.wording import count, listing, moment
@@ -31,7 +37,7 @@ from dolambda.wording import count, listing, moment
 if TYPE_CHECKING:
     from dolambda.named_runs import Record
 
-runs = typer.Typer(help="List and manage named runs. Without a command, list them.")
+runs = typer.Typer(help="List runs, and manage named ones. Without a command, list them.")
 
 RunName = Annotated[
     str,
@@ -93,7 +99,7 @@ def alone(
     local: given.Local = False,
     as_json: given.AsJson = False,
 ) -> None:
-    """List and manage named runs. Without a command, list them."""
+    """List runs, and manage named ones. Without a command, list them."""
     if context.invoked_subcommand is None:
         list_(stack, region, profile, endpoint_url, local, as_json)
     else:  # what stands before a command is meant for it
@@ -110,15 +116,18 @@ def list_(
     local: given.Local = False,
     as_json: given.AsJson = False,
 ) -> None:
-    """List the runs that have left something, the latest first."""
-    bucket, key = _bucket(stack, region, profile, endpoint_url, local)
-    found = [_facts(name, NamedRun(name, bucket, key)) for name in names(bucket)]
+    """List runs, the latest first: those recorded on this machine, and the stack's named runs.
+
+    With an option that says which stack, list only the named runs of that stack.
+    """
+    where = (stack, region, profile, endpoint_url, local)
+    found = _named(*_bucket(*where)) if any(where) else _all()
     found.sort(key=lambda facts: facts["changed"] or "", reverse=True)
     if as_json:
         print(json.dumps(found, indent=2))
         return
     if not found:
-        print('no named runs: LambdaExecutor(run="nightly-17") begins one')
+        print('no runs recorded, and no named runs: LambdaExecutor(run="nightly-17") begins one')
         return
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("run", overflow="fold")
@@ -143,12 +152,31 @@ def list_(
     console.print(table)
 
 
+def _all() -> list[dict[str, Any]]:
+    """Return recorded runs, and named ones where a stack can be found."""
+    Settings.resolve()  # a mistake in them is not passed over
+    recorded = recorded_runs()
+    try:
+        return [*recorded, *_named(*_bucket(None, None, None, None, local=False))]
+    except DolambdaError as error:
+        if not recorded:
+            raise
+        why = str(error).partition("\n")[0]
+        notice(f"named runs of a stack are not listed: {why}")
+        return recorded
+
+
+def _named(bucket: Bucket, key: bytes) -> list[dict[str, Any]]:
+    return [_facts(name, NamedRun(name, bucket, key)) for name in names(bucket)]
+
+
 def _facts(name: str, run: NamedRun) -> dict[str, Any]:
     """Return what is known of a run, for a script. Counts of tasks are known once its client has ended."""
     record, replies, jobs = run.record(), len(run.reply_keys()), len(run.jobs())
     over = record is not None and record.over
     return {
         "run": name,
+        "kind": "named",
         "state": "complete" if over else "unfinished",
         "begun": _iso(record.begun) if record else None,
         "changed": _iso(record.changed) if record else None,
@@ -173,7 +201,11 @@ def show(
     local: given.Local = False,
     as_json: given.AsJson = False,
 ) -> None:
-    """Show how far a run is, and how to continue it."""
+    """Show how far a run is; of a named one also how to continue it."""
+    anywhere = not (local or stack or region or profile or endpoint_url)
+    if anywhere and (path := record_of(name)):
+        show_record(path, as_json=as_json)
+        return
     bucket, key = _bucket(stack, region, profile, endpoint_url, local)
     name, run = _run(name, bucket, key)
     record, there = run.record(), run.reply_keys()

@@ -1,0 +1,144 @@
+"""Runs as this machine has recorded them, for `dolambda runs`.
+
+**Input:** the directory of records. **Output:** facts of runs, for a table, a script or a person.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dolambda.errors import ConfigurationError
+from dolambda.records.file_format import RunRecord, footer_of, header_of
+from dolambda.records.store import LAST, RecordStore, records_directory
+from dolambda.wording import count, dollars, duration, moment
+
+if TYPE_CHECKING:
+    from dolambda.records.file_format import Block
+
+_HEAD, _TAIL = 1 << 16, 1 << 16
+_SHOWN_ERRORS = 5
+
+
+def recorded_runs() -> list[dict[str, Any]]:
+    """Return the facts of all runs, the latest first. A file that is no record is left out."""
+    found = []
+    for path in RecordStore(records_directory()).paths():
+        try:
+            with path.open("rb") as file:
+                header = header_of(file.read(_HEAD))
+                file.seek(max(0, path.stat().st_size - _TAIL))
+                footer = footer_of(file.read())
+        except (OSError, ConfigurationError):  # it was just removed, or is of another version
+            continue
+        found.append(_facts(header, footer, path))
+    return found
+
+
+def record_of(name: str) -> Path | None:
+    """Return the record that an id, its beginning or "last" means.
+
+    None if there is none, or if it belongs to a named run, of which the bucket knows more. Raises
+    `ConfigurationError` where several fit.
+    """
+    store = RecordStore(records_directory())
+    known = {store.id_of(path): path for path in store.paths()}
+    if name != LAST and not any(one.startswith(name) for one in known):
+        return None
+    if not known:
+        return None
+    path = store.find(name)
+    header = header_of(path.read_bytes()[:_HEAD])
+    named = header.get("name")
+    exact = store.id_of(path) == name
+    return None if named and not exact and (name == LAST or named.startswith(name)) else path
+
+
+def show_record(path: Path, *, as_json: bool) -> None:
+    """Print what is known of a run."""
+    record = RunRecord.from_bytes(path.read_bytes())
+    facts = _facts(record.header, record.footer, path) | _measured(record.tasks)
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    print(f"{facts['run']}: {facts['state']}, begun {moment(record.header['begun'])}")
+    if facts["program"]:
+        print(f"  program: {facts['program']} on {facts['host']}")
+    print(f"  replies: {count(len(record.tasks), 'task')} in {count(facts['jobs'], 'job')}")
+    if facts["failed"]:
+        types = Counter(error.type for error in record.tasks.errors)
+        listed = ", ".join(f"{n:,} {kind}" for kind, n in types.most_common(_SHOWN_ERRORS))
+        print(f"  failed: {count(facts['failed'], 'task')}" + (f" ({listed})" if listed else ""))
+    workers, cold = count(facts["workers"], "worker"), count(facts["cold"], "cold start")
+    print(f"  workers: {workers}, {cold}, {facts['memory'] or '?'} MB each")
+    print(
+        f"  a task took {duration(facts['mean_seconds'])} on average, "
+        f"{duration(facts['max_seconds'])} at most, and {facts['peak_mb']:,.0f} MB at most"
+    )
+    if facts["elapsed"] is not None:
+        print(f"  time: {duration(facts['elapsed'])}; cost: {dollars(facts['cost'])}")
+
+
+def _facts(header: dict[str, Any], footer: dict[str, Any] | None, path: Path) -> dict[str, Any]:
+    ended = footer or {}
+    script = header.get("program")
+    return {
+        "run": header["id"],
+        "kind": "recorded",
+        "name": header.get("name"),
+        "state": _state(header, footer),
+        "begun": _iso(header["begun"]),
+        "changed": _iso(ended.get("ended") or path.stat().st_mtime),
+        "host": header.get("host"),
+        "program": str(Path(header["directory"], script)) if script else None,
+        "stack": header.get("stack"),
+        "emulated": header.get("emulated"),
+        "memory": header.get("memory"),
+        **{name: ended.get(name) for name in ("tasks", "done", "failed", "restored", "retried")},
+        **{name: ended.get(name) for name in ("resent", "elapsed", "cost", "bill")},
+        "replies": None,
+        "jobs": ended.get("jobs"),
+    }
+
+
+def _measured(tasks: Block) -> dict[str, Any]:
+    """Return what the replies say."""
+    number = len(tasks)
+    return {
+        "jobs": len(tasks.jobs),
+        "failed": sum(kind == 1 for kind in tasks.kinds),
+        "workers": len({job.worker for job in tasks.jobs}),
+        "cold": sum(job.cold for job in tasks.jobs),
+        "mean_seconds": sum(tasks.seconds) / number if number else 0.0,
+        "max_seconds": max(tasks.seconds, default=0.0),
+        "cpu_seconds": sum(tasks.cpu),
+        "peak_mb": max(tasks.peak, default=0.0),
+    }
+
+
+def _state(header: dict[str, Any], footer: dict[str, Any] | None) -> str:
+    if footer:
+        ended = footer["done"] + footer["failed"]
+        return "complete" if ended == footer["tasks"] else "cancelled"
+    if header.get("host") == platform.node() and _is_alive(int(header["pid"])):
+        return "running"
+    return "unfinished"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,88 @@
+"""``dolambda runs`` lists what this machine has recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROGRAM = """
+import sys
+import dolambda
+
+def f(x):
+    if x == 7:
+        raise ValueError("hunter2")
+    return x
+
+if __name__ == "__main__":
+    with dolambda.register("local", transport="in_process", workers=2, progress=False):
+        with dolambda.LambdaExecutor() as executor:
+            list(executor.map(f, range(int(sys.argv[1])), return_exceptions=True))
+"""
+
+
+def run(at: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(at),
+        "XDG_STATE_HOME": str(at / "state"),
+        "XDG_RUNTIME_DIR": str(at),
+        "TMPDIR": str(at),
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=at,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def runs(at: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run(at, "-m", "dolambda", "runs", *arguments)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "work.py").write_text(PROGRAM)
+    for tasks in ("5", "10"):
+        done = run(tmp_path, "work.py", tasks)
+        assert done.returncode == 0, done.stderr
+    return tmp_path
+
+
+def test_all_runs_are_listed_and_shown(home: Path) -> None:
+    done = runs(home, "--json")
+    listed = json.loads(done.stdout)
+    assert [(one["tasks"], one["failed"], one["state"]) for one in listed] == [
+        (10, 1, "complete"),
+        (5, 0, "complete"),
+    ]
+    assert "named runs of a stack are not listed" in done.stderr
+    table = runs(home).stdout
+    assert all(one["run"] in table for one in listed)
+    first = listed[1]["run"]
+    shown = json.loads(runs(home, "show", first[:6], "--json").stdout)
+    assert (shown["run"], shown["failed"]) == (first, 0)
+    last = runs(home, "show", "last").stdout
+    assert last.startswith(f"{listed[0]['run']}: complete")
+    assert "1 builtins.ValueError" in last
+    assert "hunter2" not in last
+    assert str(home / "work.py") in last
+
+
+def test_a_run_that_does_not_exist_is_two_lines(home: Path) -> None:
+    done = runs(home, "show", "nothing-like-it")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 2
