@@ -28,8 +28,10 @@ from typing import TYPE_CHECKING
 
 from dolambda.errors import ConfigurationError, EnvelopeError
 from dolambda.scheduler.stored import Stored
+from dolambda.transport.lease.client import Leases
 from dolambda.version import VERSION
 from dolambda.wire import envelope, keys
+from dolambda.wire.lease import Lease
 from dolambda.wire.reply import Reply
 
 if TYPE_CHECKING:
@@ -129,14 +131,23 @@ class NamedRun:
     def begin(self) -> Stored:
         """Take over: withdraw jobs that an earlier client has left, read its replies, write the record."""
         jobs = keys.numbered(self.jobs(), keys.jobs_prefix(self.run))
-        self._bucket.delete(list(jobs.values()))
+        self._withdraw(jobs)
         replies = self.reply_keys()
-        taken = [*jobs, *keys.numbered(replies, f"{keys.OUTS}{self.run}/")]
+        taken = [*jobs, *keys.numbered(replies, f"{keys.OUTS}{self.run}/"), *self._withdrawn()]
         first = 1 + max((number for number in taken if number < _NUMBERS), default=-1)
         self.stored = Stored.from_replies(self.replies(replies), first)
         self.began = Record.from_script(self._name, first, self.record())
         self.write(self.began)
         return self.stored
+
+    def _withdrawn(self) -> list[int]:
+        """Return the last number of each range that the run's lease withdraws: not to be used again."""
+        sealed = self._found(keys.lease_key(self.run))
+        try:
+            found = Lease.from_bytes(sealed, self._key, self.run) if sealed else None
+        except EnvelopeError:  # workers do not heed it either
+            found = None
+        return [last for _, last in found.withdrawn] if found else []
 
     def reply_keys(self) -> list[str]:
         """Return the keys of its replies, in the order of their jobs."""
@@ -232,15 +243,20 @@ class NamedRun:
 
     def cancel(self) -> int:
         """Withdraw its jobs: workers stop within seconds. Return how many there were."""
-        jobs = self.jobs()
-        self._bucket.delete(jobs)
+        jobs = keys.numbered(self.jobs(), keys.jobs_prefix(self.run))
+        self._withdraw(jobs)
         return len(jobs)
+
+    def _withdraw(self, jobs: Mapping[int, str]) -> None:
+        if jobs:
+            Leases(self._bucket, self._key).withdraw(self.run, jobs)
+            self._bucket.delete(list(jobs.values()))
 
     def clean(self) -> int:
         """Remove all of it; return how many objects there were."""
         own = [key for key in self._bucket.list(keys.RUNS) if key in (self._record, self._order)]
         there = [*self.jobs(), *self.reply_keys(), *own]
-        self._bucket.delete(there)
+        self._bucket.delete([*there, keys.lease_key(self.run)])
         return len(there)
 
 

@@ -10,6 +10,8 @@ import pytest
 from dolambda.errors import ConfigurationError
 from dolambda.named_runs import NamedRun, Recorder, check_name, names
 from dolambda.scheduler.report import Report
+from dolambda.wire import keys
+from dolambda.wire.lease import Lease
 from dolambda.wire.outcome import PackedOutcome, Value
 from dolambda.wire.outcome_table import OutcomeTable
 from dolambda.wire.reply import Reply
@@ -187,3 +189,35 @@ def test_what_cannot_be_a_name_is_shown(name: object) -> None:
     with pytest.raises(ConfigurationError, match="is not a name for a run") as caught:
         check_name(name)
     assert f"run={name!r}" in str(caught.value)
+
+
+@pytest.mark.parametrize("again", [1, 3])
+def test_a_run_begun_again_after_a_cancel_uses_no_number_that_workers_take_for_cancelled(
+    bucket: DictBucket, again: int
+) -> None:
+    run_of(bucket).begin()
+    for number in (4, 5, 7):
+        bucket.put(keys.job_key("run.mine/000000", number), b"a job")
+    assert run_of(bucket).cancel() == 3
+    sealed = bucket.get("leases/run.mine/000000")
+    assert Lease.from_bytes(sealed, KEY, "run.mine/000000").withdrawn == ((4, 5), (7, 7))
+    for _ in range(again):
+        first = run_of(bucket).begin().first
+    assert first == 8
+    assert run_of(bucket).jobs() == []
+
+
+def test_jobs_of_an_earlier_client_are_withdrawn_by_the_lease_too(bucket: DictBucket) -> None:
+    run_of(bucket).begin()
+    bucket.put(keys.job_key("run.mine/000000", 2), b"a job")
+    assert run_of(bucket).begin().first == 3
+    sealed = bucket.get("leases/run.mine/000000")
+    assert Lease.from_bytes(sealed, KEY, "run.mine/000000").is_withdrawn(2)
+
+
+def test_a_lease_that_someone_else_wrote_keeps_no_run_from_beginning(bucket: DictBucket) -> None:
+    lease = Lease.from_numbers("run.mine/000000", [9])
+    bucket.put("leases/run.mine/000000", lease.to_bytes(b"x" * 32))
+    assert run_of(bucket).begin().first == 0
+    run_of(bucket).clean()
+    assert "leases/run.mine/000000" not in bucket.list("leases/")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dolambda.aws.request_counter import RequestCounter
 
 _TRIES = 6
+_TIMEOUT_S = 60.0
 _PASSING = frozenset({409, 429, 500, 502, 503, 504})  # 409: another conditional write is under way
 _OK, _DENIED, _MISSING, _EXISTS = 200, 403, 404, 412
 
@@ -61,6 +62,19 @@ class SignedS3:
             return None
         return self._checked(status, body, "GET", key)
 
+    def get_at_once(self, key: str, seconds: float = 1.0) -> bytes | None:
+        """Read a small object, with one try; None where it is missing or does not come in time."""
+        import http.client  # noqa: PLC0415 - as in _request
+
+        self._calls.add("s3:GetObject")
+        path = self._root + quote(key, safe="/-_.~")
+        try:
+            status, body = self._send("GET", path, b"", self._signed("GET", path, b"", {}), seconds)
+        except (OSError, http.client.HTTPException):
+            self._connection = None
+            return None
+        return body if status == _OK else None
+
     def get_to_file(self, key: str, path: Path) -> None:
         """Read an object of any size into a file."""
         self._calls.add("s3:GetObject")
@@ -77,11 +91,6 @@ class SignedS3:
                 shutil.copyfileobj(response, file, 1 << 20)
         finally:
             connection.close()
-
-    def exists(self, key: str) -> bool:
-        """Tell whether there is an object."""
-        self._calls.add("s3:HeadObject")
-        return self._request("HEAD", key)[0] == _OK
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Write an object unless there is one; tell whether it was written."""
@@ -127,13 +136,21 @@ class SignedS3:
         import http.client  # noqa: PLC0415 - as in _request
 
         kind = http.client.HTTPConnection if self._plain else http.client.HTTPSConnection
-        return kind(self._host, timeout=60)
+        return kind(self._host, timeout=_TIMEOUT_S)
 
     def _send(
-        self, verb: str, path: str, data: bytes, headers: Mapping[str, str]
+        self,
+        verb: str,
+        path: str,
+        data: bytes,
+        headers: Mapping[str, str],
+        seconds: float = _TIMEOUT_S,
     ) -> tuple[int, bytes]:
         if self._connection is None:
             self._connection = self._connect()
+        self._connection.timeout = seconds
+        if self._connection.sock:
+            self._connection.sock.settimeout(seconds)
         self._connection.request(verb, path, body=data or None, headers=dict(headers))
         response = self._connection.getresponse()
         return response.status, response.read()

@@ -34,6 +34,8 @@ _OURS = (
     "transport/__init__.py",
     "transport/direct/__init__.py",
     "transport/direct/worker.py",
+    "transport/lease/__init__.py",
+    "transport/lease/worker.py",
     "transport/queue/__init__.py",
     "transport/queue/worker.py",
     "r/__init__.py",

@@ -9,7 +9,7 @@ from dolambda.aws.account import error_code, translated
 from dolambda.errors import ProvisionError
 from dolambda.provision.names import TAG
 from dolambda.provision.plan import Change, wait_until
-from dolambda.wire.keys import BLOBS, BUNDLES, JOBS, LAYERS, OUTS, RUNS
+from dolambda.wire.keys import BLOBS, BUNDLES, JOBS, LAYERS, LEASES, OUTS, RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dolambda.aws.account import Account
     from dolambda.provision.names import Names
 
-_DAYS = {JOBS: 1, OUTS: 7, LAYERS: 1, BLOBS: 30, RUNS: 30}
+_DAYS = {JOBS: 1, LEASES: 1, OUTS: 7, LAYERS: 1, BLOBS: 30, RUNS: 30}
 _OURS = (*_DAYS, BUNDLES)
 _BLOCK = dict.fromkeys(
     ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True

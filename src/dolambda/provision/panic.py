@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.account import translated
-from dolambda.errors import ProvisionError
+from dolambda.errors import AwsError, ProvisionError
 from dolambda.provision.names import Names
 from dolambda.provision.trigger import Trigger
 from dolambda.stack import find_function, reserved_concurrency
-from dolambda.wire.keys import JOBS, OUTS
+from dolambda.wire import signing_keys
+from dolambda.wire.keys import JOBS, OUTS, lease_key, parse_job_key
+from dolambda.wire.lease import Lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +70,7 @@ class Panic:
         )
         self.timeout: int = found["Timeout"]
         """Seconds that an invocation under way runs at most."""
+        self._key = bytes.fromhex(found["Environment"]["Variables"].get(signing_keys.KEY, ""))
         self._names = Names.of(
             stack,
             account.region,
@@ -99,7 +102,7 @@ class Panic:
             if on
             else "trigger is off already"
         )
-        removed = self._empty()
+        removed = self._empty(tell)
         tell(f"{removed} jobs removed from the queue; answers under {OUTS} stay")
         return removed
 
@@ -145,7 +148,24 @@ class Panic:
                     FunctionName=self._names.stack, ReservedConcurrentExecutions=wanted
                 )
 
-    def _empty(self) -> int:
+    def _stop_workers(self, jobs: list[str], tell: Callable[[str], None]) -> None:
+        """Withdraw the leases of jobs, some of which may be running."""
+        runs: dict[str, list[int]] = {}
+        for place in filter(None, map(parse_job_key, jobs)):
+            runs.setdefault(place[0], []).append(place[1])
+        try:
+            with translated():
+                for run, numbers in runs.items():
+                    lease = Lease.from_numbers(run, range(min(numbers), max(numbers) + 1))
+                    self._s3.put_object(
+                        **self._names.owned_bucket,
+                        Key=lease_key(run),
+                        Body=lease.to_bytes(self._key),
+                    )
+        except AwsError as error:  # stopping comes first: what runs then runs to its end
+            tell(f"tasks that run could not be told to stop: {error}")
+
+    def _empty(self, tell: Callable[[str], None]) -> int:
         removed = 0
         with translated():
             for page in self._s3.get_paginator("list_objects_v2").paginate(
@@ -154,6 +174,7 @@ class Panic:
                 jobs = [{"Key": entry["Key"]} for entry in page.get("Contents", [])]
                 if not jobs:
                     continue
+                self._stop_workers([job["Key"] for job in jobs], tell)
                 failed = self._s3.delete_objects(
                     **self._names.owned_bucket, Delete={"Objects": jobs, "Quiet": True}
                 ).get("Errors", [])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.partitions import LAMBDA_SERVICE
-from dolambda.wire.keys import BLOBS, BUNDLES, JOBS, LAYERS, OUTS, RUNS
+from dolambda.wire.keys import BLOBS, BUNDLES, JOBS, LAYERS, LEASES, OUTS, RUNS
 
 if TYPE_CHECKING:
     from dolambda.provision.names import Names
@@ -35,7 +35,7 @@ def worker(names: Names) -> Policy:
         _in_buckets(
             names,
             ["s3:GetObject"],
-            *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, BLOBS, BUNDLES)),
+            *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, LEASES, BLOBS, BUNDLES)),
         ),
         _in_buckets(names, ["s3:PutObject"], f"{names.bucket_arn}/{OUTS}*"),
         _allow(["logs:CreateLogStream", "logs:PutLogEvents"], names.log_group_arn),
@@ -60,7 +60,7 @@ def submitter(names: Names) -> Policy:
         _in_buckets(
             names,
             ["s3:PutObject"],
-            *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, BLOBS, RUNS)),
+            *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, LEASES, BLOBS, RUNS)),
         ),
         _in_buckets(
             names,
@@ -70,7 +70,7 @@ def submitter(names: Names) -> Policy:
         _in_buckets(
             names,
             ["s3:DeleteObject"],
-            *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, OUTS, RUNS)),
+            *(f"{names.bucket_arn}/{prefix}*" for prefix in (JOBS, LEASES, OUTS, RUNS)),
         ),
         listing,
         _allow(["logs:FilterLogEvents"], names.log_group_arn),
@@ -134,13 +134,14 @@ def deployer(names: Names) -> Policy:
             f"{names.bucket_arn}/{LAYERS}*",
             f"{names.bucket_arn}/{BUNDLES}*",
         ),
+        _in_buckets(names, ["s3:PutObject"], f"{names.bucket_arn}/{LEASES}*"),
         _in_buckets(
             names,
             ["s3:DeleteObject"],
             *(
                 f"{bucket}/{prefix}*"
                 for bucket in _buckets(names)
-                for prefix in (JOBS, OUTS, BLOBS, RUNS, LAYERS, BUNDLES)
+                for prefix in (JOBS, LEASES, OUTS, BLOBS, RUNS, LAYERS, BUNDLES)
             ),
         ),
         _allow(

@@ -11,6 +11,7 @@ from dolambda.aws.small_objects import SmallObjects
 from dolambda.errors import ConfigurationError
 from dolambda.transport.clean_up import CleanUp, left
 from dolambda.transport.direct.client import Direct
+from dolambda.transport.lease.client import Leases
 from dolambda.transport.queue.client import S3Queue
 from dolambda.transport.uploads import Uploads
 from dolambda.wire.compression import has_zstd
@@ -46,6 +47,7 @@ class TransportFactory:
         self._uploads = Uploads(
             bucket, zstd=has_zstd() and any(one.startswith("zstandard==") for one in stack.requires)
         )
+        self._leases = Leases(bucket, stack.key)
         self._lock = threading.Lock()
         self._made: dict[str, Transport] = {}
 
@@ -69,6 +71,7 @@ class TransportFactory:
             self._bucket,
             small,
             self._uploads,
+            self._leases,
             client,
             self._reactor.followers,
             throttle=self._throttle,
@@ -85,6 +88,7 @@ class TransportFactory:
                 self._bucket,
                 small,
                 self._uploads,
+                self._leases,
                 self._client,
                 self._reactor.followers,
                 throttle=self._throttle,
@@ -96,6 +100,7 @@ class TransportFactory:
                 invoker,
                 self._bucket,
                 self._uploads,
+                self._leases,
                 self._client,
                 self._reactor.followers,
                 clean_up=self._clean_up,

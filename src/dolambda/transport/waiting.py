@@ -56,10 +56,14 @@ class Waiting(Generic[Place]):
             there = self._answered.pop(place, None)
         return there[-1] if there else None
 
-    def forget(self, places: Iterable[Place]) -> int:
-        """Forget cancelled jobs. Return how many of them were waited for."""
+    def times(self, place: Place) -> int:
+        """Return how many sendings of a job are waited for."""
+        return len(self._answered.get(place, ()))
+
+    def forget(self, places: Iterable[Place]) -> set[Place]:
+        """Forget cancelled jobs. Return those that were waited for."""
         with self._lock:
-            return sum(self._answered.pop(place, None) is not None for place in places)
+            return {place for place in places if self._answered.pop(place, None) is not None}
 
     def take_all(self) -> list[OnReply]:
         """Return what still waits."""

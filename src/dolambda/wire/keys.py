@@ -1,6 +1,7 @@
 """How every key in the bucket is spelled. Input: run and job number. Output: an object key, and back.
 
     jobs/<function>/<run>/<number>    a job, put by a client; its creation triggers the worker
+    leases/<run>           which of its jobs are no longer wanted, asked by workers
     outs/<run>/<number>    the reply to it, put by the worker, once
     blobs/<digest>         bytes that many tasks share, named by content
     layers/<digest>.zip    a layer too large for a direct upload, while it is being published
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 JOBS = "jobs/"
 OUTS = "outs/"
+LEASES = "leases/"
 BLOBS = "blobs/"
 LAYERS = "layers/"
 BUNDLES = "bundles/"
@@ -62,6 +64,11 @@ def jobs_prefix(name: str, function: str = FUNCTION) -> str:
 def reply_key(run: str, number: int) -> str:
     """Where the reply to job ``number`` of a run is put."""
     return f"{OUTS}{run}/{number:09d}"
+
+
+def lease_key(run: str) -> str:
+    """Return where a run's lease is put."""
+    return LEASES + run
 
 
 def replies_prefix(client: str) -> str:

@@ -23,6 +23,7 @@ from dolambda.wire.outcome import (
 from dolambda.wire.outcome_table import FAILURE, OutcomeTable
 from dolambda.worker.child import ChildGoneError, now
 from dolambda.worker.frames import FrameError, Kind
+from dolambda.worker.questions import GRACE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,11 +31,9 @@ if TYPE_CHECKING:
     from dolambda.wire.job import Job
     from dolambda.worker.child import Child, End
     from dolambda.worker.frames import Frame
+    from dolambda.worker.questions import QuestionTimes
 
 log = logging.getLogger("dolambda")
-
-WATCH = 2.0
-"""Seconds between two looks whether anyone still waits for the job."""
 
 LOOK = 0.02
 """Seconds between two looks at the memory that a task uses: what is touched meanwhile, at 1 GB a second, is within `SPARE`."""
@@ -46,24 +45,34 @@ _CANCELLED = Lost(CANCELLED, "its job was cancelled: it was stopped")
 
 
 class Watch:
-    """Asks every `WATCH` seconds whether anyone still waits for the job."""
+    """Asks at times whether a job is still wanted."""
 
-    def __init__(self, wanted: Callable[[], bool]) -> None:
+    def __init__(self, wanted: Callable[[], bool], times: QuestionTimes, run: str) -> None:
         """``wanted`` is what is asked; ``next`` is when."""
         self._wanted = wanted
-        self.next = now() + WATCH
+        self._times = times
+        self._cancelled = False
+        self.next = times.begin(run, now())
 
     def still_wanted(self) -> bool:
-        """Ask, if it is time to."""
+        """Ask, if it is time to. After a no: return False when the time to finish is over."""
         if now() < self.next:
             return True
+        if self._cancelled:
+            self.next = now() + GRACE_S
+            return False
+        still = self._ask()
+        self._cancelled = not still
+        after = self._times.asked(now())
+        self.next = after if still else now() + GRACE_S
+        return still
+
+    def _ask(self) -> bool:
         try:
             return self._wanted()
         except Exception as error:  # noqa: BLE001 - a question without an answer is no cancellation, whatever the reason
             log.warning("could not ask whether the job is still wanted: %r", error)
             return True
-        finally:
-            self.next = now() + WATCH
 
 
 class ChildRun:
@@ -202,7 +211,7 @@ class ChildRun:
         self._end_with(partial(_timed_out, seconds), end)
 
     def _cancel(self) -> None:
-        if not self._stopping:  # it is given the time between two looks to finish
+        if not self._stopping:  # it is given `GRACE_S` to finish
             self._child.stop_before_next()
             self._stopping = True
             return

@@ -33,6 +33,7 @@ from dolambda.worker.child import Child, ChildGoneError, End, now
 from dolambda.worker.child_run import ChildRun, Watch, all_lost
 from dolambda.worker.frames import FrameError
 from dolambda.worker.overhead import Overhead
+from dolambda.worker.questions import QuestionTimes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -70,7 +71,7 @@ class Worker:
         self._memory = memory
         self._place = place or ANYWHERE
         self._source = source
-        self._keys = (key, *also)
+        self.keys = (key, *also)
         self._room = room
         self._child: Child | None = None
         self._code: str | None = None
@@ -78,6 +79,7 @@ class Worker:
         self._fetched: Counter[str] = Counter()
         self._name = ""
         self.overhead = Overhead()
+        self.questions = QuestionTimes()
 
     def run(
         self,
@@ -90,14 +92,14 @@ class Worker:
     ) -> bytes:
         """Run a sealed job within ``seconds``; give the sealed reply.
 
-        ``wanted`` is asked every `WATCH` seconds: once it is false, the tasks not begun are left out. ``calls``, read at the
+        ``wanted`` is asked as `QuestionTimes` has it: once it is false, the tasks not begun are left out. ``calls``, read at the
         end, counts the AWS requests made meanwhile; ``before`` is seconds that the invocation has
         spent already. Raises `EnvelopeError` for bytes that are no job of this stack's.
         """
         cold = not self._name
         self._name = self._name or secrets.token_hex(6)  # not at import: SnapStart would clone it
         begun, started = now(), time.time()
-        key = key_of(sealed, self._keys)
+        key = key_of(sealed, self.keys)
         job = Job.from_bytes(sealed, key)
         refusal = _refusal(job, self._place)
         outcomes = OutcomeTable()
@@ -123,7 +125,7 @@ class Worker:
         self, job: Job, sealed: bytes, key: bytes, limit: float, wanted: Callable[[], bool]
     ) -> OutcomeTable:
         """Run all tasks, continuing in a new child after each that ended the previous one."""
-        watch = Watch(wanted)
+        watch = Watch(wanted, self.questions, job.run)
         tables = [self._run_in_one_child(job, sealed, limit, watch, rest=False)]
         done = len(tables[0])
         while done < len(job) and now() < limit:
@@ -171,7 +173,7 @@ class Worker:
         ):  # while it ends, it could still take a job
             self.close()
         if not (self._child and self._child.alive):
-            self._child = Child.from_fork(self._source, self._keys, self._room, threads, env)
+            self._child = Child.from_fork(self._source, self.keys, self._room, threads, env)
         self._code, self._kind = job.code, kind
         return self._child
 

@@ -10,6 +10,7 @@ import pytest
 
 from dolambda.transport.base import SealedJob, Unanswered
 from dolambda.transport.direct.client import Direct
+from dolambda.transport.lease.client import Leases
 from dolambda.transport.uploads import Uploads
 from support.fake_bucket import Inline, MemoryBucket
 from support.futures import asked
@@ -34,7 +35,10 @@ class Invoker:
 def direct(*answers: bytes | BaseException) -> Direct:
     bucket: Any = MemoryBucket()
     bucket.get = lambda key: bucket.objects[key] if key in bucket.objects else missing(key)
-    return Direct(Invoker(*answers), bucket, Uploads(bucket), "client", Inline())  # type: ignore[arg-type]
+    leases = Leases(bucket, b"k" * 32)
+    followers: Any = Inline()
+    invoker: Any = Invoker(*answers)
+    return Direct(invoker, bucket, Uploads(bucket), leases, "client", followers)
 
 
 def missing(key: str) -> bytes:

@@ -11,6 +11,7 @@ import pytest
 from dolambda.errors import AccessDeniedError, AwsError
 from dolambda.transport.base import SealedJob, Unanswered
 from dolambda.transport.clean_up import CleanUp
+from dolambda.transport.lease.client import Leases
 from dolambda.transport.queue.client import S3Queue
 from dolambda.transport.uploads import Uploads
 from dolambda.wire import keys
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 RUN = "client/0"
+SIGNING_KEY = b"k" * 32
 KEY = keys.reply_key(RUN, 0)
 
 
@@ -35,6 +37,7 @@ def queue(bucket: MemoryBucket) -> Iterator[S3Queue]:
         bucket,  # type: ignore[arg-type]
         Small(bucket),  # type: ignore[arg-type]
         Uploads(bucket),  # type: ignore[arg-type]
+        Leases(bucket, SIGNING_KEY),  # type: ignore[arg-type]
         "client",
         Inline(),  # type: ignore[arg-type]
         throttle=0.05,

@@ -12,8 +12,8 @@ Both ends of the conversation, in the order in which a job meets them:
                    <- {at: outs/<run>/<n>} ----------------------------- |
                    -- GET outs/<run>/<n> --> S3
 
-An invocation that is under way cannot be told to stop: withdrawing only forgets it. On entry: sealed jobs; on leaving: sealed replies,
-unread.
+An invocation in flight learns from the run's lease that it was withdrawn, see
+`dolambda.transport.lease`. Input: sealed jobs. Output: sealed replies, unread.
 """
 
 INLINE = 6 * 1024 * 1024 - 4096

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dolambda.aws.leader_followers import LeaderFollowers
     from dolambda.aws.objects import Bucket
     from dolambda.transport.base import OnReply, SealedJob
+    from dolambda.transport.lease.client import Leases
     from dolambda.transport.uploads import Uploads
 
 log = logging.getLogger("dolambda")
@@ -50,6 +51,7 @@ class Direct:
         invoker: Invoker,
         bucket: Bucket,
         uploads: Uploads,
+        leases: Leases,
         client: str,
         followers: LeaderFollowers,
         *,
@@ -61,6 +63,7 @@ class Direct:
         invoker.throttled = self.throttled
         self._bucket = bucket
         self._uploads = uploads
+        self._leases = leases
         self._prefix = keys.replies_prefix(client)
         self._waiting: Waiting[tuple[str, int]] = Waiting()
         self._followers = followers
@@ -94,13 +97,9 @@ class Direct:
         log.debug("Lambda throttles, %s of %s calls wait: %s", refused, under_way, reason)
 
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:
-        """See `Transport.withdraw`. What runs goes on: Lambda cannot be told to stop."""
-        if under_way := self._waiting.forget((run, number) for number in numbers):
-            log.warning(
-                "run %s: %s invocations under way cannot be stopped; they end by themselves, and are billed",
-                run,
-                under_way,
-            )
+        """See `Transport.withdraw`. What runs learns of it from the run's lease."""
+        waited = self._waiting.forget((run, number) for number in numbers)
+        self._leases.withdraw(run, [number for _, number in waited])
         if self._spilled:
             self._bucket.delete([keys.reply_key(run, number) for number in numbers])
 

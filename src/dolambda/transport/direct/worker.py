@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import base64
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from dolambda.errors import EnvelopeError
 from dolambda.transport.direct import INLINE
+from dolambda.transport.lease.worker import LeaseQuestion
 from dolambda.wire import keys
 from dolambda.wire.blob import Blob
 from dolambda.worker.worker import refuse
@@ -51,7 +53,15 @@ def answer(
         return {"refused": "it is not named as a job is"}
     try:
         sealed = given or Blob.from_store(digest, blobs().get_blob(digest)).data
-        reply = worker.run(bytes(sealed), seconds=seconds, before=time.monotonic() - arrived)
+        calls: Counter[str] = Counter()
+        question = LeaseQuestion(s3, worker.keys, *place, calls)
+        reply = worker.run(
+            bytes(sealed),
+            seconds=seconds,
+            wanted=question.is_wanted,
+            calls=calls,
+            before=time.monotonic() - arrived,
+        )
     except EnvelopeError as error:
         reply = refuse(*place, error, key)
     sealed_at = time.monotonic()

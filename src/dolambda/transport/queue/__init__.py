@@ -9,11 +9,12 @@ Both ends of the conversation, in the order in which a job meets them:
                                              |<- PUT outs/<run>/<n> --  |   If-None-Match: the first answer wins
     poller          -- LIST outs/<client>/ ->|
     S3Queue._fetch  -- GET outs/<run>/<n> -->|          then `LeaderFollowers` hands the reply to dispatch
-    S3Queue.withdraw - DELETE both --------->|
+    S3Queue.withdraw - PUT leases/<run> ---->|<- GET leases/<run> --- a task that takes long
+                    -- DELETE both --------->|
 
-A job's object is also its lease: once the client has removed it the job is cancelled, and a worker that finds it
-gone (it looks every few seconds) leaves out the tasks it has not begun, stops the one at work at the next look, and writes
-nothing. So cancelling is deleting.
+A job that no worker has begun is cancelled by deleting its object. A worker that runs it learns from the run's lease (see
+`dolambda.transport.lease`) that it was withdrawn: it leaves out the tasks it has not begun, stops the one at work, and
+writes nothing.
 
 The event may come twice (the second reply is not written), late (after its deadline the worker does not begin) or never
 (dispatch sends the job again). On entry: sealed jobs; on leaving: sealed replies, unread.

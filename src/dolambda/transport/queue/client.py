@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dolambda.aws.reactor import Request
     from dolambda.aws.small_objects import SmallObjects
     from dolambda.transport.base import OnReply, SealedJob
+    from dolambda.transport.lease.client import Leases
     from dolambda.transport.uploads import Uploads
 
 log = logging.getLogger("dolambda")
@@ -53,6 +54,7 @@ class S3Queue:
         bucket: Bucket,
         small: SmallObjects,
         uploads: Uploads,
+        leases: Leases,
         client: str,
         followers: LeaderFollowers,
         *,
@@ -65,6 +67,7 @@ class S3Queue:
         self._bucket = bucket
         self._small = small
         self._uploads = uploads
+        self._leases = leases
         self._prefix = keys.replies_prefix(client)
         self._pace = PollInterval(throttle)
         self._keep = keep
@@ -76,6 +79,8 @@ class S3Queue:
         self._puts: dict[str, list[Request | None]] = {}
         """PUTs under way by the key of their reply; those of large jobs without a request to drop."""
         self._fetching: set[str] = set()
+        self._copied: set[str] = set()
+        """Replies to jobs that were sent more than once: another worker may still run such a job."""
         self._cut_off: dict[str, int] = {}
         """How often a reply was not of the size that was listed."""
         self._failing = math.inf  # since when looks fail, on the monotonic clock
@@ -115,7 +120,8 @@ class S3Queue:
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:
         """See `Transport.withdraw`. A job whose PUT is under way is removed after it: else it would be there when we have gone."""
         replies = [keys.reply_key(run, number) for number in numbers]
-        if self._waiting.forget(replies):
+        waited = self._waiting.forget(replies)
+        if waited:
             self._unanswered = time.monotonic()
         with self._changed:
             for key in replies:
@@ -123,9 +129,20 @@ class S3Queue:
                     if request:
                         request.dropped = True
             self._changed.wait_for(lambda: self._puts.keys().isdisjoint(replies), _PATIENCE)
+        self._stop_workers(run, numbers, replies, waited)
         self._bucket.delete(
             [keys.job_key(run, number) for number in numbers] + ([] if self._keep else replies)
         )
+
+    def _stop_workers(
+        self, run: str, numbers: Sequence[int], replies: list[str], waited: set[str]
+    ) -> None:
+        """Withdraw the lease of jobs that workers may be running, before their objects go."""
+        maybe = waited | self._copied
+        self._leases.withdraw(
+            run, [number for number, key in zip(numbers, replies, strict=True) if key in maybe]
+        )
+        self._copied.difference_update(replies)
 
     def close(self) -> None:
         """See `Transport.close`."""
@@ -289,6 +306,8 @@ class S3Queue:
 
     def _answer(self, key: str, reply: bytes | BaseException) -> None:
         self._fetching.discard(key)
+        if self._waiting.times(key) > 1:
+            self._copied.add(key)
         on_reply = self._waiting.take(key)
         if on_reply:
             on_reply(reply)

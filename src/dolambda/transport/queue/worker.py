@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from dolambda.errors import EnvelopeError
+from dolambda.transport.lease.worker import LeaseQuestion
 from dolambda.wire import keys
 from dolambda.worker.worker import refuse
 
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
 
     from dolambda.aws.signed_s3 import SignedS3
     from dolambda.worker.worker import Worker
-
-_LOOK_AGAIN = 0.5  # seconds that a job took from which on a worker asks, before it answers, whether anyone still waits
 
 
 def recognises(event: Mapping[str, Any]) -> bool:
@@ -54,13 +54,15 @@ def _answer_one(name: str, worker: Worker, s3: SignedS3, key: bytes, seconds: fl
     if sealed is None:
         worker.overhead.ended(begun - arrived)
         return _report(name, "gone: it was cancelled")
+    # Counted by hand: its own PUT has to stand in the reply that it writes.
+    calls = Counter({"s3:GetObject": 1, "s3:PutObject": 1})
+    question = LeaseQuestion(lambda: s3, worker.keys, *place, calls)
     try:
-        # Counted by hand: its own PUT has to stand in the reply that it writes.
         reply = worker.run(
             sealed,
             seconds=seconds,
-            wanted=lambda: s3.exists(name),
-            calls={"s3:GetObject": 1, "s3:PutObject": 1},
+            wanted=question.is_wanted,
+            calls=calls,
             before=begun - arrived,
         )
     except EnvelopeError as error:
@@ -68,8 +70,11 @@ def _answer_one(name: str, worker: Worker, s3: SignedS3, key: bytes, seconds: fl
         _report(name, f"refused: {error}")
     sealed_at = time.monotonic()
     try:
-        if sealed_at - begun > _LOOK_AGAIN and not s3.exists(name):
-            return _report(name, "gone meanwhile: its answer is not written")
+        if worker.questions.due_before_reply(sealed_at - begun, sealed_at):
+            worker.questions.asked(sealed_at)
+            question.is_wanted()
+        if question.cancelled:
+            return _report(name, "cancelled meanwhile: its reply is not written")
         return (
             "answered"
             if s3.put_new(keys.reply_key(*place), reply)
