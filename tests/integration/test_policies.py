@@ -299,6 +299,7 @@ def test_the_workers_policy_is_four_actions_on_its_own_prefixes(admin: Account) 
     assert {place for action, place in held if action == "s3:PutObject"} == {"outs/*"}
     assert {place for action, place in held if action == "s3:GetObject"} == {
         "jobs/*",
+        "leases/*",
         "blobs/*",
         "bundles/*",
     }
