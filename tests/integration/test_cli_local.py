@@ -39,6 +39,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         place = tmp_path_factory.mktemp("home")
         patch.setenv("HOME", str(place))
+        patch.setenv("XDG_STATE_HOME", str(place / "state"))
         patch.setenv("TMPDIR", str(place))
         patch.setenv("DOLAMBDA_REQUIRES", "joblib")
         patch.setattr("tempfile.tempdir", str(place))

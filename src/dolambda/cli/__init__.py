@@ -14,6 +14,7 @@ panic.py        dolambda panic
 rotate_key.py   dolambda rotate-key
 runs.py         dolambda runs list | show | fetch | resume | cancel | clean
 quote.py        dolambda quote
+report.py       dolambda report
 code.py         dolambda code
 r_layers.py     dolambda r-layers
 config.py       dolambda config | init
@@ -40,6 +41,7 @@ from dolambda.cli.logs import logs
 from dolambda.cli.panic import panic
 from dolambda.cli.quote import quote
 from dolambda.cli.r_layers import r_layers
+from dolambda.cli.report import report
 from dolambda.cli.rotate_key import rotate_key
 from dolambda.cli.runs import runs
 from dolambda.cli.stack import deploy, destroy, plan, policy
@@ -58,7 +60,7 @@ app = typer.Typer(
 )
 for panel, commands in (
     (_RUN, (demo, code)),
-    (_SEE, (status, doctor, logs, config, version)),
+    (_SEE, (status, doctor, logs, report, config, version)),
     (_STACK, (init, plan, deploy, destroy, policy, panic, rotate_key, r_layers)),
 ):
     for command in commands:

@@ -4,6 +4,8 @@
 
     file_format.py   the file: a header, blocks of columns, a footer
     recorder.py      writes the file of one run while it runs
+    timeline.py      when each task ran
+    html_report.py   the record as a page
     store.py         the directory: new files, old files, a file by its name
 
 A record holds no arguments, no results and no output.

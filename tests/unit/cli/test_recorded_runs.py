@@ -80,6 +80,8 @@ def test_all_runs_are_listed_and_shown(home: Path) -> None:
     assert "1 builtins.ValueError" in last
     assert "hunter2" not in last
     assert str(home / "work.py") in last
+    assert run(home, "-m", "dolambda", "report", "--to", "run.html").stdout == "wrote run.html\n"
+    assert f"Run {listed[0]['run']}" in (home / "run.html").read_text(encoding="utf-8")
 
 
 def test_a_run_that_does_not_exist_is_two_lines(home: Path) -> None:

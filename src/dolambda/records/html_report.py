@@ -1,0 +1,184 @@
+"""A record as one HTML file: no network, no scripts, readable in light and dark, printable.
+
+**Input:** a `RunRecord`. **Output:** text. All that comes from a program is escaped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from html import escape
+from typing import TYPE_CHECKING
+
+from dolambda.records.timeline import busy_shares, runs_of_levels, task_times
+from dolambda.wording import count, dollars, duration, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from dolambda.records.file_format import Block, RunRecord
+    from dolambda.records.timeline import TaskTime
+
+_WIDTH, _ROW, _LEFT = 1000, 14, 120
+_BINS, _LEVELS = 500, 4
+_MAX_ROWS, _MAX_MARKS, _MAX_ERRORS, _SLOWEST = 100, 1000, 100, 10
+_BARS, _BAR_HEIGHT = 40, 120
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title><style>
+:root {{ color-scheme: light dark; --busy: #2a78d6; --bad: #d03b3b; --line: #8886; }}
+@media (prefers-color-scheme: dark) {{ :root {{ --busy: #6aa9f0; --bad: #ff7b72; }} }}
+body {{ font: 15px/1.45 system-ui, sans-serif; max-width: 1160px; margin: 2em auto; padding: 0 1em; }}
+table {{ border-collapse: collapse; }} th, td {{ text-align: left; padding: .2em 1.2em .2em 0; }}
+th {{ font-weight: 600; }} td.n {{ text-align: right; font-variant-numeric: tabular-nums; }}
+tr {{ border-bottom: 1px solid var(--line); vertical-align: top; }}
+svg {{ width: 100%; height: auto; }} text {{ font-size: 11px; fill: currentColor; }}
+.busy {{ fill: var(--busy); }} .bad {{ fill: var(--bad); }} .axis {{ stroke: var(--line); }}
+</style></head><body><h1>{title}</h1><p>{subtitle}</p>
+{sections}
+</body></html>
+"""
+
+
+def html_report(record: RunRecord) -> str:
+    """Return the page."""
+    header, tasks = record.header, record.tasks
+    times = task_times(tasks)
+    sections = {
+        "Summary": _table([], _summary(record, times)),
+        "Workers over time": _timeline(times),
+        "How long tasks took": _durations(tasks.seconds),
+        "Slowest tasks": _slowest(times),
+        "Failed tasks": _failures(tasks),
+    }
+    program = str(header.get("program") or "a program without a file")
+    subtitle = f"{program} on {header.get('host')}, begun {moment(float(header['begun']))}"
+    return _PAGE.format(
+        title=escape(f"Run {header['id']}"),
+        subtitle=escape(subtitle),
+        sections="\n".join(
+            f"<h2>{name}</h2>{content}" for name, content in sections.items() if content
+        ),
+    )
+
+
+def _summary(record: RunRecord, times: list[TaskTime]) -> list[tuple[str, str]]:
+    header, tasks, footer = record.header, record.tasks, record.footer or {}
+    workers = {job.worker for job in tasks.jobs}
+    took, used = sum(tasks.seconds), sum(tasks.cpu)
+    memory, peak = header.get("memory"), max(tasks.peak, default=0.0)
+    span = max((one.begin + one.seconds for one in times), default=0.0)
+    rows = [
+        ("tasks with a reply", f"{len(tasks):,}"),
+        ("failed", f"{sum(kind == 1 for kind in tasks.kinds):,}"),
+        ("jobs", f"{len(tasks.jobs):,}"),
+        ("workers", f"{len(workers):,}"),
+        ("cold starts", f"{sum(job.cold for job in tasks.jobs):,}"),
+        ("first task to last", duration(span)),
+    ]
+    if span and workers:
+        share = took / (span * len(workers))
+        rows.append(("workers busy", f"{min(1.0, share):.0%} of the time"))
+    if took and used:
+        rows.append(("CPU", f"{used / took:.0%} of one core while tasks ran"))
+    if peak:
+        paid = f" of {memory:,} MB that are paid for" if memory else ""
+        rows.append(("memory at most", f"{peak:,.0f} MB{paid}"))
+    if record.footer is None:
+        rows.append(("state", "the run has not ended, or its program was killed"))
+    counted = ("retried", "resent", "restored", "copies")
+    rows += [(name, f"{footer[name]:,}") for name in counted if footer.get(name)]
+    if bill := footer.get("bill"):
+        items = ", ".join(f"{name} {dollars(bill[name])}" for name in ("compute", "invocations"))
+        emulated = ", not charged: AWS was emulated" if header.get("emulated") else ""
+        total = f"{dollars(footer['cost'])} ({items}, requests {dollars(bill['requests'])})"
+        rows.append(("cost by list price", total + emulated))
+    return rows
+
+
+def _timeline(times: list[TaskTime]) -> str:
+    span = max((one.begin + one.seconds for one in times), default=0.0)
+    if not span:
+        return ""
+    shares = busy_shares(times, span, _BINS)
+    rows = {worker: row for row, worker in enumerate(list(shares)[:_MAX_ROWS])}
+    scale = (_WIDTH - _LEFT) / _BINS
+    parts = []
+    for worker, row in rows.items():
+        label = escape(worker[-16:] or "?")
+        parts.append(f'<text x="0" y="{_ROW * row + 11}">{label}</text>')
+        for first, length, level in runs_of_levels(shares[worker], _LEVELS):
+            parts.append(
+                f'<rect class="busy" x="{_LEFT + first * scale:.1f}" y="{_ROW * row + 1}" '
+                f'width="{length * scale:.1f}" height="{_ROW - 2}" opacity="{level / _LEVELS}"/>'
+            )
+    failed = [one for one in times if one.kind and one.worker in rows]
+    for one in failed[:_MAX_MARKS]:
+        x = _LEFT + (one.begin + one.seconds) / span * (_WIDTH - _LEFT)
+        parts.append(
+            f'<rect class="bad" x="{x - 1:.1f}" y="{_ROW * rows[one.worker]}" width="2" '
+            f'height="{_ROW}"><title>task {one.task} failed</title></rect>'
+        )
+    height = _ROW * len(rows) + 20
+    parts.append(f'<text x="{_LEFT}" y="{height - 4}">0 s</text>')
+    end = f'<text x="{_WIDTH}" y="{height - 4}" text-anchor="end">{duration(span)}</text>'
+    left = len(shares) - len(rows)
+    note = f"<p>{count(left, 'more worker')} not drawn.</p>" if left else ""
+    legend = "<p>The darker, the busier. A red mark is a failed task.</p>"
+    return _svg(_WIDTH, height, [*parts, end]) + legend + note
+
+
+def _durations(seconds: Sequence[float]) -> str:
+    positive = [one for one in seconds if one > 0]
+    if not positive:
+        return ""
+    low, high = math.log10(min(positive)), math.log10(max(positive))
+    width = (high - low) / _BARS or 1.0
+    counts = Counter(min(_BARS - 1, int((math.log10(one) - low) / width)) for one in positive)
+    largest, step = max(counts.values()), _WIDTH / _BARS
+    parts = []
+    for number in range(_BARS):
+        height = _BAR_HEIGHT * counts[number] / largest
+        begin = 10 ** (low + number * width)
+        parts.append(
+            f'<rect class="busy" x="{number * step:.1f}" y="{_BAR_HEIGHT - height:.1f}" '
+            f'width="{step - 2:.1f}" height="{height:.1f}">'
+            f"<title>{count(counts[number], 'task')} from {duration(begin)}</title></rect>"
+        )
+    y = _BAR_HEIGHT + 14
+    parts.append(f'<text x="0" y="{y}">{duration(10**low)}</text>')
+    parts.append(f'<text x="{_WIDTH}" y="{y}" text-anchor="end">{duration(10**high)}</text>')
+    return _svg(_WIDTH, y + 4, parts) + "<p>The scale is logarithmic.</p>"
+
+
+def _slowest(times: list[TaskTime]) -> str:
+    slowest = sorted(times, key=lambda one: one.seconds, reverse=True)[:_SLOWEST]
+    rows = [
+        (f"{one.task:,}", duration(one.seconds), duration(one.begin), one.worker) for one in slowest
+    ]
+    return _table(["task", "took", "began after", "worker"], rows) if rows else ""
+
+
+def _failures(tasks: Block) -> str:
+    errors = tasks.errors
+    if not errors:
+        return ""
+    rows = [(f"{one.task:,}", one.kind, one.type, one.message) for one in errors[:_MAX_ERRORS]]
+    left = len(errors) - len(rows)
+    note = f"<p>{count(left, 'more failed task')} not listed.</p>" if left else ""
+    return _table(["task", "outcome", "error", "message"], rows) + note
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in headings)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f"<table>{head and f'<tr>{head}</tr>'}{body}</table>"
+
+
+def _svg(width: int, height: int, parts: Iterable[str]) -> str:
+    return f'<svg viewBox="0 0 {width} {height}" role="img">{"".join(parts)}</svg>'
