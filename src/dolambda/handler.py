@@ -59,6 +59,7 @@ class BucketBlobs:
 def handler(event: Mapping[str, Any], context: LambdaContext) -> list[str] | dict[str, str]:
     """Lambda calls this."""
     seconds = context.get_remaining_time_in_millis() / 1000
+    _s3().begin_invocation(seconds)
     if direct.recognises(event):
         return direct.answer(event, _worker(), _s3, BucketBlobs, _keys()[0], seconds)
     if queue.recognises(event):

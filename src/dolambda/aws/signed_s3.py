@@ -14,7 +14,8 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from dolambda.errors import AwsError
+from dolambda.aws.partitions import host
+from dolambda.errors import AccessDeniedError, AwsError
 
 if TYPE_CHECKING:
     import http.client
@@ -23,10 +24,15 @@ if TYPE_CHECKING:
 
     from dolambda.aws.request_counter import RequestCounter
 
-_TRIES = 6
 _TIMEOUT_S = 60.0
-_PASSING = frozenset({409, 429, 500, 502, 503, 504})  # 409: another conditional write is under way
+_PATIENCE_S = 60.0  # of requests where nothing is known of the invocation's end
+_DENIED_S = 60.0  # IAM may take so long until the policy of a new role is in force everywhere
+_LONGEST_PAUSE_S = 5.0
+_MARGIN_S = 1.0  # before the invocation's end
+_PASSING = frozenset({408, 409, 429, 500, 502, 503, 504})  # 409: another conditional write
+_PASSING_CODES = (b"<Code>RequestTimeout<", b"<Code>SlowDown<", b"<Code>InternalError<")
 _OK, _DENIED, _MISSING, _EXISTS = 200, 403, 404, 412
+_NO_KEY, _NO_BUCKET = b"s3:ListBucket", b"<Code>NoSuchBucket<"
 
 
 class SignedS3:
@@ -40,7 +46,7 @@ class SignedS3:
             bool(endpoint) or "." in bucket
         )  # a dot in the name would not match S3's certificate for *.s3...
         base = urlsplit(
-            endpoint or f"https://{'' if in_path else f'{bucket}.'}s3.{self._region}.amazonaws.com"
+            endpoint or f"https://{'' if in_path else f'{bucket}.'}{host('s3', self._region)}"
         )
         self._host = base.netloc
         self._root = f"/{bucket}/" if in_path else "/"
@@ -48,17 +54,28 @@ class SignedS3:
         self._environ = environ
         self._calls = calls
         self._connection: http.client.HTTPConnection | None = None
+        self._until: float | None = None
+
+    def begin_invocation(self, seconds: float) -> None:
+        """Repeat requests that fail until a second before the invocation's end, ``seconds`` from now."""
+        self._until = time.monotonic() + seconds - _MARGIN_S
 
     @classmethod
     def from_environ(cls, bucket: str, calls: RequestCounter) -> SignedS3:
         """Read this process's environment."""
         return cls(bucket, os.environ, calls)
 
+    def close(self) -> None:
+        """Close the connection; the next request makes another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
     def get(self, key: str) -> bytes | None:
-        """Read an object; None when there is none (which S3 calls "denied" to who may not list)."""
+        """Read an object; None when there is none. Raises `AwsError`, also for one that is denied."""
         self._calls.add("s3:GetObject")
         status, body = self._request("GET", key)
-        if status in (_DENIED, _MISSING):
+        if _is_missing(status, body):
             return None
         return self._checked(status, body, "GET", key)
 
@@ -71,26 +88,15 @@ class SignedS3:
         try:
             status, body = self._send("GET", path, b"", self._signed("GET", path, b"", {}), seconds)
         except (OSError, http.client.HTTPException):
-            self._connection = None
+            self.close()
             return None
         return body if status == _OK else None
 
     def get_to_file(self, key: str, path: Path) -> None:
         """Read an object of any size into a file."""
         self._calls.add("s3:GetObject")
-        import shutil  # noqa: PLC0415 - few stacks have a bundle
-
-        place = self._root + quote(key, safe="/-_.~")
-        connection = self._connect()
-        try:
-            connection.request("GET", place, headers=self._signed("GET", place, b"", {}))
-            response = connection.getresponse()
-            if response.status != _OK:
-                self._checked(response.status, response.read(), "GET", key)
-            with path.open("wb") as file:
-                shutil.copyfileobj(response, file, 1 << 20)
-        finally:
-            connection.close()
+        status, body = self._request("GET", key, into=path)
+        self._checked(status, body, "GET", key)
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Write an object unless there is one; tell whether it was written."""
@@ -102,32 +108,50 @@ class SignedS3:
         return True
 
     def _checked(self, status: int, body: bytes, verb: str, key: str) -> bytes:
-        if status != _OK:
-            raise AwsError(
-                f"{verb} {key} answered {status}: {body[:300].decode(errors='replace')}",
-                hint="Does the worker's role still have its policy? `dolambda deploy` puts it back.",
+        if status == _OK:
+            return body
+        text = f"{verb} {key} answered {status}: {body[:500].decode(errors='replace')}"
+        if status == _DENIED:
+            raise AccessDeniedError(
+                text,
+                hint="Does the worker's role still have its policy? `dolambda deploy` puts it back. "
+                "Does the bucket use a KMS key? Then the role needs kms:Decrypt and "
+                "kms:GenerateDataKey. A bucket policy or an organization's policy may deny it too.",
             )
-        return body
+        raise AwsError(text, hint="Is the stack whole? `dolambda deploy` repairs it.")
 
     def _request(
-        self, verb: str, key: str, data: bytes = b"", extra: Mapping[str, str] | None = None
+        self,
+        verb: str,
+        key: str,
+        data: bytes = b"",
+        extra: Mapping[str, str] | None = None,
+        into: Path | None = None,
     ) -> tuple[int, bytes]:
+        """Send, and repeat what may pass as long as there is time. ``into``: a file for the body."""
         import http.client  # noqa: PLC0415 - 15 ms, which a worker called directly does without
 
         path = self._root + quote(key, safe="/-_.~")
-        failure: Exception | None = None
-        for attempt in range(_TRIES):
-            if attempt:
-                import random  # noqa: PLC0415 - seldom needed, and 2 ms
-
-                time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter, no secret
+        begun, pause = time.monotonic(), 0.05
+        until = begun + _PATIENCE_S if self._until is None else self._until
+        while True:
+            failure: Exception | None = None
             try:
-                answer = self._send(verb, path, data, self._signed(verb, path, data, extra or {}))
+                headers = self._signed(verb, path, data, extra or {})
+                answer = self._send(verb, path, data, headers, into=into)
             except (OSError, http.client.HTTPException) as error:
-                self._connection, failure = None, error
-                continue
-            if answer[0] not in _PASSING:
-                return answer
+                self.close()
+                failure = error
+            else:
+                until = min(until, begun + _DENIED_S) if _is_denied(*answer) else until
+                if not _may_pass(*answer):
+                    return answer
+            if time.monotonic() + pause > until:
+                break
+            import random  # noqa: PLC0415 - seldom needed, and 2 ms
+
+            time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter, no secret
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
         if failure:
             raise failure
         return answer
@@ -145,6 +169,7 @@ class SignedS3:
         data: bytes,
         headers: Mapping[str, str],
         seconds: float = _TIMEOUT_S,
+        into: Path | None = None,
     ) -> tuple[int, bytes]:
         if self._connection is None:
             self._connection = self._connect()
@@ -153,13 +178,50 @@ class SignedS3:
             self._connection.sock.settimeout(seconds)
         self._connection.request(verb, path, body=data or None, headers=dict(headers))
         response = self._connection.getresponse()
-        return response.status, response.read()
+        if into is None or response.status != _OK:
+            return response.status, response.read()
+        return response.status, _read_into(into, response)
 
     def _signed(
         self, verb: str, path: str, data: bytes, extra: Mapping[str, str]
     ) -> dict[str, str]:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         return sign(verb, self._host, path, data, extra, stamp, self._region, self._environ)
+
+
+def _read_into(path: Path, response: http.client.HTTPResponse) -> bytes:
+    """Write a body to a file. Raises OSError for one that is cut off."""
+    import shutil  # noqa: PLC0415 - few stacks have a bundle
+
+    length = response.length
+    with path.open("wb") as file:
+        shutil.copyfileobj(response, file, 1 << 20)
+        if length is not None and file.tell() != length:
+            raise ConnectionError(f"{file.tell():,} of {length:,} bytes came")
+    return b""
+
+
+def _is_missing(status: int, body: bytes) -> bool:
+    """Return whether an answer says that there is no such object.
+
+    To a role that may not list the bucket, S3 says so by denying s3:ListBucket.
+    """
+    if status == _MISSING:
+        return _NO_BUCKET not in body
+    return status == _DENIED and _NO_KEY in body
+
+
+def _is_denied(status: int, body: bytes) -> bool:
+    return status == _DENIED and not _is_missing(status, body)
+
+
+def _may_pass(status: int, body: bytes) -> bool:
+    """Return whether to repeat a request: also one that is denied, as policies take time to arrive."""
+    return (
+        status in _PASSING
+        or _is_denied(status, body)
+        or (status != _OK and any(code in body for code in _PASSING_CODES))
+    )
 
 
 def sign(

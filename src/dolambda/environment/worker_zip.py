@@ -29,6 +29,7 @@ _OURS = (
     "bootstrap.py",
     "handler.py",
     "aws/__init__.py",
+    "aws/partitions.py",
     "aws/request_counter.py",
     "aws/signed_s3.py",
     "transport/__init__.py",

@@ -38,7 +38,7 @@ from dolambda.worker.questions import QuestionTimes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from dolambda.errors import EnvelopeError
+    from dolambda.errors import DolambdaError
     from dolambda.wire.blob import BlobSource
 
 MARGIN = 1.0
@@ -178,7 +178,7 @@ class Worker:
         return self._child
 
 
-def refuse(run: str, number: int, error: EnvelopeError, key: bytes) -> bytes:
+def refuse(run: str, number: int, error: DolambdaError, key: bytes) -> bytes:
     """Seal the reply to a job that could not even be opened, known by its key alone."""
     lost = Lost(REFUSED, f"the worker refused job {number}: {error}")
     sealed = Reply(run, number, 0, OutcomeTable(), refusal=lost).to_bytes(key)

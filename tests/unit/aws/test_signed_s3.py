@@ -9,10 +9,13 @@ from botocore.credentials import Credentials
 
 from dolambda.aws.request_counter import RequestCounter
 from dolambda.aws.signed_s3 import SignedS3, sign
-from dolambda.errors import AwsError
+from dolambda.errors import AccessDeniedError, AwsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from support.http_server import Answer, Server
 
 
 @pytest.mark.parametrize("verb", ["GET", "HEAD", "PUT"])
@@ -54,17 +57,103 @@ def test_the_bucket_is_in_the_host_unless_its_name_or_the_endpoint_forbids(
     assert (s3._host, s3._root) == (host, root)
 
 
-def test_passing_faults_are_tried_again_and_lasting_ones_told() -> None:
-    answers = [(503, b"SlowDown"), (500, b""), (200, b"content"), (400, b"<Code>Bad</Code>")]
-    s3 = SignedS3(
-        "b",
-        {"AWS_REGION": "r", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"},
-        RequestCounter(),
-    )
-    s3._send = lambda *_: answers.pop(0)  # type: ignore[method-assign] # the faults
+NO_KEY = (
+    b"<Error><Code>AccessDenied</Code><Message>User: arn:aws:sts::1:assumed-role/w/f is not authorized to perform: "
+    b"s3:ListBucket on resource: arn because no identity-based policy allows it</Message></Error>"
+)
+DENIED = NO_KEY.replace(b"s3:ListBucket", b"s3:GetObject")
+NO_KMS = NO_KEY.replace(b"s3:ListBucket", b"kms:Decrypt")
+
+
+@pytest.fixture
+def s3(server: Server) -> Iterator[SignedS3]:
+    environ = {"AWS_REGION": "r", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"}
+    made = SignedS3("b", environ | {"AWS_ENDPOINT_URL": server.url}, RequestCounter())
+    yield made
+    made.close()
+
+
+def answered(status: int, body: bytes) -> Answer:
+    return status, {}, body
+
+
+def test_passing_faults_are_tried_again_and_lasting_ones_reported(
+    s3: SignedS3, server: Server
+) -> None:
+    timed_out = b"<Code>RequestTimeout</Code>"
+    faults = [answered(503, b"SlowDown"), answered(500, b""), None, answered(400, timed_out)]
+    server.answers = [*faults, answered(200, b"content"), answered(400, b"<Code>Bad</Code>")]
     assert s3.get("k") == b"content"
     with pytest.raises(AwsError, match="GET k answered 400: <Code>Bad"):
         s3.get("k")
-    answers[:] = [(412, b""), (404, b"")]
+    server.answers = [answered(412, b""), answered(404, b""), answered(404, b"")]
     assert s3.put_new("k", b"x") is False
     assert s3.get("k") is None
+
+
+@pytest.mark.parametrize("denial", [DENIED, NO_KMS, b"<Code>AccessDenied</Code>", b""])
+def test_a_denial_is_no_missing_key_and_passes_once_the_policy_is_in_force(
+    s3: SignedS3, server: Server, denial: bytes
+) -> None:
+    server.answers = [*[answered(403, denial)] * 4, answered(200, b"a job")]
+    assert s3.get("k") == b"a job"
+    server.answers = [answered(403, denial)]
+    s3.begin_invocation(1.5)
+    with pytest.raises(AccessDeniedError, match="GET k answered 403"):
+        s3.get("k")
+    assert len(server.seen) > 6
+
+
+def test_a_missing_key_is_known_from_the_listing_that_is_denied(
+    s3: SignedS3, server: Server
+) -> None:
+    server.answers = [answered(403, NO_KEY)]
+    assert s3.get("k") is None
+    assert len(server.seen) == 1
+    server.answers = [answered(404, b"<Code>NoSuchBucket</Code>")]
+    with pytest.raises(AwsError, match="NoSuchBucket"):
+        s3.get("k")
+
+
+def test_a_reply_is_put_as_long_as_the_invocation_lasts(s3: SignedS3, server: Server) -> None:
+    s3.begin_invocation(60.0)
+    server.answers = [*[answered(503, b"<Code>SlowDown</Code>")] * 9, answered(200, b"")]
+    assert s3.put_new("outs/k", b"a reply") is True  # it took longer than six tries did
+    assert len(server.seen) == 10
+    s3.begin_invocation(1.2)
+    server.answers = [answered(503, b"<Code>SlowDown</Code>")]
+    with pytest.raises(AwsError, match="answered 503"):
+        s3.put_new("outs/k", b"a reply")
+
+
+def test_a_large_object_is_fetched_again_when_it_comes_cut_off(
+    s3: SignedS3, server: Server, tmp_path: Path
+) -> None:
+    cut = (200, {"Content-Length": "9", "Connection": "close"}, b"half")
+    server.answers = [answered(503, b""), None, cut, answered(200, b"the whole")]
+    s3.get_to_file("k", tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"the whole"
+
+
+@pytest.mark.parametrize("trouble", [answered(503, b""), answered(403, b""), None])
+def test_a_question_has_one_try(s3: SignedS3, server: Server, trouble: Answer) -> None:
+    server.answers = [trouble, answered(200, b"a lease")]
+    assert s3.get_at_once("k") is None
+    assert len(server.seen) == 1
+    assert s3.get_at_once("k") == b"a lease"
+    server.answers, server.delay = [answered(200, b"late")], 2.0
+    assert s3.get_at_once("k", 0.2) is None
+    server.delay = 0.0
+    server.answers = [answered(200, b"another")]
+    assert s3.get("k") == b"another"  # not what came late
+
+
+@pytest.mark.parametrize(
+    ("region", "host"),
+    [
+        ("cn-north-1", "b.s3.cn-north-1.amazonaws.com.cn"),
+        ("eusc-de-east-1", "b.s3.eusc-de-east-1.amazonaws.eu"),
+    ],
+)
+def test_the_host_is_that_of_the_regions_partition(region: str, host: str) -> None:
+    assert SignedS3("b", {"AWS_REGION": region}, RequestCounter())._host == host

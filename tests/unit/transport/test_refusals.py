@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dolambda.errors import AccessDeniedError
 from dolambda.transport.direct import worker as direct
 from dolambda.transport.queue import worker as queue
 from dolambda.wire import envelope, keys
@@ -119,3 +120,20 @@ def test_a_client_of_format_1_learns_that_the_versions_differ(worker: Worker, sp
     assert reply.refusal is not None
     assert "of format 1; this dolambda reads format 2" in reply.refusal.detail
     assert envelope.FORMAT == 2
+
+
+def test_a_job_that_the_worker_may_not_read_is_answered_with_the_reason(
+    worker: Worker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Denied(Store):
+        def get(self, key: str) -> bytes | None:
+            raise AccessDeniedError(f"GET {key} answered 403: kms:Decrypt", hint="Add it.")
+
+    store: Any = Denied()
+    name = keys.job_key(RUN, 0)
+    queue.answer({"Records": [{"s3": {"object": {"key": name}}}]}, worker, store, KEY, 60.0)
+    refusal = Reply.from_bytes(store.held[keys.reply_key(RUN, 0)], KEY).refusal
+    assert refusal is not None
+    assert "kms:Decrypt" in refusal.detail
+    assert "Add it." in refusal.detail
+    assert "kms:Decrypt" in capsys.readouterr().out

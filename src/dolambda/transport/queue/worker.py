@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
-from dolambda.errors import EnvelopeError
+from dolambda.errors import AccessDeniedError, EnvelopeError
 from dolambda.transport.lease.worker import LeaseQuestion
 from dolambda.wire import keys
 from dolambda.worker.worker import refuse
@@ -49,7 +49,12 @@ def _answer_one(name: str, worker: Worker, s3: SignedS3, key: bytes, seconds: fl
     if place is None:
         return _report(name, "refused: it is not named as a job is")
     arrived = time.monotonic()
-    sealed = s3.get(name)
+    try:
+        sealed = s3.get(name)
+    except AccessDeniedError as denied:  # for a minute: whoever waits is to learn why
+        _report(name, f"denied: {denied}")
+        s3.put_new(keys.reply_key(*place), refuse(*place, denied, key))
+        return "denied"
     begun = time.monotonic()
     if sealed is None:
         worker.overhead.ended(begun - arrived)
