@@ -13,6 +13,7 @@ import re
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import obstore
@@ -44,7 +45,22 @@ _AT_ONCE = 1000  # keys that one LIST gives and one DeleteObjects takes
 _THROTTLED = ("503 Service Unavailable", "SlowDown", "429 Too Many Requests")
 _EXPIRED = ("ExpiredToken", "TokenRefreshRequired")
 _CUT = "request or response body error"  # as obstore has it
+_PASSING = (
+    *_THROTTLED,
+    "500 Internal",
+    "502 Bad",
+    "504 Gateway",
+    "RequestTimeout",
+    "OperationAborted",
+)
+"""Errors that obstore gives up after one second or two, or does not repeat."""
 _PATIENCE = 180.0  # seconds: as long as obstore's own
+_LONGEST_S = 120.0
+"""Seconds of one request, its body included."""
+
+_PART = 16 << 20
+"""Bytes that one request carries: in `_LONGEST_S` with 1.1 Mbit/s."""
+
 _PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _STRANGE = 5.0  # seconds for which a denial is repeated that is not S3's own: a captive portal's
 _AS_IF_UNSET = {
@@ -128,7 +144,7 @@ class Bucket:
     def from_account(cls, account: Account, name: str) -> Bucket:
         """Open a bucket; nothing is sent."""
         options: ClientConfig = {
-            "timeout": timedelta(seconds=120),
+            "timeout": timedelta(seconds=_LONGEST_S),
             "connect_timeout": timedelta(seconds=10),
         }
         if account.endpoint_url:
@@ -164,20 +180,39 @@ class Bucket:
 
     def put(self, key: str, data: bytes | memoryview) -> None:
         """Write an object, over one that may be there."""
+        parts = -(-len(data) // _PART) if len(data) > _PART else 0
         self._ask(
             "s3:PutObject",
             key,
-            lambda: obstore.put(self._store, key, data, use_multipart=False),
+            lambda: obstore.put(
+                self._store, key, data, use_multipart=bool(parts), chunk_size=_PART
+            ),
             sent=len(data),
         )
+        if parts:  # each part is a request, as are the beginning and the end
+            self.calls.add("s3:PutObject", parts + 1)
 
     def get(self, key: str) -> bytes:
         """Read an object. Raises FileNotFoundError."""
-        data = bytes(
-            self._ask_one("s3:GetObject", key, lambda: obstore.get(self._store, key).bytes())
-        )
+        found = self._ask_one("s3:GetObject", key, lambda: self._first(key))
+        if isinstance(found, int):  # its size
+            data = b"".join(
+                self._ask_one("s3:GetObject", key, partial(self._range, key, at, found))
+                for at in range(0, found, _PART)
+            )
+        else:
+            data = found
         self.calls.add("s3:GetObject", 0, received=len(data))
         return data
+
+    def _first(self, key: str) -> bytes | int:
+        """Return an object; of a large one the size, as no request may take longer than `_LONGEST_S`."""
+        answer = obstore.get(self._store, key)
+        size: int = answer.meta["size"]
+        return bytes(answer.bytes()) if size <= _PART else size
+
+    def _range(self, key: str, at: int, size: int) -> bytes:
+        return bytes(obstore.get_range(self._store, key, start=at, end=min(at + _PART, size)))
 
     def age(self, key: str) -> float | None:
         """Seconds since an object was written, by S3's clock and this one; None if there is none."""
@@ -253,8 +288,10 @@ class Bucket:
                 expired = any(sign in text for sign in _EXPIRED)
                 if (refused or expired) and self._renewed():
                     continue
-                strange = refused and "<Code>" not in text  # S3 gives a code, but not to a HEAD
-                again = strange or _CUT in text or (expired and self._using.renews)
+                # S3 gives a code, but not to a HEAD, of which the listing that follows says what is meant.
+                strange = refused and "<Code>" not in text and action != "s3:HeadObject"
+                passing = _CUT in text or any(sign in text for sign in _PASSING)
+                again = strange or passing or (expired and self._using.renews)
                 if again and time.monotonic() < (begun + _STRANGE if strange else until):
                     time.sleep(pause)
                     pause = min(2 * pause, _LONGEST_PAUSE)

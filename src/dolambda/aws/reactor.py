@@ -10,7 +10,9 @@ A libcurl multi handle looks through its idle connections one by one, so there a
 
 from __future__ import annotations
 
+import hashlib
 import heapq
+import io
 import logging
 import os
 import random
@@ -94,6 +96,15 @@ class Request:
     tries: int = 0
     dropped: bool = False
 
+    @property
+    def once(self) -> bool:
+        """Whether libcurl must not send it again by itself, as its effect may be there twice.
+
+        It does so when a connection that was used before ends without an answer, unless the
+        payload comes from a function that cannot go back.
+        """
+        return self.verb == "POST"
+
 
 class MultiHandle:
     """Some connections: a libcurl multi handle, and when it wants to be called."""
@@ -156,12 +167,18 @@ class EasyHandle:
         """Take up a request."""
         self.request = request
         headers = request.headers
+        if request.once:  # libcurl signs the digest, as it does not know what it is about to read
+            digest = hashlib.sha256(request.payload).hexdigest()
+            headers = (*headers, f"X-Amz-Content-Sha256: {digest}")
         if credentials.token:
             headers = (*headers, f"X-Amz-Security-Token: {credentials.token}")
         self._change(pycurl.URL, request.url)
         self._change(pycurl.HTTPHEADER, headers)
         self._change(pycurl.USERPWD, f"{credentials.access_key}:{credentials.secret_key}")
-        if request.verb != "GET":
+        if request.once:
+            self.curl.setopt(pycurl.READFUNCTION, io.BytesIO(request.payload).read)
+            self.curl.setopt(pycurl.POSTFIELDSIZE, len(request.payload))
+        elif request.verb != "GET":
             self.curl.setopt(pycurl.POSTFIELDS, request.payload)
 
     def unload(self) -> tuple[Request, int, bytes, bytes]:
@@ -177,7 +194,9 @@ class EasyHandle:
         )
         self.body.clear()
         self.head.clear()
-        if request.verb != "GET":
+        if request.once:
+            self.curl.setopt(pycurl.READFUNCTION, io.BytesIO().read)
+        elif request.verb != "GET":
             self.curl.setopt(pycurl.POSTFIELDS, b"")
         return taken
 

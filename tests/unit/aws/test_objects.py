@@ -13,6 +13,8 @@ from support.http_server import Server, account
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from support.http_server import Answer
+
 DENIED = (
     403,
     {"Content-Type": "application/xml"},
@@ -64,3 +66,30 @@ def test_the_age_of_a_blob_that_is_not_there_is_none(server: Server) -> None:
     bucket = Bucket.from_account(account(server.url), "b")
     server.answers = [(403, {}, b""), listing()]
     assert bucket.age("blobs/abc") is None
+
+
+SLOW_DOWN: Answer = (503, {}, b"<Error><Code>SlowDown</Code></Error>")
+
+
+def test_throttling_is_waited_out_for_longer_than_obstore_does(server: Server) -> None:
+    """obstore gives up after ten repetitions, in one or two seconds."""
+    bucket = Bucket.from_account(account(server.url), "b")
+    server.answers = [*[SLOW_DOWN] * 14, listing("outs/a")]
+    assert bucket.list("outs/") == ["outs/a"]
+    server.answers = [*[SLOW_DOWN] * 14, (200, {}, b"")]
+    bucket.put("blobs/a", b"x")
+    assert len(server.seen) == 30
+
+
+def test_a_large_object_travels_in_parts(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One request for all of it would have to end within two minutes, on any line."""
+    part = 5 << 20
+    monkeypatch.setattr("dolambda.aws.objects._PART", part)
+    bucket = Bucket.from_account(account(server.url), "b")
+    begun = b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
+    ended = b'<CompleteMultipartUploadResult><ETag>"x"</ETag></CompleteMultipartUploadResult>'
+    server.answers = [(200, {}, begun), *[(200, {}, b"")] * 3, (200, {}, ended)]
+    bucket.put("blobs/a", b"x" * (2 * part + 1))
+    sizes = [len(body) for _, _, body in server.seen]
+    assert sorted(sizes[1:4]) == [1, part, part]
+    assert bucket.calls.totals()["s3:PutObject"] == 5
