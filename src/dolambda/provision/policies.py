@@ -46,7 +46,7 @@ def submitter(names: Names) -> Policy:
     """Find the stack, call its function, put jobs and blobs, list and read replies, remove jobs and replies, keep records of runs."""
     listing = _in_buckets(names, ["s3:ListBucket"], names.bucket_arn)
     listing["Condition"] |= {
-        "StringLike": {"s3:prefix": [f"{prefix}*" for prefix in (OUTS, JOBS, BLOBS, RUNS)]}
+        "StringLike": {"s3:prefix": [f"{prefix}*" for prefix in (OUTS, JOBS, LEASES, BLOBS, RUNS)]}
     }
     return _policy(
         _allow(
@@ -65,7 +65,7 @@ def submitter(names: Names) -> Policy:
         _in_buckets(
             names,
             ["s3:GetObject"],
-            *(f"{names.bucket_arn}/{prefix}*" for prefix in (OUTS, BLOBS, RUNS)),
+            *(f"{names.bucket_arn}/{prefix}*" for prefix in (LEASES, OUTS, BLOBS, RUNS)),
         ),
         _in_buckets(
             names,

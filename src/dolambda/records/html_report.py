@@ -127,7 +127,7 @@ def _timeline(times: list[TaskTime]) -> str:
     end = f'<text x="{_WIDTH}" y="{height - 4}" text-anchor="end">{duration(span)}</text>'
     left = len(shares) - len(rows)
     note = f"<p>{count(left, 'more worker')} not drawn.</p>" if left else ""
-    legend = "<p>The darker, the busier. A red mark is a failed task.</p>"
+    legend = "<p>The stronger the colour, the busier the worker. A red mark is a failed task.</p>"
     return _svg(_WIDTH, height, [*parts, end]) + legend + note
 
 
