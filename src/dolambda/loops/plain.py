@@ -83,12 +83,13 @@ class PlainLoop:
         used: dict[str, object] = {}
         named = {name: resolved(name, one, {}, used) for name, one in level.iterables.items()}
         others = [resolved(str(place), one, {}, used) for place, one in enumerate(level.unnamed)]
-        names = [*self._order, *(name for name in named if name not in self._order)]
-        every = zip(*(named[name] for name in names), *others, strict=False)
-        wanted = len(self._order)
-        if wanted == len(names) + len(others):
+        # In the order given: once one of them is over, those after it are not asked.
+        every = zip(*named.values(), *others, strict=False)
+        names = list(named)
+        places = [names.index(name) for name in self._order]
+        if places == list(range(len(names) + len(others))):
             return every
-        return (arguments[:wanted] for arguments in every)
+        return (tuple([arguments[place] for place in places]) for arguments in every)
 
     def _error(self, piece: Piece, error: BaseException) -> BaseException:
         variables = dict(zip(self._order, piece.arguments, strict=False))

@@ -275,3 +275,26 @@ def test_a_failed_task_is_told_by_its_variables_and_error() -> None:
 
     with pytest.raises(TaskError, match="raised Silent"):
         foreach(i=[4]).do(silent)
+
+
+def pair(p: Any = None, q: Any = None, r: Any = None) -> tuple[Any, Any, Any]:
+    return p, q, r
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda q: q, [0, 1]),
+        (lambda q, p: (q, p), [(0, "a"), (1, "b")]),
+        (lambda r, q: (r, q), [(10, 0), (11, 1)]),
+        (lambda: 7, [7, 7]),
+        (pair, [("a", 0, 10), ("b", 1, 11)]),
+    ],
+)
+def test_an_iterator_is_asked_only_while_those_before_it_have_more(
+    op: Operator, function: Callable[..., Any], expected: list[Any]
+) -> None:
+    middle, last = iter(range(5)), iter(range(10, 20))
+    assert foreach(p=["a", "b"], q=middle, r=last) % op % function == expected
+    assert list(middle) == [2, 3, 4]
+    assert list(last) == list(range(12, 20))
