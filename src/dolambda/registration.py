@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LOCAL = "local"
 
 _restore_joblib: Callable[[], None] | None = None
+"""Undoes what `register` has done to joblib, which has one default backend for the process."""
 
 
 def register(

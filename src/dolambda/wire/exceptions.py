@@ -28,6 +28,7 @@ MAX_TEXT = 1 << 20
 _NO_TEXT = "<exception str() failed>"  # in the words of Python's own tracebacks
 _ADDRESS = re.compile("0x[0-9a-fA-F]+")
 _attributes: dict[str, Any] = dict(vars(BaseException))
+"""Never changed: Python's own accessors, which a user's class may hide."""
 
 
 class WithArgs(NamedTuple):

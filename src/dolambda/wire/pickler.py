@@ -237,6 +237,7 @@ def cached_function(maxsize: int | None, typed: bool, function: Any) -> Any:  # 
 
 
 _stand_ins: dict[tuple[str, str], type[Warning]] = {}
+"""One class for each name in a process: warnings of one kind have to be of one class."""
 
 
 def warning_class(module: str, qualname: str) -> type[Warning]:

@@ -94,6 +94,7 @@ def _is_ours(place: Path) -> bool:
 
 
 _held: dict[str, int] = {}
+"""Locks of the archives that this process uses, by place. A lock belongs to the process, until it ends."""
 
 
 def _hold(place: Path) -> bool:

@@ -18,6 +18,7 @@ _WRAPPED = (
 )
 
 _done: set[str] = set()
+"""Tokens of the initializers that have run in this process."""
 
 
 class Initialised:
