@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dolambda.aws.credential_errors import translated_error
+from dolambda.aws.partitions import host, partition_of
 from dolambda.errors import AccessDeniedError, AwsError, ConfigurationError, ThrottledError
 
 if TYPE_CHECKING:
@@ -150,6 +151,28 @@ class Account:
         from dolambda.aws.sealed_session import sealed_session  # noqa: PLC0415 - slow, as boto3
 
         return cls(sealed_session(key, secret, region), region, endpoint_url, emulated=True)
+
+    def endpoint(self, service: str) -> str | None:
+        """Return the URL of a service where it is not the usual one of the region; else None.
+
+        It is the one that boto3 uses: all requests have to go to the same place, whether a
+        variable (AWS_ENDPOINT_URL, AWS_USE_FIPS_ENDPOINT, ...) or the user's profile names it.
+        """
+        if self.endpoint_url:
+            return self.endpoint_url
+        found = str(self.client(service).meta.endpoint_url).rstrip("/")
+        found = found.replace(".aws-global.", f".{self.region}.")  # as botocore has S3 in us-east-1
+        suffix = partition_of(self.region).dns_suffix
+        usual = (f"https://{host(service, self.region)}", f"https://{service}.{suffix}")
+        return None if found in usual else found
+
+    @property
+    def ca_bundle(self) -> str | None:
+        """Return the file with the certificates to trust, from AWS_CA_BUNDLE or the user's profile."""
+        if self.emulated:
+            return None
+        botocore = getattr(self.session, "_session", None)  # boto3 has no public way to it
+        return botocore.get_config_variable("ca_bundle") if botocore else None
 
     def client(self, service: str) -> Any:
         """Return the boto3 client of a service, made once."""

@@ -54,7 +54,7 @@ class Invoker:
     ) -> None:
         """Nothing is sent yet."""
         self.throttled: Callable[[str], None] = lambda _: None
-        endpoint = account.endpoint_url or f"https://{host('lambda', account.region)}"
+        endpoint = account.endpoint("lambda") or f"https://{host('lambda', account.region)}"
         self._url = f"{endpoint}/2015-03-31/functions/{function}/invocations"
         self._reactor = reactor
         self._calls = calls

@@ -14,6 +14,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import obstore
@@ -28,7 +29,7 @@ from obstore.store import S3Store
 from dolambda.aws.account import MEND_CLOCK, is_skewed, translated
 from dolambda.aws.partitions import STANDARD, host, partition_of
 from dolambda.aws.request_counter import RequestCounter
-from dolambda.errors import AccessDeniedError, AwsError, ThrottledError
+from dolambda.errors import AccessDeniedError, AwsError, ConfigurationError, ThrottledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -83,10 +84,10 @@ _ONLY_TO_REPLACE = (  # variable, option, and a value without effect: there is n
 def explicit_config(account: Account) -> Any:
     """Return what obstore would else take from variables of the environment, which win over its other arguments."""
     config: dict[str, Any] = {"skip_signature": False}
-    if account.endpoint_url:
+    if endpoint := account.endpoint("s3"):
         config |= {
-            "endpoint": account.endpoint_url,
-            "aws_endpoint_url_s3": account.endpoint_url,
+            "endpoint": endpoint,
+            "aws_endpoint_url_s3": endpoint,
             "virtual_hosted_style_request": False,
         }
     elif partition_of(account.region) != STANDARD:  # obstore knows no other domain
@@ -98,6 +99,16 @@ def explicit_config(account: Account) -> Any:
             option: value for name, option, value in _ONLY_TO_REPLACE if os.environ.get(name)
         }
     return config
+
+
+def _certificates(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the certificates in {path!r} cannot be read: {error.strerror}",
+            hint="Correct AWS_CA_BUNDLE, or ca_bundle in ~/.aws/config.",
+        ) from error
 
 
 class Provider(Boto3CredentialProvider):
@@ -147,8 +158,10 @@ class Bucket:
             "timeout": timedelta(seconds=_LONGEST_S),
             "connect_timeout": timedelta(seconds=10),
         }
-        if account.endpoint_url:
-            options["allow_http"] = account.endpoint_url.startswith("http:")
+        if endpoint := account.endpoint("s3"):
+            options["allow_http"] = endpoint.startswith("http:")
+        if account.ca_bundle:
+            options["root_certificate"] = _certificates(account.ca_bundle)
         if (
             account.is_here
         ):  # a proxy, and no host to use it for: else obstore takes the environment's

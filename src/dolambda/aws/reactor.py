@@ -14,7 +14,6 @@ import hashlib
 import heapq
 import io
 import logging
-import os
 import random
 import selectors
 import socket
@@ -150,7 +149,7 @@ class EasyHandle:
         curl.setopt(pycurl.NOSIGNAL, 1)
         curl.setopt(pycurl.TCP_NODELAY, 1)
         curl.setopt(pycurl.TCP_KEEPALIVE, 1)
-        curl.setopt(pycurl.CAINFO, os.environ.get("AWS_CA_BUNDLE") or certifi.where())
+        curl.setopt(pycurl.CAINFO, account.ca_bundle or certifi.where())
         curl.setopt(pycurl.AWS_SIGV4, f"aws:amz:{account.region}:{service}")
         if account.is_here:
             curl.setopt(pycurl.PROXY, "")  # not the environment's

@@ -42,10 +42,9 @@ class SmallObjects:
         self._name = name
         self._calls = calls
         place = host("s3", account.region)
-        if (
-            account.endpoint_url or "." in name
-        ):  # a dot in the name would not match S3's certificate for *.s3...
-            self._root = f"{account.endpoint_url or f'https://{place}'}/{name}/"
+        endpoint = account.endpoint("s3")
+        if endpoint or "." in name:  # a dot would not match S3's certificate for *.s3...
+            self._root = f"{endpoint or f'https://{place}'}/{name}/"
         else:
             self._root = f"https://{name}.{place}/"
 
