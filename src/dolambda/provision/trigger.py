@@ -87,8 +87,11 @@ class Trigger:
         }
 
     def _is_ours(self, rule: dict[str, Any]) -> bool:
-        """By its name; or, made by a template, which cannot name it, by what it invokes."""
-        return rule.get("Id") == self._id or rule["LambdaFunctionArn"] == self._names.function_arn
+        """By its name; or, made by a template, which cannot name it, by what invokes what."""
+        if rule.get("Id") == self._id:
+            return True
+        invokes = rule["LambdaFunctionArn"] == self._names.function_arn
+        return invokes and _prefix(rule).startswith(JOBS)
 
     def _is_wanted(self, rule: dict[str, Any]) -> bool:
         return self._is_ours(rule) and {**_plain(rule), "Id": self._id} == self._wanted()
