@@ -89,6 +89,7 @@ class Child:
         self._status: tuple[int, struct_rusage] | None = None
         self._pidfd = _open_pidfd(pid)
         self._calls: Counter[str] = Counter()
+        self._parent_at_fork = _resident("self")[1]
         self.alive = True
         self.used = False
         os.set_blocking(to_child, False)
@@ -208,11 +209,14 @@ class Child:
                 frames.write(self._to_child, frames.pack(self._sending, Kind.STOP))
 
     def memory(self) -> float:
-        """MB that it has in memory now; 0 where the system does not tell."""
-        try:
-            return int(Path(f"/proc/{self._pid}/statm").read_bytes().split()[1]) * _PAGE / _MB
-        except (OSError, IndexError):  # not Linux, or it has just ended
-            return 0.0
+        """Return MB that the environment has in memory now; 0 where the system does not say.
+
+        That is what the child has, the memory that it shares included, and what this process has
+        taken since the fork: a large result is in both while it is read.
+        """
+        child, _ = _resident(str(self._pid))
+        grown = _resident("self")[1] - self._parent_at_fork
+        return child + max(0.0, grown) if child else 0.0
 
     def end(self, *, kill: bool) -> End:
         """Collect the child, and end its process group: at once, or once it has had the time to end by itself."""
@@ -273,6 +277,15 @@ class Child:
             if pid:
                 self._status = status, usage
         return self._status is not None
+
+
+def _resident(pid: str) -> tuple[float, float]:
+    """Return a process's MB in memory, and those of them that are not shared; 0 where unknown."""
+    try:
+        _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_bytes().split())
+    except (OSError, ValueError):  # not Linux, or it has just ended
+        return 0.0, 0.0
+    return resident * _PAGE / _MB, (resident - shared) * _PAGE / _MB
 
 
 def _open_pidfd(pid: int) -> int | None:

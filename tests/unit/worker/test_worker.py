@@ -112,6 +112,19 @@ def test_a_task_that_takes_more_memory_than_there_is_is_stopped_and_its_neighbou
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="as above")
+def test_the_memory_that_is_watched_is_the_workers_own_too(worker: Worker) -> None:
+    """A large result is in the child and in its parent: both count for Lambda, which ends both."""
+    assert outcomes(worker, (len, ("ab",))) == [Value(2)]
+    child = worker._child
+    assert child is not None
+    before = child.memory()
+    held = bytearray(b"x") * (200 << 20)
+    assert child.memory() > before + 150
+    del held
+    assert child.memory() < before + 100
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="as above")
 def test_what_earlier_tasks_left_in_memory_is_no_later_tasks_fault() -> None:
     small = Worker(Source(), KEY, memory=used_here() + 500)
 
