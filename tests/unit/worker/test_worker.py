@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import select
 import signal
 import subprocess
@@ -21,12 +22,15 @@ from dolambda.errors import (
     SignatureError,
     TaskExitedError,
 )
+from dolambda.wire.chunk import Chunk
 from dolambda.wire.outcome import Failure, Lost, Value
+from dolambda.wire.packer import Packer
 from dolambda.wire.reply import Reply
 from dolambda.wire.signing_keys import VARIABLES
 from dolambda.wire.task import TaskContext
+from dolambda.worker.outcome_writer import MAX_TASKS, Region
 from dolambda.worker.worker import Worker
-from support.worker_jobs import KEY, Source, job, outcomes, run
+from support.worker_jobs import KEY, Source, job, job_of, outcomes, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -460,3 +464,28 @@ def test_variables_are_in_no_repr_of_a_job_and_in_no_reply(worker: Worker) -> No
     sealed = worker.run(quiet.to_bytes(KEY), seconds=20)
     assert b"hunter2" not in sealed
     assert b"hunter2" in quiet.to_bytes(KEY)
+
+
+def sized(i: int, nbytes: int) -> int | bytes:
+    return bytes([i % 251]) * nbytes if nbytes else i
+
+
+ENTRIES = Region().entries.nbytes
+PICKLED = len(pickle.dumps(bytes(1 << 20), 5)) - (1 << 20)  # of bytes, beside them
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        *([5, ENTRIES - PICKLED + over, 0, 5] for over in (-1, 0, 1)),
+        [ENTRIES // 2 - PICKLED, ENTRIES - ENTRIES // 2 - PICKLED, 0],
+        [2 * ENTRIES, 0, 2 * ENTRIES],
+        *([0] * (MAX_TASKS + more) for more in (-1, 0, 1, MAX_TASKS + 1)),
+    ],
+)
+def test_results_at_the_edges_of_the_shared_memory(worker: Worker, sizes: list[int]) -> None:
+    packed = list(Packer(same_buffers=False).pack(sized, list(enumerate(sizes)), 0))
+    table = run(worker, job_of([one for one in packed if isinstance(one, Chunk)])).outcomes
+    assert [outcome.open() for outcome in table] == [
+        Value(sized(i, nbytes)) for i, nbytes in enumerate(sizes)
+    ]
