@@ -11,6 +11,7 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dolambda.aws.partitions import account_in
 from dolambda.aws.request_counter import RequestCounter
 from dolambda.aws.signed_s3 import SignedS3
 from dolambda.errors import EnvelopeError
@@ -40,6 +41,7 @@ class BucketBlobs:
         """Connect on first use."""
         self._calls = RequestCounter()
         self._s3 = SignedS3.from_environ(os.environ["DOLAMBDA_BUCKET"], self._calls)
+        self._s3.owner = _s3().owner  # as the invocation has it that this process was forked in
 
     def calls(self) -> dict[str, int]:
         """See `BlobSource`."""
@@ -60,6 +62,7 @@ def handler(event: Mapping[str, Any], context: LambdaContext) -> list[str] | dic
     """Lambda calls this."""
     seconds = context.get_remaining_time_in_millis() / 1000
     _s3().begin_invocation(seconds)
+    _s3().owner = account_in(getattr(context, "invoked_function_arn", ""))
     if direct.recognises(event):
         return direct.answer(event, _worker(), _s3, BucketBlobs, _keys()[0], seconds)
     if queue.recognises(event):

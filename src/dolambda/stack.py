@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.account import error_code, translated
+from dolambda.aws.partitions import account_in
 from dolambda.errors import (
     AwsError,
     ConfigurationError,
@@ -43,6 +44,8 @@ class Stack:
     """What its workers have installed, pinned."""
     code: str = ""
     """Name of its worker's code, see `worker_code`; "" for code that `deploy` has not put there."""
+    account: str = ""
+    """Number of the account that owns it; "" where its ARN does not say."""
     reserved: int | None = None
     """The function's reserved concurrency; None for none, 0 for one that may not run."""
 
@@ -66,6 +69,7 @@ class Stack:
             workers=int(environment["DOLAMBDA_WORKERS"]),
             requires=unpacked(environment.get("DOLAMBDA_REQUIRES", "")),
             code=name if base64.b64decode(found["CodeSha256"]).hex() == digest else "",
+            account=account_in(str(found.get("FunctionArn", ""))),
             reserved=reserved_concurrency(client, settings.stack),
         )
         stack.check(settings)

@@ -46,3 +46,9 @@ def partition_of(region: str) -> Partition:
 def host(service: str, region: str) -> str:
     """Return the name of a service's endpoint in a region."""
     return f"{service}.{region}.{partition_of(region).dns_suffix}"
+
+
+def account_in(arn: str) -> str:
+    """Return the account number in an ARN; "" if there is none."""
+    parts = arn.split(":")
+    return parts[4] if len(parts) > 4 and re.fullmatch("[0-9]{12}", parts[4]) else ""  # noqa: PLR2004 - its place in an ARN

@@ -55,6 +55,8 @@ class SignedS3:
         self._calls = calls
         self._connection: http.client.HTTPConnection | None = None
         self._until: float | None = None
+        self.owner = ""
+        """Number of the account that the bucket has to belong to; "" for any."""
 
     def begin_invocation(self, seconds: float) -> None:
         """Repeat requests that fail until a second before the invocation's end, ``seconds`` from now."""
@@ -185,6 +187,8 @@ class SignedS3:
     def _signed(
         self, verb: str, path: str, data: bytes, extra: Mapping[str, str]
     ) -> dict[str, str]:
+        if self.owner:
+            extra = {**extra, "x-amz-expected-bucket-owner": self.owner}
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         return sign(verb, self._host, path, data, extra, stamp, self._region, self._environ)
 

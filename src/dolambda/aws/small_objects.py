@@ -35,9 +35,15 @@ class SmallObjects:
     """Bytes of an object that is small: signing a larger one would hold the others up."""
 
     def __init__(
-        self, reactor: Reactor, account: Account, name: str, calls: RequestCounter
+        self,
+        reactor: Reactor,
+        account: Account,
+        name: str,
+        calls: RequestCounter,
+        owner: str = "",
     ) -> None:
-        """Nothing is sent yet."""
+        """Nothing is sent yet. S3 refuses requests if the bucket is not the ``owner``'s, an account."""
+        self._owner = (f"X-Amz-Expected-Bucket-Owner: {owner}",) if owner else ()
         self._reactor = reactor
         self._name = name
         self._calls = calls
@@ -70,7 +76,7 @@ class SmallObjects:
             "s3",
             verb,
             self._root + key,
-            headers,
+            (*headers, *self._owner),
             data,
             self._answered,
             done,

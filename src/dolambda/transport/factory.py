@@ -66,7 +66,7 @@ class TransportFactory:
 
     def keeping(self, client: str) -> Transport:
         """A queue of its own for a named run, whose replies stay in the bucket; close it."""
-        small = SmallObjects(self._reactor, self._account, self._bucket.name, self._bucket.calls)
+        small = self._small_objects()
         return S3Queue(
             self._bucket,
             small,
@@ -79,11 +79,13 @@ class TransportFactory:
             clean_up=self._clean_up,
         )
 
+    def _small_objects(self) -> SmallObjects:
+        bucket, owner = self._bucket, self._stack.account
+        return SmallObjects(self._reactor, self._account, bucket.name, bucket.calls, owner)
+
     def _make(self, name: str) -> Transport:
         if name == "queue":
-            small = SmallObjects(
-                self._reactor, self._account, self._bucket.name, self._bucket.calls
-            )
+            small = self._small_objects()
             return S3Queue(
                 self._bucket,
                 small,

@@ -10,12 +10,9 @@ import botocore.session
 import pytest
 
 import dolambda
-from dolambda.aws.partitions import host, partition_of
+from dolambda.aws.partitions import account_in, host, partition_of
 from dolambda.provision import policies
 from dolambda.provision.names import Names
-
-# The worker's own client of S3, which gets its endpoint from the environment where the domain is another.
-ELSEWHERE = {"aws/signed_s3.py"}
 
 
 def test_the_table_is_botocores() -> None:
@@ -59,4 +56,10 @@ def test_no_other_file_names_a_partition_or_a_domain() -> None:
         for file in source.rglob("*.py")
         if re.search(r"arn:aws|amazonaws\.com", file.read_text(encoding="utf-8"))
     }
-    assert found - ELSEWHERE == {"aws/partitions.py"}
+    assert found == {"aws/partitions.py"}
+
+
+def test_the_account_of_an_arn() -> None:
+    arn = "arn:aws-cn:lambda:cn-north-1:123456789012:function:dolambda"
+    assert account_in(arn) == "123456789012"
+    assert [account_in(other) for other in ("", "arn:aws:s3:::bucket", "a:b")] == [""] * 3

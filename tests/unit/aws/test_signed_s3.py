@@ -157,3 +157,17 @@ def test_a_question_has_one_try(s3: SignedS3, server: Server, trouble: Answer) -
 )
 def test_the_host_is_that_of_the_regions_partition(region: str, host: str) -> None:
     assert SignedS3("b", {"AWS_REGION": region}, RequestCounter())._host == host
+
+
+def test_a_bucket_of_another_account_is_refused_by_s3(s3: SignedS3, server: Server) -> None:
+    """The names of our buckets can be guessed: S3 compares the owner, if it is asked to."""
+    server.answers = [answered(200, b"")]
+    s3.get("k")
+    s3.owner = "123456789012"
+    s3.get("k")
+    s3.put_new("k", b"x")
+    without, *those = [headers for _, headers, _ in server.seen]
+    assert "x-amz-expected-bucket-owner" not in without
+    for headers in those:
+        assert headers["x-amz-expected-bucket-owner"] == "123456789012"
+        assert "x-amz-expected-bucket-owner;" in headers["authorization"]

@@ -158,3 +158,16 @@ def test_hundreds_go_at_once_and_no_more_than_s3_is_meant_to_have(
     assert [future.result(30) for future in futures] == [None] * 600
     assert sum(shard.active for shard in small._reactor._shards) == 0
     assert len(small._reactor._idle["s3", "PUT"]) <= 256
+
+
+def test_the_owner_of_the_bucket_is_signed(server: Server) -> None:
+    who = account(server.url)
+    reactor = Reactor(who)
+    small = SmallObjects(reactor, who, "bucket", RequestCounter(), "123456789012")
+    done: Future[object] = Future()
+    small.put("jobs/a/1", b"a job", done.set_result)
+    assert done.result(20) is None
+    reactor.close()
+    headers = {name.lower(): value for name, value in server.seen[0][1].items()}
+    assert headers["x-amz-expected-bucket-owner"] == "123456789012"
+    assert "x-amz-expected-bucket-owner" in headers["authorization"]
