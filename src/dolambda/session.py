@@ -196,28 +196,19 @@ class Session:
         relay: Callable[[int, str, bool], None] | None = None,
         language: str = "python",
     ) -> Run:
-        """Open a run.
+        """Open a run, which ends when it is closed.
 
         Args:
             options: What the user has chosen for this run.
-            same_buffers: See `Packer`.
-            same_functions: See `Packer`.
+            same_buffers, same_functions: See `Packer`.
             nesting: Level of nested joblib calls within its tasks.
             relay: Is called with what tasks print, instead of showing it.
             language: Language of all its tasks.
-
-        Returns:
-            The run, which ends when it is closed.
         """
         self._refuse_ended()
         options = options or RunOptions()
         self._code.look_again()
-        transport = options.transport
-        way = self.transports.of(transport) if transport and self.transports else self.transport
-        named, stored = self._named(options.run, way) if options.run else (None, None)
-        if named and self.transports:
-            way = self._kept[named.run] = self.transports.keeping(named.client)
-        name = named.run if named else keys.run_name(self._client, next(self._sequence))
+        name, way, named, stored = self._choose_way(options)
         recorder = self._records.recorder(name, options.run)
         opened = Run(
             name,
@@ -242,6 +233,19 @@ class Session:
         if self._gone:  # since the beginning of this method
             opened.abandon(self._gone)
         return opened
+
+    def _choose_way(
+        self, options: RunOptions
+    ) -> tuple[str, Transport, NamedRun | None, Stored | None]:
+        """Return a run's name and transport, and what an earlier client has left of a named one."""
+        transport = options.transport
+        way = self.transports.of(transport) if transport and self.transports else self.transport
+        if options.run is None:
+            return keys.run_name(self._client, next(self._sequence)), way, None, None
+        named, stored = self._named(options.run, way)
+        if self.transports:
+            way = self._kept[named.run] = self.transports.keeping(named.client)
+        return named.run, way, named, stored
 
     def _refuse_ended(self) -> None:
         """Raise why no run can be opened, if none can."""
