@@ -1,7 +1,6 @@
 """A session: an open connection to a stack, in which frontends open runs.
 
-**Input:** settings and credentials. **Output:** a `Session`, which opens runs until it is closed. One
-that emulates AWS on this machine owns the emulator, and ends it.
+**Input:** settings and credentials. **Output:** a `Session`, which owns the emulator it has started.
 """
 
 from __future__ import annotations
@@ -200,7 +199,8 @@ class Session:
 
         Args:
             options: What the user has chosen for this run.
-            same_buffers, same_functions: See `Packer`.
+            same_buffers: See `Packer`.
+            same_functions: See `Packer`.
             nesting: Level of nested joblib calls within its tasks.
             relay: Is called with what tasks print, instead of showing it.
             language: Language of all its tasks.
