@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 def verdict(estimate: Estimate, *, only: bool = False) -> bool:
     """Print what is left to standard error. On a terminal ask whether to run it, else run it.
 
-    ``only``: nothing but the quote is wanted, so never run it.
+    ``only``: nothing but the quote is wanted, so never run it. `dolambda quote` says so by a variable,
+    which holds for a program with ``quote=True``, too.
     """
+    only = only or os.environ.get("DOLAMBDA_QUOTE") == "only"
     with cleared():
         print(f"dolambda: {estimate} (prices of {AS_OF}, us-east-1)", file=sys.stderr, flush=True)  # noqa: T201 - it is what was asked for
         if only:
