@@ -83,8 +83,7 @@ def simulation() -> Iterator[Simulation]:
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dolambda.scheduler.board._GRACE", 0.2)
-    monkeypatch.setattr("dolambda.scheduler.board._PAUSE", 0.1)
+    monkeypatch.setattr("dolambda.scheduler.state._REPLY_GRACE_S", 0.2)
 
 
 def opened(simulation: Simulation, transport: str, **settings: Any) -> Session:
