@@ -51,7 +51,7 @@ def _answer_one(name: str, worker: Worker, s3: SignedS3, key: bytes, seconds: fl
     arrived = time.monotonic()
     try:
         sealed = s3.get(name)
-    except AccessDeniedError as denied:  # for a minute: whoever waits is to learn why
+    except AccessDeniedError as denied:  # for a minute: the client is told why
         _report(name, f"denied: {denied}")
         s3.put_new(keys.reply_key(*place), refuse(*place, denied, key))
         return "denied"
