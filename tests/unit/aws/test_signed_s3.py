@@ -170,4 +170,4 @@ def test_a_bucket_of_another_account_is_refused_by_s3(s3: SignedS3, server: Serv
     assert "x-amz-expected-bucket-owner" not in without
     for headers in those:
         assert headers["x-amz-expected-bucket-owner"] == "123456789012"
-        assert "x-amz-expected-bucket-owner;" in headers["authorization"]
+        assert ";x-amz-expected-bucket-owner" in headers["authorization"]
