@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +38,11 @@ for name in [name for name in os.environ if name.startswith(("AWS_", "DOLAMBDA_"
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="dolambda-tests-state-")
 os.environ["DOLAMBDA_REQUIRES"] = ""  # no layer unless a test asks for one: they are large
+
+# A shell starts programs in the background with Ctrl-C ignored, and their children inherit that.
+_IS_MAIN = threading.current_thread() is threading.main_thread()
+if _IS_MAIN and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # The same examples each time: what is found by chance should not stop an unrelated change. HYPOTHESIS_PROFILE=default looks further.

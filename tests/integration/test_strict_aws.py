@@ -154,8 +154,6 @@ def test_events_wait_where_others_use_up_the_account(small: tuple[Life, Settings
 
 
 _OPEN = {
-    "A5": "a worker takes a HEAD that S3 throttles for a withdrawn job",
-    "A6": "a worker takes a denial for a withdrawn job",
     "B13": "neither client nor worker repeats after 400 RequestTimeout",
 }
 
