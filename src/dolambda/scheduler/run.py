@@ -195,7 +195,8 @@ class Run:
         with self._changed:
             self._closing = self._cancelled = True
             in_flight, waiting = len(self._scheduler.jobs), self._scheduler.waiting
-        if (in_flight or waiting) and self._transport.queues:
+            declined = self._scheduler.declined
+        if (in_flight or waiting) and self._transport.queues and not declined:
             log.warning("run %s is cancelled: %s tasks were not run", self.name, f"{waiting:,}")
         self._submission.drain()
         error = CancelledError(f"run {self.name} was cancelled while the task ran")

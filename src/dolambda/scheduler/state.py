@@ -113,6 +113,11 @@ class Scheduler:
         return self._handlers[type(event)](event, moment)
 
     @property
+    def declined(self) -> bool:
+        """True once the quote was declined: what waits is refused, not cancelled."""
+        return self._declined is not None
+
+    @property
     def is_idle(self) -> bool:
         """Whether no task waits, backs off or is in flight."""
         return not (self._queue or self.jobs or self._timers.has_retries)
