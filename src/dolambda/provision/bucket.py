@@ -260,11 +260,29 @@ class Bucket:
             for page in self._s3.get_paginator("list_objects_v2").paginate(
                 **self._names.owned_bucket, Prefix=prefix
             ):
-                objects = [{"Key": entry["Key"]} for entry in page.get("Contents", [])]
-                if objects:
-                    self._s3.delete_objects(
-                        **self._names.owned_bucket, Delete={"Objects": objects, "Quiet": True}
+                keys = [entry["Key"] for entry in page.get("Contents", [])]
+                if keys:
+                    self._delete(keys)
+
+    def _delete(self, keys: list[str]) -> None:
+        """Remove objects. S3's answer of 200 may name some that it could not remove: repeat those."""
+        left = keys
+
+        def done() -> bool:
+            nonlocal left
+            wanted = {"Objects": [{"Key": key} for key in left], "Quiet": True}
+            answer = self._s3.delete_objects(**self._names.owned_bucket, Delete=wanted)
+            errors = answer.get("Errors", [])
+            left = [error["Key"] for error in errors]
+            for error in errors:
+                if error.get("Code") == "AccessDenied":
+                    raise ProvisionError(
+                        f"s3:DeleteObject on s3://{self._names.bucket}/{error['Key']} was denied",
+                        hint="Run it with credentials that may delete the bucket's objects.",
                     )
+            return not left
+
+        wait_until(done, f"that objects of {self._names.bucket} are removed", seconds=_PATIENCE)
 
     def _put(self, request: Callable[..., Any], **params: Any) -> None:
         self._once_known(lambda: request(**self._names.owned_bucket, **params))
