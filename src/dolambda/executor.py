@@ -111,9 +111,8 @@ class LambdaExecutor(Executor):
         self._run: Run = self._session.open_run(options)
         self._max_workers = self._run.limits.workers  # what dask asks an executor for its width
         self._down = False
-        weakref.finalize(
-            self, self._run.close, wait=False
-        )  # one that is dropped without shutdown ends when its tasks are done
+        # One that is dropped without shutdown ends when its tasks are done.
+        weakref.finalize(self, self._run.close, wait=False)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run a function on a worker.

@@ -169,9 +169,8 @@ def _ranges(n: int, chunks: int) -> Iterator[range]:
     for left in range(chunks, 0, -1):
         if start == n:
             return
-        stop = (
-            start - (start - n) // left
-        )  # what remains, divided by the parts that remain, and rounded up
+        # What remains, divided by the parts that remain, and rounded up.
+        stop = start - (start - n) // left
         yield range(start, stop)
         start = stop
 

@@ -24,9 +24,8 @@ class Server:
         self.answers: list[Answer] = [(200, {}, b"{}")]
         self.seen: list[tuple[str, dict[str, str], bytes]] = []
         self.delay = 0.0
-        self.together: threading.Barrier | None = (
-            None  # answers come when so many requests are here
-        )
+        # Answers come when so many requests are here.
+        self.together: threading.Barrier | None = None
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):

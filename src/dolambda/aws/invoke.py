@@ -106,9 +106,8 @@ class Invoker:
         ):
             reason = _reason(answer.body) or f"status {answer.status}"
             self.throttled(reason)
-            request.until = max(
-                request.until, self._heard + _PATIENCE
-            )  # as long as others are run, its turn comes
+            # As long as others are run, its turn comes.
+            request.until = max(request.until, self._heard + _PATIENCE)
             self._reactor.repeat(
                 request,
                 ThrottledError(
@@ -122,9 +121,8 @@ class Invoker:
                 and isinstance(refused, AccessDeniedError)
                 and b"is expired" in answer.body
             ):
-                request.until = min(
-                    request.until, time.monotonic() + _RENEWAL
-                )  # from the first time on, which is the earliest
+                # From the first time on, which is the earliest.
+                request.until = min(request.until, time.monotonic() + _RENEWAL)
                 self._reactor.repeat(request, refused)
             else:
                 request.done(refused)

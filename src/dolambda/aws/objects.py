@@ -38,9 +38,8 @@ if TYPE_CHECKING:
 
     from dolambda.aws.account import Account
 
-_ASK_AGAIN = timedelta(
-    minutes=5
-)  # for credentials: botocore renews them ten minutes before they expire, at the latest
+# For credentials: botocore renews them ten minutes before they expire, at the latest.
+_ASK_AGAIN = timedelta(minutes=5)
 _AT_ONCE = 1000  # keys that one LIST gives and one DeleteObjects takes
 
 _THROTTLED = ("503 Service Unavailable", "SlowDown", "429 Too Many Requests")
@@ -294,10 +293,11 @@ class Bucket:
                 raise
             except BaseError as error:
                 what, text = f"{action} on s3://{self.name}/{key}", str(error)
+                # A refusal of LIST is a generic error.
                 refused = (
                     isinstance(error, (PermissionDeniedError, UnauthenticatedError))
                     or "403 Forbidden" in text
-                )  # LIST's is generic
+                )
                 expired = any(sign in text for sign in _EXPIRED)
                 if (refused or expired) and self._renewed():
                     continue

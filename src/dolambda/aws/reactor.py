@@ -346,9 +346,8 @@ class Reactor:
             while queue and self._busy[service] < _AT_ONCE[service]:
                 self._begin(queue.popleft())
         now = time.monotonic()
-        for (
-            shard
-        ) in self._shards:  # what has just begun is due at once, and may even be over at once
+        # What has just begun is due at once, and may even be over at once.
+        for shard in self._shards:
             if shard.timer is not None and shard.timer <= now:
                 shard.timer = None
                 shard.multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)

@@ -42,9 +42,8 @@ class SignedS3:
         """``environ`` holds region, credentials and, off AWS, the endpoint. Nothing is sent."""
         self._region = environ["AWS_REGION"]
         endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
-        in_path = (
-            bool(endpoint) or "." in bucket
-        )  # a dot in the name would not match S3's certificate for *.s3...
+        # A dot in the name would not match S3's certificate for *.s3...
+        in_path = bool(endpoint) or "." in bucket
         base = urlsplit(
             endpoint or f"https://{'' if in_path else f'{bucket}.'}{host('s3', self._region)}"
         )

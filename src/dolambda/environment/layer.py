@@ -193,9 +193,8 @@ def build(
     except BaseException:  # Ctrl-C too: nobody else knows of the directory
         shutil.rmtree(scratch)
         raise
-    weakref.finalize(
-        contents, shutil.rmtree, scratch
-    )  # the zips are made from it when they are needed
+    # The zips are made from it when they are needed.
+    weakref.finalize(contents, shutil.rmtree, scratch)
     return contents
 
 

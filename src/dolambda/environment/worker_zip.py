@@ -52,12 +52,10 @@ _RARELY_IMPORTED = (
     "dolambda/bootstrap.py",
     "dolambda/r/",
 )
-_UNCHECKED = (0b01).to_bytes(4, "little") + bytes(
-    8
-)  # PEP 552: by hash, not compared with the source
-_REPRODUCIBLE = (
-    2  # marshal's format without references, which depend on what else this process has imported
-)
+# PEP 552: by hash, not compared with the source.
+_UNCHECKED = (0b01).to_bytes(4, "little") + bytes(8)
+# Marshal's format without references, which depend on what else this process has imported.
+_REPRODUCIBLE = 2
 
 
 def worker_code() -> str:

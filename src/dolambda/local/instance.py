@@ -139,9 +139,8 @@ class Instance:
     ) -> Instance:
         directory.mkdir(mode=0o700)
         with socket.socket() as first, _past_streams(first) as bound:
-            bound.bind(
-                ("127.0.0.1", 0)
-            )  # the emulator gets this very socket: nobody else can have its port
+            # The emulator gets this very socket: nobody else can have its port.
+            bound.bind(("127.0.0.1", 0))
             wanted = _wanted(directory, workers, bound.getsockname()[1], embedded, rules, sandbox)
             (directory / "instance.json").write_text(json.dumps(wanted), encoding="utf-8")
             guardian = subprocess.Popen(

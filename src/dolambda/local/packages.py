@@ -33,9 +33,8 @@ if TYPE_CHECKING:
 NAMING = "dolambda-digest"
 """The only file of a zip that names its content; see emulator/launcher.py."""
 
-_SETTLED_NS = (
-    2_000_000_000  # a file as young as that may be written again within one tick of its clock
-)
+# A file as young as that may be written again within one tick of its clock.
+_SETTLED_NS = 2_000_000_000
 _DIGESTS_DAYS = 60
 _UNCHECKED = (0b01).to_bytes(4, "little") + bytes(8)  # PEP 552: never compared with the source
 _HEADER = 16

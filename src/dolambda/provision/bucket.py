@@ -41,9 +41,8 @@ class Bucket:
         """Nothing is sent yet."""
         self._s3 = account.client("s3")
         self._names = names
-        self._over_tls = not (account.endpoint_url or "").startswith(
-            "http:"
-        )  # an AWS emulated here has none
+        # An AWS emulated here has none.
+        self._over_tls = not (account.endpoint_url or "").startswith("http:")
 
     def changes(self) -> list[Change]:
         """See `Resource.changes`. Of a bucket that is the user's own, only what concerns our prefixes is touched."""

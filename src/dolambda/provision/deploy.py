@@ -78,9 +78,8 @@ def resources(
     )
     return [
         NotInPanic(account, names),
-        Bucket(
-            account, names
-        ),  # first made and last removed: it may hold what is not ours, and then stays
+        # First made and last removed: it may hold what is not ours, and then stays.
+        Bucket(account, names),
         FormerBucket(account, names),
         LogGroup(account, names, days=settings.log_days),
         role,

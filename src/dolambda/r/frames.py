@@ -79,9 +79,8 @@ class Channel:
     def __init__(self, connection: socket.socket) -> None:
         """``connection`` has passed the exchange of tokens."""
         self._socket = connection
-        self._out = (
-            connection.dup()
-        )  # with a time limit of its own: none, as R may be busy for hours
+        # With a time limit of its own: none, as R may be busy for hours.
+        self._out = connection.dup()
         self._out.settimeout(None)
         self._sending = threading.Lock()
 

@@ -145,10 +145,11 @@ class RunCounters:
         self.seconds += usage.seconds
         self.cold += usage.cold
         self._workers.add(usage.worker)
+        # By hand: Counter.update takes longer than all the rest here.
         for (
             action,
             times,
-        ) in usage.calls.items():  # by hand: Counter.update takes longer than all the rest here
+        ) in usage.calls.items():
             self.calls[action] += times
 
     def report(self, *, running: int, elapsed: float) -> Report:

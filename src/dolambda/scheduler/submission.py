@@ -101,9 +101,8 @@ class Submission:
 
     def submit_several(self, calls: Iterable[Call]) -> list[Future[Any]]:
         """Take calls that are queued together."""
-        calls = list(
-            calls
-        )  # before the lock: the iterable may itself submit, or wait for what does
+        # Before the lock: the iterable may itself submit, or wait for what does.
+        calls = list(calls)
         with self._queueing():
             futures = [self.submit_one(call) for call in calls]
             self.drain()
@@ -136,9 +135,8 @@ class Submission:
             receiver: Returns who gets the outcomes of the next so many tasks.
             keywords: Whether calls have keyword arguments.
         """
-        calls = list(
-            calls
-        )  # before the lock: the iterable may itself submit, or wait for what does
+        # Before the lock: the iterable may itself submit, or wait for what does.
+        calls = list(calls)
         with self._queueing():
             self.drain()
             for packed in self._packer.pack(function, calls, self._next_index, keywords=keywords):

@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from dolambda.aws.objects import Bucket
     from dolambda.wire.blob import Blob
 
-_ASK_FIRST = (
-    256 * 1024
-)  # from this size on, asking whether a blob is there is cheaper than sending it again
+# From this size on, asking whether a blob is there is cheaper than sending it again.
+_ASK_FIRST = 256 * 1024
 _DAY = 86_400.0
 _OLD = 20 * _DAY  # seconds: the bucket's rules remove blobs after 30 days, and a run may take some
 _AGAIN = 5 * _DAY  # after which one that was uploaded, or found, is asked for once more

@@ -34,13 +34,11 @@ _LENGTH = struct.Struct(">I")
 _SIGNATURE_END = len(_MAGIC) + hashlib.sha256().digest_size
 _PREFIX_END = _SIGNATURE_END + _LENGTH.size
 
-_DEFLATED = range(
-    2 * 1024, 4 * 1024 * 1024
-)  # bytes of a body: less gains nothing, more takes longer than to send it
+# Bytes of a body: less gains nothing, more takes longer than to send it.
+_DEFLATED = range(2 * 1024, 4 * 1024 * 1024)
 _SAMPLES, _SAMPLE = 16, 1024
-_JOINED = (
-    1 << 20
-)  # bytes of a body up to which a copy of it costs less than signing it part by part
+# Bytes of a body up to which a copy of it costs less than signing it part by part.
+_JOINED = 1 << 20
 _PROMISING = 0.7
 
 _SENSELESS = (

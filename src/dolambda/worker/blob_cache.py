@@ -63,9 +63,8 @@ class BlobCache:
 
     def _from_disk(self, digest: str) -> memoryview | None:
         kept = self._disk.get(digest) if self._disk else None
-        return (
-            kept if kept is not None and Blob.from_bytes(kept).digest == digest else None
-        )  # a task may have written into it
+        # A task may have written into it.
+        return kept if kept is not None and Blob.from_bytes(kept).digest == digest else None
 
     def _from_source(self, digest: str) -> memoryview:
         content = Blob.from_store(digest, self._source.get_blob(digest)).data

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_WRAPPED = (
-    256  # functions whose wrappers are kept, so that what is submitted often is pickled as one
-)
+# Functions whose wrappers are kept, so that what is submitted often is pickled as one.
+_WRAPPED = 256
 
 _done: set[str] = set()
 """Tokens of the initializers that have run in this process."""

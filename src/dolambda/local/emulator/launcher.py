@@ -108,10 +108,8 @@ class PythonWorker(runtime.ProvidedWorker):
         with zipfile.ZipFile(file, "a") as archive:
             archive.writestr(zipfile.ZipInfo("bootstrap", (1980, 1, 1, 0, 0, 0)), bootstrap)
         super().__init__(name, config, file.getvalue())
-        self._taking, self._begun = (
-            threading.Lock(),
-            b"",
-        )  # the output is read by two threads; a line whose end has not come
+        self._taking = threading.Lock()  # the output is read by two threads
+        self._begun = b""  # a line whose end has not come
 
     def invoke(self, event: Any, request_id: str, **more: Any) -> dict[str, Any]:
         """Run one invocation; a sandbox is frozen outside of it."""

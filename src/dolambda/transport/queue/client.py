@@ -36,9 +36,8 @@ log = logging.getLogger("dolambda")
 
 _THREADS = 16
 _PATIENCE = 200.0  # seconds: longer than any request is repeated
-_LOOKS_FAIL = (
-    120.0  # seconds of looks that failed, and of nothing else, after which all who wait hear of it
-)
+# Seconds of looks that failed, and of nothing else, after which all who wait hear of it.
+_LOOKS_FAIL = 120.0
 _LOOKS_DENIED = 10.0  # ... that were denied: one denial may be anything between here and S3
 _FETCHES = 3  # times that a reply is fetched whose size is not the one that was listed
 _LATE = 1.0  # seconds after its job was withdrawn in which an answer may still come: a worker that takes longer than the next looks first
