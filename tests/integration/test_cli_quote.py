@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -77,6 +78,14 @@ def test_yes_runs_the_rest(command: list[str]) -> None:
     status, written = on_terminal([sys.executable, *command, "executor"], {"[Y/n]": "\n"})
     assert status == 0
     assert "sum 435" in written
+
+
+@pytest.mark.parametrize("way", ["executor", "joblib", "foreach"])
+def test_ctrl_c_at_the_question_ends_the_program(command: list[str], way: str) -> None:
+    status, written = on_terminal([sys.executable, *command, way], {"[Y/n]": "\x03"})
+    assert status in (130, -signal.SIGINT)
+    assert written.endswith("KeyboardInterrupt\r\n")
+    assert "could not be removed" not in written
 
 
 @pytest.mark.parametrize("way", ["executor", "joblib", "foreach"])

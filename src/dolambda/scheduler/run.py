@@ -575,14 +575,20 @@ class Run:
             log.warning("objects of run %s were not removed, they expire: %s", self.name, error)
 
     def _ask(self, estimate: Estimate) -> None:
-        """Ask whether to go on. If not, what has not been sent fails."""
-        go_on = False
+        """Ask whether to go on, in a thread of its own: an answer has no deadline, and `cancel` waits for none."""
+        name = f"dolambda-{self.name}-quote"
+        threading.Thread(target=self._confirmed, args=(estimate,), name=name, daemon=True).start()
+
+    def _confirmed(self, estimate: Estimate) -> None:
+        """Take the answer. If it is no, what has not been sent fails."""
         try:
             go_on = self._confirm is None or self._confirm(estimate)
-        finally:
-            hint = "Run it again and say yes, or run it without quote=."
-            refusal = QuotedError(f"only the pilot was run: {estimate}", hint=hint)
-            self._apply(ev.EstimateConfirmed(go_on, refusal))
+        except BaseException as error:  # noqa: BLE001 - a defect of who asks: nobody may wait for ever
+            self._add_chore(ev.Broken(error))
+            return
+        hint = "Run it again and say yes, or run it without quote=."
+        refusal = QuotedError(f"only the pilot was run: {estimate}", hint=hint)
+        self._apply(ev.EstimateConfirmed(go_on, refusal))
 
     def _await_end(self) -> None:
         """Wait for the end; once there is nothing to do but clean up, as long as that may take."""
