@@ -21,6 +21,7 @@ from dolambda.wire.outcome import (
     PackedOutcome,
 )
 from dolambda.wire.outcome_table import FAILURE, OutcomeTable
+from dolambda.worker import log_line
 from dolambda.worker.child import ChildGoneError, now
 from dolambda.worker.frames import FrameError, Kind
 from dolambda.worker.questions import GRACE_S
@@ -83,6 +84,7 @@ class ChildRun:
     ) -> None:
         """``limit`` is when the job's time is over; the worker has ``memory`` MB."""
         self._child = child
+        self._run, self._number = job.run, job.number
         self._indexes = list(job.indexes())
         self._task_timeout = job.task_timeout
         self._limit = limit
@@ -177,10 +179,8 @@ class ChildRun:
             self._taken += len(table)
             self._seen, self._used = self._taken, True
 
-    def _end_with(
-        self, outcome: Callable[[int, End], PackedOutcome], end: End, *, known: bool = True
-    ) -> None:
-        """Keep what an ended child had done; the task at work then has this outcome.
+    def _end_with(self, why: Callable[[int, End], Lost], end: End, *, known: bool = True) -> None:
+        """Keep what an ended child had done; the task at work is lost, which is also logged.
 
         Where it is not ``known`` to be the cause, as an earlier task may have closed or written to
         descriptors, it gets a child of its own, unless no other task has run in this one.
@@ -190,7 +190,11 @@ class ChildRun:
         if not known and (used or self._taken):
             return
         if self._taken < len(self._indexes):
-            self._add(OutcomeTable.from_outcomes([outcome(self._index, end)]))
+            index, lost = self._index, why(self._index, end)
+            log_line.write(lost.detail, run=self._run, job=self._number, task=index)
+            self._add(
+                OutcomeTable.from_outcomes([PackedOutcome.from_lost(index, lost, end.output)])
+            )
 
     def _run_out_of_memory(self) -> None:
         end = self._child.end(kill=True)
@@ -222,22 +226,20 @@ class ChildRun:
     def _over_memory_limit(self) -> bool:
         return self._memory is not None and self._child.memory() > self._memory - SPARE
 
-    def _crashed(self, index: int, end: End) -> PackedOutcome:
-        """Return the outcome of a task that has ended its child: of memory, if it was killed with next to none left."""
+    def _crashed(self, index: int, end: End) -> Lost:
+        """Return why a task has ended its child: of memory, if it was killed with next to none left."""
         if self._memory and end.by_kill and end.peak > self._memory - 2 * SPARE:
-            lost = Lost(
+            return Lost(
                 OUT_OF_MEMORY,
                 f"task {index} ran out of memory: it used {end.peak:,.0f} MB, the worker has {self._memory:,} MB",
                 "Deploy the stack with more (`dolambda deploy --memory`, at most 10,240), or cut the task into smaller ones.",
             )
-        else:
-            lost = Lost(
-                CRASHED,
-                f"task {index} ended its worker process: {end.how} (it had used up to {end.peak:,.0f} MB)",
-                end.why
-                or "Does it call os._exit, or crash in compiled code? What it printed last is shown above, if anything.",
-            )
-        return PackedOutcome.from_lost(index, lost, end.output)
+        return Lost(
+            CRASHED,
+            f"task {index} ended its worker process: {end.how} (it had used up to {end.peak:,.0f} MB)",
+            end.why
+            or "Does it call os._exit, or crash in compiled code? What it printed last is shown above, if anything.",
+        )
 
 
 def all_lost(indexes: Sequence[int], lost: Lost) -> OutcomeTable:
@@ -245,20 +247,18 @@ def all_lost(indexes: Sequence[int], lost: Lost) -> OutcomeTable:
     return OutcomeTable.from_outcomes([PackedOutcome.from_lost(index, lost) for index in indexes])
 
 
-def _timed_out(seconds: float, index: int, end: End) -> PackedOutcome:
-    lost = Lost(
+def _timed_out(seconds: float, index: int, _end: End) -> Lost:
+    return Lost(
         TIMED_OUT,
         f"task {index} was stopped after {seconds:.1f} s, at its time limit",
         "Cut it into smaller tasks, give it more time (task_timeout=) or deploy the stack with a longer timeout "
         "(at most 900 s).",
     )
-    return PackedOutcome.from_lost(index, lost, end.output)
 
 
-def _scribbled(error: str, index: int, end: End) -> PackedOutcome:
-    lost = Lost(
+def _scribbled(error: str, index: int, _end: End) -> Lost:
+    return Lost(
         CRASHED,
         f"task {index} wrote to the pipe of its worker process, where {error} was found",
         "Does it write to file descriptors that it did not open?",
     )
-    return PackedOutcome.from_lost(index, lost, end.output)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import select
@@ -78,6 +79,17 @@ def test_a_task_that_ends_its_process_is_named_and_its_neighbours_go_on(worker: 
     assert neighbour == Value(3)
     assert reply.outcomes[1].output == "last words\n"
     assert outcomes(worker, (len, ("after",))) == [Value(5)]
+
+
+def test_a_task_that_ends_its_process_is_logged_with_its_run_and_job(
+    worker: Worker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcomes(worker, (len, ("abc",)), (os._exit, (3,)))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (crash,) = [line for line in lines if "dolambda" in line]
+    assert crash["dolambda"].startswith("task 1 ended its worker process: exit code 3")
+    assert (crash["job"], crash["task"]) == (0, 1)
+    assert crash["run"]
 
 
 def test_a_killed_process_says_its_signal(worker: Worker) -> None:

@@ -5,7 +5,6 @@ See `dolambda.transport.queue` for the whole conversation.
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from urllib.parse import unquote_plus
 from dolambda.errors import AccessDeniedError, EnvelopeError
 from dolambda.transport.lease.worker import LeaseQuestion
 from dolambda.wire import keys
+from dolambda.worker import log_line
 from dolambda.worker.worker import refuse
 
 if TYPE_CHECKING:
@@ -91,5 +91,5 @@ def _answer_one(name: str, worker: Worker, s3: SignedS3, key: bytes, seconds: fl
 
 def _report(name: str, what: str) -> str:
     """Write a line to the function's log, where `aws logs` finds it."""
-    print(json.dumps({"dolambda": what, "object": name}), flush=True)  # noqa: T201 - Lambda's log is standard output
+    log_line.write(what, object=name)
     return what
