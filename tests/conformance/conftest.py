@@ -13,7 +13,7 @@ _MANAGER = (
     "its tasks talk to a multiprocessing.Manager on this machine, which a worker elsewhere cannot"
 )
 _MEMMAP = "it wants arrays to be np.memmap, files of this machine; ours arrive read-only too, but are no memmaps"
-_PRIVATE = "it looks at private attributes of joblib's AutoBatchingMixin; our batch sizes are learnt by dispatch/batching.py"
+_PRIVATE = "it looks at private attributes of joblib's AutoBatchingMixin; our batch sizes are learnt by scheduler/batching.py"
 _WHY_NOT = {
     "test_nested_loop[loky-dolambda]": _CHILD,
     "test_nested_loop[back_compat_backend-dolambda]": _CHILD,

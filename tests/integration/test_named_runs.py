@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dolambda import LambdaExecutor
+from dolambda.aws.objects import Bucket
 from dolambda.errors import ConfigurationError
 from dolambda.named_runs import NamedRun, names
 from kills import kill_and_resume
@@ -213,14 +214,11 @@ def test_variables_reach_workers_and_are_kept_nowhere(
     with LambdaExecutor(run="plain") as executor:
         assert executor.submit(length).result(60) == 0
     assert session.bucket is not None
-    s3 = admin.client("s3")
-    there = [
-        one["Key"] for one in s3.list_objects_v2(Bucket=session.bucket.name).get("Contents", [])
-    ]
+    everything = Bucket.from_account(admin, session.bucket.name)
+    there = everything.list("")
     assert {"runs/hidden", "runs/plain"} <= set(there)
     for key in there:
-        content = s3.get_object(Bucket=session.bucket.name, Key=key)["Body"].read()
-        assert secret.encode() not in content, key
+        assert secret.encode() not in everything.get(key), key
     assert secret not in caplog.text
     with LambdaExecutor(run="hidden", env={"TOKEN": "another"}) as executor:
         assert (
