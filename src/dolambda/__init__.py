@@ -92,7 +92,8 @@ def _client_only(name: str) -> type:
 
         raise ConfigurationError(
             f"dolambda.{name} was used in a task, but workers have no client of dolambda",
-            hint="Return from the task what is to run next, and submit it where you called dolambda.",
+            hint="Return from the task what is to run next, and submit it where you called "
+            "dolambda.",
         )
 
     return type(name, (), {"__new__": refuse, "__module__": __name__})

@@ -1,8 +1,8 @@
 """Lambda's runtime client for a Python that Lambda does not offer: `provided.al2023` starts it, an interpreter layer runs it.
 
-On entry: events, from the Runtime API (docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html). On leaving: what handler.py
-answered, or its error. The script `bootstrap` in the function's zip starts this module with the interpreter that the stack was
-deployed with.
+On entry: events, from the Runtime API (docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html). On
+leaving: what handler.py answered, or its error. The script `bootstrap` in the function's zip starts
+this module with the interpreter that the stack was deployed with.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SCRIPT = b'#!/bin/sh\ncd "$LAMBDA_TASK_ROOT" && exec "${DOLAMBDA_PYTHON:-/opt/bin/python3}" -m dolambda.bootstrap\n'
+SCRIPT = (
+    b'#!/bin/sh\ncd "$LAMBDA_TASK_ROOT" && exec "${DOLAMBDA_PYTHON:-/opt/bin/python3}" -m '
+    b"dolambda.bootstrap\n"
+)
 """The executable that Lambda looks for in the function's zip."""
 
 _API = "/2018-06-01/runtime"

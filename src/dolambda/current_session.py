@@ -1,7 +1,7 @@
 """The current session: the one in which Parallel, executors and foreach open their runs.
 
-**Input:** a session that `register` has opened. **Output:** that session; without one, a session that
-is opened on first use.
+**Input:** a session that `register` has opened. **Output:** that session; without one, a session
+that is opened on first use.
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ class CurrentSession:
     def get_or_open(self, default: Callable[[], Session]) -> Session:
         """Return the session, opened by ``default`` if there is none.
 
-        Raises `ConfigurationError` in a fork of the process that opened it: its threads, and those of
-        the libraries it uses, exist only in the parent, and to start them again in a fork crashes.
+        Raises `ConfigurationError` in a fork of the process that opened it: its threads, and those
+        of the libraries it uses, exist only in the parent, and to start them again in a fork
+        crashes.
         """
         with self._lock:
             session = self.get()

@@ -28,8 +28,9 @@
           |-- JobRefusedError              the worker would not run it: signature, format, Python version
           `-- NoReplyError                 no reply came by the deadline, after every resend
 
-A task's own exception is none of these: it is raised as itself, with the remote traceback as its ``__cause__``
-(a `RemoteTraceback`). Every message says what is wrong and, after a line break, what to do.
+A task's own exception is none of these: it is raised as itself, with the remote traceback as its
+``__cause__`` (a `RemoteTraceback`). Every message says what is wrong and, after a line break, what
+to do.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ class BudgetError(DolambdaError):
 class QuotedError(DolambdaError, SystemExit):
     """A task was not sent, as its run was only to be quoted, or the quote was declined.
 
-    It was the user's own choice, so a program that does not catch it ends without a traceback, with exit status 0.
+    It was the user's own choice, so a program that does not catch it ends without a traceback, with
+    exit status 0.
     """
 
 
@@ -158,7 +160,8 @@ class NoReplyError(LostError):
     """No reply came by the deadline."""
 
 
-class RemoteTraceback(Exception):  # noqa: N818 - shown as a cause, never raised; concurrent.futures calls its own `_RemoteTraceback`
+# Shown as a cause, never raised; concurrent.futures calls its own `_RemoteTraceback`.
+class RemoteTraceback(Exception):  # noqa: N818
     """The traceback of a task, as text: the ``__cause__`` of the exception the user sees."""
 
     def __init__(self, text: str) -> None:

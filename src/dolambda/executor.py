@@ -1,4 +1,6 @@
-"""``concurrent.futures`` on Lambda. On entry: calls; on leaving: `concurrent.futures.Future` objects.
+"""``concurrent.futures`` on Lambda.
+
+On entry: calls; on leaving: `concurrent.futures.Future` objects.
 
 with LambdaExecutor() as executor:
     print(list(executor.map(simulate, range(1000))))
@@ -42,7 +44,8 @@ T = TypeVar("T")
 class LambdaExecutor(Executor):
     """A `concurrent.futures.Executor` whose tasks run on Lambda.
 
-    A task's own exception is raised by ``result()``. A task without an outcome raises a `LostError`.
+    A task's own exception is raised by ``result()``. A task without an outcome raises a
+    `LostError`.
 
     Args:
         max_workers: Largest number of workers at a time. Default: all that the stack allows.
@@ -54,8 +57,8 @@ class LambdaExecutor(Executor):
         progress: What `register` takes.
         transport: "queue" or "direct", see `register`.
         budget: Largest cost of this executor's tasks, in dollars.
-        run: Name of the run. Started again under this name, with the same code and inputs, it sends only
-            what has no reply yet. `dolambda runs` lists named runs.
+        run: Name of the run. Started again under this name, with the same code and inputs, it sends
+            only what has no reply yet. `dolambda runs` lists named runs.
         env: Environment variables of its tasks.
         session: The session to use. Default: the one that `register` made current.
 
@@ -84,7 +87,10 @@ class LambdaExecutor(Executor):
         env: Mapping[str, str] | None = None,
         session: Session | None = None,
     ) -> None:
-        """Raises `ConfigurationError` (a ValueError) for a number that makes no sense. Nothing is sent yet."""
+        """Raises `ConfigurationError` (a ValueError) for a number that makes no sense.
+
+        Nothing is sent yet.
+        """
         width: object = max_workers
         if isinstance(width, int) and width <= 0:  # in the words of the standard library
             raise ConfigurationError(
@@ -178,13 +184,13 @@ class LambdaExecutor(Executor):
             *iterables: Its arguments. The shortest iterable ends the map.
             timeout: Seconds after which waiting for a result raises TimeoutError.
             chunksize: Checked, but not used: jobs hold as many tasks as pays.
-            buffersize: Largest number of results ahead of the one that is taken, so that inputs may be
-                endless.
+            buffersize: Largest number of results ahead of the one that is taken, so that inputs may
+                be endless.
             return_exceptions: Return a failed task's exception in the place of its result.
             order_outputs: Yield results in order. False yields them as tasks finish.
-            seed: A whole number, several, or a SeedSequence. Each task has its own random stream, a numpy
-                Generator that is passed as ``rng`` to a function that takes it. The numbers depend on seed
-                and position alone.
+            seed: A whole number, several, or a SeedSequence. Each task has its own random stream, a
+                numpy Generator that is passed as ``rng`` to a function that takes it. The numbers
+                depend on seed and position alone.
             seed_everywhere: Also seed `random` and `numpy.random` in each task.
 
         Returns:
@@ -252,7 +258,8 @@ class LambdaExecutor(Executor):
         """
         deque(self.map(fn, *iterables, timeout=timeout, order_outputs=False), maxlen=0)
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - the base class's signature
+    # The base class's signature.
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002
         """Refuse new tasks, and remove the run's objects once its last task is done.
 
         Args:

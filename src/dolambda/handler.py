@@ -1,7 +1,8 @@
 """The Lambda end: whose event is this? Let that transport answer.
 
-On entry: what the Lambda runtime hands over. On leaving: what became of each job it named; the answers themselves went the
-transport's way. Imports no SDK. Errors raised here are Lambda's to report: a job left unanswered is sent again.
+On entry: what the Lambda runtime hands over. On leaving: what became of each job it named; the
+answers themselves went the transport's way. Imports no SDK. Errors raised here are Lambda's to
+report: a job left unanswered is sent again.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The end of the interpreter: what is open is finished first, then closed.
 
-**Input:** sessions, when they are opened. **Output:** calls of their `finish` or `abandon`, and of `close`.
+**Input:** sessions, when they are opened. **Output:** calls of their `finish` or `abandon`, and of
+`close`.
 
 As in concurrent.futures, what was submitted is finished before threads can no longer be started.
 """

@@ -416,7 +416,8 @@ def iapply(array: Any, axes: int | Iterable[int]) -> Iterator[Any]:
     ):
         raise ConfigurationError(
             f"iapply: axes={axes!r} are not different axes of array, which is {_kind(array)}",
-            hint="Axes count from 0: R's margin 1 is axis 0. Of lists numpy.asarray makes an array.",
+            hint="Axes count from 0: R's margin 1 is axis 0. Of lists numpy.asarray makes an "
+            "array.",
         )
     return _slices(array, [axis % len(shape) for axis in given], shape)
 
@@ -445,7 +446,8 @@ def isplit(x: Any, groups: Any, *, drop: bool = False) -> Iterator[Group]:
         x: A sequence, a Series, or an array or data frame, whose rows are split.
         groups: One factor, with as many entries as ``x``. Or several: a list of lists, arrays or
             Series, or a data frame of them. Tuples are keys of one factor. Levels are the sorted
-            entries, or the categories of a pandas Categorical in their order, including unused ones.
+            entries, or the categories of a pandas Categorical in their order, including unused
+            ones.
         drop: Leave out combinations of levels that have no entry. Otherwise their group is empty.
 
     Returns:
@@ -462,7 +464,8 @@ def isplit(x: Any, groups: Any, *, drop: bool = False) -> Iterator[Group]:
             which = f"groups[{number}]" if len(factors) > 1 else "groups"
             raise ConfigurationError(
                 f"isplit: {which} has {len(codes)} entries, and x has {n}",
-                hint="Give one entry for each of x. Several factors are a list of lists, arrays or Series.",
+                hint="Give one entry for each of x. Several factors are a list of lists, arrays "
+                "or Series.",
             )
     return _grouped(
         x,
@@ -520,7 +523,8 @@ def _factor(entries: Any) -> tuple[list[Any], list[int]]:
 
 def _missing(value: Any) -> bool:
     try:
-        return value is None or bool(value != value)  # noqa: PLR0124 - NaN and NaT differ from themselves
+        # NaN and NaT differ from themselves.
+        return value is None or bool(value != value)  # noqa: PLR0124
     except TypeError:  # pandas' NA answers NA, which is neither true nor false
         return True
 
@@ -552,8 +556,8 @@ def iread_table(path: str | os.PathLike[str], nrows: int, **options: Any) -> Ite
     Args:
         path: The file.
         nrows: Number of rows at a time.
-        **options: Options of `pandas.read_csv`. Columns are separated by white space, unless ``sep=``
-            says otherwise. The first line has the names, unless ``header=None``.
+        **options: Options of `pandas.read_csv`. Columns are separated by white space, unless
+            ``sep=`` says otherwise. The first line has the names, unless ``header=None``.
 
     Returns:
         Data frames, whose index continues from one to the next. Each has its own column
@@ -561,7 +565,8 @@ def iread_table(path: str | os.PathLike[str], nrows: int, **options: Any) -> Ite
     """
     rows, file = _whole("nrows=", nrows, 1), _file(path)
     try:
-        import pandas as pd  # type: ignore[import-not-found, import-untyped, unused-ignore] # noqa: PLC0415 - the user's own, or absent
+        # The user's own, or absent.
+        import pandas as pd  # type: ignore[import-not-found, import-untyped, unused-ignore] # noqa: PLC0415
     except ImportError as error:
         raise ConfigurationError(
             "iread_table: pandas is not installed",
@@ -598,7 +603,8 @@ def irecord(path: str | os.PathLike[str], iterable: Iterable[object]) -> None:
                 pickled = cloudpickle.dumps(item)
             except Exception as error:  # any class may raise anything from its __reduce__
                 raise NotPicklableError(
-                    f"irecord: item {number}, {_kind(item)}, cannot be pickled ({type(error).__name__}: {error})",
+                    f"irecord: item {number}, {_kind(item)}, cannot be pickled "
+                    f"({type(error).__name__}: {error})",
                     hint="Record what it is made from instead.",
                 ) from error
             file.write(pickled)
@@ -699,7 +705,8 @@ def _shape(x: Any, who: str) -> tuple[int, int]:
         return shape
     raise ConfigurationError(
         f"{who}: x is {_kind(x)}, not a matrix or a data frame",
-        hint="Give two dimensions: numpy.asarray(x) for lists, x[:, None] for a vector; iapply for more.",
+        hint="Give two dimensions: numpy.asarray(x) for lists, x[:, None] for a vector; iapply "
+        "for more.",
     )
 
 

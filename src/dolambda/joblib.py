@@ -1,11 +1,12 @@
 """The joblib backend: ``Parallel(...)`` on Lambda, and so scikit-learn.
 
-On entry: joblib's batches of calls. On leaving: one future for each batch. What travels are the plain calls in the batch,
-not the batch: a worker needs no joblib of its own, and nothing of this process is pickled along.
+On entry: joblib's batches of calls. On leaving: one future for each batch. What travels are the
+plain calls in the batch, not the batch: a worker needs no joblib of its own, and nothing of this
+process is pickled along.
 
-joblib calls `submit` under its lock and, later, from the threads that complete futures. So nothing here blocks, completes a
-future within `submit`, or raises there: an exception is set on the future instead. (Each of these hangs joblib, or slows it
-to one task at a time.)
+joblib calls `submit` under its lock and, later, from the threads that complete futures. So nothing
+here blocks, completes a future within `submit`, or raises there: an exception is set on the future
+instead. (Each of these hangs joblib, or slows it to one task at a time.)
 """
 
 from __future__ import annotations
@@ -39,9 +40,12 @@ REGISTERED = "dolambda-registered"
 
 
 class LambdaBackend(ParallelBackendBase):
-    """See `joblib.parallel.ParallelBackendBase`. ``n_jobs`` is the width: how many workers at a time.
+    """See `joblib.parallel.ParallelBackendBase`.
 
-    -1 is all of them. So is None, in a block that names this backend, as with joblib's own for dask.
+    ``n_jobs`` is the width: how many workers at a time.
+
+    -1 is all of them. So is None, in a block that names this backend, as with joblib's own for
+    dask.
     """
 
     default_n_jobs = -1
@@ -58,7 +62,10 @@ class LambdaBackend(ParallelBackendBase):
         initargs: tuple[Any, ...] = (),
         **options: Any,
     ) -> None:
-        """Light: no credentials are needed before the first call. Raises `ConfigurationError` for a wrong option."""
+        """Light: no credentials are needed before the first call.
+
+        Raises `ConfigurationError` for a wrong option.
+        """
         super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
         self._options = RunOptions.from_mapping(options, OF_JOBLIB)
         self._initializer, self._initargs = initializer, initargs
@@ -71,7 +78,8 @@ class LambdaBackend(ParallelBackendBase):
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
         if forked():
-            return 1  # nested in a forked worker of another backend: one after the other, in that worker
+            # Nested in a forked worker of another backend: one after the other, in that worker.
+            return 1
         wanted = self.default_n_jobs if n_jobs is None else n_jobs
         if wanted > 0:
             return wanted
@@ -157,7 +165,8 @@ class LambdaBackend(ParallelBackendBase):
         """As many tasks as pay for a job, learnt from durations that workers measured."""
         return self._workers.batcher.size(1 << 30, 1) if self._workers else 1
 
-    def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: FBT001, FBT002 - joblib's signature
+    # joblib's signature.
+    def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: FBT001, FBT002
         """Cancel what is left after an error."""
         if self._workers and self._session:
             width = self._workers.limits.workers

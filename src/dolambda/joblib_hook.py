@@ -1,7 +1,8 @@
 """Make joblib know the name "dolambda", on both ends, without importing joblib.
 
-On entry: ``import dolambda``. On leaving: joblib's table of backends has our maker, at once if joblib is imported already,
-else when it will be. joblib has no entry points, and importing it here would make `import dolambda` ten times as slow.
+On entry: ``import dolambda``. On leaving: joblib's table of backends has our maker, at once if
+joblib is imported already, else when it will be. joblib has no entry points, and importing it here
+would make `import dolambda` ten times as slow.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ def install_import_hook() -> None:
 
 
 class JoblibFinder:
-    """Waits for joblib to be imported; finds nothing itself. A finder without importlib's base class, whose module takes 3 ms to import."""
+    """Waits for joblib to be imported; finds nothing itself.
+
+    A finder without importlib's base class, whose module takes 3 ms to import.
+    """
 
     def find_spec(
         self,
@@ -44,7 +48,8 @@ class JoblibFinder:
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(fullname)
         if spec and spec.loader:
-            spec.loader = JoblibLoader(spec.loader)  # type: ignore[assignment] # as good as importlib's base class, see `JoblibFinder`
+            # As good as importlib's base class, see `JoblibFinder`.
+            spec.loader = JoblibLoader(spec.loader)  # type: ignore[assignment]
         return spec
 
 

@@ -1,14 +1,16 @@
 """Runs that outlive their client: what earlier clients have left, read back and checked.
 
-**Input:** a name, a bucket, the stack's key. **Output:** replies of earlier clients, and a record of the run.
+**Input:** a name, a bucket, the stack's key. **Output:** replies of earlier clients, and a record
+of the run.
 
     outs/run.<name>/000000/<n>    replies, kept until they are cleaned, or expire by the bucket's rules
     runs/<name>                   who began it, when, with what, and how far it is
     runs/<name>.order             which of the earlier replies is which task of the last start
     jobs/00/run.<name>/000000/<n> jobs that wait or run
 
-All of it is signed, and names the run and the place that it belongs to: what was copied from elsewhere
-in the bucket is left out. The record holds neither arguments nor environment, which may be secret.
+All of it is signed, and names the run and the place that it belongs to: what was copied from
+elsewhere in the bucket is left out. The record holds neither arguments nor environment, which may
+be secret.
 """
 
 from __future__ import annotations
@@ -46,7 +48,8 @@ log = logging.getLogger("dolambda")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}\Z")
 _AT_ONCE = 32
 _NUMBERS = 900_000_000
-"""Job numbers that count: a key far above them is not a run's own, and would leave it none to use."""
+"""Job numbers that count: a key far above them is not a run's own, and would leave it none to use.
+"""
 
 _ORDER_EVERY_S = 5.0
 _MOVED = "Something else in the bucket was copied over it; nothing in it was used."
@@ -156,7 +159,10 @@ class NamedRun:
         return list(keys.numbered(there, stem).values())
 
     def replies(self, there: list[str]) -> Iterator[Reply]:
-        """Read replies. One that is not this run's own, in its own place, is left out with a warning."""
+        """Read replies.
+
+        One that is not this run's own, in its own place, is left out with a warning.
+        """
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="dolambda-stored") as pool:
             for key, sealed in zip(there, pool.map(self._found, there), strict=True):
                 if sealed is None:  # it has expired, or was cleaned, since the listing
@@ -216,7 +222,10 @@ class NamedRun:
             raise EnvelopeError(f"it belongs to run {header.get('name')!r}", hint=_MOVED)
 
     def results(self) -> Results:
-        """Return what has a reply. Replies of earlier starts count where the last one took them over."""
+        """Return what has a reply.
+
+        Replies of earlier starts count where the last one took them over.
+        """
         record = self.record()
         first = record.first if record else 0
         header, body = self._own("order", self._order)

@@ -1,7 +1,7 @@
 """The options of one run, checked where a user writes them.
 
-**Input:** keyword arguments of `LambdaExecutor`, of ``parallel_config("dolambda")``, or of foreach's
-``options``. **Output:** the same, converted; or a `ConfigurationError`.
+**Input:** keyword arguments of `LambdaExecutor`, of ``parallel_config("dolambda")``, or of
+foreach's ``options``. **Output:** the same, converted; or a `ConfigurationError`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def _check_variable(name: object, value: object) -> None:
     if name.upper().startswith(_RESERVED):
         raise ConfigurationError(
             f"env= has {name}, which is not a task's to set",
-            hint="Names that begin with AWS_, LAMBDA_, DOLAMBDA_, LD_ or PYTHON decide how workers run.",
+            hint="Names that begin with AWS_, LAMBDA_, DOLAMBDA_, LD_ or PYTHON decide how "
+            "workers run.",
         )
     if not isinstance(value, str):
         raise ConfigurationError(

@@ -1,6 +1,10 @@
-"""One bar for a run. On entry: reports; on leaving: a line on the terminal's standard error, gone when nothing is left to do.
+"""One bar for a run.
 
-In a notebook, which is no terminal, the line is plain text that is written over and stays when all is done, as tqdm's does.
+On entry: reports; on leaving: a line on the terminal's standard error, gone when nothing is left to
+do.
+
+In a notebook, which is no terminal, the line is plain text that is written over and stays when all
+is done, as tqdm's does.
 """
 
 from __future__ import annotations
@@ -26,8 +30,12 @@ _cleared = threading.Event()  # no bar is drawn while it is set
 _shown: list[Bar] = []
 
 
-def display(wanted: bool | None) -> Callable[[Report], None] | None:  # noqa: FBT001 - the setting progress=
-    """What shows a run's reports; None for nothing. ``wanted`` is None for: on a terminal or in a notebook."""
+# The setting progress=.
+def display(wanted: bool | None) -> Callable[[Report], None] | None:  # noqa: FBT001
+    """What shows a run's reports; None for nothing.
+
+    ``wanted`` is None for: on a terminal or in a notebook.
+    """
     if wanted is False:
         return None
     if in_notebook():
@@ -59,7 +67,8 @@ def details(report: Report) -> str:
     parts = [
         f"{busy} of {len(report.workers)} workers busy" if report.workers else "starting workers"
     ]
-    parts += [f"{report.rate:,.{1 if report.rate < 10 else 0}f} tasks/s"] if report.rate else []  # noqa: PLR2004 - two digits are enough
+    # Two digits are enough.
+    parts += [f"{report.rate:,.{1 if report.rate < 10 else 0}f} tasks/s"] if report.rate else []  # noqa: PLR2004
     parts += [f"{report.failed} failed"] if report.failed else []
     parts += [f"{report.retried} retried"] if report.retried else []
     parts += [f"{report.resent} resent"] if report.resent else []
@@ -94,7 +103,10 @@ class Line:
                 return
             self._next = time.monotonic() + self._every
             filled = _CELLS * ended // report.tasks
-            line = f"{self._description}: {ended / report.tasks:4.0%}|{'█' * filled}{' ' * (_CELLS - filled)}| "
+            line = (
+                f"{self._description}: "
+                f"{ended / report.tasks:4.0%}|{'█' * filled}{' ' * (_CELLS - filled)}| "
+            )
             line += f"{ended}/{report.tasks} [{report.elapsed:.1f} s, {details(report)}]"
             print(
                 "\r" + line.ljust(self._width),
@@ -203,4 +215,5 @@ def notice(text: str) -> None:
     """Print a line that the user has to see, even one who shows no log."""
     if sys.stderr is not None:  # as in a service
         with contextlib.suppress(OSError, ValueError):
-            print(f"dolambda: {text}", file=sys.stderr, flush=True)  # noqa: T201 - it is for the user
+            # It is for the user.
+            print(f"dolambda: {text}", file=sys.stderr, flush=True)  # noqa: T201

@@ -1,10 +1,10 @@
 """The project's own pyproject.toml, and nobody else's.
 
-**Input:** the working directory. **Output:** the table [tool.dolambda] of the nearest pyproject.toml,
-searched for up to the root of the repository or the home directory.
+**Input:** the working directory. **Output:** the table [tool.dolambda] of the nearest
+pyproject.toml, searched for up to the root of the repository or the home directory.
 
-What it says decides where AWS is, whose replies are unpickled, and what is installed. So it must belong
-to the user (or to root), in a directory that no other user may write to.
+What it says decides where AWS is, whose replies are unpickled, and what is installed. So it must
+belong to the user (or to root), in a directory that no other user may write to.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def nearest_file(directory: Path | None = None) -> Path | None:
         return None
     home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home raises where there is none
     for folder in (begin, *begin.parents):
-        if os.path.isfile(folder / _NAME):  # noqa: PTH113 - Path.is_file raises where it may not look
+        # Path.is_file raises where it may not look.
+        if os.path.isfile(folder / _NAME):  # noqa: PTH113
             return folder / _NAME
         if folder == home or os.path.exists(folder / ".git"):  # noqa: PTH110 - as above
             return None

@@ -1,6 +1,7 @@
 """``register``: run Parallel, executors and %dopar% on Lambda from now on.
 
-**Input:** where the workers are. **Output:** a `Session`, current for this process, until `unregister`.
+**Input:** where the workers are. **Output:** a `Session`, current for this process, until
+`unregister`.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ def register(
     """Make Lambda the backend of joblib, executors and foreach.
 
     Args:
-        where: "local" for AWS emulated on this machine, or the name of a stack. Default: the stack that
-            settings and credentials lead to, or "local" if no credentials are found.
+        where: "local" for AWS emulated on this machine, or the name of a stack. Default: the stack
+            that settings and credentials lead to, or "local" if no credentials are found.
         bucket: Bucket of the stack, if it is not the one that `dolambda deploy` created.
         key: AWS access key. Default: the credentials of `aws configure`.
         secret: Secret of the access key.
@@ -62,10 +63,10 @@ def register(
         endpoint_url: URL of AWS, if it is not Amazon's.
         stack: Name of the stack, the same as ``where``.
         workers: Largest number of workers at a time.
-        requires: Packages of the local stack's workers, such as "scikit-learn". Default: all that are
-            installed. On AWS, `dolambda deploy` decides.
-        progress: True or False to show a progress bar or not, or a function that is called with each
-            `Report`. Default: show one on a terminal and in a notebook.
+        requires: Packages of the local stack's workers, such as "scikit-learn". Default: all that
+            are installed. On AWS, `dolambda deploy` decides.
+        progress: True or False to show a progress bar or not, or a function that is called with
+            each `Report`. Default: show one on a terminal and in a notebook.
         env: Environment variables of tasks.
         **settings: Any other setting, see `Settings`.
 
@@ -73,7 +74,8 @@ def register(
         The session. Use it as a context manager to close it.
 
     Raises:
-        ConfigurationError: An argument or setting is wrong, or the stack differs from this environment.
+        ConfigurationError: An argument or setting is wrong, or the stack differs from this
+            environment.
         NotDeployedError: No stack of that name exists in the region.
         StackStoppedError: `dolambda panic` has stopped the stack.
         LocalAwsError: The emulated AWS could not be started.
@@ -115,7 +117,8 @@ def register(
     return register_session(opened, progress if callable(progress) else resolved.progress)
 
 
-def register_session(opened: Session, progress: bool | Callable[[Report], None] | None) -> Session:  # noqa: FBT001 - as `register` has it
+# As `register` has it.
+def register_session(opened: Session, progress: bool | Callable[[Report], None] | None) -> Session:  # noqa: FBT001
     """Make an open session the backend of joblib, executors and foreach.
 
     Args:

@@ -1,6 +1,7 @@
 """A session: an open connection to a stack, in which frontends open runs.
 
-**Input:** settings and credentials. **Output:** a `Session`, which owns the emulator it has started.
+**Input:** settings and credentials. **Output:** a `Session`, which owns the emulator it has
+started.
 """
 
 from __future__ import annotations
@@ -103,7 +104,10 @@ class Session:
     def open(
         cls, settings: Settings, credentials: Credentials | None = None, *, local: bool = False
     ) -> Session:
-        """Connect: to AWS, to AWS emulated here, or to nothing but this process. Raises what is wrong, before any task."""
+        """Connect: to AWS, to AWS emulated here, or to nothing but this process.
+
+        Raises what is wrong, before any task.
+        """
         if settings.transport == "in_process":
             key = secrets.token_bytes(32)
             return cls(
@@ -289,7 +293,10 @@ class Session:
         return Place(self.stack.name, self.stack.region) if self.stack else Place()
 
     def attach(self, instance: Instance, *, owned: bool) -> None:
-        """Notice from here on when the emulated AWS ends. An ``owned`` one ends with the session."""
+        """Notice from here on when the emulated AWS ends.
+
+        An ``owned`` one ends with the session.
+        """
         self.instance, self.owns_instance = instance, owned
         self._emulator = "own" if owned else "shared"
         self._watch = Watch(self._emulator_runs, self._emulator_gone)
@@ -308,7 +315,10 @@ class Session:
             run.abandon(self._gone)
 
     def _named(self, name: str, way: Transport) -> tuple[NamedRun, Stored]:
-        """Take over the run of that name. Raises `ConfigurationError` where there is nothing to keep replies in."""
+        """Take over the run of that name.
+
+        Raises `ConfigurationError` where there is nothing to keep replies in.
+        """
         if self.bucket is None or not way.queues:
             raise ConfigurationError(
                 f"run={name!r} was given with a transport that keeps no replies",

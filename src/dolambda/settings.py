@@ -49,8 +49,9 @@ class Settings:
     endpoint_url: str | None = None
     """URL of AWS; None for Amazon's."""
     transport: str = "queue"
-    """Way of the jobs: "queue" (through S3), "direct" (one Invoke for each job) or "in_process" (in this
-    process, for debugging)."""
+    """Way of the jobs: "queue" (through S3), "direct" (one Invoke for each job) or "in_process" (in
+    this process, for debugging).
+    """
     workers: int | None = None
     """Largest number of workers at a time; None for all that the stack allows."""
     throttle: float = 1.0
@@ -58,31 +59,40 @@ class Settings:
     task_timeout: float | None = None
     """Time limit of one task; None for the time limit of the function."""
     max_wait: float = 600.0
-    """Longest time that a job may wait for its worker before it counts as lost and is sent again."""
+    """Longest time that a job may wait for its worker before it counts as lost and is sent again.
+    """
     attempts: int = 3
-    """Number of times that a job is sent before its tasks are given up as lost. A job of several tasks is
-    sent in halves before."""
+    """Number of times that a job is sent before its tasks are given up as lost. A job of several
+    tasks is sent in halves before.
+    """
     speculate: bool = True
-    """Start a job that is much slower than the others a second time, near the end of a run. The first reply
-    counts, both are billed."""
+    """Start a job that is much slower than the others a second time, near the end of a run. The
+    first reply counts, both are billed.
+    """
     budget: float | None = None
-    """Dollars that one run may cost, as a hard bound: what might exceed it is not sent. None for no bound."""
+    """Dollars that one run may cost, as a hard bound: what might exceed it is not sent. None for no
+    bound.
+    """
     quote: bool | Literal["only"] = False
-    """Run a few tasks, show what the rest will take and cost, and on a terminal ask whether to continue.
-    "only" never continues."""
+    """Run a few tasks, show what the rest will take and cost, and on a terminal ask whether to
+    continue. "only" never continues.
+    """
     progress: bool | None = None
     """Show a progress bar or not; None for one on a terminal and in a notebook."""
     logs: Literal["relay", "errors", False] = "relay"
-    """Show locally what tasks print, log and warn: "relay" all of it, "errors" that of failed tasks, False
-    nothing."""
+    """Show locally what tasks print, log and warn: "relay" all of it, "errors" that of failed
+    tasks, False nothing.
+    """
     record: bool = True
-    """Keep a record of each run in the user's state directory: times, workers, memory, costs and types of
-    errors, never arguments or results. `dolambda runs` lists them."""
+    """Keep a record of each run in the user's state directory: times, workers, memory, costs and
+    types of errors, never arguments or results. `dolambda runs` lists them.
+    """
     record_errors: bool = False
     """Keep the messages of errors in the record, too. They may hold data."""
     requires: tuple[str, ...] | None = None
-    """Packages of the workers, as pip writes them. A bare name gets the version installed locally. None for
-    everything installed locally."""
+    """Packages of the workers, as pip writes them. A bare name gets the version installed locally.
+    None for everything installed locally.
+    """
     requirements: str | None = None
     """A requirements file instead of ``requires``."""
     extra_requires: tuple[str, ...] = ()
@@ -102,14 +112,17 @@ class Settings:
     architecture: str | None = None
     """"x86_64" or "arm64"; None for that of this machine."""
     runtime: str | None = None
-    """None for Lambda's own runtime of this Python, or "provided.al2023" to bring the interpreter in a layer."""
+    """None for Lambda's own runtime of this Python, or "provided.al2023" to bring the interpreter
+    in a layer.
+    """
     interpreter: str = "/opt/bin/python3"
     """Path of the interpreter in its layer, for ``runtime="provided.al2023"``."""
     layers: tuple[str, ...] = ()
     """ARNs of additional layers, such as one with an interpreter."""
     concurrency: int | None = None
-    """Largest number of invocations that Lambda itself lets run at a time (reserved concurrency); None for
-    the account's limit."""
+    """Largest number of invocations that Lambda itself lets run at a time (reserved concurrency);
+    None for the account's limit.
+    """
     r: bool = False
     """Add R to the workers, for R sessions."""
     r_packages: tuple[str, ...] = ()
@@ -119,7 +132,9 @@ class Settings:
     log_days: int = 14
     """Days that CloudWatch keeps the workers' log."""
     role: str | None = None
-    """ARN of a role that an administrator created for the workers; None for one that `deploy` creates."""
+    """ARN of a role that an administrator created for the workers; None for one that `deploy`
+    creates.
+    """
     permissions_boundary: str | None = None
     """ARN of a policy that bounds the role that `deploy` creates."""
 
@@ -144,7 +159,8 @@ class Settings:
     ) -> Settings:
         """Put the settings together.
 
-        ``directory`` is where the search for pyproject.toml begins (default: the working directory).
+        ``directory`` is where the search for pyproject.toml begins (default: the working
+        directory).
         """
         chosen = cls._choose(directory, os.environ if environ is None else environ, arguments)
         return cls(**{name: value for name, (value, _) in chosen.items()})
@@ -253,14 +269,22 @@ _INTERNAL = tuple(
 
 _OPTIONS = {
     name: f"{name}= is an option of a run: LambdaExecutor({name}=...), "
-    f'parallel_config("dolambda", {name}=...) or foreach(options={{"dolambda": {{"{name}": ...}}}}).'
+    f'parallel_config("dolambda", {name}=...) or foreach(options={{"dolambda": {{"{name}": '
+    f"...}}}})."
     for name in ("retries", "run", "batch")
 } | {
-    "n_jobs": "n_jobs= is joblib's: Parallel(n_jobs=-1). workers= bounds how many workers run at a time.",
-    "max_workers": "max_workers= is LambdaExecutor's. workers= bounds how many workers run at a time.",
+    "n_jobs": (
+        "n_jobs= is joblib's: Parallel(n_jobs=-1). workers= bounds how many workers run at a time."
+    ),
+    "max_workers": (
+        "max_workers= is LambdaExecutor's. workers= bounds how many workers run at a time."
+    ),
     "initializer": "initializer= is an argument of LambdaExecutor and parallel_config.",
     "initargs": "initargs= is an argument of LambdaExecutor and parallel_config.",
-    "env": "It is not a setting: values may be secret. Use register(env={...}) or LambdaExecutor(env={...}).",
+    "env": (
+        "It is not a setting: values may be secret. Use register(env={...}) or "
+        "LambdaExecutor(env={...})."
+    ),
 }
 """Where names belong that are options of a run, not settings."""
 
@@ -277,7 +301,8 @@ def _is_url(given: str) -> bool:
 
 
 def _as_logs(given: object) -> object:
-    return _LOGS[given.lower() if isinstance(given, str) else {True: "true", False: "false"}[given]]  # type: ignore[index] # a KeyError is caught
+    # A KeyError is caught.
+    return _LOGS[given.lower() if isinstance(given, str) else {True: "true", False: "false"}[given]]  # type: ignore[index]
 
 
 def _as_quote(given: object) -> object:
@@ -332,7 +357,8 @@ RULES: dict[str, Rule] = {
     ),
     "concurrency": whole(1, 100_000),
     "log_days": Rule(
-        f"one of the numbers of days that CloudWatch takes: {', '.join(map(str, _LOG_DAYS[:8]))}, ...",
+        f"one of the numbers of days that CloudWatch takes: {', '.join(map(str, _LOG_DAYS[:8]))}, "
+        "...",
         whole(1, 3653).converted,
         lambda days: days in _LOG_DAYS,
         int,

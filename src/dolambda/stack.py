@@ -1,6 +1,9 @@
-"""A stack that stands: what a client must know to use it. On entry: its name; on leaving: a `Stack`, read from AWS.
+"""A stack that stands: what a client must know to use it.
 
-There is no state file: the function of that name is asked for its configuration, and its environment holds the rest.
+On entry: its name; on leaving: a `Stack`, read from AWS.
+
+There is no state file: the function of that name is asked for its configuration, and its
+environment holds the rest.
 """
 
 from __future__ import annotations
@@ -29,7 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stack:
-    """One deployed stack. ``memory`` is in MB, ``timeout`` in seconds, ``workers`` the most that may run at a time."""
+    """One deployed stack.
+
+    ``memory`` is in MB, ``timeout`` in seconds, ``workers`` the most that may run at a time.
+    """
 
     name: str
     region: str
@@ -53,7 +59,10 @@ class Stack:
     def from_account(cls, account: Account, settings: Settings) -> Stack:
         """Find a stack by name. Raises `NotDeployedError`, `ConfigurationError`."""
         client = account.client("lambda")
-        hint = "Run `dolambda deploy`, or give stack= or region= of one that stands; dolambda.register('local') needs none."
+        hint = (
+            "Run `dolambda deploy`, or give stack= or region= of one that stands; "
+            "dolambda.register('local') needs none."
+        )
         found = find_function(client, account.region, settings.stack, hint)
         environment = found["Environment"]["Variables"]
         name, _, digest = environment.get("DOLAMBDA_CODE", "").partition(":")
@@ -79,8 +88,10 @@ class Stack:
         """Refuse what cannot work, before the first task is sent."""
         if self.python != PYTHON:
             raise PythonMismatchError(
-                f"the stack {self.name!r} runs Python {self.python}, this is Python {PYTHON}: functions do not pickle across",
-                hint=f"Run `dolambda deploy` from this Python, or the client under Python {self.python}.",
+                f"the stack {self.name!r} runs Python {self.python}, this is Python {PYTHON}: "
+                "functions do not pickle across",
+                hint="Run `dolambda deploy` from this Python, or the client under Python "
+                f"{self.python}.",
             )
         if settings.bucket not in (None, self.bucket):
             raise ConfigurationError(
@@ -92,13 +103,17 @@ class Stack:
         """Raise `StackStoppedError` for one that Lambda runs nothing of."""
         if self.reserved == 0:
             raise StackStoppedError(
-                f"the stack {self.name!r} is stopped: its function's reserved concurrency is 0, so that Lambda runs none of its jobs",
+                f"the stack {self.name!r} is stopped: its function's reserved concurrency is 0, "
+                "so that Lambda runs none of its jobs",
                 hint="`dolambda panic --undo` starts it again after a `dolambda panic`.",
             )
 
 
 def find_function(client: Any, region: str, stack: str, hint: str) -> dict[str, Any]:
-    """The configuration of a stack's function, whatever Python or dolambda it runs. Raises `NotDeployedError`, with ``hint``."""
+    """The configuration of a stack's function, whatever Python or dolambda it runs.
+
+    Raises `NotDeployedError`, with ``hint``.
+    """
     with translated():
         try:
             found: dict[str, Any] = client.get_function_configuration(FunctionName=stack)
@@ -111,14 +126,18 @@ def find_function(client: Any, region: str, stack: str, hint: str) -> dict[str, 
 
 
 def refuse_unreadable(found: dict[str, Any], stack: str, region: str) -> None:
-    """Refuse a function whose environment cannot be read or is not ours. Raises `AwsError`, `NotDeployedError`."""
+    """Refuse a function whose environment cannot be read or is not ours.
+
+    Raises `AwsError`, `NotDeployedError`.
+    """
     environment = found.get("Environment") or {}
     failure = environment.get("Error")
     if failure:
         raise AwsError(
             f"Lambda cannot read the environment of the function {stack!r} in {region}: "
             f"{failure.get('ErrorCode')}: {failure.get('Message')}",
-            hint="Allow these credentials to use the KMS key that encrypts it (kms:Decrypt), then run it again.",
+            hint="Allow these credentials to use the KMS key that encrypts it (kms:Decrypt), then "
+            "run it again.",
         )
     if signing_keys.KEY not in environment.get("Variables", {}):
         raise NotDeployedError(
@@ -128,7 +147,10 @@ def refuse_unreadable(found: dict[str, Any], stack: str, region: str) -> None:
 
 
 def reserved_concurrency(client: Any, function: str) -> int | None:
-    """How many invocations of a function Lambda keeps for it and runs at most; None for the account's limit. Of no function, None."""
+    """How many invocations of a function Lambda keeps for it and runs at most; None for the account's limit.
+
+    Of no function, None.
+    """
     with translated():
         try:
             found: int | None = client.get_function_concurrency(FunctionName=function).get(

@@ -1,7 +1,8 @@
 """pytest fixtures for tests of code that uses dolambda: no AWS account needed.
 
-**Input:** `pytest_plugins = ["dolambda.testing"]` in a conftest.py. **Output:** fixtures that make Lambda the backend of
-joblib, executors and foreach for one test, and restore the previous backend after it.
+**Input:** `pytest_plugins = ["dolambda.testing"]` in a conftest.py. **Output:** fixtures that make
+Lambda the backend of joblib, executors and foreach for one test, and restore the previous backend
+after it.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ def dolambda_settings() -> dict[str, Any]:
     """Settings of the emulated stack. Override it in your conftest.py.
 
     Returns:
-        Keyword arguments of `dolambda.register`, such as ``{"requires": ["numpy"], "timeout": 30}``. By default
-        none, so that pyproject.toml and ``DOLAMBDA_...`` variables decide.
+        Keyword arguments of `dolambda.register`, such as ``{"requires": ["numpy"], "timeout":
+        30}``. By default none, so that pyproject.toml and ``DOLAMBDA_...`` variables decide.
     """
     return {}
 

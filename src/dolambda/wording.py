@@ -17,14 +17,18 @@ _CENTS_MATTER = 1.0  # dollars from which two decimals are enough
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
-    """Return a number and what is counted: "1 task", "2,000 tasks". ``plural``, if it is not the noun and s."""
+    """Return a number and what is counted: "1 task", "2,000 tasks".
+
+    ``plural``, if it is not the noun and s.
+    """
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def duration(seconds: float) -> str:
     """Return a duration in its two largest units: "300 ms", "1.8 s", "1 min 35 s", "4 h 10 min"."""
     if 0 < seconds < 1:
-        return f"{seconds * 1000:.0f} ms" if seconds >= 0.0005 else "less than 1 ms"  # noqa: PLR2004 - half of it
+        # Half of it.
+        return f"{seconds * 1000:.0f} ms" if seconds >= 0.0005 else "less than 1 ms"  # noqa: PLR2004
     if seconds < 10:  # noqa: PLR2004 - a decimal still says something
         return f"{seconds:.1f}".removesuffix(".0") + " s"
     whole = round(seconds)

@@ -1,6 +1,9 @@
-"""Who we are on AWS. On entry: credentials as users have them; on leaving: boto3 clients, and AWS's errors as ours.
+"""Who we are on AWS.
 
-boto3 is imported on first use only. It serves for credentials and the control plane; the hot path is in objects.py.
+On entry: credentials as users have them; on leaving: boto3 clients, and AWS's errors as ours.
+
+boto3 is imported on first use only. It serves for credentials and the control plane; the hot path
+is in objects.py.
 """
 
 from __future__ import annotations
@@ -139,7 +142,10 @@ class Account:
             lacking = "" if _has_credentials(session) else ", and there are no AWS credentials"
             raise ConfigurationError(
                 f"no AWS region is set{lacking}",
-                hint="Run `aws configure`, or use AWS emulated on this machine: dolambda.register('local')."
+                hint=(
+                    "Run `aws configure`, or use AWS emulated on this machine: "
+                    "dolambda.register('local')."
+                )
                 if lacking
                 else "Set region=, or AWS_DEFAULT_REGION, or run `aws configure`.",
             )
@@ -252,7 +258,10 @@ def translated() -> Iterator[None]:
         raise translated_error(error) from error
 
 
-MEND_CLOCK = "Set this machine's clock (`timedatectl`, or the system's settings): AWS takes no request more than some minutes off its own."
+MEND_CLOCK = (
+    "Set this machine's clock (`timedatectl`, or the system's settings): AWS takes no "
+    "request more than some minutes off its own."
+)
 
 
 def is_skewed(said: str) -> bool:
@@ -272,7 +281,8 @@ def _ours(error: Any) -> AwsError | ConfigurationError:
     if code in _DENIED:
         return AccessDeniedError(
             text,
-            hint="The credentials in use lack that permission: `dolambda policy submitter` (or deployer) prints all that are needed.",
+            hint="The credentials in use lack that permission: `dolambda policy submitter` (or "
+            "deployer) prints all that are needed.",
         )
     if code in _EXPIRED:
         return ConfigurationError(
@@ -282,12 +292,14 @@ def _ours(error: Any) -> AwsError | ConfigurationError:
     if code in _UNKNOWN:
         return ConfigurationError(
             text,
-            hint="AWS does not know these credentials: check key=, secret= and token=, or the profile. "
+            hint="AWS does not know these credentials: check key=, secret= and token=, or the "
+            "profile. "
             "Or the region is one that is not enabled in this account.",
         )
     if code in _THROTTLED:
         return ThrottledError(
             text,
-            hint="It was repeated with pauses. Wait a minute, or ask AWS for a higher quota if it comes back.",
+            hint="It was repeated with pauses. Wait a minute, or ask AWS for a higher quota if it "
+            "comes back.",
         )
     return AwsError(text, hint="AWS refused the request for that reason.")

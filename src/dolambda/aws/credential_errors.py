@@ -20,13 +20,18 @@ _HINTS = {
     "NoCredentialsError": "Run `aws configure`, give profile= or key= and secret=; "
     "or run without AWS: dolambda.register('local').",
     "PartialCredentialsError": "Set both access key and secret key there, or neither.",
-    "MissingDependencyException": "Install it: `pip install 'botocore[crt]'`. `aws login` needs it.",
+    "MissingDependencyException": (
+        "Install it: `pip install 'botocore[crt]'`. `aws login` needs it."
+    ),
     "LoginError": _LOGIN,
     "SSOError": _SSO,
     "TokenRetrievalError": _SSO,
-    "CredentialRetrievalError": "Run the command of credential_process= in ~/.aws/config by hand: it has to print "
+    "CredentialRetrievalError": "Run the command of credential_process= in ~/.aws/config by hand: "
+    "it has to print "
     "credentials as JSON.",
-    "ConfigParseError": "Correct that file: each section begins with [name], each line below is name = value.",
+    "ConfigParseError": (
+        "Correct that file: each section begins with [name], each line below is name = value."
+    ),
     "InvalidConfigError": "Correct that profile in ~/.aws/config.",
     "ProfileNotFound": "`aws configure list-profiles` shows the ones there are.",
     "InvalidRegionError": "Set region= (--region) to a region such as eu-central-1.",

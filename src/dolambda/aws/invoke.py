@@ -1,7 +1,9 @@
-"""RequestCounter of a Lambda function. On entry: payloads; on leaving: what the function answered, or why there is no answer.
+"""RequestCounter of a Lambda function.
 
-A request that AWS has not begun to run (throttled, or the connection could not be made) is repeated here; one that it may have run is
-not: the sender decides, and counts it.
+On entry: payloads; on leaving: what the function answered, or why there is no answer.
+
+A request that AWS has not begun to run (throttled, or the connection could not be made) is repeated
+here; one that it may have run is not: the sender decides, and counts it.
 """
 
 from __future__ import annotations
@@ -23,8 +25,12 @@ if TYPE_CHECKING:
     from dolambda.aws.reactor import Reactor
     from dolambda.aws.request_counter import RequestCounter
 
-_PATIENCE = 1500.0  # seconds without any answer after which a throttled request is given up: longer than any function runs
-_RENEWAL = 180.0  # seconds for which a request is repeated that was signed with expired credentials, where they renew themselves
+# Seconds without any answer after which a throttled request is given up: longer than any function
+# runs.
+_PATIENCE = 1500.0
+# Seconds for which a request is repeated that was signed with expired credentials, where they renew
+# themselves.
+_RENEWAL = 180.0
 _HEADERS = ("Content-Type: application/json", "Expect:", "X-Amz-Invocation-Type: RequestResponse")
 
 
@@ -47,7 +53,10 @@ class FunctionEndedError(AwsError):
 
 
 class Invoker:
-    """RequestCounter one function, any number of times at once, from any thread. `throttled` is told Lambda's reason, each time it does."""
+    """RequestCounter one function, any number of times at once, from any thread.
+
+    `throttled` is told Lambda's reason, each time it does.
+    """
 
     def __init__(
         self, reactor: Reactor, account: Account, function: str, calls: RequestCounter
@@ -134,7 +143,8 @@ class Invoker:
 
 
 _MEND_THROTTLED = (
-    "It was repeated for 25 minutes, and no other call was answered either. `dolambda status` shows the limits; "
+    "It was repeated for 25 minutes, and no other call was answered either. `dolambda status` "
+    "shows the limits; "
     "ask AWS for more concurrency, or use fewer workers."
 )
 
@@ -177,7 +187,8 @@ def _refused(status: int, kind: str, body: bytes) -> AwsError | NotDeployedError
     if status == http.HTTPStatus.FORBIDDEN or "AccessDenied" in kind:
         return AccessDeniedError(
             f"lambda:InvokeFunction was denied: {text}",
-            hint="`dolambda policy submitter` prints what is needed; or have the credentials expired?",
+            hint="`dolambda policy submitter` prints what is needed; or have the credentials "
+            "expired?",
         )
     if status == http.HTTPStatus.NOT_FOUND:
         return NotDeployedError(f"there is no such function: {text}", hint="Run `dolambda deploy`.")

@@ -1,9 +1,12 @@
-"""Handing replies over, in the thread that fetched them. On entry: calls to be made; on leaving: made, begun in order.
+"""Handing replies over, in the thread that fetched them.
 
-Who unpickles results and completes futures needs the interpreter to itself: a thread of its own for that would wait for the one that
-moves the bytes, and that one for it, at every job (measured: a quarter more CPU a job). A user's callback may block, though, even wait
-for another task. So one thread leads: it moves bytes, makes the calls that came of it, and goes on. When one call has taken `_STUCK`
-seconds, another thread takes the lead, and the one that is stuck ends with its call.
+On entry: calls to be made; on leaving: made, begun in order.
+
+Who unpickles results and completes futures needs the interpreter to itself: a thread of its own for
+that would wait for the one that moves the bytes, and that one for it, at every job (measured: a
+quarter more CPU a job). A user's callback may block, though, even wait for another task. So one
+thread leads: it moves bytes, makes the calls that came of it, and goes on. When one call has taken
+`_STUCK` seconds, another thread takes the lead, and the one that is stuck ends with its call.
 """
 
 from __future__ import annotations
@@ -69,14 +72,20 @@ class LeaderFollowers:
             self._watched = True
 
     def flush(self, seconds: float = _PATIENCE) -> None:
-        """Wait until what was handed over is done, or stuck. In the leading thread itself do nothing: it is done there afterwards."""
+        """Wait until what was handed over is done, or stuck.
+
+        In the leading thread itself do nothing: it is done there afterwards.
+        """
         if self._watched and not self.leads:  # else nothing was ever handed over
             done = threading.Event()
             self.hand_over(done.set)
             self._wait(done, seconds)
 
     def wait_finished(self, seconds: float = _PATIENCE) -> bool:
-        """Wait for `finish`, and tell whether all is handed over. In the leading thread itself do not wait."""
+        """Wait for `finish`, and tell whether all is handed over.
+
+        In the leading thread itself do not wait.
+        """
         return not self.leads and self._wait(self._closed, seconds)
 
     # In the thread that leads.

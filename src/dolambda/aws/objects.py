@@ -1,9 +1,12 @@
-"""The client's objects on S3. On entry: keys and bytes; on leaving: bytes, in one bucket, each request counted.
+"""The client's objects on S3.
 
-obstore's synchronous calls release the GIL and cost 52 to 68 us a small object where boto3 costs 1,850; its retries
-(with back-off, of 5xx and broken connections) make a put safe to repeat; but a list whose body breaks off it does not repeat, so that is
-done here. It asks for credentials every few minutes; where AWS calls those it has expired, it is opened again as soon as there are
-others. Call from a few threads.
+On entry: keys and bytes; on leaving: bytes, in one bucket, each request counted.
+
+obstore's synchronous calls release the GIL and cost 52 to 68 us a small object where boto3 costs
+1,850; its retries (with back-off, of 5xx and broken connections) make a put safe to repeat; but a
+list whose body breaks off it does not repeat, so that is done here. It asks for credentials every
+few minutes; where AWS calls those it has expired, it is opened again as soon as there are others.
+Call from a few threads.
 """
 
 from __future__ import annotations
@@ -127,7 +130,10 @@ class Provider(Boto3CredentialProvider):
         return hasattr(self.credentials, "refresh_needed")
 
     def has_others(self) -> bool:
-        """Whether there are other credentials by now than those it gave last. Raises `AwsError` if they could not be renewed."""
+        """Whether there are other credentials by now than those it gave last.
+
+        Raises `AwsError` if they could not be renewed.
+        """
         with translated():
             return (
                 bool(self._given)
@@ -263,8 +269,8 @@ class Bucket:
     def _ask_one(self, action: str, key: str, request: Callable[[], Any]) -> Any:
         """As `_ask` for one object. Raises FileNotFoundError.
 
-        S3 answers 403 for a key that is missing, unless one may list the whole bucket. Submitters may
-        list our prefixes only, so the list says which of the two it is.
+        S3 answers 403 for a key that is missing, unless one may list the whole bucket. Submitters
+        may list our prefixes only, so the list says which of the two it is.
         """
         try:
             return self._ask(action, key, request)
@@ -301,7 +307,8 @@ class Bucket:
                 expired = any(sign in text for sign in _EXPIRED)
                 if (refused or expired) and self._renewed():
                     continue
-                # S3 gives a code, but not to a HEAD, of which the listing that follows says what is meant.
+                # S3 gives a code, but not to a HEAD, of which the listing that follows says what is
+                # meant.
                 strange = refused and "<Code>" not in text and action != "s3:HeadObject"
                 passing = _CUT in text or any(sign in text for sign in _PASSING)
                 again = strange or passing or (expired and self._using.renews)
@@ -334,7 +341,8 @@ def denied(what: str, code: str = "") -> AccessDeniedError:
         )
     return AccessDeniedError(
         f"{what} was denied{f' ({code})' if code else ''}",
-        hint="The credentials in use lack it, or have expired; `dolambda policy submitter` prints what is needed.",
+        hint="The credentials in use lack it, or have expired; `dolambda policy submitter` prints "
+        "what is needed.",
     )
 
 

@@ -1,6 +1,7 @@
 """Partitions: AWS's separate worlds. The only file that names a partition or a domain of AWS's.
 
-**Input:** a region. **Output:** its partition, ARNs and endpoints. A test compares the table with botocore's.
+**Input:** a region. **Output:** its partition, ARNs and endpoints. A test compares the table with
+botocore's.
 """
 
 from __future__ import annotations
@@ -51,4 +52,5 @@ def host(service: str, region: str) -> str:
 def account_in(arn: str) -> str:
     """Return the account number in an ARN; "" if there is none."""
     parts = arn.split(":")
-    return parts[4] if len(parts) > 4 and re.fullmatch("[0-9]{12}", parts[4]) else ""  # noqa: PLR2004 - its place in an ARN
+    # Its place in an ARN.
+    return parts[4] if len(parts) > 4 and re.fullmatch("[0-9]{12}", parts[4]) else ""  # noqa: PLR2004

@@ -1,11 +1,16 @@
-"""Requests to AWS, thousands at once, in one thread. On entry: a `Request`; on leaving: AWS's `Answer`, or why there is none.
+"""Requests to AWS, thousands at once, in one thread.
 
-libcurl signs, pools connections and moves the bytes: 60 us of CPU a request where boto3 takes 1,630. What an answer means is for
-who asked: `invoke` and `small_objects`. They may have a request repeated, with back-off and jitter; nothing is repeated by itself.
+On entry: a `Request`; on leaving: AWS's `Answer`, or why there is none.
 
-The receiver of a reply is called in the same thread, by `followers`, which sees to it that nobody holds the requests up.
+libcurl signs, pools connections and moves the bytes: 60 us of CPU a request where boto3 takes
+1,630. What an answer means is for who asked: `invoke` and `small_objects`. They may have a request
+repeated, with back-off and jitter; nothing is repeated by itself.
 
-A libcurl multi handle looks through its idle connections one by one, so there are several, of `_PER_SHARD` connections each.
+The receiver of a reply is called in the same thread, by `followers`, which sees to it that nobody
+holds the requests up.
+
+A libcurl multi handle looks through its idle connections one by one, so there are several, of
+`_PER_SHARD` connections each.
 """
 
 from __future__ import annotations
@@ -59,7 +64,11 @@ _EVENTS = {
 
 @dataclass(slots=True)
 class Answer:
-    """What came back. Without a connection ``status`` is 0, ``error`` says why, and ``sent`` whether AWS may have got the request."""
+    """What came back.
+
+    Without a connection ``status`` is 0, ``error`` says why, and ``sent`` whether AWS may have got
+    the request.
+    """
 
     status: int
     body: bytes = field(default=b"", repr=False)
@@ -78,10 +87,13 @@ class Answer:
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Request:
-    """What is to be asked. ``answered`` is called in the thread that leads, once for each time that the request was sent.
+    """What is to be asked.
 
-    ``service`` is AWS's name for it, to be signed with. ``until`` is when it is no longer repeated, on the monotonic clock; ``done``
-    is who waits for what ``answered`` makes of it. Once ``dropped``, it is not sent any more.
+    ``answered`` is called in the thread that leads, once for each time that the request was sent.
+
+    ``service`` is AWS's name for it, to be signed with. ``until`` is when it is no longer repeated,
+    on the monotonic clock; ``done`` is who waits for what ``answered`` makes of it. Once
+    ``dropped``, it is not sent any more.
     """
 
     service: str
@@ -135,7 +147,10 @@ class MultiHandle:
 
 
 class EasyHandle:
-    """A libcurl easy handle for requests of one kind, used for one after the other. Idle, it holds nothing of the last."""
+    """A libcurl easy handle for requests of one kind, used for one after the other.
+
+    Idle, it holds nothing of the last.
+    """
 
     def __init__(self, service: str, verb: str, account: Account) -> None:
         """What all of its requests have in common."""
@@ -206,7 +221,9 @@ class EasyHandle:
 
 
 class Reactor:
-    """Sends requests with an account's credentials, which refresh by themselves. For any thread; close it.
+    """Sends requests with an account's credentials, which refresh by themselves.
+
+    For any thread; close it.
 
     One thread does it at any time, but not always the same: see `LeaderFollowers`.
     """
@@ -250,7 +267,10 @@ class Reactor:
                 raise
 
     def repeat(self, request: Request, otherwise: AwsError) -> None:
-        """Send a request again after a pause; or, its time being over, have it answered with an error. Only in the thread that leads."""
+        """Send a request again after a pause; or, its time being over, have it answered with an error.
+
+        Only in the thread that leads.
+        """
         longest = min(_LONGEST_BACK_OFF, _BACK_OFF * 2 ** min(request.tries, 20))
         pause = random.uniform(0.5, 1) * longest  # noqa: S311 - spreads load, hides nothing
         moment = time.monotonic() + pause
@@ -357,7 +377,8 @@ class Reactor:
             shard = key.data
             if shard is None:
                 self._wakes.recv(4096)
-                self._awake = False  # what is sent from here on wakes us again; what was sent before is in `_new`
+                # What is sent from here on wakes us again; what was sent before is in `_new`.
+                self._awake = False
                 continue
             flags = (pycurl.CSELECT_IN if events & selectors.EVENT_READ else 0) | (
                 pycurl.CSELECT_OUT if events & selectors.EVENT_WRITE else 0

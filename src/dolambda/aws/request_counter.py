@@ -1,4 +1,7 @@
-"""Count AWS requests by action. On entry: one action at a time, from any thread. On leaving: totals, for the bill."""
+"""Count AWS requests by action.
+
+On entry: one action at a time, from any thread. On leaving: totals, for the bill.
+"""
 
 from __future__ import annotations
 

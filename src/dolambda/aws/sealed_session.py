@@ -1,7 +1,7 @@
 """A boto3 session that reads no environment variable and no file of the user's.
 
-**Input:** a key, its secret, a region. **Output:** a session for AWS emulated on this machine: what the user has
-configured for AWS proper, rightly or wrongly, has no part in it.
+**Input:** a key, its secret, a region. **Output:** a session for AWS emulated on this machine: what
+the user has configured for AWS proper, rightly or wrongly, has no part in it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The worker's S3: a GET and a PUT a job over one kept connection, signed here.
 
-On entry: keys and bytes; on leaving: bytes. The Lambda runtime brings boto3, but importing it takes 0.5 s of billed cold
-start and each request 1.8 ms of CPU on what may be a tenth of a core; this takes 15 ms and 0.1 ms, and needs nothing that
-is not in the standard library. Signature Version 4 as AWS documents it; the tests compare it with botocore's.
+On entry: keys and bytes; on leaving: bytes. The Lambda runtime brings boto3, but importing it takes
+0.5 s of billed cold start and each request 1.8 ms of CPU on what may be a tenth of a core; this
+takes 15 ms and 0.1 ms, and needs nothing that is not in the standard library. Signature Version 4
+as AWS documents it; the tests compare it with botocore's.
 """
 
 from __future__ import annotations
@@ -73,7 +74,10 @@ class SignedS3:
             self._connection = None
 
     def get(self, key: str) -> bytes | None:
-        """Read an object; None when there is none. Raises `AwsError`, also for one that is denied."""
+        """Read an object; None when there is none.
+
+        Raises `AwsError`, also for one that is denied.
+        """
         self._calls.add("s3:GetObject")
         status, body = self._request("GET", key)
         if _is_missing(status, body):
@@ -115,7 +119,8 @@ class SignedS3:
         if status == _DENIED:
             raise AccessDeniedError(
                 text,
-                hint="Does the worker's role still have its policy? `dolambda deploy` puts it back. "
+                hint="Does the worker's role still have its policy? `dolambda deploy` puts it "
+                "back. "
                 "Does the bucket use a KMS key? Then the role needs kms:Decrypt and "
                 "kms:GenerateDataKey. A bucket policy or an organization's policy may deny it too.",
             )
@@ -129,7 +134,10 @@ class SignedS3:
         extra: Mapping[str, str] | None = None,
         into: Path | None = None,
     ) -> tuple[int, bytes]:
-        """Send, and repeat what may pass as long as there is time. ``into``: a file for the body."""
+        """Send, and repeat what may pass as long as there is time.
+
+        ``into``: a file for the body.
+        """
         import http.client  # noqa: PLC0415 - 15 ms, which a worker called directly does without
 
         path = self._root + quote(key, safe="/-_.~")

@@ -1,7 +1,10 @@
-"""Small objects on S3, without waiting for them. On entry: keys and bytes; on leaving: calls of the waiting code, by the thread that leads.
+"""Small objects on S3, without waiting for them.
 
-For jobs and replies, of which there are thousands under way; what is large, or rare, goes through `objects`. S3's own errors and broken
-connections are repeated for up to three minutes: writing the same bytes once more, and reading, do no harm.
+On entry: keys and bytes; on leaving: calls of the waiting code, by the thread that leads.
+
+For jobs and replies, of which there are thousands under way; what is large, or rare, goes through
+`objects`. S3's own errors and broken connections are repeated for up to three minutes: writing the
+same bytes once more, and reading, do no harm.
 """
 
 from __future__ import annotations
@@ -42,7 +45,10 @@ class SmallObjects:
         calls: RequestCounter,
         owner: str = "",
     ) -> None:
-        """Nothing is sent yet. S3 refuses requests if the bucket is not the ``owner``'s, an account."""
+        """Nothing is sent yet.
+
+        S3 refuses requests if the bucket is not the ``owner``'s, an account.
+        """
         self._owner = (f"X-Amz-Expected-Bucket-Owner: {owner}",) if owner else ()
         self._reactor = reactor
         self._name = name
@@ -55,7 +61,10 @@ class SmallObjects:
             self._root = f"https://{name}.{place}/"
 
     def put(self, key: str, data: bytes, done: Callable[[BaseException | None], None]) -> Request:
-        """Write an object, over one that may be there; ``done`` gets None, or the error. Gives what can be dropped before it is sent."""
+        """Write an object, over one that may be there; ``done`` gets None, or the error.
+
+        Gives what can be dropped before it is sent.
+        """
         return self._send(
             "PUT", key, ("Content-Type: application/octet-stream", "Expect:"), data, done
         )

@@ -1,4 +1,6 @@
-"""The command line. On entry: arguments; on leaving: an exit code, and no traceback for a user's mistake.
+"""The command line.
+
+On entry: arguments; on leaving: an exit code, and no traceback for a user's mistake.
 
 __init__.py     the command and its errors
 options.py      options that several commands have

@@ -1,7 +1,10 @@
-"""How well can a biopsy be classified? A script as a user would have it: it knows joblib and nothing of dolambda.
+"""How well can a biopsy be classified?
 
-Bootstrap of a classifier on scikit-learn's breast-cancer data (569 patients x 30 measurements; W. N. Street et al., 1993): fit on
-rows drawn with replacement, score on those left out. `dolambda demo` runs it on Lambda and on loky.
+A script as a user would have it: it knows joblib and nothing of dolambda.
+
+Bootstrap of a classifier on scikit-learn's breast-cancer data (569 patients x 30 measurements; W.
+N. Street et al., 1993): fit on rows drawn with replacement, score on those left out. `dolambda
+demo` runs it on Lambda and on loky.
 """
 
 # ruff: noqa: ANN001, ANN201, D103 - a user's script

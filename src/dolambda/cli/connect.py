@@ -177,7 +177,9 @@ def _choose(instance: Instance, account: Account, settings: Settings) -> str:
     if not fitting:
         raise NotDeployedError(
             f"there is no stack {settings.stack!r} in the AWS emulated on this machine",
-            hint=f"There {'is' if len(there) == 1 else 'are'} {listing(there)}: name one by --stack."
+            hint=(
+                f"There {'is' if len(there) == 1 else 'are'} {listing(there)}: name one by --stack."
+            )
             if there
             else "`dolambda local stop` and `dolambda local start` deploy one.",
         )

@@ -1,4 +1,7 @@
-"""``dolambda demo``: real work, start to finish, on AWS emulated here. On leaving: 0 only if every result was right."""
+"""``dolambda demo``: real work, start to finish, on AWS emulated here.
+
+On leaving: 0 only if every result was right.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,8 @@ def demo(
     finally:
         unregister()
     console.print(
-        f"\nLeft behind: {count(left, 'object')} under {JOBS} and {OUTS}, {_emulators(emulator)}, 0 dollars.",
+        f"\nLeft behind: {count(left, 'object')} under {JOBS} and {OUTS}, {_emulators(emulator)}, "
+        "0 dollars.",
         highlight=False,
     )
     if not right or left:
@@ -68,7 +72,10 @@ def _emulators(directory: Path | None) -> str:
 
 
 def _script() -> dict[str, Any]:
-    """Run the user's script; give what it defines. Its functions are ``__main__``'s, as when a user runs it."""
+    """Run the user's script; give what it defines.
+
+    Its functions are ``__main__``'s, as when a user runs it.
+    """
     try:
         return runpy.run_path(
             str(Path(__file__).with_name("breast_cancer.py")), run_name="__main__"

@@ -1,4 +1,7 @@
-"""``dolambda doctor``: check all that running tasks needs. Each check prints what it found and, where it is wrong, a hint."""
+"""``dolambda doctor``: check all that running tasks needs.
+
+Each check prints what it found and, where it is wrong, a hint.
+"""
 
 from __future__ import annotations
 
@@ -133,7 +136,10 @@ def _who(account: Account) -> str:
 def _stack(account: Account, settings: Settings) -> str:
     found = Stack.from_account(account, settings)
     found.refuse_stopped()
-    return f"{found.name}: Python {found.python}, {found.architecture}, {found.memory} MB, {found.timeout} s, bucket {found.bucket}"
+    return (
+        f"{found.name}: Python {found.python}, {found.architecture}, {found.memory} MB, "
+        f"{found.timeout} s, bucket {found.bucket}"
+    )
 
 
 def _permissions(account: Account, settings: Settings) -> str:
@@ -143,7 +149,10 @@ def _permissions(account: Account, settings: Settings) -> str:
         arn = account.client("sts").get_caller_identity()["Arn"]
     arn = _policies_holder(account, arn)
     if arn.endswith(":root"):
-        return "the account's root user may do everything, which is more than running tasks needs (`dolambda policy submitter`)"
+        return (
+            "the account's root user may do everything, which is more than running tasks needs "
+            "(`dolambda policy submitter`)"
+        )
     results = []
     for role, policy in (
         ("submitting", policies.submitter(names)),
@@ -220,11 +229,15 @@ def _quota(account: Account, settings: Settings) -> str:
     wanted = settings.workers or workers
     if wanted > usable:
         raise DolambdaError(
-            f"{count(wanted, 'worker')} at a time are configured, but Lambda runs at most {usable:,} (the account has {limits.total:,})",
+            f"{count(wanted, 'worker')} at a time are configured, but Lambda runs at most "
+            f"{usable:,} (the account has {limits.total:,})",
             hint="Request more: AWS console, Service Quotas, AWS Lambda, Concurrent executions. "
             "Or configure fewer: `dolambda deploy --workers`.",
         )
-    return f"{usable:,} of {limits.total:,} concurrent executions are usable, for {count(wanted, 'worker')}"
+    return (
+        f"{usable:,} of {limits.total:,} concurrent executions are usable, for "
+        f"{count(wanted, 'worker')}"
+    )
 
 
 def _versions(found: Stack) -> str:
@@ -234,7 +247,10 @@ def _versions(found: Stack) -> str:
         if found.architecture == this_architecture()
         else f"; workers are {found.architecture}, this machine is {this_architecture()}"
     )
-    return f"Python {PYTHON}, dolambda and {count(len(found.requires), 'required package')} are the same locally and on the workers{note}"
+    return (
+        f"Python {PYTHON}, dolambda and {count(len(found.requires), 'required package')} are "
+        f"the same locally and on the workers{note}"
+    )
 
 
 def _round_trip(target: Target) -> str:

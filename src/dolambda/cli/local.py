@@ -60,7 +60,8 @@ def status() -> None:
     shared = Instance.find_shared()
     if shared:
         print(
-            f"running at {shared.endpoint_url}, {count(shared.workers, 'worker')}, Python {shared.python}"
+            f"running at {shared.endpoint_url}, {count(shared.workers, 'worker')}, Python "
+            f"{shared.python}"
             f"{_used_by(shared.clients())}"
         )
     else:

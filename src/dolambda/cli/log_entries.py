@@ -1,7 +1,7 @@
 """The lines of the workers' log, read for people and scripts.
 
-**Input:** events as CloudWatch returns them. Workers write JSON: what happened, and the job's object.
-Other lines are Lambda's own or the Python runtime's. **Output:** `Entry`.
+**Input:** events as CloudWatch returns them. Workers write JSON: what happened, and the job's
+object. Other lines are Lambda's own or the Python runtime's. **Output:** `Entry`.
 """
 
 from __future__ import annotations
@@ -98,7 +98,10 @@ class Entry:
 
 
 def since(text: str, now: datetime) -> datetime:
-    """Return the time that "90s", "30m", "2h", "3d" or a date means. Raises `ConfigurationError`."""
+    """Return the time that "90s", "30m", "2h", "3d" or a date means.
+
+    Raises `ConfigurationError`.
+    """
     found = _DURATION.match(text.strip())
     try:
         if found:

@@ -50,7 +50,8 @@ def panic(
 def _undo(found: Panic, name: str) -> None:
     if found.undo(lambda done: console.print(f"  {done}", markup=False)):
         console.print(
-            f"The stack {name} is as it was before the panic. Clients that still run resend the removed jobs."
+            f"The stack {name} is as it was before the panic. Clients that still run resend the "
+            "removed jobs."
         )
     else:
         console.print(f"The stack {name} is not in panic: nothing was changed.")

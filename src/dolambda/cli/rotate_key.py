@@ -43,7 +43,8 @@ def rotate_key(
         )
     elif rotation.finish():
         console.print(
-            f"The stack {name} accepts its new key only. Sessions older than the rotation are refused."
+            f"The stack {name} accepts its new key only. Sessions older than the rotation are "
+            "refused."
         )
     else:
         console.print(f"The stack {name} has one key only: there is nothing to finish.")

@@ -171,7 +171,10 @@ def _named(bucket: Bucket, key: bytes) -> list[dict[str, Any]]:
 
 
 def _facts(name: str, run: NamedRun) -> dict[str, Any]:
-    """Return what is known of a run, for a script. Counts of tasks are known once its client has ended."""
+    """Return what is known of a run, for a script.
+
+    Counts of tasks are known once its client has ended.
+    """
     record, replies, jobs = run.record(), len(run.reply_keys()), len(run.jobs())
     over = record is not None and record.over
     return {

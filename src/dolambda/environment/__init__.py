@@ -1,4 +1,6 @@
-"""What the user's code needs to run elsewhere. On entry: requirements, modules; on leaving: zips, named by content.
+"""What the user's code needs to run elsewhere.
+
+On entry: requirements, modules; on leaving: zips, named by content.
 
 archive.py        zips that are the same, byte for byte, whenever and wherever they are made
 worker_zip.py     the function's own code: dolambda's worker side and cloudpickle

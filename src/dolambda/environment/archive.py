@@ -1,7 +1,9 @@
-"""Zips that are the same, byte for byte, whenever and wherever they are made. On entry: names and content; on leaving: a zip.
+"""Zips that are the same, byte for byte, whenever and wherever they are made.
 
-Entries are sorted and carry no time and no owner, so that unchanged content has an unchanged digest and nothing is uploaded
-twice.
+On entry: names and content; on leaving: a zip.
+
+Entries are sorted and carry no time and no owner, so that unchanged content has an unchanged digest
+and nothing is uploaded twice.
 """
 
 from __future__ import annotations

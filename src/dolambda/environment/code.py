@@ -1,7 +1,7 @@
 """The user's own modules as one zip, the code archive, which workers unpack onto their import path.
 
-**Input:** what is imported now, and names of modules that functions import when they run. **Output:** `CodeFiles`, and the
-archive named by content.
+**Input:** what is imported now, and names of modules that functions import when they run.
+**Output:** `CodeFiles`, and the archive named by content.
 
     imported modules --+
     names in functions +--> own ones: packages whole, modules alone --> modules that their sources import, and so on
@@ -169,7 +169,8 @@ class _Gathering:
 
     def _package(self, found: Found) -> dict[str, bytes | Path]:
         new: dict[str, bytes | Path] = {}
-        for directory in dict.fromkeys((found.file.parent, *found.directories)):  # type: ignore[union-attr] # a package has a file
+        # A package has a file.
+        for directory in dict.fromkeys((found.file.parent, *found.directories)):  # type: ignore[union-attr]
             files, left = package_files(directory)
             for name, path in files.items():
                 new.setdefault(f"{found.place}/{name}", path)

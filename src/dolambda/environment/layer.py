@@ -1,12 +1,14 @@
 """Requirements to layers, and to a bundle for what layers cannot hold.
 
-On entry: requirements and a platform. On leaving: `Contents`, zips named by content. Two transports lead there: uv resolves and
-downloads wheels for the Lambda platform in seconds, with no Docker; or, for an emulated AWS on this very machine, what is
-installed here is taken as it is. What no program imports or reads is left out (tests, caches); shared objects stay as they
-are: stripping them breaks some.
+On entry: requirements and a platform. On leaving: `Contents`, zips named by content. Two transports
+lead there: uv resolves and downloads wheels for the Lambda platform in seconds, with no Docker; or,
+for an emulated AWS on this very machine, what is installed here is taken as it is. What no program
+imports or reads is left out (tests, caches); shared objects stay as they are: stripping them breaks
+some.
 
-A large package has a layer to itself, the small ones share one: upgrading one uploads one. What exceeds the 250 MB that Lambda
-allows travels as a bundle in the bucket, which a cold worker unpacks into /tmp.
+A large package has a layer to itself, the small ones share one: upgrading one uploads one. What
+exceeds the 250 MB that Lambda allows travels as a bundle in the bucket, which a cold worker unpacks
+into /tmp.
 """
 
 from __future__ import annotations
@@ -76,7 +78,10 @@ class Platform:
 
 @dataclass(frozen=True)
 class Package:
-    """One installed package: its files by the name they have on the import path. Sizes in bytes, before and after stripping."""
+    """One installed package: its files by the name they have on the import path.
+
+    Sizes in bytes, before and after stripping.
+    """
 
     name: str
     files: dict[str, Path] = field(repr=False)
@@ -92,7 +97,10 @@ class Package:
 
 
 class Archive:
-    """Packages in one zip, a layer or the bundle. It is named by its files' content, and zipped only if it has to be uploaded."""
+    """Packages in one zip, a layer or the bundle.
+
+    It is named by its files' content, and zipped only if it has to be uploaded.
+    """
 
     def __init__(
         self,
@@ -136,7 +144,10 @@ class Archive:
 
 @dataclass(frozen=True)
 class Contents:
-    """All that workers are to have installed. ``requires`` are the pins, for comparing with what a client has."""
+    """All that workers are to have installed.
+
+    ``requires`` are the pins, for comparing with what a client has.
+    """
 
     requires: tuple[str, ...] = ()
     packages: tuple[Package, ...] = ()
@@ -145,7 +156,10 @@ class Contents:
 
     @property
     def storage(self) -> int:
-        """MB of /tmp that the bundle needs: its zip, at most as large as what it unpacks to, and that. 0 without one."""
+        """MB of /tmp that the bundle needs: its zip, at most as large as what it unpacks to, and that.
+
+        0 without one.
+        """
         return -(-2 * self.bundle.size // MB) + _SPARE if self.bundle else 0
 
 
@@ -202,7 +216,10 @@ def table(contents: Contents, most: int = 8) -> list[str]:
     """The largest packages and what stripping saved, as lines for a person."""
     packages = sorted(contents.packages, key=lambda package: -package.size)
     lines = [
-        f"{package.name:<24}{package.size / MB:8.1f} MiB{(package.unstripped - package.size) / MB:8.1f} stripped"
+        (
+            f"{package.name:<24}{package.size / MB:8.1f} "
+            f"MiB{(package.unstripped - package.size) / MB:8.1f} stripped"
+        )
         for package in packages[:most]
     ]
     rest = packages[most:]
@@ -216,7 +233,10 @@ def table(contents: Contents, most: int = 8) -> list[str]:
     )
     return [
         *lines,
-        f"{'together':<24}{total / MB:8.1f} MiB{saved / MB:8.1f} stripped; layers hold {UNZIPPED_LIMIT / MB:.0f}",
+        (
+            f"{'together':<24}{total / MB:8.1f} MiB{saved / MB:8.1f} stripped; layers hold "
+            f"{UNZIPPED_LIMIT / MB:.0f}"
+        ),
     ]
 
 
@@ -245,7 +265,9 @@ def _arranged(
     if contents.storage * MB > _STORAGE_LIMIT:
         lines = "\n    ".join(table(contents))
         raise ConfigurationError(
-            f"the packages of the workers take {sum(package.size for package in packages) / MB:,.0f} MiB, more than layers and /tmp hold",
+            "the packages of the workers take "
+            f"{sum(package.size for package in packages) / MB:,.0f} MiB, more than layers "
+            "and /tmp hold",
             hint=f"Require less, or exclude= what tasks do not need:\n    {lines}",
         )
     return contents
@@ -273,7 +295,8 @@ def _from_installed(name: str, found: Distribution) -> Package:
     }
     return Package.from_files(
         name,
-        {place: Path(path) for place, path in located.items() if os.path.isfile(path)},  # noqa: PTH113 - as above
+        # As above.
+        {place: Path(path) for place, path in located.items() if os.path.isfile(path)},  # noqa: PTH113
     )
 
 
@@ -365,7 +388,10 @@ def _unresolved(requires: Sequence[str], platform: Platform, said: str) -> Confi
         msg = f"something required has no wheel for {platform}, and is not built here"
         hint = "Take a version that has one, another architecture, or leave it out (exclude=). "
         if platform.python == _ON_AMAZON_LINUX_2:
-            hint += "Lambda runs Python 3.11 on Amazon Linux 2 (glibc 2.26); Python 3.12 and later take newer wheels. "
+            hint += (
+                "Lambda runs Python 3.11 on Amazon Linux 2 (glibc 2.26); Python 3.12 and "
+                "later take newer wheels. "
+            )
     else:
         msg = f"requires {', '.join(requires)} could not be resolved for {platform}"
         hint = ""
@@ -385,9 +411,12 @@ def _sweep() -> None:
 
 
 def _is_run(place: str) -> bool:
-    """Return whether a program may import or read it. In directories of tests only the tests themselves go.
+    """Return whether a program may import or read it.
 
-    What stays though it looks useless: stubs, which lazy_loader reads; headers, which compilers on the worker read.
+    In directories of tests only the tests themselves go.
+
+    What stays though it looks useless: stubs, which lazy_loader reads; headers, which compilers on
+    the worker read.
     """
     *directories, name = place.split("/")
     if "__pycache__" in directories or name.endswith(_BUILD_SUFFIXES):

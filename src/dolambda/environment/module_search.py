@@ -1,8 +1,10 @@
 """Where a module is, without importing it.
 
-**Input:** a module's name. **Output:** a `Found`: its file or its directories, and whether it is the user's own.
+**Input:** a module's name. **Output:** a `Found`: its file or its directories, and whether it is
+the user's own.
 
-A module is the user's own when it is neither in the standard library nor installed (in a site-packages directory).
+A module is the user's own when it is neither in the standard library nor installed (in a
+site-packages directory).
 """
 
 from __future__ import annotations

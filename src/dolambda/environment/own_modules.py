@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class OwnModules:
     """The archive of the user's own modules.
 
-    It is checked for each run, and when something was imported or a function was pickled that imports more.
+    It is checked for each run, and when something was imported or a function was pickled that
+    imports more.
     """
 
     def __init__(self, settings: Settings) -> None:

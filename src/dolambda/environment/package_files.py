@@ -1,9 +1,10 @@
 """Which files of an own package travel.
 
-**Input:** a package's directory. **Output:** its files by relative name, and those that stay, each with the reason.
+**Input:** a package's directory. **Output:** its files by relative name, and those that stay, each
+with the reason.
 
-Code travels whole. Of data files those stay that nobody means to send: hidden ones, keys and credentials, caches, what git
-ignores, and links that lead out of the package.
+Code travels whole. Of data files those stay that nobody means to send: hidden ones, keys and
+credentials, caches, what git ignores, and links that lead out of the package.
 """
 
 from __future__ import annotations

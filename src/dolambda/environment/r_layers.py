@@ -127,7 +127,8 @@ def read_r(file: Path, architecture: str) -> RLayers:
             )
     if manifest["architecture"] != architecture:
         raise ConfigurationError(
-            f"{str(file)!r} holds layers for {manifest['architecture']}, the stack is {architecture}",
+            f"{str(file)!r} holds layers for {manifest['architecture']}, the stack is "
+            f"{architecture}",
             hint="Choose the file of that architecture, or --architecture.",
         )
     files = {name: _entries_of(zips[f"{name}.zip"]) for name in LAYERS}
@@ -162,8 +163,10 @@ def with_r(contents: Contents, layers: RLayers, most_layers: int, *, compress: b
     if used + fixed > _ROOM or len(contents.layers) + 2 > most_layers:
         raise ConfigurationError(
             f"R ({fixed / MB:.0f} MiB) has no room beside {len(contents.layers)} layers of"
-            f" {used / MB:.0f} MiB: Lambda allows {most_layers} layers and {UNZIPPED_LIMIT / MB:.0f} MiB",
-            hint='Require less of Python: `--requires` for each package that tasks need, or none (DOLAMBDA_REQUIRES="").',
+            f" {used / MB:.0f} MiB: Lambda allows {most_layers} layers and "
+            f"{UNZIPPED_LIMIT / MB:.0f} MiB",
+            hint="Require less of Python: `--requires` for each package that tasks need, or none "
+            '(DOLAMBDA_REQUIRES="").',
         )
     packages = (*contents.packages, *(_package(layers, name) for name in LAYERS))
     if used + fixed + apart.size <= _ROOM and len(contents.layers) + len(archives) <= most_layers:
@@ -228,7 +231,10 @@ def _files(directory: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _within(path: Path, directory: Path) -> Path | None:
-    """Return what a relative link leads to. Absolute ones lead out of the tree: to /etc/R, which is added."""
+    """Return what a relative link leads to.
+
+    Absolute ones lead out of the tree: to /etc/R, which is added.
+    """
     target = path.readlink() if path.is_symlink() else None
     if target is None or target.is_absolute():
         return None

@@ -1,8 +1,8 @@
 """What workers have installed.
 
-**Input:** requirements as pip writes them, or nothing. **Output:** the same pinned to what is installed here, or all that is
-installed here but tools. Client and worker should run the same versions: a model pickled by one is
-un-pickled by the other, and results are compared.
+**Input:** requirements as pip writes them, or nothing. **Output:** the same pinned to what is
+installed here, or all that is installed here but tools. Client and worker should run the same
+versions: a model pickled by one is un-pickled by the other, and results are compared.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ _BARE_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*\Z")
 _FIRST_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _US = "dolambda"
 
-# What people install to work with, not to compute with. Left out by name: what these need in turn stays, since it may be used
-# by itself. Not here: setuptools, pytest and hypothesis, which modules of one's own import.
+# What people install to work with, not to compute with. Left out by name: what these need in turn
+# stays, since it may be used by itself. Not here: setuptools, pytest and hypothesis, which modules
+# of one's own import.
 _TOOLS = frozenset(
     """
     pip wheel uv pipx poetry pdm flit hatch hatchling build twine pre-commit tox nox virtualenv maturin cibuildwheel
@@ -37,7 +38,8 @@ _TOOLS = frozenset(
 _TOOL_SHAPES = re.compile(r"(pytest|types|flake8|sphinx|mkdocs|jupyter)-.*|.*-stubs\Z")
 
 _CLIENT = frozenset(
-    "boto3 botocore s3transfer obstore pycurl ministack awslambdaric".split()  # noqa: SIM905 - as above
+    # As above.
+    "boto3 botocore s3transfer obstore pycurl ministack awslambdaric".split()  # noqa: SIM905
 )
 """Large packages that only dolambda's client uses."""
 
@@ -48,12 +50,18 @@ def normalised(name: str) -> str:
 
 
 def pinned(requires: Iterable[str]) -> tuple[str, ...]:
-    """Pin each bare name to the version installed here; leave what is already constrained. Sorted."""
+    """Pin each bare name to the version installed here; leave what is already constrained.
+
+    Sorted.
+    """
     return tuple(sorted(_pin(requirement) for requirement in requires if requirement.strip()))
 
 
 def from_file(path: str) -> tuple[str, ...]:
-    """Requirements of a file as pip writes and reads it, without options. Raises `ConfigurationError`."""
+    """Requirements of a file as pip writes and reads it, without options.
+
+    Raises `ConfigurationError`.
+    """
     try:
         lines = Path(path).read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
     except OSError as error:
@@ -72,8 +80,9 @@ def installed_here(
 ) -> dict[str, metadata.Distribution]:
     """All distributions installed here, by normalised name, but tools and the large ones of dolambda's client.
 
-    One of these stays where another package needs it, or ``extra`` names it. ``exclude`` names what else is left out.
-    One that is installed in editable mode is left out too: it is the user's own code and travels as such.
+    One of these stays where another package needs it, or ``extra`` names it. ``exclude`` names what
+    else is left out. One that is installed in editable mode is left out too: it is the user's own
+    code and travels as such.
     """
     everything = _installed()
     out = {_US, *map(normalised, exclude)}
@@ -112,13 +121,17 @@ def _installed() -> dict[str, metadata.Distribution]:
 
 
 def pins(distributions: Mapping[str, metadata.Distribution]) -> tuple[str, ...]:
-    """Requirements that name exactly these. Raises `ConfigurationError` for one that no registry has."""
+    """Requirements that name exactly these.
+
+    Raises `ConfigurationError` for one that no registry has.
+    """
     for name, found in distributions.items():
         where = _direct_url(found).get("url")
         if where:
             raise ConfigurationError(
                 f"{name} was installed from {where}, which the deployed layer cannot be built from",
-                hint=f"Install it in editable mode (pip install -e), so that it travels as your own code, or exclude={name!r}.",
+                hint="Install it in editable mode (pip install -e), so that it travels as your "
+                f"own code, or exclude={name!r}.",
             )
     return tuple(f"{name}=={found.version}" for name, found in distributions.items())
 

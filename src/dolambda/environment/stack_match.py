@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def mismatches(stack: Stack) -> list[str]:
-    """Return how the stack differs from this environment. `Stack` has compared Python's version already."""
+    """Return how the stack differs from this environment.
+
+    `Stack` has compared Python's version already.
+    """
     told = differing(stack.requires)
     if stack.code != worker_code():
         told.append(

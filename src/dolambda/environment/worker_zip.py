@@ -1,7 +1,10 @@
-"""The function's own code. On leaving: a zip of dolambda's worker side and cloudpickle, sources and bytecode, some 280 KB.
+"""The function's own code.
 
-Lambda's /var/task cannot be written to, so that Python would compile every source again at each cold start: a third of the handler's
-import. The bytecode differs between patch versions of Python; which code a stack has is told by the digest of the sources.
+On leaving: a zip of dolambda's worker side and cloudpickle, sources and bytecode, some 280 KB.
+
+Lambda's /var/task cannot be written to, so that Python would compile every source again at each
+cold start: a third of the handler's import. The bytecode differs between patch versions of Python;
+which code a stack has is told by the digest of the sources.
 """
 
 from __future__ import annotations

@@ -56,7 +56,8 @@ def opened(instead: Path) -> Path:
 def clean() -> tuple[int, int]:
     """Remove what no session uses; return how many bytes, and how many entries are in use.
 
-    Raises `OSError` where the cache cannot be read; one that another user may have written is left alone.
+    Raises `OSError` where the cache cannot be read; one that another user may have written is left
+    alone.
     """
     place = home()
     if not place.exists() or objection(place):

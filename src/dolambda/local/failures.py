@@ -9,11 +9,17 @@ _SIGNS = (  # in lower case, the most specific first
     ),
     (
         ("read-only file system", "os error 30"),
-        "A directory cannot be written. Set UV_CACHE_DIR, where uv keeps packages, and TMPDIR to directories that can.",
+        (
+            "A directory cannot be written. Set UV_CACHE_DIR, where uv keeps packages, and TMPDIR to "
+            "directories that can."
+        ),
     ),
     (
         ("permission denied", "operation not permitted", "os error 13", "os error 1)"),
-        "This user may not write there. Set UV_CACHE_DIR, where uv keeps packages, and TMPDIR to directories of yours.",
+        (
+            "This user may not write there. Set UV_CACHE_DIR, where uv keeps packages, and TMPDIR to "
+            "directories of yours."
+        ),
     ),
     (
         ("too many open files", "os error 24"),

@@ -9,8 +9,8 @@ to the second even if a fork of the client lives on. Then it kills all its desce
 Linux lets none escape, and removes the directory. It holds a lock on ``lock`` all the while: an
 instance whose lock is free has lost its guardian, and the next start or stop sweeps it up.
 
-**Input:** ``instance.json`` in the directory named by the first argument; the second is the descriptor of the emulator's socket.
-**Output:** ``state.json`` there says how far it is.
+**Input:** ``instance.json`` in the directory named by the first argument; the second is the
+descriptor of the emulator's socket. **Output:** ``state.json`` there says how far it is.
 """
 
 from __future__ import annotations
@@ -76,7 +76,10 @@ def main(directory: Path, socket: int) -> None:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent ends, so that none can leave. Linux only."""
+    """Become the parent of every descendant whose own parent ends, so that none can leave.
+
+    Linux only.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
 
@@ -91,9 +94,11 @@ def tell(directory: Path, state: str, **more: object) -> None:
 def install(wanted: dict[str, Any]) -> None:
     """Link the emulator's environment, for the user's own Python, from the cache, where it stays while this process lives.
 
-    The first time, uv makes it in about a second. Later starts find it, with the bytecode that earlier ones have written.
+    The first time, uv makes it in about a second. Later starts find it, with the bytecode that
+    earlier ones have written.
     """
-    from emulator import entries  # type: ignore[import-not-found] # noqa: PLC0415 - `main` has put it on the path
+    # `main` has put it on the path.
+    from emulator import entries  # type: ignore[import-not-found] # noqa: PLC0415
 
     requirements = Path(wanted["requirements"]).read_bytes()
     parts = (requirements, sys.version.encode(), os.path.realpath(sys.executable).encode())

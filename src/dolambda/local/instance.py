@@ -9,7 +9,8 @@
         tmp/            (both in the temporary directory, where that is another)
         server.log
 
-**Input:** how many workers. **Output:** an `Instance` that answers on 127.0.0.1; nothing on disk and no process once stopped.
+**Input:** how many workers. **Output:** an `Instance` that answers on 127.0.0.1; nothing on disk
+and no process once stopped.
 """
 
 from __future__ import annotations
@@ -76,7 +77,10 @@ def default_workers() -> int:
 
 @dataclass(eq=False)
 class Instance:
-    """One emulated AWS. ``key`` and ``secret`` are its root user's; ``cache`` is where it finds packages, see cache.py."""
+    """One emulated AWS.
+
+    ``key`` and ``secret`` are its root user's; ``cache`` is where it finds packages, see cache.py.
+    """
 
     directory: Path
     endpoint_url: str
@@ -101,12 +105,14 @@ class Instance:
         limit_cpu: bool = False,
         wait: bool = True,
     ) -> Instance:
-        """Start one and wait until it answers; without a ``name`` it ends with this process. Raises `LocalAwsError`.
+        """Start one and wait until it answers; without a ``name`` it ends with this process.
 
-        With ``wait=False`` it may not answer yet: `when_ready` waits for that, and `stop` ends it at any time.
-        ``rules`` are files whose function ``rules`` returns rules for the gateway, see emulator/gateway.py.
-        ``sandbox`` confines workers as Lambda does, see emulator/sandbox.py; with ``limit_cpu`` also to
-        memory/1,769 of a core. It needs bubblewrap.
+        Raises `LocalAwsError`.
+
+        With ``wait=False`` it may not answer yet: `when_ready` waits for that, and `stop` ends it
+        at any time. ``rules`` are files whose function ``rules`` returns rules for the gateway, see
+        emulator/gateway.py. ``sandbox`` confines workers as Lambda does, see emulator/sandbox.py;
+        with ``limit_cpu`` also to memory/1,769 of a core. It needs bubblewrap.
         """
         refuse_windows()
         if sandbox and shutil.which("bwrap") is None:
@@ -164,7 +170,10 @@ class Instance:
 
     @classmethod
     def find_shared(cls) -> Instance | None:
-        """Return the instance that `dolambda local start` left running, if any. Raises `LocalAwsError`."""
+        """Return the instance that `dolambda local start` left running, if any.
+
+        Raises `LocalAwsError`.
+        """
         directory = checked_home() / SHARED
         if read(directory, "state.json").get("state") != "ready" or not is_alive(directory):
             return None
@@ -226,7 +235,10 @@ class Instance:
 
     @contextlib.contextmanager
     def deploying(self) -> Iterator[None]:
-        """Let one program at a time deploy into it. Raises `LocalAwsError` if its turn does not come."""
+        """Let one program at a time deploy into it.
+
+        Raises `LocalAwsError` if its turn does not come.
+        """
         deadline = time.monotonic() + _DEPLOY_WITHIN
         with (self.directory / "deploying").open("w") as lock:
             while True:
@@ -235,14 +247,18 @@ class Instance:
                     break
                 if time.monotonic() > deadline:
                     raise LocalAwsError(
-                        f"another program has deployed into {self.directory} for {_DEPLOY_WITHIN} s",
+                        f"another program has deployed into {self.directory} for {_DEPLOY_WITHIN} "
+                        "s",
                         hint="`dolambda local stop` ends the emulated AWS.",
                     )
                 time.sleep(0.05)
             yield
 
     def stop(self) -> None:
-        """End it and wait until nothing of it is left. Raises `LocalAwsError` if that takes too long."""
+        """End it and wait until nothing of it is left.
+
+        Raises `LocalAwsError` if that takes too long.
+        """
         if self.lifeline:
             self.lifeline.close()
         pid = read(self.directory, "state.json").get("guardian")
@@ -264,7 +280,10 @@ class Instance:
             self._forget_errors()
 
     def when_ready(self, show: Callable[[str], object] = lambda _: None) -> Instance:
-        """Wait until it answers; stop it if it does not. ``show`` is told what is done. Raises `LocalAwsError`."""
+        """Wait until it answers; stop it if it does not.
+
+        ``show`` is told what is done. Raises `LocalAwsError`.
+        """
         try:
             self._await_ready(show)
         except BaseException:  # Ctrl-C too: it was started for the caller, who does not get it

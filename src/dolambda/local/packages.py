@@ -1,7 +1,7 @@
 r"""What is installed here, laid out once for the workers of all emulated AWSs.
 
-**Input:** `Contents`, as for AWS. **Output:** the same, of which nothing need be zipped or uploaded: each zip only names its
-content, which the emulator finds in the cache.
+**Input:** `Contents`, as for AWS. **Output:** the same, of which nothing need be zipped or
+uploaded: each zip only names its content, which the emulator finds in the cache.
 
     site-packages --> layers, bundle --digest--> cache/packages-<digest>/ <-- /opt of each worker
                                 \\--> a zip with that digest --> PublishLayerVersion, PutObject
@@ -81,7 +81,10 @@ def _provide(cache: Path, named: Sequence[Archive], archives: Sequence[Archive])
 
 
 def _lay_out(files: Mapping[str, bytes | Path], target: Path) -> None:
-    """Copy files to where a zip of them would be unpacked, with the bytecode that is valid here. All are then read-only."""
+    """Copy files to where a zip of them would be unpacked, with the bytecode that is valid here.
+
+    All are then read-only.
+    """
     known: set[str] = set()
     for name in sorted(files):
         source = files[name]
@@ -162,7 +165,10 @@ def _digest(files: Mapping[str, bytes | Path], cache: Path) -> str:
 
 
 def _looks(files: Mapping[str, bytes | Path]) -> tuple[str, bool]:
-    """Name what files look like, and tell whether all have been as they are for a while. Any change of a file changes its ctime."""
+    """Name what files look like, and tell whether all have been as they are for a while.
+
+    Any change of a file changes its ctime.
+    """
     digest = hashlib.sha256()
     latest = 0
     for name in sorted(files):

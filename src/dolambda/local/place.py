@@ -45,7 +45,10 @@ def refuse_windows() -> None:
 
 
 def home() -> Path:
-    """Return where this user's instances are; it need not exist. TMPDIR, if it is set, wins over XDG_RUNTIME_DIR."""
+    """Return where this user's instances are; it need not exist.
+
+    TMPDIR, if it is set, wins over XDG_RUNTIME_DIR.
+    """
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and not os.environ.get("TMPDIR"):
         with contextlib.suppress(OSError):
@@ -55,7 +58,10 @@ def home() -> Path:
 
 
 def checked_home(*, make: bool = False) -> Path:
-    """Return `home` after a check that nobody else can have written there. Raises `LocalAwsError`."""
+    """Return `home` after a check that nobody else can have written there.
+
+    Raises `LocalAwsError`.
+    """
     refuse_windows()
     place = home()
     try:
@@ -75,7 +81,10 @@ def checked_home(*, make: bool = False) -> Path:
 
 
 def objection(place: Path) -> str:
-    """Return why another user may have written into a directory, "" if nobody can. Raises OSError if it is not there."""
+    """Return why another user may have written into a directory, "" if nobody can.
+
+    Raises OSError if it is not there.
+    """
     return objection_to_parent(place.parent) or _objection(place)
 
 
@@ -115,7 +124,10 @@ def _is_instance(path: Path) -> bool:
 
 
 def sweep() -> list[str]:
-    """Clean up after instances whose guardian was killed; return their names. Raises `LocalAwsError`."""
+    """Clean up after instances whose guardian was killed; return their names.
+
+    Raises `LocalAwsError`.
+    """
     swept = []
     for directory in instances():
         young = (
@@ -148,7 +160,10 @@ def remove(directory: Path) -> None:
 
 
 def is_alive(directory: Path) -> bool:
-    """Return whether its guardian lives: whether its lock is held. A process number alone may by now be someone else's."""
+    """Return whether its guardian lives: whether its lock is held.
+
+    A process number alone may by now be someone else's.
+    """
     return is_locked(directory / "lock")
 
 

@@ -1,7 +1,10 @@
-"""A stack in an emulated AWS. On entry: an `Instance`; on leaving: settings and credentials with which to use the stack.
+"""A stack in an emulated AWS.
 
-The same provisioning code deploys here and on AWS. Tasks are then submitted by a user who has the submitter's policy and
-nothing else, and the emulator enforces it: what works here does not work for being root.
+On entry: an `Instance`; on leaving: settings and credentials with which to use the stack.
+
+The same provisioning code deploys here and on AWS. Tasks are then submitted by a user who has the
+submitter's policy and nothing else, and the emulator enforces it: what works here does not work for
+being root.
 """
 
 from __future__ import annotations
@@ -78,8 +81,9 @@ def deploy_into(
 ) -> tuple[Settings, Credentials]:
     """Deploy the stack that ``settings`` describe; return what its submitter needs.
 
-    In an instance that other programs use too, the stack's name says what is in it: who wants the same shares it, and nobody
-    changes another's. ``tell`` is told each change, ``show`` what is being done. The instance need not answer yet.
+    In an instance that other programs use too, the stack's name says what is in it: who wants the
+    same shares it, and nobody changes another's. ``tell`` is told each change, ``show`` what is
+    being done. The instance need not answer yet.
     """
     show("laying out packages for workers")
     contents = contents_in(instance, settings)

@@ -1,7 +1,7 @@
 """A line on a terminal that says what is being done, once that takes longer than a second.
 
-**Input:** what is being done, as it changes. **Output:** one line, renewed in place and removed in the end; nothing where
-standard error is no terminal.
+**Input:** what is being done, as it changes. **Output:** one line, renewed in place and removed in
+the end; nothing where standard error is no terminal.
 """
 
 from __future__ import annotations

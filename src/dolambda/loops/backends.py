@@ -53,10 +53,12 @@ class Backend(Protocol):
         ...
 
     def run(self, calls: Iterator[Call | None], *, options: Options) -> Outcomes:
-        """Run calls; give each one's number, counted from 0, and outcome, in any order. A generator: closed early, it cancels the rest.
+        """Run calls; give each one's number, counted from 0, and outcome, in any order.
 
-        ``calls`` is taken from only as far as there is room, and only by the caller that iterates over what this returns. None among them
-        means: not before something else is done.
+        A generator: closed early, it cancels the rest.
+
+        ``calls`` is taken from only as far as there is room, and only by the caller that iterates
+        over what this returns. None among them means: not before something else is done.
         """
         ...
 
@@ -72,7 +74,8 @@ class Sequential:
         """Dolambda's."""
         return version()
 
-    def run(self, calls: Iterator[Call | None], *, options: Options) -> Outcomes:  # noqa: ARG002 - it has none
+    # It has none.
+    def run(self, calls: Iterator[Call | None], *, options: Options) -> Outcomes:  # noqa: ARG002
         """See `Backend.run`."""
         for number, call in enumerate(call for call in calls if call is not None):
             yield number, attempt(*call)
@@ -118,7 +121,8 @@ class OnLambda:
                     more, over = _some(calls, _room(run) - (sent - taken))
                     for number, future in enumerate(run.submit(more), sent):
                         future.add_done_callback(
-                            lambda future, number=number: done.put((number, future))  # type: ignore[misc] # as a Callable
+                            # As a Callable.
+                            lambda future, number=number: done.put((number, future))  # type: ignore[misc]
                         )
                     sent += len(more)
                 if sent == taken:
@@ -191,7 +195,10 @@ def _forget_before(sent: dict[int, list[tuple[Any, ...]]], number: int, *, in_or
 
 
 def checked_options(options: object) -> Options:
-    """Return the options of each backend. Raises `ConfigurationError` for what is wrong with dolambda's own."""
+    """Return the options of each backend.
+
+    Raises `ConfigurationError` for what is wrong with dolambda's own.
+    """
     if not isinstance(options, Mapping) or not all(
         isinstance(own, Mapping) for own in options.values()
     ):
@@ -318,9 +325,9 @@ def set_backend(
     """Choose the backend of ``% dopar %``.
 
     Args:
-        backend: "seq" for none, as R's registerDoSEQ. "dolambda" for the current stack. Any other name,
-            or an instance, is a joblib backend. An object with a ``run`` of its own is used as it is, as
-            with R's setDoPar. None removes the choice.
+        backend: "seq" for none, as R's registerDoSEQ. "dolambda" for the current stack. Any other
+            name, or an instance, is a joblib backend. An object with a ``run`` of its own is used
+            as it is, as with R's setDoPar. None removes the choice.
         workers: Largest number of processes or threads of a joblib backend.
 
     Returns:
@@ -381,7 +388,8 @@ def backend_for_dopar() -> Backend:
     ):  # within a task there is nothing to register
         _warned = True
         warnings.warn(
-            "no backend is registered, so %dopar% runs sequentially: call dolambda.register() first",
+            "no backend is registered, so %dopar% runs sequentially: call dolambda.register() "
+            "first",
             stacklevel=4,
         )
     return get_backend()

@@ -1,8 +1,11 @@
-"""Results to one value. On entry: results in the order in which they are to be combined; on leaving: what foreach gives.
+"""Results to one value.
 
-The arities are R's: a function is first called with up to ``most`` results (``init`` among them), then with what it has given
-and up to ``most`` - 1 further ones; it is not called for a single result without ``init``. So what is held stays small when the
-function reduces. The named transports that collect ("c", "rbind", "cbind", "concat") do so once, at the end.
+On entry: results in the order in which they are to be combined; on leaving: what foreach gives.
+
+The arities are R's: a function is first called with up to ``most`` results (``init`` among them),
+then with what it has given and up to ``most`` - 1 further ones; it is not called for a single
+result without ``init``. So what is held stays small when the function reduces. The named transports
+that collect ("c", "rbind", "cbind", "concat") do so once, at the end.
 """
 
 from __future__ import annotations
@@ -70,7 +73,8 @@ class Combiner:
         if not known:
             raise ConfigurationError(
                 f"combine={combine!r} is no way to combine",
-                hint=f"Give a function, or one of {', '.join((*_COLLECTORS, *_FOLDS))}; None for a list.",
+                hint=f"Give a function, or one of {', '.join((*_COLLECTORS, *_FOLDS))}; None for "
+                "a list.",
             )
         if isinstance(combine, str) and combine in _FOLDS:
             return cls(_FOLDS[combine], init, 2)
@@ -92,13 +96,17 @@ class Combiner:
             self._held += results
         elif self._combine in _FOLDS.values() and results:
             self._any = True
-            self._held = [self._call(self._combine, [*self._held, *results])]  # type: ignore[arg-type] # a fold is a function
+            # A fold is a function.
+            self._held = [self._call(self._combine, [*self._held, *results])]  # type: ignore[arg-type]
         else:
             for result in results:
                 self.add(result)
 
     def result(self) -> Any:
-        """Give what all results make; None when there were none and no ``init``, [] for a list. Raises `CombineError`."""
+        """Give what all results make; None when there were none and no ``init``, [] for a list.
+
+        Raises `CombineError`.
+        """
         if self._combine is None:
             return self._held
         if isinstance(self._combine, str):

@@ -1,4 +1,8 @@
-"""The function of a loop. On entry: as the user wrote it; on leaving: what is sent, and which loop variables it is called with."""
+"""The function of a loop.
+
+On entry: as the user wrote it; on leaving: what is sent, and which loop variables it is called
+with.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,10 @@ class ArgumentBinder:
 
     @classmethod
     def of(cls, function: Callable[..., Any], variables: Iterable[str]) -> ArgumentBinder:
-        """Read the signature. Raises `ConfigurationError` for a function that needs what the loop does not have."""
+        """Read the signature.
+
+        Raises `ConfigurationError` for a function that needs what the loop does not have.
+        """
         there = list(variables)
         try:
             parameters = list(inspect.signature(function).parameters.values())

@@ -1,4 +1,6 @@
-"""The construct. On entry: named iterables and a function of some of those names; on leaving: its results, combined.
+"""The construct.
+
+On entry: named iterables and a function of some of those names; on leaving: its results, combined.
 
     foreach(i=range(3)) % dopar % f                                   R's way; an editor may write it %dopar%
     foreach(i=range(3)).dopar(f)                                      Python's way
@@ -65,8 +67,8 @@ def when(condition: Callable[..., Any]) -> When:
     """Leave steps out of a loop before they are sent.
 
     Args:
-        condition: Function of the loop variables that it takes. It is called locally. Steps for which it
-            is false are left out.
+        condition: Function of the loop variables that it takes. It is called locally. Steps for
+            which it is false are left out.
 
     Returns:
         The condition, for use as ``foreach(...) % when(...) % dopar % function``.
@@ -77,7 +79,8 @@ def when(condition: Callable[..., Any]) -> When:
     if not _is_function(condition):
         raise ConfigurationError(
             f"when({condition!r}) was not given a function",
-            hint="Python evaluates an expression before the loop sees it: write when(lambda i: i > 3).",
+            hint="Python evaluates an expression before the loop sees it: write when(lambda i: i "
+            "> 3).",
         )
     return When(condition)
 
@@ -112,7 +115,8 @@ class Foreach:
         if not self.iterables and not self.unnamed:
             raise ConfigurationError(
                 "foreach() has nothing to iterate over",
-                hint="Give it iterables, named for the function's parameters: foreach(i=range(10)).",
+                hint="Give it iterables, named for the function's parameters: "
+                "foreach(i=range(10)).",
             )
         for name, iterable in self._named():
             if not callable(iterable):
@@ -160,7 +164,8 @@ class Foreach:
         if isinstance(other, When):
             return self._innermost(lambda last: last.with_condition(other.condition))
         raise ConfigurationError(
-            f"foreach(...) % {other!r}: only % do, % dopar, % foreach(...) and % when(...) can follow",
+            f"foreach(...) % {other!r}: only % do, % dopar, % foreach(...) and % when(...) can "
+            "follow",
             hint="Write foreach(i=...) % dopar % function.",
         )
 
@@ -276,7 +281,8 @@ class Foreach:
         """Run on a backend; ``function`` gets by keyword those loop variables that it takes, and ``rng`` if it takes that."""
         plain = self._plain(function, backend)
         if plain:
-            return plain.run(backend, self.options)  # type: ignore[arg-type] # it has been looked at
+            # It has been looked at.
+            return plain.run(backend, self.options)  # type: ignore[arg-type]
         walk = self._walk(function)
         value = walk.run(partial(backend.run, options=self.options))
         if walk.seed and type(value) is list:
@@ -345,7 +351,8 @@ def _own(init: Any) -> Any:
         return copy.deepcopy(init)
     except Exception as error:  # the user's class may raise anything
         raise ConfigurationError(
-            f"init={init!r} cannot be copied for each group of results ({type(error).__name__}: {error})",
+            f"init={init!r} cannot be copied for each group of results ({type(error).__name__}: "
+            f"{error})",
             hint="Write a function that makes it: init=lambda: ...",
         ) from error
 
@@ -405,28 +412,29 @@ def foreach(
 
     Args:
         *unnamed: Iterables that only count: their items are not passed to the function.
-        combine: None for a list of results. "c" for a list flattened by one level, without None. "rbind"
-            or "cbind" for rows or columns of an array or data frame, "concat" for pandas objects. "+",
-            "-", "*", "max", "min", or a function of two results.
+        combine: None for a list of results. "c" for a list flattened by one level, without None.
+            "rbind" or "cbind" for rows or columns of an array or data frame, "concat" for pandas
+            objects. "+", "-", "*", "max", "min", or a function of two results.
         init: First argument of ``combine``, or a function of outer variables that returns it.
         final: Function that is called with the combined result.
         inorder: Combine in order. False combines results as they arrive.
         multicombine: Call ``combine`` with more than two results.
         maxcombine: Largest number of results of one such call. Default: 100.
-        errors: "stop" (the default) raises `TaskError` for the first exception that arrives and cancels
-            the rest. "remove" leaves failed tasks out. "pass" returns the exception in the place of the
-            result. An inner loop without it inherits the setting of its outer loop.
+        errors: "stop" (the default) raises `TaskError` for the first exception that arrives and
+            cancels the rest. "remove" leaves failed tasks out. "pass" returns the exception in the
+            place of the result. An inner loop without it inherits the setting of its outer loop.
         packages: Modules to import before the function runs. They are among its globals.
         export: Values to add to the function's globals, by name.
         noexport: Names not to send with the function.
         verbose: Log each task to the logger "dolambda.foreach", as INFO.
-        options: Options of backends, by name: ``{"dolambda": {"retries": 2}, "loky": {"n_jobs": 4}}``.
-        seed: A whole number, several, a SeedSequence, or True to draw one. Each task has its own random
-            stream, a numpy Generator that is passed as ``rng`` to a function that takes it. The numbers
-            depend on seed and index alone.
+        options: Options of backends, by name: ``{"dolambda": {"retries": 2}, "loky": {"n_jobs":
+            4}}``.
+        seed: A whole number, several, a SeedSequence, or True to draw one. Each task has its own
+            random stream, a numpy Generator that is passed as ``rng`` to a function that takes it.
+            The numbers depend on seed and index alone.
         seed_everywhere: Also seed `random` and `numpy.random` in each task.
-        **iterables: The loop variables. The shortest iterable ends the loop. A function is called when
-            the loop runs, with the outer variables that it takes, and returns an iterable.
+        **iterables: The loop variables. The shortest iterable ends the loop. A function is called
+            when the loop runs, with the outer variables that it takes, and returns an iterable.
 
     Returns:
         The loop, not yet run. It can be run any number of times.

@@ -2,8 +2,8 @@
 
     iterables -- zip --> arguments -- chunks --> a backend -- pieces of values --> Combiner
 
-Nothing is made for a single task but its arguments and its value. `Walk` does the same for all other
-loops, task by task. Input: a level and arguments. Output: the loop's value.
+Nothing is made for a single task but its arguments and its value. `Walk` does the same for all
+other loops, task by task. Input: a level and arguments. Output: the loop's value.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ class PlainLoop:
                 elif self._errors == "pass":
                     combiner.add(piece.error)
         finally:
-            pieces.close()  # type: ignore[attr-defined] # a generator: closed early it cancels the rest
+            # A generator: closed early it cancels the rest.
+            pieces.close()  # type: ignore[attr-defined]
         value = combiner.result()
         return level.final(value) if level.final else value
 

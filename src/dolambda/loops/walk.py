@@ -11,8 +11,8 @@
         | the outermost
     Walk.value
 
-Only what came out of order is held back, and while `_HELD` such results are there nothing more is sent. On entry: levels; on
-leaving: calls, and a value.
+Only what came out of order is held back, and while `_HELD` such results are there nothing more is
+sent. On entry: levels; on leaving: calls, and a value.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ log = logging.getLogger("dolambda.foreach")
 
 @dataclass(frozen=True)
 class Level:
-    """One foreach of a nest. ``combiner`` and ``final`` are called again for each group; ``conditions`` are its `when`s."""
+    """One foreach of a nest.
+
+    ``combiner`` and ``final`` are called again for each group; ``conditions`` are its `when`s.
+    """
 
     iterables: Mapping[str, Any]
     unnamed: tuple[Any, ...]
@@ -176,7 +179,8 @@ class Walk:
                 slot = self._slots.pop(number)
                 slot.group.put(slot.place, self.result(slot, outcome))
         finally:
-            outcomes.close()  # type: ignore[attr-defined] # all are generators: closed early they cancel the rest
+            # All are generators: closed early they cancel the rest.
+            outcomes.close()  # type: ignore[attr-defined]
         return self.value
 
     def stream(
@@ -262,10 +266,14 @@ _LEFT_OUT: Any = object()
 
 
 def task_error(index: tuple[int, ...], exception: BaseException, values: str) -> TaskError:
-    """Return the error of a loop. R counts tasks from 1, we count from 0 as Python does, in message and index."""
+    """Return the error of a loop.
+
+    R counts tasks from 1, we count from 0 as Python does, in message and index.
+    """
     text = said(exception)
     error = TaskError(
-        f"task {shown(index)}{values and f' ({values})'} raised {type(exception).__name__}{text and f': {text}'}",
+        f"task {shown(index)}{values and f' ({values})'} raised "
+        f"{type(exception).__name__}{text and f': {text}'}",
         hint='Its own exception is the cause. errors="remove" or "pass" continues past failures.',
     )
     error.index = index
@@ -313,7 +321,10 @@ def resolved(
 
 
 def check_iterable(name: str, given: object) -> None:
-    """Raise `ConfigurationError` for what cannot, or should not, be iterated over. ``name`` may be a position."""
+    """Raise `ConfigurationError` for what cannot, or should not, be iterated over.
+
+    ``name`` may be a position.
+    """
     if not isinstance(given, (str, bytes)) and hasattr(given, "__iter__"):
         try:
             iter(given)
@@ -345,6 +356,8 @@ def _is_iterator(given: Any) -> bool:
 def _refuse_used(name: str, given: object) -> NoReturn:
     what = f"argument {int(name) + 1}" if name.isdecimal() else f"{name}="
     raise ConfigurationError(
-        f"foreach: {what} of an inner loop is an iterator ({type(given).__name__}), used up after its first round",
-        hint="Write a function that makes a new one for each round (lambda: ...), or a list of its items.",
+        f"foreach: {what} of an inner loop is an iterator ({type(given).__name__}), used up after "
+        "its first round",
+        hint="Write a function that makes a new one for each round (lambda: ...), or a list of "
+        "its items.",
     )

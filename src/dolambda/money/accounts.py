@@ -1,7 +1,8 @@
 """What the runs of a session have done and cost.
 
-**Input:** runs that begin and end, and the requests of the session's transport. **Output:** a `Report`
-and a `Bill` of all of them, the cost of a run while it runs, and the rates that its budget uses.
+**Input:** runs that begin and end, and the requests of the session's transport. **Output:** a
+`Report` and a `Bill` of all of them, the cost of a run while it runs, and the rates that its budget
+uses.
 """
 
 from __future__ import annotations

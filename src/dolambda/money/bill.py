@@ -1,4 +1,7 @@
-"""What a report would be billed on AWS. On entry: counts and seconds; on leaving: a `Bill` in dollars."""
+"""What a report would be billed on AWS.
+
+On entry: counts and seconds; on leaving: a `Bill` in dollars.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ class Bill:
 
     @classmethod
     def from_report(cls, report: Report, *, memory: int, architecture: str) -> Bill:
-        """Price a report; ``memory`` is in MB. Start-up and what a crashed job used are not in the report, so not in the bill."""
+        """Price a report; ``memory`` is in MB.
+
+        Start-up and what a crashed job used are not in the report, so not in the bill.
+        """
         prices = PRICES[architecture]
         gb_seconds = report.seconds * memory / _MB_PER_GB
         requests = sum(prices.s3.get(action, 0.0) * times for action, times in report.calls.items())
@@ -58,5 +64,6 @@ class Bill:
         return (
             f"{dollars(self.total)}: {self.gb_seconds:,.1f} GB-s {dollars(self.compute)}, "
             f"invocations {dollars(self.invocations)}, S3 requests {dollars(self.requests)} "
-            f"(list prices of {AS_OF}, us-east-1, {self.architecture}; start-up of workers not counted)"
+            f"(list prices of {AS_OF}, us-east-1, {self.architecture}; start-up of workers not "
+            "counted)"
         )

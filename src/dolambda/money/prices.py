@@ -1,4 +1,7 @@
-"""List prices of AWS, in US dollars, without free tier and discounts. Data: change `AS_OF` with them."""
+"""List prices of AWS, in US dollars, without free tier and discounts.
+
+Data: change `AS_OF` with them.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """A quote, shown.
 
-**Input:** an estimate after the first tasks of a run, its sample. **Output:** whether to run the rest.
+**Input:** an estimate after the first tasks of a run, its sample. **Output:** whether to run the
+rest.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
 def verdict(estimate: Estimate, *, only: bool = False) -> bool:
     """Print what is left to standard error. On a terminal ask whether to run it, else run it.
 
-    ``only``: nothing but the quote is wanted, so never run it. `dolambda quote` says so by a variable,
-    which holds for a program with ``quote=True``, too.
+    ``only``: nothing but the quote is wanted, so never run it. `dolambda quote` says so by a
+    variable, which holds for a program with ``quote=True``, too.
     """
     only = only or os.environ.get("DOLAMBDA_QUOTE") == "only"
     with cleared():
-        print(f"dolambda: {estimate} (prices of {AS_OF}, us-east-1)", file=sys.stderr, flush=True)  # noqa: T201 - it is what was asked for
+        # It is what was asked for.
+        print(f"dolambda: {estimate} (prices of {AS_OF}, us-east-1)", file=sys.stderr, flush=True)  # noqa: T201
         if only:
             return False
         if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):

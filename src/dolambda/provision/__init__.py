@@ -1,4 +1,6 @@
-"""Make, change and remove a stack. One resource is one file; each plans by reading only, then applies.
+"""Make, change and remove a stack.
+
+One resource is one file; each plans by reading only, then applies.
 
     plan.py        what a resource is, what a change is
     names.py       how everything of a stack is named and tagged

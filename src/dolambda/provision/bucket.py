@@ -1,4 +1,7 @@
-"""The bucket: the queue, and what tasks share. Closed to the public; what a killed client leaves expires by itself."""
+"""The bucket: the queue, and what tasks share.
+
+Closed to the public; what a killed client leaves expires by itself.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,10 @@ class Bucket:
         self._over_tls = not (account.endpoint_url or "").startswith("http:")
 
     def changes(self) -> list[Change]:
-        """See `Resource.changes`. Of a bucket that is the user's own, only what concerns our prefixes is touched."""
+        """See `Resource.changes`.
+
+        Of a bucket that is the user's own, only what concerns our prefixes is touched.
+        """
         title = f"bucket {self._names.bucket}"
         if not self._exists():
             return [
@@ -109,8 +115,10 @@ class Bucket:
                     return False
                 if error_code(error) in ("403", "301"):
                     raise ProvisionError(
-                        f"bucket {self._names.bucket} is not accessible: it is another account's, in another region, or denied",
-                        hint="Give the name of a bucket of yours in the function's region, or leave bucket= out.",
+                        f"bucket {self._names.bucket} is not accessible: it is another account's, "
+                        "in another region, or denied",
+                        hint="Give the name of a bucket of yours in the function's region, or "
+                        "leave bucket= out.",
                     ) from error
                 raise
         return True
@@ -124,7 +132,8 @@ class Bucket:
         found = _OLD_NAMES.get(found, found)
         if found != self._names.region:
             raise ProvisionError(
-                f"bucket {self._names.bucket} is in {found}, the function in {self._names.region}: S3 notifies only in its own region",
+                f"bucket {self._names.bucket} is in {found}, the function in "
+                f"{self._names.region}: S3 notifies only in its own region",
                 hint=f"Give region={found!r}, or another bucket=.",
             )
 
@@ -241,8 +250,10 @@ class Bucket:
         left = self._holds("")
         if left:
             raise ProvisionError(
-                f"bucket {self._names.bucket} holds objects that dolambda did not put there, such as {left}",
-                hint="Move or delete them, then run `dolambda destroy` again; everything else is gone.",
+                f"bucket {self._names.bucket} holds objects that dolambda did not put there, such "
+                f"as {left}",
+                hint="Move or delete them, then run `dolambda destroy` again; everything else is "
+                "gone.",
             )
         with translated():
             self._s3.delete_bucket(**self._names.owned_bucket)
@@ -264,7 +275,10 @@ class Bucket:
                     self._delete(keys)
 
     def _delete(self, keys: list[str]) -> None:
-        """Remove objects. S3's answer of 200 may name some that it could not remove: repeat those."""
+        """Remove objects.
+
+        S3's answer of 200 may name some that it could not remove: repeat those.
+        """
         left = keys
 
         def done() -> bool:

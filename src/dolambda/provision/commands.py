@@ -1,10 +1,10 @@
 """The changes of a plan as commands of the AWS CLI, to review and run by hand.
 
-They are not written down a second time: the changes are applied with every writing request caught on its
-way out, and printed, with the waits that AWS needs in between.
+They are not written down a second time: the changes are applied with every writing request caught
+on its way out, and printed, with the waits that AWS needs in between.
 
-**Input:** resources. **Output:** lines for a shell, and beside them the files that they name. Nothing is
-changed.
+**Input:** resources. **Output:** lines for a shell, and beside them the files that they name.
+Nothing is changed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ _WAITS = {
     "PutRolePolicy": "sleep 5  # until the policy is in force",
     "CreateBucket": "aws s3api wait bucket-exists --bucket {Bucket}",
     "CreateFunction": "aws lambda wait function-active-v2 --function-name {FunctionName}",
-    "UpdateFunctionConfiguration": "aws lambda wait function-updated-v2 --function-name {FunctionName}",
+    "UpdateFunctionConfiguration": (
+        "aws lambda wait function-updated-v2 --function-name {FunctionName}"
+    ),
     "UpdateFunctionCode": "aws lambda wait function-updated-v2 --function-name {FunctionName}",
     "AddPermission": "sleep 5  # until S3 knows the permission",
 }

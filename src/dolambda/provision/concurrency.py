@@ -1,6 +1,7 @@
 """The concurrency limit: how many invocations Lambda runs of the function at most (reserved concurrency).
 
-It comes last: an account that does not allow it still has a whole stack. **Input:** the function exists.
+It comes last: an account that does not allow it still has a whole stack. **Input:** the function
+exists.
 """
 
 from __future__ import annotations

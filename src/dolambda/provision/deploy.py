@@ -1,7 +1,8 @@
 """Plan, deploy, destroy: all resources in order, or in the reverse.
 
-On entry: an account and settings. On leaving: the stack stands as wanted, or is gone; each change told as it is made. Both
-can be killed at any step and run again: every step looks first at what is there.
+On entry: an account and settings. On leaving: the stack stands as wanted, or is gone; each change
+told as it is made. Both can be killed at any step and run again: every step looks first at what is
+there.
 """
 
 from __future__ import annotations
@@ -56,7 +57,10 @@ def names_of(account: Account, settings: Settings) -> Names:
 def resources(
     account: Account, settings: Settings, *, here: bool, contents: Contents | None = None
 ) -> list[Resource]:
-    """All that a stack is made of, in order. ``here``: it will run on this very machine, emulated. ``contents``: see `contents_of`."""
+    """All that a stack is made of, in order.
+
+    ``here``: it will run on this very machine, emulated. ``contents``: see `contents_of`.
+    """
     names, architecture = names_of(account, settings), settings.architecture or this_architecture()
     runtime = settings.runtime or f"python{PYTHON}"
     contents = contents or contents_of(settings, here=here)
@@ -124,7 +128,10 @@ def contents_of(settings: Settings, *, here: bool) -> Contents:
 
 
 def deploy(parts: list[Resource], tell: Callable[[Change], None] = lambda _: None) -> int:
-    """Make everything as wanted; give the number of changes made. What cannot be is raised before anything is changed."""
+    """Make everything as wanted; give the number of changes made.
+
+    What cannot be is raised before anything is changed.
+    """
     for part in parts:
         part.changes()
     made = 0

@@ -1,7 +1,7 @@
 """How a deployed function differs from the wanted one, in words for `dolambda plan`.
 
-**Input:** both configurations, as Lambda's API has them. **Output:** one phrase for each difference,
-such as "workers 2 -> 100". Values of variables that may be secret are never in it.
+**Input:** both configurations, as Lambda's API has them. **Output:** one phrase for each
+difference, such as "workers 2 -> 100". Values of variables that may be secret are never in it.
 """
 
 from __future__ import annotations

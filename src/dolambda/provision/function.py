@@ -1,4 +1,7 @@
-"""The worker function. On entry: role, bucket and layer stand; on leaving: it is active and as wanted."""
+"""The worker function.
+
+On entry: role, bucket and layer stand; on leaving: it is active and as wanted.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +38,12 @@ if TYPE_CHECKING:
 _HANDLER = "dolambda.handler.handler"
 _MB_PER_VCPU = 1769
 _ASYNC = {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 21_600}
-"""Lambda repeats nothing by itself: dispatch owns the retries. An event that Lambda throttles waits as
-long as Lambda lets it; a worker refuses a job that comes after its deadline."""
+"""Lambda repeats nothing by itself: dispatch owns the retries. An event that Lambda throttles waits
+as long as Lambda lets it; a worker refuses a job that comes after its deadline.
+"""
 
-_HOMES = {"HOME": "/tmp", "MPLCONFIGDIR": "/tmp/matplotlib", "NUMBA_CACHE_DIR": "/tmp/numba"}  # noqa: S108 - a worker has its /tmp to itself
+# A worker has its /tmp to itself.
+_HOMES = {"HOME": "/tmp", "MPLCONFIGDIR": "/tmp/matplotlib", "NUMBA_CACHE_DIR": "/tmp/numba"}  # noqa: S108
 """Lambda's user has no home that exists, and only /tmp can be written to."""
 
 _CERTIFICATES = "/etc/pki/tls/certs/ca-bundle.crt"
@@ -83,7 +88,10 @@ class Function:
         title = f"function {self._names.stack}"
         found = self._found()
         if found is None:
-            what = f"{self._runtime}, {self._architecture}, {self._settings.memory} MB, {self._settings.timeout} s"
+            what = (
+                f"{self._runtime}, {self._architecture}, {self._settings.memory} MB, "
+                f"{self._settings.timeout} s"
+            )
             return [Change("create", title, what, self._create)]
         if found.get("State") == "Failed":
             why = f"made again, it failed: {failure_of(found)}"
@@ -91,7 +99,8 @@ class Function:
         if self._older_than_its_role(found):
             return [Change("update", title, "made again for a new role", self._make_again)]
         return [
-            Change("update", title, why, lambda apply=apply: self._change(apply))  # type: ignore[misc] # mypy cannot infer a lambda's defaults
+            # mypy cannot infer a lambda's defaults.
+            Change("update", title, why, lambda apply=apply: self._change(apply))  # type: ignore[misc]
             for why, apply in self._differences(found)
         ]
 
@@ -169,14 +178,18 @@ class Function:
                     "DOLAMBDA_REQUIRES": packed(self._contents.requires),
                     **self._bundle(variables.get("DOLAMBDA_BUNDLE", "")),
                     **self._places(),
-                    "JOBLIB_MULTIPROCESSING": "0",  # no /dev/shm on Lambda: nested joblib calls run sequentially
+                    # No /dev/shm on Lambda: nested joblib calls run sequentially.
+                    "JOBLIB_MULTIPROCESSING": "0",
                     **dict.fromkeys(_THREADS, threads),
                 }
             },
         }
 
     def _bundle(self, found: str) -> dict[str, str]:
-        """Name of the bundle and digest of its zip, which the worker checks. The zip is only made when the name has changed."""
+        """Name of the bundle and digest of its zip, which the worker checks.
+
+        The zip is only made when the name has changed.
+        """
         bundle = self._contents.bundle
         if bundle is None:
             return {}

@@ -1,7 +1,7 @@
 """A function's states: wait until it takes changes, and until what was changed holds.
 
-**Input:** a Lambda client and a function's name. **Output:** nothing; or a `ProvisionError` with the reason
-that Lambda gives.
+**Input:** a Lambda client and a function's name. **Output:** nothing; or a `ProvisionError` with
+the reason that Lambda gives.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 
 _PATIENCE = 120
 _ROLE_UNKNOWN = ("cannot be assumed", "CreateGrant", "valid principal")
-"""Parts of what Lambda says of a role that was made some seconds ago: it assumes it, and makes a KMS
-grant for it because the function has environment variables."""
+"""Parts of what Lambda says of a role that was made some seconds ago: it assumes it, and makes a
+KMS grant for it because the function has environment variables.
+"""
 
 _LIMITS = {
-    "'MemorySize' value failed": "New AWS accounts have a lower limit of memory, mostly 3,008 MB. Set memory= "
+    "'MemorySize' value failed": "New AWS accounts have a lower limit of memory, mostly 3,008 MB. "
+    "Set memory= "
     "(--memory) to what the message allows, or ask AWS Support for more.",
-    "exceeds the maximum allowed size": "Require less (requires=, exclude=), or use fewer layers= of your own: "
+    "exceeds the maximum allowed size": "Require less (requires=, exclude=), or use fewer layers= "
+    "of your own: "
     "Lambda unzips all of them into 250 MB.",
     "exceeded the 4KB limit": "Shorten the bucket's and the interpreter's names.",
 }

@@ -1,8 +1,8 @@
 """The layers that hold what the user's code requires.
 
-**Input:** archives, named by their content's digest. **Output:** one layer for each, whose name begins
-with that digest and whose description is the digest: unchanged content is not uploaded again, and two
-contents never are two versions of one layer, which Lambda refuses in one function.
+**Input:** archives, named by their content's digest. **Output:** one layer for each, whose name
+begins with that digest and whose description is the digest: unchanged content is not uploaded
+again, and two contents never are two versions of one layer, which Lambda refuses in one function.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class Layers:
                 "create",
                 f"layer {self._name(layer)}",
                 str(layer),
-                lambda layer=layer: self._publish(layer),  # type: ignore[misc] # mypy cannot infer a lambda's defaults
+                # mypy cannot infer a lambda's defaults.
+                lambda layer=layer: self._publish(layer),  # type: ignore[misc]
             )
             for layer in self._wanted
             if layer.digest not in found
@@ -142,8 +143,10 @@ class Layers:
             LayerName=published["LayerArn"].rpartition(":")[2], VersionNumber=published["Version"]
         )
         raise ProvisionError(
-            f"the zip of {layer} was replaced in bucket {self._names.bucket} while it was published; the layer was removed again",
-            hint=f"Find out who but the deployer may write under {LAYERS} of that bucket, then deploy again.",
+            f"the zip of {layer} was replaced in bucket {self._names.bucket} while it was "
+            "published; the layer was removed again",
+            hint=f"Find out who but the deployer may write under {LAYERS} of that bucket, then "
+            "deploy again.",
         )
 
     def _removed(self, name: str, versions: list[dict[str, str]]) -> Change:

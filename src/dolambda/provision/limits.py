@@ -1,6 +1,7 @@
 """What the account allows: how many executions at a time, and how many of them a function may reserve.
 
-**Input:** an account. **Output:** `Limits`, or none if the credentials may not ask; then nothing is checked.
+**Input:** an account. **Output:** `Limits`, or none if the credentials may not ask; then nothing is
+checked.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Limits:
         if wanted > self.reservable:
             kept = min(_UNRESERVED_MINIMUM, self.total)
             raise ProvisionError(
-                f"concurrency={wanted} cannot be reserved: this account has {self.total:,} concurrent executions, "
+                f"concurrency={wanted} cannot be reserved: this account has {self.total:,} "
+                "concurrent executions, "
                 f"{self.available:,} of them free, and Lambda keeps {kept} unreserved",
                 hint=(
                     f"Set concurrency= to at most {self.reservable}, or"

@@ -1,4 +1,7 @@
-"""The log group. Made by us rather than by Lambda so that its retention is bounded and `destroy` finds it."""
+"""The log group.
+
+Made by us rather than by Lambda so that its retention is bounded and `destroy` finds it.
+"""
 
 from __future__ import annotations
 

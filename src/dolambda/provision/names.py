@@ -1,4 +1,7 @@
-"""How everything of a stack is named and tagged. On entry: account, region, stack; on leaving: names and ARNs."""
+"""How everything of a stack is named and tagged.
+
+On entry: account, region, stack; on leaving: names and ARNs.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ class Names:
     account: str
     bucket: str
     bucket_is_ours: bool
-    """Whether we chose the bucket's name: then we made it, and may close and remove it. One that the user named may be older."""
+    """Whether we chose the bucket's name: then we made it, and may close and remove it. One that
+    the user named may be older.
+    """
 
     own_role: str = ""
     """ARN of a role that an administrator made for the workers; "" for the one that we make."""

@@ -3,9 +3,10 @@
     begin     remember, then: reserved concurrency 0; the trigger off; the queue emptied
     undo      the trigger on; the reserved concurrency as it was; forget
 
-What was there is remembered before anything is changed, in a tag of the function: there any client finds it, and a second `begin`
-leaves it alone. Each step looks first at what is there, so both can be killed anywhere and run again. On entry: an account and a
-stack's name; on leaving: what each step did, told as it is done. A stack in panic is not deployed to: see `NotInPanic`.
+What was there is remembered before anything is changed, in a tag of the function: there any client
+finds it, and a second `begin` leaves it alone. Each step looks first at what is there, so both can
+be killed anywhere and run again. On entry: an account and a stack's name; on leaving: what each
+step did, told as it is done. A stack in panic is not deployed to: see `NotInPanic`.
 """
 
 from __future__ import annotations
@@ -44,7 +45,10 @@ class Before:
 
     def to_tag(self) -> str:
         """As the tag's value."""
-        return f"reserved={'none' if self.reserved is None else self.reserved} trigger={'on' if self.trigger else 'off'}"
+        return (
+            f"reserved={'none' if self.reserved is None else self.reserved} "
+            f"trigger={'on' if self.trigger else 'off'}"
+        )
 
     @classmethod
     def from_tag(cls, value: str) -> Before:
@@ -53,7 +57,8 @@ class Before:
         if not found:
             raise ProvisionError(
                 f"the function's tag {MARK} says {value!r}, which dolambda did not write",
-                hint=f'Give it a value such as "{cls(None, trigger=True).to_tag()}", or remove it and deploy.',
+                hint=f'Give it a value such as "{cls(None, trigger=True).to_tag()}", or remove it '
+                "and deploy.",
             )
         return cls(None if found[1] == "none" else int(found[1]), found[2] == "on")
 
@@ -93,7 +98,8 @@ class Panic:
         else:
             self._reserve(0)
             tell(
-                f"reserved concurrency set from {_shown(reserved)} to 0: Lambda begins no invocation any more"
+                f"reserved concurrency set from {_shown(reserved)} to 0: Lambda begins no "
+                "invocation any more"
             )
         for change in on:
             change.apply()
@@ -180,8 +186,10 @@ class Panic:
                 ).get("Errors", [])
                 if failed:
                     raise ProvisionError(
-                        f"{len(failed)} jobs could not be removed, the first, {failed[0]['Key']}, because of {failed[0].get('Code')}",
-                        hint="Nothing runs them any more; `dolambda panic` tries again. They expire after a day.",
+                        f"{len(failed)} jobs could not be removed, the first, {failed[0]['Key']}, "
+                        f"because of {failed[0].get('Code')}",
+                        hint="Nothing runs them any more; `dolambda panic` tries again. They "
+                        "expire after a day.",
                     )
                 removed += len(jobs)
         return removed
@@ -199,7 +207,8 @@ class NotInPanic:
         """See `Resource.changes`. Raises `ProvisionError` for a stack in panic."""
         if remembered(self._lambda, self._names):
             raise ProvisionError(
-                f"the stack {self._names.stack!r} was stopped by `dolambda panic`; deploying would start it again",
+                f"the stack {self._names.stack!r} was stopped by `dolambda panic`; deploying "
+                "would start it again",
                 hint="Run `dolambda panic --undo` first, or `dolambda destroy`.",
             )
         return []

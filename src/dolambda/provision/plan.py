@@ -1,4 +1,7 @@
-"""What a resource is and what a change is. On entry: what is wanted; on leaving: the changes that lead there."""
+"""What a resource is and what a change is.
+
+On entry: what is wanted; on leaving: the changes that lead there.
+"""
 
 from __future__ import annotations
 

@@ -179,7 +179,8 @@ def deployer(names: Names) -> Policy:
             group,
             f"{group}:*",
         ),
-        # What IAM does not let be narrowed: names of log groups and layers, and the account's limits.
+        # What IAM does not let be narrowed: names of log groups and layers, and the account's
+        # limits.
         _allow(
             [
                 "logs:DescribeLogGroups",

@@ -61,7 +61,8 @@ class Role:
             if self._found() is None:
                 raise ProvisionError(
                     f"role={self._names.own_role!r} does not exist",
-                    hint="Set role= to the ARN of a role that Lambda may assume, with what `dolambda policy worker` "
+                    hint="Set role= to the ARN of a role that Lambda may assume, with what "
+                    "`dolambda policy worker` "
                     "prints; or leave it out, and deploy makes one.",
                 )
 

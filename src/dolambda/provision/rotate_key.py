@@ -4,9 +4,10 @@
               DOLAMBDA_KEY = it, DOLAMBDA_KEY_BEFORE = the old one         new sessions use it, those under way go on with the old one
     finish    DOLAMBDA_KEY_BEFORE is gone                                  sessions older than the rotation are refused
 
-Two steps, because Lambda takes seconds to replace a function's environment: a client that reads the new key in the meantime must
-not meet a worker that does not know it. Killed between them, `rotate` goes on with the same new key. On entry: an account and a
-stack's name; on leaving: nothing that holds a key.
+Two steps, because Lambda takes seconds to replace a function's environment: a client that reads the
+new key in the meantime must not meet a worker that does not know it. Killed between them, `rotate`
+goes on with the same new key. On entry: an account and a stack's name; on leaving: nothing that
+holds a key.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ class Rotation:
         self._stack = stack
 
     def rotate(self, tell: Callable[[str], None] = lambda _: None) -> None:
-        """Make a new key the one that sessions begin with. The one before is accepted until `finish` or the next rotation."""
+        """Make a new key the one that sessions begin with.
+
+        The one before is accepted until `finish` or the next rotation.
+        """
         _, variables = self._found()
         if signing_keys.NEXT in variables:
             wait_until_active(self._lambda, self._stack)
@@ -49,7 +53,10 @@ class Rotation:
         tell("new sessions use the new key; sessions under way go on with the one before")
 
     def finish(self) -> bool:
-        """Drop the key before; False when there is none. Sessions opened before the rotation are refused from now on."""
+        """Drop the key before; False when there is none.
+
+        Sessions opened before the rotation are refused from now on.
+        """
         _, variables = self._found()
         if signing_keys.BEFORE not in variables:
             return False
@@ -61,7 +68,10 @@ class Rotation:
         return True
 
     def _found(self) -> tuple[str, dict[str, str]]:
-        """The function's revision and the variables of its environment. Raises `NotDeployedError`."""
+        """The function's revision and the variables of its environment.
+
+        Raises `NotDeployedError`.
+        """
         found = find_function(
             self._lambda, self._region, self._stack, "Give stack= or region= of one that stands."
         )

@@ -1,4 +1,7 @@
-"""The trigger: objects created under jobs/ invoke the function. Two halves: Lambda's permission, S3's notification."""
+"""The trigger: objects created under jobs/ invoke the function.
+
+Two halves: Lambda's permission, S3's notification.
+"""
 
 from __future__ import annotations
 
@@ -165,8 +168,10 @@ class Trigger:
             created = any("ObjectCreated" in event for event in rule["Events"])
             if created and (prefix.startswith(JOBS) or JOBS.startswith(prefix)):
                 raise ProvisionError(
-                    f"bucket {self._names.bucket} already notifies {target} of objects under {prefix or '(all)'!r}",
-                    hint=f"S3 rejects overlapping rules: narrow that rule to exclude {JOBS}, or give another bucket=.",
+                    f"bucket {self._names.bucket} already notifies {target} of objects under "
+                    f"{prefix or '(all)'!r}",
+                    hint=f"S3 rejects overlapping rules: narrow that rule to exclude {JOBS}, or "
+                    "give another bucket=.",
                 )
 
     def _notify(self) -> None:

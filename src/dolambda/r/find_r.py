@@ -1,6 +1,7 @@
 """Where a worker's R is: in a layer, in the bundle, or on this machine when AWS is emulated on it.
 
-**Input:** the environment of the worker. **Output:** the command that starts R, and its environment.
+**Input:** the environment of the worker. **Output:** the command that starts R, and its
+environment.
 """
 
 from __future__ import annotations

@@ -112,7 +112,8 @@ class Loop:
         """Make a function of parts."""
         numbers = struct.unpack(f">{len(data) // 4}i", data)
         parts = [self._parts[number] for number in numbers]
-        # A named run's tasks are known by their content, which another session has to be able to repeat.
+        # A named run's tasks are known by their content, which another session has to be able to
+        # repeat.
         run = self._options.run.run
         session = f"run {run}" if run else self._options.session
         self._functions.append(RFunction(session, self._options.home, parts))
@@ -152,7 +153,8 @@ class Loop:
         """End the run once all its tasks are done."""
         self._run.close()
 
-    def _relay(self, index: int, output: str, failed: bool) -> None:  # noqa: FBT001 - a relay's signature
+    # A relay's signature.
+    def _relay(self, index: int, output: str, failed: bool) -> None:  # noqa: FBT001
         self._sender.texts(
             Kind.OUTPUT, self.number, (str(index + 1), "1" if failed else "0", output)
         )

@@ -68,7 +68,10 @@ class RProcess:
     """An R process that serves one R session."""
 
     def __init__(self, session: str, home: str) -> None:
-        """Start it. Raises `ConfigurationError` where there is no R, `REnded` if it does not come up."""
+        """Start it.
+
+        Raises `ConfigurationError` where there is no R, `REnded` if it does not come up.
+        """
         self.session = session
         self._limit = _memory_limit()
         self._current: tuple[str, ...] = ()
@@ -133,7 +136,10 @@ class RProcess:
             raise REnded from None
 
     def _await_answer(self, deadline: float | None = None) -> bytes:
-        """Read an answer. A task's time limit is the worker's to keep: it ends this process, and R with it."""
+        """Read an answer.
+
+        A task's time limit is the worker's to keep: it ends this process, and R with it.
+        """
         pieces = [self._read_some(deadline)]
         while sum(map(len, pieces)) < _ANSWER.size:
             pieces.append(self._read_some(deadline))

@@ -118,7 +118,10 @@ class RunRecord:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> RunRecord:
-        """Read a file as far as it makes sense. Raises `ConfigurationError` for another kind of file."""
+        """Read a file as far as it makes sense.
+
+        Raises `ConfigurationError` for another kind of file.
+        """
         header = header_of(data)
         block, footer = Block(), None
         for tag, facts, body in _frames(memoryview(data)[data.index(b"\n") + 1 :]):

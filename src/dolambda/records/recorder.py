@@ -65,7 +65,10 @@ class SessionRecords:
     def __init__(
         self, store: RecordStore | None, facts: dict[str, Any], *, keep_messages: bool = False
     ) -> None:
-        """``facts`` are the session's: they go into each header. Without a store nothing is recorded."""
+        """``facts`` are the session's: they go into each header.
+
+        Without a store nothing is recorded.
+        """
         self._store = store
         self._facts = facts
         self._keep_messages = keep_messages
@@ -87,7 +90,10 @@ class SessionRecords:
         return cls(store, facts, keep_messages=settings.record_errors)
 
     def recorder(self, run: str, name: str | None) -> RunRecorder | None:
-        """Return what records a run; None after an error of the disk. ``name`` is what a user named it."""
+        """Return what records a run; None after an error of the disk.
+
+        ``name`` is what a user named it.
+        """
         if self._failed or self._store is None:
             return None
         token = secrets.token_hex(4)

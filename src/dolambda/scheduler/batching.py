@@ -37,7 +37,8 @@ class Batcher:
     def learn(self, seconds: Sequence[float], *, cold: bool = False) -> None:
         """Take in the durations of a finished job's tasks.
 
-        Those of a worker's first job (``cold``) count until there are others, as they include imports.
+        Those of a worker's first job (``cold``) count until there are others, as they include
+        imports.
         """
         if not seconds or (cold and not self._only_cold):
             return

@@ -23,10 +23,16 @@ Item = TypeVar("Item")
 
 
 class TaskFuture(Future[T]):
-    """The future of a task. A callback that raises SystemExit or KeyboardInterrupt stops no other."""
+    """The future of a task.
+
+    A callback that raises SystemExit or KeyboardInterrupt stops no other.
+    """
 
     def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
-        """See `concurrent.futures.Future`. On a done future it is called here, and may raise here."""
+        """See `concurrent.futures.Future`.
+
+        On a done future it is called here, and may raise here.
+        """
         super().add_done_callback(fn if self.done() else partial(_call, fn))
 
 

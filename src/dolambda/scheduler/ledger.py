@@ -1,9 +1,12 @@
-"""What a run may cost. On entry: jobs to be sent, and what became of them; on leaving: whether there is money for one more.
+"""What a run may cost.
 
-Before a job is sent its worst case is reserved: the function's whole time limit, and the requests that go with it. Its reply settles
-that with what it took, fetching the job and sending the reply included, and a margin. A job that is lost has cost its worst case, as it
-may have run. What cannot be reserved is not sent: that is a hard bound, as what runs cannot be stopped. Requests of this side are
-counted as they are made. docs/using.md lists what is beyond it.
+On entry: jobs to be sent, and what became of them; on leaving: whether there is money for one more.
+
+Before a job is sent its worst case is reserved: the function's whole time limit, and the requests
+that go with it. Its reply settles that with what it took, fetching the job and sending the reply
+included, and a margin. A job that is lost has cost its worst case, as it may have run. What cannot
+be reserved is not sent: that is a hard bound, as what runs cannot be stopped. Requests of this side
+are counted as they are made. docs/using.md lists what is beyond it.
 """
 
 from __future__ import annotations
@@ -17,17 +20,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 INIT = 10.0
-"""Seconds that Lambda lets an environment start, and bills (docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html)."""
+"""Seconds that Lambda lets an environment start, and bills
+(docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html).
+"""
 
 MARGIN = 0.1
-"""Seconds of a job that no reply can say: what the runtime takes around it, and sending the last one."""
+"""Seconds of a job that no reply can say: what the runtime takes around it, and sending the last
+one.
+"""
 
 _LOOK = 2.0  # seconds between two HEADs of a worker, see `worker.WATCH`
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Dollars: of a second of one worker, of an invocation, of a request by action. ``runtime`` is its longest, ``pause`` a poller's.
+    """Dollars: of a second of one worker, of an invocation, of a request by action.
+
+    ``runtime`` is its longest, ``pause`` a poller's.
 
     ``queues``: jobs go through the bucket, else by Invoke.
     """
@@ -118,7 +127,10 @@ class Ledger:
         return True
 
     def settle(self, number: int, seconds: float, calls: Mapping[str, int], *, cold: bool) -> None:
-        """Replace one reservation of a job by what its reply says. Its other sendings have cost their worst."""
+        """Replace one reservation of a job by what its reply says.
+
+        Its other sendings have cost their worst.
+        """
         if self.budget is None:
             return
         reserved = self._reserved.get(number, [])

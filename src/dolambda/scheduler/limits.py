@@ -1,4 +1,7 @@
-"""What a run keeps to. On entry: settings, and what a face was given; on leaving: one frozen `Limits`."""
+"""What a run keeps to.
+
+On entry: settings, and what a face was given; on leaving: one frozen `Limits`.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,10 @@ from dolambda.wording import dollars, duration
 class Limits:
     """What a run keeps to.
 
-    Times in seconds. ``window``: most jobs in flight; ``runtime``: longest that a job can run; ``room``: bytes that a task's
-    arguments may take, the worker's memory. ``speculate``: copy slow jobs near the end, see `stragglers`.
-    ``budget``: dollars that the run may cost at ``rates``, None for no bound.
+    Times in seconds. ``window``: most jobs in flight; ``runtime``: longest that a job can run;
+    ``room``: bytes that a task's arguments may take, the worker's memory. ``speculate``: copy slow
+    jobs near the end, see `stragglers`. ``budget``: dollars that the run may cost at ``rates``,
+    None for no bound.
     """
 
     workers: int
@@ -34,7 +38,10 @@ class Limits:
     speculate: bool = True
 
     def __post_init__(self) -> None:
-        """Check the budget. Raises `ConfigurationError` for one that does not pay for a single job."""
+        """Check the budget.
+
+        Raises `ConfigurationError` for one that does not pay for a single job.
+        """
         least = self.rates.job + self.rates.polling
         if self.budget is not None and self.budget < least:
             job, polling = dollars(self.rates.job), dollars(self.rates.polling)
@@ -42,7 +49,10 @@ class Limits:
                 f"budget={self.budget:g} does not cover one job at its worst, {dollars(least)}: "
                 f"{job} for {duration(self.rates.runtime)} of a worker that has to start"
                 + (f", {polling} for polls until its reply" if self.rates.polling else ""),
-                hint=f"Pass at least {math.ceil(least * 1e4) / 1e4:.4f}. What a job does not use comes back. "
+                hint=(
+                    f"Pass at least {math.ceil(least * 1e4) / 1e4:.4f}. What a job does not use "
+                    "comes back. "
+                )
                 + (
                     "A larger throttle= or a smaller max_wait= reserves fewer polls."
                     if self.rates.polling > self.rates.job

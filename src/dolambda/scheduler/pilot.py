@@ -1,4 +1,7 @@
-"""What a run will take, told after its first few tasks. On entry: what the pilot took; on leaving: an `Estimate`, and a verdict on it."""
+"""What a run will take, told after its first few tasks.
+
+On entry: what the pilot took; on leaving: an `Estimate`, and a verdict on it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ if TYPE_CHECKING:
 JOBS = 5
 """Jobs of one task that are sent before the rest."""
 
-_PER_TEN_SECONDS = 1000  # environments that Lambda starts for one function (docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html)
+# Environments that Lambda starts for one function
+# (docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html).
+_PER_TEN_SECONDS = 1000
 
 
 @dataclass(frozen=True)

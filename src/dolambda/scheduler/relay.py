@@ -1,11 +1,15 @@
-"""What tasks print and log, shown here. On entry: a task's number, its output, whether it failed; on leaving: tagged lines."""
+"""What tasks print and log, shown here.
+
+On entry: a task's number, its output, whether it failed; on leaving: tagged lines.
+"""
 
 from __future__ import annotations
 
 import sys
 
 
-def to_stdout(index: int, output: str, failed: bool) -> None:  # noqa: ARG001, FBT001 - a relay's signature
+# A relay's signature.
+def to_stdout(index: int, output: str, failed: bool) -> None:  # noqa: ARG001, FBT001
     """Show it, each line tagged with the task's number."""
     if sys.stdout is not None:  # as in a service, or under pythonw
         sys.stdout.write("".join(f"[task {index}] {line}\n" for line in output.splitlines()))

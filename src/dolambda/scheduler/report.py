@@ -1,4 +1,7 @@
-"""What a run has done so far and what it took. On entry: each reply as it lands; on leaving: a frozen `Report`."""
+"""What a run has done so far and what it took.
+
+On entry: each reply as it lands; on leaving: a frozen `Report`.
+"""
 
 from __future__ import annotations
 
@@ -129,7 +132,10 @@ _ADDED = (
 
 
 class RunCounters:
-    """The counts of a run while it goes on: a `Report` that can be written to. Not for several threads at once."""
+    """The counts of a run while it goes on: a `Report` that can be written to.
+
+    Not for several threads at once.
+    """
 
     def __init__(self) -> None:
         """Nothing has been done yet."""

@@ -1,6 +1,9 @@
-"""When a task is run again. On entry: the error that a task ended with; on leaving: a pause in seconds, or None for not again.
+"""When a task is run again.
 
-Only what the user asks for: a task may have had its effect before it failed. A job that AWS lost is another matter (run.py).
+On entry: the error that a task ended with; on leaving: a pause in seconds, or None for not again.
+
+Only what the user asks for: a task may have had its effect before it failed. A job that AWS lost is
+another matter (run.py).
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ class Retries:
     Args:
         times: Largest number of repetitions.
         on: Exception class, or tuple of them, after which a task is run again.
-        wait: Seconds before the first repetition. The actual pause is random, from half of it to all.
+        wait: Seconds before the first repetition. The actual pause is random, from half of it to
+            all.
         factor: Factor by which each further pause is longer.
         longest: Longest pause, in seconds.
 
@@ -51,7 +55,8 @@ class Retries:
             )
         if self.wait < 0 or self.factor < 1 or self.longest < 0:
             raise ConfigurationError(
-                f"retries: wait={self.wait!r}, factor={self.factor!r}, longest={self.longest!r} make no back-off",
+                f"retries: wait={self.wait!r}, factor={self.factor!r}, longest={self.longest!r} "
+                "make no back-off",
                 hint="Times are seconds from 0, the factor is 1 or more.",
             )
 
@@ -64,4 +69,5 @@ class Retries:
         """Seconds to wait before running a task again that was repeated ``before`` times already; None for not at all."""
         if before >= self.times or not isinstance(error, self.on):
             return None
-        return min(self.longest, self.wait * self.factor**before) * random.uniform(0.5, 1)  # noqa: S311 - spreads load, hides nothing
+        # Spreads load, hides nothing.
+        return min(self.longest, self.wait * self.factor**before) * random.uniform(0.5, 1)  # noqa: S311

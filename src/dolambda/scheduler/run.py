@@ -217,7 +217,10 @@ class Run:
         self._apply(ev.WaitingCancelled())
 
     def close(self, *, wait: bool = True) -> None:
-        """Take no more calls. Once all have an outcome, remove the run's objects. ``wait`` until then."""
+        """Take no more calls.
+
+        Once all have an outcome, remove the run's objects. ``wait`` until then.
+        """
         with self._changed:
             self._closing = True
             begun = self._thread is not None
@@ -408,7 +411,8 @@ class Run:
         fruitless = all(isinstance(outcome, ev.Missing) for outcome in outcomes)
         seconds = reply.outcomes.seconds
         if any(isinstance(outcome, ev.Missing) for outcome in outcomes):
-            seconds = [one.seconds for one in reply.outcomes if one.kind != "lost"]  # type: ignore[assignment] # a sequence of numbers
+            # A sequence of numbers.
+            seconds = [one.seconds for one in reply.outcomes if one.kind != "lost"]  # type: ignore[assignment]
         self._apply(ev.ReplyReceived(number, outcomes, fruitless, seconds, reply.usage))
 
     def _opened(self, sealed: bytes, number: int) -> Reply:

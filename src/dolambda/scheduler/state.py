@@ -22,10 +22,10 @@ in flight or backs off. This is what becomes of a job:
                   ReplyReceived (of an earlier sending)              Deliver, Fail     DONE
                   Cancelled                                          Fail              CANCELLED
 
-The tasks of a job that is SPLIT or UNPAID wait again, as do the tasks of a reply that has no outcome
-of their own, as often as there are attempts. A job that is lost again and again is halved until its
-poison task is alone. While no worker gives a sign of life it is not: then the cause is not a task,
-and once a job has had all its attempts the whole run is given up.
+The tasks of a job that is SPLIT or UNPAID wait again, as do the tasks of a reply that has no
+outcome of their own, as often as there are attempts. A job that is lost again and again is halved
+until its poison task is alone. While no worker gives a sign of life it is not: then the cause is
+not a task, and once a job has had all its attempts the whole run is given up.
 """
 
 from __future__ import annotations
@@ -399,7 +399,8 @@ class Scheduler:
         error = NoReplyError(
             f"no worker has given a sign of life: {jobs} jobs were sent {attempts} times each, and "
             "none was answered; the run is given up",
-            hint="`dolambda doctor` looks for the cause; `dolambda logs --all` shows whether workers "
+            hint="`dolambda doctor` looks for the cause; `dolambda logs --all` shows whether "
+            "workers "
             "start.",
         )
         cause = error if jobs > 1 else self._silence

@@ -1,7 +1,10 @@
-"""What an earlier client of a named run has left. On entry: checked replies; on leaving: the outcome of a task, by its identity.
+"""What an earlier client of a named run has left.
 
-A task's identity is its content: function, arguments, own modules, what the stack has installed, and its position among equal tasks.
-Whatever of these is changed makes another task, so what belongs to other code or inputs is never mixed in.
+On entry: checked replies; on leaving: the outcome of a task, by its identity.
+
+A task's identity is its content: function, arguments, own modules, what the stack has installed,
+and its position among equal tasks. Whatever of these is changed makes another task, so what belongs
+to other code or inputs is never mixed in.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
 class Stored:
     """Outcomes by identity; ``first`` is the number that the next job may have.
 
-    Each outcome is taken once. ``restored`` has the identities of those taken, by their tasks' positions.
+    Each outcome is taken once. ``restored`` has the identities of those taken, by their tasks'
+    positions.
     """
 
     def __init__(self, outcomes: dict[str, PackedOutcome], first: int) -> None:

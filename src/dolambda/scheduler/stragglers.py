@@ -1,7 +1,10 @@
-"""When a job near the end of a run gets a copy. On entry: how long jobs were under way; on leaving: how long is too long.
+"""When a job near the end of a run gets a copy.
 
-One slow worker must not hold up what a thousand have done (speculative execution: Dean and Ghemawat, MapReduce, 2004, section 3.6).
-Only once nothing waits any more and workers are idle, and only after a multiple of what nearly all jobs took: a copy costs what it runs.
+On entry: how long jobs were under way; on leaving: how long is too long.
+
+One slow worker must not hold up what a thousand have done (speculative execution: Dean and
+Ghemawat, MapReduce, 2004, section 3.6). Only once nothing waits any more and workers are idle, and
+only after a multiple of what nearly all jobs took: a copy costs what it runs.
 """
 
 from __future__ import annotations

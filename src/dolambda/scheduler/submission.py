@@ -1,4 +1,7 @@
-"""From calls to tasks that can be sent. Input: functions with their arguments. Output: spans in the queue."""
+"""From calls to tasks that can be sent.
+
+Input: functions with their arguments. Output: spans in the queue.
+"""
 
 from __future__ import annotations
 
@@ -146,7 +149,10 @@ class Submission:
 
     @contextmanager
     def _queueing(self) -> Iterator[None]:
-        """Hold the lock. Tell known outcomes once it is let go: callbacks may wait for who submits."""
+        """Hold the lock.
+
+        Tell known outcomes once it is let go: callbacks may wait for who submits.
+        """
         nested = True
         try:
             with self._lock:

@@ -31,7 +31,10 @@ class RetryLater:
 
 
 class Timers:
-    """The timers of one run. ``jobs`` is the scheduler's table: a timer of a job that is no longer in it does not count."""
+    """The timers of one run.
+
+    ``jobs`` is the scheduler's table: a timer of a job that is no longer in it does not count.
+    """
 
     def __init__(self, jobs: Mapping[int, InFlightJob]) -> None:
         """No timer is set."""

@@ -1,6 +1,9 @@
-"""What a transport is. On entry: a sealed job; on leaving: the sealed reply, handed to the sender of the job.
+"""What a transport is.
 
-A transport neither looks into jobs and replies nor decides anything: what to send, how often and until when is dispatch's.
+On entry: a sealed job; on leaving: the sealed reply, handed to the sender of the job.
+
+A transport neither looks into jobs and replies nor decides anything: what to send, how often and
+until when is dispatch's.
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ if TYPE_CHECKING:
     from dolambda.wire.outcome import Lost
 
 OnReply = Callable[["bytes | BaseException"], None]
-"""Gets the reply to a job, or why there is none: `Unanswered`, CancelledError when the transport was closed, or what went wrong."""
+"""Gets the reply to a job, or why there is none: `Unanswered`, CancelledError when the transport
+was closed, or what went wrong.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,8 @@ class SealedJob:
     blobs: tuple[Blob, ...] = ()
 
 
-class Unanswered(Exception):  # noqa: N818 - never shown: dispatch sends the job again, or makes `LostError`s of it
+# Never shown: dispatch sends the job again, or makes `LostError`s of it.
+class Unanswered(Exception):  # noqa: N818
     """A job ended without an answer, and this transport knows it: ``lost`` says why."""
 
     def __init__(self, lost: Lost) -> None:
@@ -41,7 +47,10 @@ class Unanswered(Exception):  # noqa: N818 - never shown: dispatch sends the job
 
 
 class Transport(Protocol):
-    """The way to the workers and back. Methods may be called from any thread; all but `withdraw` and `close` return at once."""
+    """The way to the workers and back.
+
+    Methods may be called from any thread; all but `withdraw` and `close` return at once.
+    """
 
     calls: RequestCounter
     """AWS requests made on this side."""
@@ -49,9 +58,12 @@ class Transport(Protocol):
     """Whether jobs may wait there for a worker. If not, one too many is refused."""
 
     def send(self, job: SealedJob, on_reply: OnReply) -> None:
-        """Send a job, or send it again under its number. ``answered`` is called in a thread of the transport's.
+        """Send a job, or send it again under its number.
 
-        It may be called once for each time that the job was sent; not after `withdraw`. Raises `AwsError` once closed.
+        ``answered`` is called in a thread of the transport's.
+
+        It may be called once for each time that the job was sent; not after `withdraw`. Raises
+        `AwsError` once closed.
         """
         ...
 

@@ -1,4 +1,6 @@
-"""The time that clean-up may hold up someone who has cancelled or closes. Shared by all of a session.
+"""The time that clean-up may hold up someone who has cancelled or closes.
+
+Shared by all of a session.
 
 Removing objects needs the network, which may be why the user gives up. What is left in the bucket
 expires by itself, so nobody has to wait for it long.

@@ -33,7 +33,10 @@ class DaemonPool:
         self._closed = False
 
     def submit(self, call: Callable[[], Any]) -> None:
-        """Have a call made. Raises RuntimeError once closed, or if not one thread can be started."""
+        """Have a call made.
+
+        Raises RuntimeError once closed, or if not one thread can be started.
+        """
         with self._lock:
             if self._closed:
                 raise RuntimeError("the pool is closed")

@@ -1,4 +1,7 @@
-"""The transports to one stack. On entry: an account and a stack; on leaving: transports, by the names that settings have for them."""
+"""The transports to one stack.
+
+On entry: an account and a stack; on leaving: transports, by the names that settings have for them.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ if TYPE_CHECKING:
 
 
 class TransportFactory:
-    """The transports to one stack, each made when it is first asked for. They count their requests together."""
+    """The transports to one stack, each made when it is first asked for.
+
+    They count their requests together.
+    """
 
     def __init__(
         self,

@@ -1,7 +1,9 @@
-"""The same bytes, run in this process: no AWS, no child. For debugging, where a breakpoint in a task should stop.
+"""The same bytes, run in this process: no AWS, no child.
 
-Tasks run one job at a time in one thread; what they print goes where this process prints. On entry: sealed jobs; on
-leaving: sealed replies.
+For debugging, where a breakpoint in a task should stop.
+
+Tasks run one job at a time in one thread; what they print goes where this process prints. On entry:
+sealed jobs; on leaving: sealed replies.
 """
 
 from __future__ import annotations

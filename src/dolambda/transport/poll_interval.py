@@ -1,8 +1,12 @@
-"""How often to look for replies. On entry: what each look found, of how many jobs; on leaving: seconds until the next.
+"""How often to look for replies.
 
-A LIST costs half of what a job's own requests do, whatever it finds. With few jobs under way: every few hundredths of a second while
-looks find enough, ever more rarely while they do not, and soon again when a job is sent, which may take no time. With many: a look that
-finds a hundredth of them comes after a hundredth of the time that each takes (Little's law), and no reply waits longer for it than that.
+On entry: what each look found, of how many jobs; on leaving: seconds until the next.
+
+A LIST costs half of what a job's own requests do, whatever it finds. With few jobs under way: every
+few hundredths of a second while looks find enough, ever more rarely while they do not, and soon
+again when a job is sent, which may take no time. With many: a look that finds a hundredth of them
+comes after a hundredth of the time that each takes (Little's law), and no reply waits longer for it
+than that.
 """
 
 from __future__ import annotations

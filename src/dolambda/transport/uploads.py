@@ -1,4 +1,7 @@
-"""Blobs on their way to the bucket, each once. On entry: blobs that jobs need; on leaving: objects that are there."""
+"""Blobs on their way to the bucket, each once.
+
+On entry: blobs that jobs need; on leaving: objects that are there.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,8 @@ class Uploads:
             if upload is None or mine:
                 upload = self._made[blob.digest] = Upload()
         if not mine:
-            upload.future.result()  # the thread that uploads it is running, so this wait ends with its request
+            # The thread that uploads it is running, so this wait ends with its request.
+            upload.future.result()
             return
         try:
             self._upload(blob)

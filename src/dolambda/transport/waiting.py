@@ -1,4 +1,7 @@
-"""Who waits for which job's reply. On entry: each job as it is sent; on leaving: whom to answer, once."""
+"""Who waits for which job's reply.
+
+On entry: each job as it is sent; on leaving: whom to answer, once.
+"""
 
 from __future__ import annotations
 

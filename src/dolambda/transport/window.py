@@ -1,12 +1,16 @@
-"""How many calls of a function may be under way, learnt from being throttled. On entry: throttles and answers; on leaving: a number.
+"""How many calls of a function may be under way, learnt from being throttled.
 
-Additive increase, multiplicative decrease (Chiu and Jain, 1989), as TCP has it: halved when Lambda throttles, at most once in `PAUSE`
-seconds, as the refusals of one moment are one; but not below what Lambda has accepted and is running, and not while more is answered
-than refused, as then the limit is not ours alone. One more for each time that a whole window has been answered; once nothing was
-throttled for `CALM` seconds, one more for each answer, as TCP starts.
+On entry: throttles and answers; on leaving: a number.
 
-While Lambda scales, by a thousand environments every ten seconds, nearly all is refused and answers are rare. What was refused is
-repeated by itself and finds the new environments; the window keeps more from being sent meanwhile.
+Additive increase, multiplicative decrease (Chiu and Jain, 1989), as TCP has it: halved when Lambda
+throttles, at most once in `PAUSE` seconds, as the refusals of one moment are one; but not below
+what Lambda has accepted and is running, and not while more is answered than refused, as then the
+limit is not ours alone. One more for each time that a whole window has been answered; once nothing
+was throttled for `CALM` seconds, one more for each answer, as TCP starts.
+
+While Lambda scales, by a thousand environments every ten seconds, nearly all is refused and answers
+are rare. What was refused is repeated by itself and finds the new environments; the window keeps
+more from being sent meanwhile.
 """
 
 from __future__ import annotations

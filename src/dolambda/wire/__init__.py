@@ -1,1 +1,4 @@
-"""Job and reply to bytes and back; knows nothing of AWS. On entry: a call. On leaving: signed bytes (and the way back)."""
+"""Job and reply to bytes and back; knows nothing of AWS.
+
+On entry: a call. On leaving: signed bytes (and the way back).
+"""

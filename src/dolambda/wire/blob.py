@@ -1,4 +1,6 @@
-"""Bytes named by their content. On entry: bytes; on leaving: a `Blob` whose digest is its name, and the check of it.
+"""Bytes named by their content.
+
+On entry: bytes; on leaving: a `Blob` whose digest is its name, and the check of it.
 
 A blob needs no signature of its own: its digest stands in a signed job, and its reader compares.
 """
@@ -12,7 +14,8 @@ from typing import Protocol
 from dolambda.errors import EnvelopeError
 from dolambda.wire import compression
 
-# SHA-256 rather than BLAKE2: 1.8 against 1.3 GB/s where the CPU has SHA instructions, as Lambda's and most laptops' do.
+# SHA-256 rather than BLAKE2: 1.8 against 1.3 GB/s where the CPU has SHA instructions, as Lambda's
+# and most laptops' do.
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)

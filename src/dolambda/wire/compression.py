@@ -1,8 +1,11 @@
-"""Blobs made smaller for the wire. On entry: content; on leaving: content, or what becomes it; which of both, its digest tells.
+"""Blobs made smaller for the wire.
 
-Only what a sample promises to shrink is compressed: random floats do not, rounded ones halve, labels shrink to an eighth. With Zstandard
-where both ends have it, else deflated. A blob's name is the digest of its plain content, so who fetches one needs no note of how it was
-sent: bytes whose digest is another one are compressed ones, or forged.
+On entry: content; on leaving: content, or what becomes it; which of both, its digest tells.
+
+Only what a sample promises to shrink is compressed: random floats do not, rounded ones halve,
+labels shrink to an eighth. With Zstandard where both ends have it, else deflated. A blob's name is
+the digest of its plain content, so who fetches one needs no note of how it was sent: bytes whose
+digest is another one are compressed ones, or forged.
 """
 
 from __future__ import annotations

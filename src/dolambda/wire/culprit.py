@@ -1,8 +1,9 @@
 """Which part of an object cannot be pickled.
 
-**Input:** an object that could not be pickled. **Output:** its innermost part that cannot be, and that part's name as the
-user knows it: "argument 1['conn']", "keyword x.attr", "global _lock of the function f". The search never raises: where an
-object does not let itself be looked into, it stops at what is known.
+**Input:** an object that could not be pickled. **Output:** its innermost part that cannot be, and
+that part's name as the user knows it: "argument 1['conn']", "keyword x.attr", "global _lock of the
+function f". The search never raises: where an object does not let itself be looked into, it stops
+at what is known.
 """
 
 from __future__ import annotations

@@ -3,14 +3,16 @@
     magic | HMAC-SHA256 over all that follows | header length | header (JSON) | body
     4     | 32 bytes                          | 4 bytes       |
 
-The signature stands before the header, not in it, so that it covers every byte after itself with no need of a canonical
-JSON. It is checked before the header is even parsed, and nothing here unpickles: write access to the bucket must not
-become code execution on a worker or on a user's machine. The header names its kind ("job", "reply"), so that neither
-can be passed off as the other.
+The signature stands before the header, not in it, so that it covers every byte after itself with no
+need of a canonical JSON. It is checked before the header is even parsed, and nothing here
+unpickles: write access to the bucket must not become code execution on a worker or on a user's
+machine. The header names its kind ("job", "reply"), so that neither can be passed off as the other.
 
-A body of some kilobytes is deflated if a sample of it promises much: the arguments of a job's tasks are often nearly the same.
+A body of some kilobytes is deflated if a sample of it promises much: the arguments of a job's tasks
+are often nearly the same.
 
-On entry: a header of plain values and the body's parts. On leaving: bytes; and back, the body as a view into them.
+On entry: a header of plain values and the body's parts. On leaving: bytes; and back, the body as a
+view into them.
 """
 
 from __future__ import annotations
@@ -106,8 +108,8 @@ class making_sense:  # noqa: N801 - used as a function is
 def unseal(kind: str, data: bytes | memoryview, key: bytes) -> tuple[Header, memoryview]:
     """Check the signature, then the header; give the header and a view of the body.
 
-    Raises `EnvelopeError` for bytes that are not ours, `SignatureError` for ones not signed with ``key``, `FormatError`
-    for ones of another format.
+    Raises `EnvelopeError` for bytes that are not ours, `SignatureError` for ones not signed with
+    ``key``, `FormatError` for ones of another format.
     """
     view = memoryview(data)
     if view[: len(_MAGIC)] == _MAGIC_1:
@@ -120,7 +122,8 @@ def unseal(kind: str, data: bytes | memoryview, key: bytes) -> tuple[Header, mem
     if not _signed(view, key):
         raise SignatureError(
             f"a {kind} that is not signed with this stack's key",
-            hint="It was altered, or comes from another stack, or from a session older than a `dolambda rotate-key`: call register() "
+            hint="It was altered, or comes from another stack, or from a session older than a "
+            "`dolambda rotate-key`: call register() "
             "again, or open a new session. It was not unpickled.",
         )
     (length,) = _LENGTH.unpack(view[_SIGNATURE_END:_PREFIX_END])
@@ -162,7 +165,10 @@ def _other_format(kind: str, found: object) -> FormatError:
 
 
 def key_of(data: bytes | memoryview, keys: Sequence[bytes]) -> bytes:
-    """The one of ``keys`` that ``data`` is signed with; the first if it is none of them, for `unseal` to refuse. Parses nothing."""
+    """The one of ``keys`` that ``data`` is signed with; the first if it is none of them, for `unseal` to refuse.
+
+    Parses nothing.
+    """
     if len(keys) == 1:  # nothing to choose: hashing a large job takes its time
         return keys[0]
     view = memoryview(data)

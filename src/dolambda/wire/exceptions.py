@@ -1,10 +1,11 @@
 """What a task raised, to bytes and back, whatever its class does.
 
-**Input:** on the worker, any exception. **Output:** its description as text and a pickle of it; on the client the
-exception, or None where only a `RemoteError` with that text can stand for it.
+**Input:** on the worker, any exception. **Output:** its description as text and a pickle of it; on
+the client the exception, or None where only a `RemoteError` with that text can stand for it.
 
-Methods of a user's exception may raise, exit or lie: `__str__`, `__reduce__`, `__cause__`, `__notes__` and all others. So
-they are called in `guarded` only, and what Python itself keeps is read and set past properties of the same name.
+Methods of a user's exception may raise, exit or lie: `__str__`, `__reduce__`, `__cause__`,
+`__notes__` and all others. So they are called in `guarded` only, and what Python itself keeps is
+read and set past properties of the same name.
 """
 
 from __future__ import annotations
@@ -73,11 +74,13 @@ def tamed(error: BaseException, index: int) -> BaseException:
     if not _ends_programs(error):
         return error
     kind, args = _name_of(type(error)), _attributes["args"].__get__(error)
-    told = ", ".join(guarded(lambda arg=arg: _cut(repr(arg)), "...") for arg in args)  # type: ignore[misc] # mypy cannot infer a lambda with a default
+    # mypy cannot infer a lambda with a default.
+    told = ", ".join(guarded(lambda arg=arg: _cut(repr(arg)), "...") for arg in args)  # type: ignore[misc]
     did = f"called sys.exit({told})" if isinstance(error, SystemExit) else f"raised {kind}({told})"
     exited = TaskExitedError(
         f"task {index} {did}",
-        hint="That is this task's failure alone, and does not end the program here. Return from the function instead.",
+        hint="That is this task's failure alone, and does not end the program here. Return from "
+        "the function instead.",
     )
     exited.interrupted = isinstance(error, KeyboardInterrupt)
     return exited
@@ -86,19 +89,22 @@ def tamed(error: BaseException, index: int) -> BaseException:
 def pack(error: BaseException) -> tuple[bytes, Sequence[memoryview]]:
     """Return a pickle that loads as the exception with the same text, and its buffers; an empty one if there is none.
 
-    Many classes take other arguments than they pass to `Exception.__init__`. Then they do not load, or say something else
-    ("code code 5"): in that case the arguments that the original holds are sent too, and set again by `load`.
+    Many classes take other arguments than they pass to `Exception.__init__`. Then they do not load,
+    or say something else ("code code 5"): in that case the arguments that the original holds are
+    sent too, and set again by `load`.
     """
     _attributes["with_traceback"](error, None)
     text = text_of(error)
-    if not guarded(lambda: _can_be_handled(error), False):  # noqa: FBT003 - what it returns otherwise
+    # What it returns otherwise.
+    if not guarded(lambda: _can_be_handled(error), False):  # noqa: FBT003
         return b"", ()
     args = _attributes["args"].__get__(error)
     forms: list[object] = [error, WithArgs(error, args)]
     if vars(builtins).get(_name_of(type(error))) is type(error):
         forms.append(ByArgs(type(error), args))
     for carried in forms:
-        packed = guarded(lambda carried=carried: pickling.dump(carried, "an exception"), None)  # type: ignore[misc] # as above
+        # As above.
+        packed = guarded(lambda carried=carried: pickling.dump(carried, "an exception"), None)  # type: ignore[misc]
         copy = load(*packed) if packed else None
         if packed and copy is not None and _same_text(text, text_of(copy), error):
             return packed

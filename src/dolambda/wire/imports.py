@@ -1,7 +1,7 @@
 """Modules that code imports when it runs.
 
-**Input:** a code object. **Output:** the names of the modules that it and the code in it import: by statements, and by
-`import_module` and `__import__` with a name that is written there.
+**Input:** a code object. **Output:** the names of the modules that it and the code in it import: by
+statements, and by `import_module` and `__import__` with a name that is written there.
 """
 
 from __future__ import annotations

@@ -35,7 +35,10 @@ class Place:
         return [self.stack, self.region, self.function]
 
     def takes(self, job: Place) -> bool:
-        """Return whether a worker at this place may run a job for that one. Empty names match any."""
+        """Return whether a worker at this place may run a job for that one.
+
+        Empty names match any.
+        """
         pairs = zip(self.to_header(), job.to_header(), strict=True)
         return all(not (mine and other) or mine == other for mine, other in pairs)
 

@@ -1,4 +1,6 @@
-"""How every key in the bucket is spelled. Input: run and job number. Output: an object key, and back.
+"""How every key in the bucket is spelled.
+
+Input: run and job number. Output: an object key, and back.
 
     jobs/<function>/<run>/<number>    a job, put by a client; its creation triggers the worker
     leases/<run>           which of its jobs are no longer wanted, asked by workers
@@ -9,9 +11,10 @@
     runs/<name>.order      which earlier reply is which task of its last start
     bundles/<digest>.zip   packages that layers have no room for, unpacked by cold workers
 
-A run's name is ``<client>/<sequence>``: all live runs of one client share the prefix ``outs/<client>/``, so that one
-LIST finds the replies to all of them (a prefix must end at a slash: obstore matches whole path segments). Numbers are
-zero-padded: key order is number order. A function is two digits: which of the stack's functions a job is for.
+A run's name is ``<client>/<sequence>``: all live runs of one client share the prefix
+``outs/<client>/``, so that one LIST finds the replies to all of them (a prefix must end at a slash:
+obstore matches whole path segments). Numbers are zero-padded: key order is number order. A function
+is two digits: which of the stack's functions a job is for.
 """
 
 from __future__ import annotations

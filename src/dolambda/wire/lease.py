@@ -1,4 +1,7 @@
-"""Which jobs of a run are withdrawn. Input: their numbers. Output: one small signed object for each run."""
+"""Which jobs of a run are withdrawn.
+
+Input: their numbers. Output: one small signed object for each run.
+"""
 
 from __future__ import annotations
 

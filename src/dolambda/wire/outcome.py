@@ -42,7 +42,9 @@ REFUSED, OTHER_PYTHON, NO_REPLY, NOT_STARTED, CANCELLED = (
     "not_started",
     "cancelled",
 )
-"""Why a task is lost. The tasks that a job had not begun when it ended are NOT_STARTED: they are sent again, blameless."""
+"""Why a task is lost. The tasks that a job had not begun when it ended are NOT_STARTED: they are
+sent again, blameless.
+"""
 
 _LOST_ERRORS: dict[str, type[LostError | PythonMismatchError]] = {
     CRASHED: WorkerCrashedError,
@@ -90,7 +92,10 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class PackedOutcome:
-    """An outcome in bytes. ``seconds`` is the time the task took on the worker; ``output`` what it printed and logged."""
+    """An outcome in bytes.
+
+    ``seconds`` is the time the task took on the worker; ``output`` what it printed and logged.
+    """
 
     index: int
     kind: Kind
@@ -111,7 +116,10 @@ class PackedOutcome:
             return cls.from_exception(index, error, seconds)
         nbytes = len(payload) + sum(part.nbytes for part in apart)
         if nbytes > LARGEST_RESULT:
-            msg = f"the result of task {index} is of {nbytes / 1e9:.1f} GB, one object on S3 holds {LARGEST_RESULT / 1e9:.1f} GB"
+            msg = (
+                f"the result of task {index} is of {nbytes / 1e9:.1f} GB, one object on S3 "
+                f"holds {LARGEST_RESULT / 1e9:.1f} GB"
+            )
             return cls.from_exception(
                 index,
                 TooLargeError(msg, hint="Give it in parts, or write it where it is wanted."),
@@ -133,7 +141,10 @@ class PackedOutcome:
         return cls(index, "lost", output=output, note=note)
 
     def open(self) -> Value | Failure | Lost:
-        """Unpickle; raises nothing, whatever the user's classes do. Call it only on what came out of a checked reply."""
+        """Unpickle; raises nothing, whatever the user's classes do.
+
+        Call it only on what came out of a checked reply.
+        """
         if self.kind == "lost":
             return Lost(**self.note)
         if self.kind == "failure":
@@ -157,7 +168,8 @@ class PackedOutcome:
         if error is None:  # its class may not even be importable here
             error = RemoteError(
                 f"{self.note['type']}: {self.note['message']}",
-                hint="The exception itself cannot be pickled, so this stands for it; the remote traceback is its cause.",
+                hint="The exception itself cannot be pickled, so this stands for it; the remote "
+                "traceback is its cause.",
             )
         exceptions.set_cause(error, RemoteTraceback(self.note["traceback"]))
         return error

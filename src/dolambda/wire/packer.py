@@ -366,6 +366,9 @@ class KnownBuffer:
 
 
 def _sample(view: memoryview) -> bytes:
-    """Return some bytes of all parts of a buffer. The step is odd: they are of all parts of its items."""
+    """Return some bytes of all parts of a buffer.
+
+    The step is odd: they are of all parts of its items.
+    """
     step = view.nbytes // _SAMPLED | 1
     return bytes(view[::step]) + bytes(view[-8:])

@@ -1,6 +1,7 @@
 """cloudpickle, with what travels to another machine and comes from a program that still runs here.
 
-**Input:** any object. **Output:** a pickle that loads where the program's files are not. Differences from cloudpickle:
+**Input:** any object. **Output:** a pickle that loads where the program's files are not.
+Differences from cloudpickle:
 
     code objects        keep their file name and line, and bring their source lines (cloudpickle 3.1.3 drops them)
     lru_cache           a cached function of the main program travels by value, with an empty cache
@@ -40,7 +41,10 @@ imported_names: set[str] = set()
 
 
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no types
-    """See the module. With ``anonymous`` code objects lose file names and source: equal code, equal bytes."""
+    """See the module.
+
+    With ``anonymous`` code objects lose file names and source: equal code, equal bytes.
+    """
 
     def __init__(
         self,
@@ -108,7 +112,9 @@ class DescribedCode:
 
 
 _described: dict[int, DescribedCode] = {}
-"""By id of the code object, which is kept alive: describing one takes as long as pickling a function."""
+"""By id of the code object, which is kept alive: describing one takes as long as pickling a
+function.
+"""
 
 _MAX_DESCRIBED = 256
 
@@ -175,7 +181,10 @@ def _attribute(place: object, qualname: str) -> object:
 
 
 def _parts(code: CodeType, file: str) -> tuple[Any, ...]:
-    """Arguments of `CodeType`. Names are copied, so that a pickle does not depend on which are interned."""
+    """Arguments of `CodeType`.
+
+    Names are copied, so that a pickle does not depend on which are interned.
+    """
     return (
         code.co_argcount,
         code.co_posonlyargcount,
@@ -221,7 +230,8 @@ def code_object(
     file: str, parts: tuple[Any, ...], source: tuple[int, list[str]] | None
 ) -> CodeType:
     """Rebuild code; make its source known to tracebacks where its file is not."""
-    if source is not None and not os.path.exists(file):  # noqa: PTH110 - any text may be a file name
+    # Any text may be a file name.
+    if source is not None and not os.path.exists(file):  # noqa: PTH110
         first, lines = source
         known = linecache.cache.get(file)
         kept = list(known[2]) if known is not None and len(known) > 1 else []
@@ -231,7 +241,8 @@ def code_object(
     return CodeType(*parts)
 
 
-def cached_function(maxsize: int | None, typed: bool, function: Any) -> Any:  # noqa: FBT001 - functools' parameter
+# Functools' parameter.
+def cached_function(maxsize: int | None, typed: bool, function: Any) -> Any:  # noqa: FBT001
     """Rebuild a function that `functools.lru_cache` wraps; its cache is empty."""
     return functools.lru_cache(maxsize, typed)(function)
 

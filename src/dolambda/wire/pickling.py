@@ -1,11 +1,11 @@
 """Objects to bytes and back, large buffers apart.
 
-**Input:** any object. **Output:** a pickle, and beside it the contents of its large buffers (arrays, mostly), which the
-caller stores or sends as it sees fit. A buffer below `APART` bytes stays in the pickle: naming it would cost more than
-sharing it could save.
+**Input:** any object. **Output:** a pickle, and beside it the contents of its large buffers
+(arrays, mostly), which the caller stores or sends as it sees fit. A buffer below `APART` bytes
+stays in the pickle: naming it would cost more than sharing it could save.
 
-`Pickler` throughout: what it takes by value (lambdas, closures, all that ``__main__`` defines) would with plain pickle
-travel as a name that means nothing on the worker.
+`Pickler` throughout: what it takes by value (lambdas, closures, all that ``__main__`` defines)
+would with plain pickle travel as a name that means nothing on the worker.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ APART = 4 * 1024
 """Bytes from which a buffer leaves the pickle."""
 
 PLAIN = frozenset({int, float, complex, bool, type(None), str, bytes})
-"""Types that plain pickle treats exactly as cloudpickle would. Most loops' arguments are nothing else."""
+"""Types that plain pickle treats exactly as cloudpickle would. Most loops' arguments are nothing
+else.
+"""
 
 _MAX_NAME = 512  # bytes of a pickle that holds a module's and a function's name
 _SHORT = 64 * 1024  # bytes of text that are no reason to take the long way
@@ -64,7 +66,8 @@ def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, lis
 def content_of(value: object, payload: bytes | memoryview) -> bytes | memoryview:
     """What an object that was pickled as ``payload`` is by content: the same wherever its code was written.
 
-    File names and source lines are left out: a notebook's cell has another number when it is run again.
+    File names and source lines are left out: a notebook's cell has another number when it is run
+    again.
     """
     return _dumped(value, anonymous=True)[0] if _HAS_CODE in bytes(payload) else payload
 
@@ -78,8 +81,8 @@ def is_by_name(function: object, payload: bytes | memoryview) -> bool:
 def content_key(function: object) -> tuple[object, ...] | None:
     """Return what a function is, if that is all there is to it; None if it refers to anything else.
 
-    Such a function has no closure, default values, attributes or inner functions, and names no global. As
-    long as its key is the same, so is its pickle.
+    Such a function has no closure, default values, attributes or inner functions, and names no
+    global. As long as its key is the same, so is its pickle.
     """
     if type(function) is not FunctionType:
         return None
@@ -99,7 +102,8 @@ def content_key(function: object) -> tuple[object, ...] | None:
 
 def load(data: bytes | memoryview, buffers: Iterable[Any] = ()) -> Any:
     """Unpickle; ``buffers`` in the order in which `dump` returned them."""
-    return pickle.loads(data, buffers=buffers)  # noqa: S301 - only ever called on bytes whose signature was checked
+    # Only ever called on bytes whose signature was checked.
+    return pickle.loads(data, buffers=buffers)  # noqa: S301
 
 
 def _dumped(value: object, *, anonymous: bool = False) -> tuple[bytes, list[memoryview]]:
@@ -154,7 +158,10 @@ class RepeatedPickler:
         self._make()
 
     def dump(self, value: object) -> tuple[bytes, list[memoryview]]:
-        """Return the pickle, and the buffers that left it. Raises whatever the object's class raises."""
+        """Return the pickle, and the buffers that left it.
+
+        Raises whatever the object's class raises.
+        """
         file, pickler = self._file, self._pickler
         file.seek(0)
         file.truncate()
@@ -207,5 +214,6 @@ def _not_picklable(part: Part, error: Exception) -> NotPicklableError:
     kind = type(part.value).__name__
     return NotPicklableError(
         f"{part} cannot be pickled: {kind} ({type(error).__name__}: {said})",
-        hint="Leave it out, or make it inside the task: locks, open files, sockets, generators and connections cannot travel.",
+        hint="Leave it out, or make it inside the task: locks, open files, sockets, generators "
+        "and connections cannot travel.",
     )

@@ -1,4 +1,7 @@
-"""What a worker writes for one job. Input: its tasks' outcomes. Output: `Reply`, sealed and opened."""
+"""What a worker writes for one job.
+
+Input: its tasks' outcomes. Output: `Reply`, sealed and opened.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Which keys sign jobs and replies. On entry: the variables of the function's environment; on leaving: keys.
+"""Which keys sign jobs and replies.
 
-A client signs with the key that it read when its session began, so a key cannot be replaced at one stroke. Each variable that
-is set is a key that workers accept:
+On entry: the variables of the function's environment; on leaving: keys.
+
+A client signs with the key that it read when its session began, so a key cannot be replaced at one
+stroke. Each variable that is set is a key that workers accept:
 
     DOLAMBDA_KEY           the one that clients read
     DOLAMBDA_KEY_NEXT      the one that they are to read next: set until every worker knows it

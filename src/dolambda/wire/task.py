@@ -16,12 +16,15 @@ INLINE = 8 * 1024
 """Functions up to this many bytes travel inside every job: one request less before it can start."""
 
 INLINE_ONCE = 64 * 1024
-"""Arrays up to this many travel inside a job until another needs them too: what tasks share is worth an object, what one has is not."""
+"""Arrays up to this many travel inside a job until another needs them too: what tasks share is
+worth an object, what one has is not.
+"""
 
 SHARED = 1 << 20
-"""Arrays of more bytes are shared by the tasks of a worker, read-only; joblib's tasks also have them
-hashed once for each call of a Parallel, unless a sample shows a change. joblib's own
-``max_nbytes``, from which on it maps arrays into its processes' memory."""
+"""Arrays of more bytes are shared by the tasks of a worker, read-only; joblib's tasks also have
+them hashed once for each call of a Parallel, unless a sample shows a change. joblib's own
+``max_nbytes``, from which on it maps arrays into its processes' memory.
+"""
 
 
 def split_function(blob: memoryview) -> tuple[list[str], memoryview]:

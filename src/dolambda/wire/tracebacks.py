@@ -1,7 +1,8 @@
 """The traceback of an exception, as its user should read it.
 
-**Input:** an exception that a task raised. **Output:** text as Python prints it, with the exceptions behind it, without the
-frames of dolambda itself. A notebook's cells are named as IPython names them.
+**Input:** an exception that a task raised. **Output:** text as Python prints it, with the
+exceptions behind it, without the frames of dolambda itself. A notebook's cells are named as IPython
+names them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The remote side: bytes -> run the tasks -> bytes. Knows nothing of AWS, and is the only place user code is called.
+"""The remote side: bytes -> run the tasks -> bytes.
+
+Knows nothing of AWS, and is the only place user code is called.
 
 Worker (worker.py)        in the process Lambda talks to: checks the job, and watches over (child_run.py) ...
   |-- overhead.py         what fetching jobs and sending replies takes, which is billed too

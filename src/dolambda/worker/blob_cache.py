@@ -1,7 +1,7 @@
 """What a warm worker keeps between jobs: blobs, unpickled functions, the user's own modules.
 
-On entry: digests. On leaving: content (checked against its digest), functions, an import path. The oldest are dropped
-when the blobs kept exceed the room given; on disk (`disk.py`) they may still be.
+On entry: digests. On leaving: content (checked against its digest), functions, an import path. The
+oldest are dropped when the blobs kept exceed the room given; on disk (`disk.py`) they may still be.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class BlobCache:
     def buffer(self, digest: str) -> memoryview:
         """Give a blob's content, read-only: tasks share it, as joblib's memmaps are shared."""
         if digest in self._inline:
-            # Copied: numpy takes other paths for data that begins anywhere, and so may give other last bits.
+            # Copied: numpy takes other paths for data that begins anywhere, and so may give other
+            # last bits.
             return memoryview(bytes(Blob.from_store(digest, self._inline[digest]).data))
         if digest in self._blobs:
             self._blobs.move_to_end(digest)
@@ -93,7 +94,8 @@ class BlobCache:
         """Put the user's own modules on the import path, here and in the Python programs that tasks start."""
         if digest == self.code:
             return
-        from dolambda.worker.unpacking import unpack_code  # noqa: PLC0415 - 4 ms, only for own modules
+        # 4 ms, only for own modules.
+        from dolambda.worker.unpacking import unpack_code  # noqa: PLC0415
 
         sys.path.insert(0, str(unpack_code(digest, lambda: self.buffer(digest))))
         import_path.export()

@@ -1,6 +1,9 @@
-"""Packages that layers have no room for. On entry: a digest and a way to fetch; on leaving: a directory for the import path.
+"""Packages that layers have no room for.
 
-A cold worker fetches and unpacks once; workers that share a /tmp (only emulated ones do) share the directory.
+On entry: a digest and a way to fetch; on leaving: a directory for the import path.
+
+A cold worker fetches and unpacks once; workers that share a /tmp (only emulated ones do) share the
+directory.
 """
 
 from __future__ import annotations
@@ -16,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def unpack(digest: str, fetch: Callable[[Path], None]) -> Path:
-    """Fetch, check against the digest, unpack. Raises `EnvelopeError` for other content than the digest names."""
+    """Fetch, check against the digest, unpack.
+
+    Raises `EnvelopeError` for other content than the digest names.
+    """
     import shutil  # noqa: PLC0415 - these take 4 ms, and few stacks have a bundle
     import tempfile  # noqa: PLC0415 - as above
     import zipfile  # noqa: PLC0415 - as above
@@ -35,7 +41,8 @@ def unpack(digest: str, fetch: Callable[[Path], None]) -> Path:
         if found != digest:
             raise EnvelopeError(
                 f"the bundle {digest[:12]} has other content than its name says",
-                hint="Something else wrote it. Run `dolambda deploy`: it uploads the bundle again once the object is deleted.",
+                hint="Something else wrote it. Run `dolambda deploy`: it uploads the bundle again "
+                "once the object is deleted.",
             )
         with zipfile.ZipFile(zipped) as archive:
             extract(archive, unpacked)

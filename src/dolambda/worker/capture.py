@@ -2,7 +2,8 @@
 
 **Input:** file descriptors 1 and 2. **Output:** text, cut to `LIMIT` bytes a task.
 
-A task may close, replace or lose its standard streams. They are put back after each task, for the next one.
+A task may close, replace or lose its standard streams. They are put back after each task, for the
+next one.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ class Capture:
 
     def __init__(self) -> None:
         """Open the file; nothing is redirected yet."""
-        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - lives as long as this object
+        # Lives as long as this object.
+        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
         self._files: list[tuple[int, tuple[int, int] | None]] = []
         self._streams: list[TextIO] = []
 
     def take_over(self) -> None:
         """Send this process's standard output and error to the file, and leave its standard input empty."""
-        # Appending: after a truncation the next write belongs at the beginning, not where the last one ended.
+        # Appending: after a truncation the next write belongs at the beginning, not where the last
+        # one ended.
         output = self._file.fileno()
         fcntl.fcntl(output, fcntl.F_SETFL, fcntl.fcntl(output, fcntl.F_GETFL) | os.O_APPEND)
         nothing = os.open(os.devnull, os.O_RDONLY)

@@ -12,9 +12,10 @@
     cancelled    --- STOP -------------->    leave out the tasks that have not begun
     SIGKILL      ---------------------->     a time limit has passed, or what came is no frame of this sending
 
-A task that exits, crashes or hangs takes only the child with it. The child leads a session and a process group of its own:
-what a task signals by group is the child alone, and whatever is in the group ends with it. Every read and write here has a
-deadline, and no frame is believed that does not name the sending it answers (frames.py).
+A task that exits, crashes or hangs takes only the child with it. The child leads a session and a
+process group of its own: what a task signals by group is the child alone, and whatever is in the
+group ends with it. Every read and write here has a deadline, and no frame is believed that does not
+name the sending it answers (frames.py).
 
 **Input:** opened jobs and their bytes. **Output:** packed outcomes, or how the child ended.
 """
@@ -130,7 +131,8 @@ class Child:
     def begin(self, job: Job, sealed: bytes, until: float, *, rest: bool) -> bool:
         """Send a job, and return whether the child has begun it by then; ``rest`` if another child had it before.
 
-        Raises `ChildGoneError` or `FrameError` for a child that must be replaced. No task of the job has run in it.
+        Raises `ChildGoneError` or `FrameError` for a child that must be replaced. No task of the
+        job has run in it.
         """
         self._sending = Sending.of_job(job)
         self._region.reset(b"")  # nothing counts before the child has begun
@@ -155,7 +157,8 @@ class Child:
     def wait(self, seconds: float) -> Frame | None:
         """Return the next frame, or None if none comes within that time.
 
-        Raises `ChildGoneError` once the child has ended, `FrameError` for anything but such a frame.
+        Raises `ChildGoneError` once the child has ended, `FrameError` for anything but such a
+        frame.
         """
         frame = self._next()
         if frame is None:
@@ -193,7 +196,10 @@ class Child:
                 frames.write(self._to_child, frames.pack(self._sending, Kind.TAKEN))
 
     def is_ending(self) -> bool:
-        """Tell whether it has ended, or is about to. Between two jobs it writes nothing: what can be read is an end or garbage."""
+        """Tell whether it has ended, or is about to.
+
+        Between two jobs it writes nothing: what can be read is an end or garbage.
+        """
         return _is_readable(self._from_child) or self._has_ended()
 
     def take_calls(self) -> Counter[str]:
@@ -204,7 +210,8 @@ class Child:
     def stop_before_next(self) -> None:
         """Ask it to leave out the tasks it has not begun."""
         if self._sending:
-            # What a full pipe or an ended child does not take is not needed: the child is killed at the next look.
+            # What a full pipe or an ended child does not take is not needed: the child is killed at
+            # the next look.
             with contextlib.suppress(BrokenPipeError):
                 frames.write(self._to_child, frames.pack(self._sending, Kind.STOP))
 

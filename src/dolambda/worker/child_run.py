@@ -1,9 +1,11 @@
 """The tasks of one job in one child: watch over them until all are done or the child must be replaced.
 
-**Input:** a child that has begun a job. **Output:** an outcome for each task that needs no other child, in order.
+**Input:** a child that has begun a job. **Output:** an outcome for each task that needs no other
+child, in order.
 
-What ends the child is the fault of the task at work, whose outcome is then the last. But where other tasks have run in that
-child before, they may have left what it could not cope with: then the task gets a child of its own.
+What ends the child is the fault of the task at work, whose outcome is then the last. But where
+other tasks have run in that child before, they may have left what it could not cope with: then the
+task gets a child of its own.
 """
 
 from __future__ import annotations
@@ -37,10 +39,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("dolambda")
 
 LOOK = 0.02
-"""Seconds between two looks at the memory that a task uses: what is touched meanwhile, at 1 GB a second, is within `SPARE`."""
+"""Seconds between two looks at the memory that a task uses: what is touched meanwhile, at 1 GB a
+second, is within `SPARE`.
+"""
 
 SPARE = 24.0
-"""MB of the worker's memory that are not the task's: at the last of it Lambda ends the whole environment, without a reply."""
+"""MB of the worker's memory that are not the task's: at the last of it Lambda ends the whole
+environment, without a reply.
+"""
 
 _CANCELLED = Lost(CANCELLED, "its job was cancelled: it was stopped")
 
@@ -231,14 +237,18 @@ class ChildRun:
         if self._memory and end.by_kill and end.peak > self._memory - 2 * SPARE:
             return Lost(
                 OUT_OF_MEMORY,
-                f"task {index} ran out of memory: it used {end.peak:,.0f} MB, the worker has {self._memory:,} MB",
-                "Deploy the stack with more (`dolambda deploy --memory`, at most 10,240), or cut the task into smaller ones.",
+                f"task {index} ran out of memory: it used {end.peak:,.0f} MB, the worker has "
+                f"{self._memory:,} MB",
+                "Deploy the stack with more (`dolambda deploy --memory`, at most 10,240), or cut "
+                "the task into smaller ones.",
             )
         return Lost(
             CRASHED,
-            f"task {index} ended its worker process: {end.how} (it had used up to {end.peak:,.0f} MB)",
+            f"task {index} ended its worker process: {end.how} (it had used up to {end.peak:,.0f} "
+            "MB)",
             end.why
-            or "Does it call os._exit, or crash in compiled code? What it printed last is shown above, if anything.",
+            or "Does it call os._exit, or crash in compiled code? What it printed last is shown "
+            "above, if anything.",
         )
 
 
@@ -251,7 +261,8 @@ def _timed_out(seconds: float, index: int, _end: End) -> Lost:
     return Lost(
         TIMED_OUT,
         f"task {index} was stopped after {seconds:.1f} s, at its time limit",
-        "Cut it into smaller tasks, give it more time (task_timeout=) or deploy the stack with a longer timeout "
+        "Cut it into smaller tasks, give it more time (task_timeout=) or deploy the stack with a "
+        "longer timeout "
         "(at most 900 s).",
     )
 

@@ -1,8 +1,11 @@
-"""Blobs in a worker's /tmp, which outlive the process that fetched them. On entry: digests and content; on leaving: content, mapped.
+"""Blobs in a worker's /tmp, which outlive the process that fetched them.
 
-A child that was stopped takes its memory with it; the next one finds the blobs here. What is mapped from a file is the kernel's to
-drop, so it does not count against the worker's memory as copies would. Least recently used first, files go when they exceed their room:
-half of what /tmp had left at first. On Lambda one worker has a /tmp to itself; emulated ones share it, and then what is there.
+On entry: digests and content; on leaving: content, mapped.
+
+A child that was stopped takes its memory with it; the next one finds the blobs here. What is mapped
+from a file is the kernel's to drop, so it does not count against the worker's memory as copies
+would. Least recently used first, files go when they exceed their room: half of what /tmp had left
+at first. On Lambda one worker has a /tmp to itself; emulated ones share it, and then what is there.
 """
 
 from __future__ import annotations
@@ -12,7 +15,9 @@ import os
 from pathlib import Path
 
 LEAST = 64 * 1024
-"""Bytes from which on a blob is kept: asking the bucket for a smaller one takes no longer than finding it."""
+"""Bytes from which on a blob is kept: asking the bucket for a smaller one takes no longer than
+finding it.
+"""
 
 
 class Disk:
@@ -20,7 +25,8 @@ class Disk:
 
     def __init__(self, directory: Path | None = None, room: int | None = None) -> None:
         """``room`` is in bytes. Nothing is written yet."""
-        self._directory = directory or Path(os.environ.get("TMPDIR") or "/tmp", "dolambda-blobs")  # noqa: S108 - Lambda's; its content is checked
+        # Lambda's; its content is checked.
+        self._directory = directory or Path(os.environ.get("TMPDIR") or "/tmp", "dolambda-blobs")  # noqa: S108
         self._room = room
 
     def get(self, digest: str) -> memoryview | None:

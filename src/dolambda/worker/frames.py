@@ -3,11 +3,13 @@
     magic | kind | index | number | attempt | run | nonce | length | CRC-32 | body
     4       1      8       8        8         16    16      8        4        length
 
-The header names the sending that a frame belongs to: run, job number, attempt and a nonce drawn for each sending. What a
-task, a process forked by one, or an earlier sending has written is therefore never taken for an outcome of this sending.
+The header names the sending that a frame belongs to: run, job number, attempt and a nonce drawn for
+each sending. What a task, a process forked by one, or an earlier sending has written is therefore
+never taken for an outcome of this sending.
 
-**Input:** kinds, indexes and bodies. **Output:** frames, each whole, or an error that says what was found instead.
-A descriptor that blocks is read until a frame is whole; of one that does not, what has come is kept for the next call.
+**Input:** kinds, indexes and bodies. **Output:** frames, each whole, or an error that says what was
+found instead. A descriptor that blocks is read until a frame is whole; of one that does not, what
+has come is kept for the next call.
 """
 
 from __future__ import annotations
@@ -126,7 +128,10 @@ def pack(
 
 
 def write(fd: int, parts: Parts) -> bool:
-    """Write what the descriptor takes, and drop it from ``parts``; return whether that is all. Raises OSError."""
+    """Write what the descriptor takes, and drop it from ``parts``; return whether that is all.
+
+    Raises OSError.
+    """
     while parts:
         try:
             written = _write(fd, parts[0])
@@ -152,8 +157,8 @@ class Reader:
     def next(self, expected: Sending | None = None) -> Frame | None:
         """Return a frame of the ``expected`` sending, or of any; None while it has not come as a whole.
 
-        Raises EOFError at the end of the pipe, `FrameError` for anything else than such a frame. After that the descriptor
-        is of no more use.
+        Raises EOFError at the end of the pipe, `FrameError` for anything else than such a frame.
+        After that the descriptor is of no more use.
         """
         if self._length is None:
             if not self._fill(self._head, _HEADER.size):
@@ -216,7 +221,10 @@ def outcome_body(
 
 
 def open_outcome(frame: Frame) -> tuple[OutcomeTable, dict[str, int]]:
-    """Take an outcome and the requests out of a frame; nothing is unpickled. Raises `FrameError`."""
+    """Take an outcome and the requests out of a frame; nothing is unpickled.
+
+    Raises `FrameError`.
+    """
     try:
         length, kind, *measures = _ROW.unpack(frame.body[: _ROW.size])
     except struct.error as error:

@@ -1,6 +1,7 @@
 """The import path of this process, for the Python programs that tasks start.
 
-**Output:** the environment variable PYTHONPATH, which `subprocess.run([sys.executable, ...])` inherits.
+**Output:** the environment variable PYTHONPATH, which `subprocess.run([sys.executable, ...])`
+inherits.
 """
 
 from __future__ import annotations

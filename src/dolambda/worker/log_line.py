@@ -1,6 +1,9 @@
-"""Lines of the function's log. **Input:** what happened, and to which run, job and task. **Output:** one line of JSON.
+"""Lines of the function's log.
 
-`dolambda logs` finds them by their key ``dolambda``; `aws logs filter-log-events` finds them by text.
+**Input:** what happened, and to which run, job and task. **Output:** one line of JSON.
+
+`dolambda logs` finds them by their key ``dolambda``; `aws logs filter-log-events` finds them by
+text.
 """
 
 from __future__ import annotations
@@ -15,4 +18,5 @@ def write(what: str, **about: str | int) -> None:
         what: What happened, as a person reads it.
         about: ``object`` (a key), or ``run``, ``job`` and ``task``.
     """
-    print(json.dumps({"dolambda": what, **about}), flush=True)  # noqa: T201 - Lambda's log is standard output
+    # Lambda's log is standard output.
+    print(json.dumps({"dolambda": what, **about}), flush=True)  # noqa: T201

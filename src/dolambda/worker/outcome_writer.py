@@ -8,8 +8,9 @@ The region, of one job at a time:
     nonce | committed | columns, one slot for each task             | entries
     16      8           ends, kinds, started, seconds, cpu, peak      the rest
 
-An outcome counts once ``committed`` says so, which is written last. The parent reads it whenever the
-child has ended or says that it is done. It checks nonce and bounds, and trusts nothing else in it.
+An outcome counts once ``committed`` says so, which is written last. The parent reads it whenever
+the child has ended or says that it is done. It checks nonce and bounds, and trusts nothing else in
+it.
 
 Input: kinds, entries and measures. Output: `OutcomeTable`s.
 """

@@ -1,10 +1,11 @@
 """What tasks share because they run in one process: put back what can be put back, and find what cannot.
 
-**Input:** the process as it is before its first task. **Output:** after a task, whether the next one can run in it.
+**Input:** the process as it is before its first task. **Output:** after a task, whether the next
+one can run in it.
 
-Within a run, what a task or an initializer sets (environment, working directory, signal handlers) stays, as in any pool of
-processes. A task of another run finds none of it: then the process is replaced. So it is when it can no longer load and
-run a function.
+Within a run, what a task or an initializer sets (environment, working directory, signal handlers)
+stays, as in any pool of processes. A task of another run finds none of it: then the process is
+replaced. So it is when it can no longer load and run a function.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""When a worker asks whether its job is still wanted. Input: runs and moments. Output: when to ask next.
+"""When a worker asks whether its job is still wanted.
+
+Input: runs and moments. Output: when to ask next.
 
 Not at all in the first seconds of a job, then at growing intervals, which continue over the jobs
 of one run, however short each is: 2 s, 3 s, 4.5 s up to 17 s, each longer by up to a quarter at

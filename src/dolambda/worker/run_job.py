@@ -73,15 +73,24 @@ class Surroundings(Protocol):
     """The process around the tasks: what is between two of them."""
 
     def is_stopped(self) -> bool:
-        """Return whether the rest of the job is to be left out. Asked before a task, but not more often than each `SHORT_S`."""
+        """Return whether the rest of the job is to be left out.
+
+        Asked before a task, but not more often than each `SHORT_S`.
+        """
         ...
 
     def after_task(self, *, short: bool) -> str:
-        """Put back what tasks share; return what was printed. Little has changed after a ``short`` one."""
+        """Put back what tasks share; return what was printed.
+
+        Little has changed after a ``short`` one.
+        """
         ...
 
     def is_unfit_after(self, *, called: bool) -> bool:
-        """Return whether a task that has failed must be the last of this process. ``called``: its function was."""
+        """Return whether a task that has failed must be the last of this process.
+
+        ``called``: its function was.
+        """
         ...
 
     def overflow(self, kind: int, entry: bytes, measures: Measures) -> None:
@@ -98,7 +107,10 @@ class Surroundings(Protocol):
 
 
 class PlainSurroundings:
-    """A process in which nothing is between two tasks. ``stopped`` is asked whether the rest is to be left out."""
+    """A process in which nothing is between two tasks.
+
+    ``stopped`` is asked whether the rest is to be left out.
+    """
 
     def __init__(self, stopped: Callable[[], bool] = lambda: False) -> None:
         self._stopped = stopped
@@ -155,7 +167,10 @@ class TaskRunner:
             return all(self._run_part(part, job, writer) for part in job.parts)
 
     def _run_part(self, part: ChunkPart, job: Job, writer: OutcomeWriter) -> bool:
-        """Run tasks of one function. A task that is short and returns something plain goes the short way."""
+        """Run tasks of one function.
+
+        A task that is short and returns something plain goes the short way.
+        """
         clock, dumps, call_task = _clock, _dumps, self._call
         around, add, began = self._around, writer.add, self._began
         after_task, index = around.after_task, part.first
@@ -250,7 +265,10 @@ class TaskRunner:
 
 
 class _Calls:
-    """The calls of one part of a job. ``called``: whether the function of the task at work was called."""
+    """The calls of one part of a job.
+
+    ``called``: whether the function of the task at work was called.
+    """
 
     __slots__ = (
         "_begins",
@@ -328,7 +346,8 @@ def _nested_in_joblib(level: int) -> AbstractContextManager[object] | None:
     joblib: Any = sys.modules.get("joblib.parallel")
     if joblib is None:
         return None
-    return joblib.parallel_config(joblib.SequentialBackend(nesting_level=level), n_jobs=None)  # type: ignore[no-any-return] # no types
+    # No types.
+    return joblib.parallel_config(joblib.SequentialBackend(nesting_level=level), n_jobs=None)  # type: ignore[no-any-return]
 
 
 def _explain(error: BaseException) -> None:
@@ -336,7 +355,8 @@ def _explain(error: BaseException) -> None:
         first = error.name.partition(".")[0]
         error.add_note(
             f"The worker has no module {error.name!r}. If it is of a package, add the package: "
-            f"dolambda.register('local', extra_requires=[...]), or `dolambda deploy --extra-requires ...`; "
+            "dolambda.register('local', extra_requires=[...]), or `dolambda deploy "
+            "--extra-requires ...`; "
             f"requires=[...] would replace all that workers have. If it is your own, "
             f"name it: include_code=[{first!r}]."
         )

@@ -1,10 +1,11 @@
 """The child's own side: take jobs from a pipe, run their tasks, and write the outcome of each.
 
-**Input:** frames with sealed jobs. **Output:** outcomes in shared memory, and frames (child.py has the diagram).
+**Input:** frames with sealed jobs. **Output:** outcomes in shared memory, and frames (child.py has
+the diagram).
 
-The child ends when its worker does: it then reads an end of file, or on Linux the kernel ends it. It ends by itself when a
-task has left it unfit for the next one. Only this process, and only this module, writes to the pipe: what a task forks
-closes it, and ends where it would come back here.
+The child ends when its worker does: it then reads an end of file, or on Linux the kernel ends it.
+It ends by itself when a task has left it unfit for the next one. Only this process, and only this
+module, writes to the pipe: what a task forks closes it, and ends where it would come back here.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
     from dolambda.worker.run_job import Measures
 
 DEFECT, PIPE_GONE = 70, 71
-"""Exit codes of a child in which dolambda's own code failed, and of one whose file descriptors were closed."""
+"""Exit codes of a child in which dolambda's own code failed, and of one whose file descriptors were
+closed.
+"""
 
 _PR_SET_PDEATHSIG = 1
 _THREADS = (
@@ -167,7 +170,10 @@ class _Server:
         return self._stopped
 
     def after_task(self, *, short: bool) -> str:
-        """See `Surroundings`. What a short task has changed unseen is put back within `SHORT_S` of work."""
+        """See `Surroundings`.
+
+        What a short task has changed unseen is put back within `SHORT_S` of work.
+        """
         now = _perf_counter()
         if short and now - self._last_put_back < SHORT_S and self._capture.is_untouched():
             return ""
@@ -195,7 +201,10 @@ class _Server:
         return blamable or not self._state.is_fit()
 
     def overflow(self, kind: int, entry: bytes, measures: Measures) -> None:
-        """See `Surroundings`. The worker empties the region; what is larger than it goes through the pipe."""
+        """See `Surroundings`.
+
+        The worker empties the region; what is larger than it goes through the pipe.
+        """
         if self._writer.count:
             self._base += self._writer.count
             calls = frames.calls_body(self._cache.calls())
@@ -291,7 +300,8 @@ def _leave_sockets() -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in sorted(int(path.name) for path in Path("/dev/fd").iterdir()):
         try:
-            if fd > 2 and stat.S_ISSOCK(os.fstat(fd).st_mode):  # noqa: PLR2004 - the standard streams
+            # The standard streams.
+            if fd > 2 and stat.S_ISSOCK(os.fstat(fd).st_mode):  # noqa: PLR2004
                 os.dup2(nothing, fd, inheritable=False)
         except OSError:  # the one that listed them
             continue

@@ -1,7 +1,7 @@
 """Zips unpacked into /tmp, each into a directory named by its content.
 
-**Input:** a zip. **Output:** its files, executable where they were. A directory appears whole or not at all; processes that
-share a /tmp (only emulated workers do) share the directory.
+**Input:** a zip. **Output:** its files, executable where they were. A directory appears whole or
+not at all; processes that share a /tmp (only emulated workers do) share the directory.
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ def _is_ours(place: Path) -> bool:
 
 
 _held: dict[str, int] = {}
-"""Locks of the archives that this process uses, by place. A lock belongs to the process, until it ends."""
+"""Locks of the archives that this process uses, by place. A lock belongs to the process, until it
+ends.
+"""
 
 
 def _hold(place: Path) -> bool:

@@ -1,9 +1,9 @@
 """Watch over the child that runs a job, and give one outcome for every task whatever becomes of it.
 
-On entry: a job's bytes, from whichever transport. On leaving: the reply's bytes. What never happens is silence: a job that
-must not run is refused, a task that ends its process is named as the culprit and its neighbours go on in a new one, a task at
-its time limit or out of memory is stopped; what is left when time runs out is handed back to be sent again, before Lambda's own
-axe falls.
+On entry: a job's bytes, from whichever transport. On leaving: the reply's bytes. What never happens
+is silence: a job that must not run is refused, a task that ends its process is named as the culprit
+and its neighbours go on in a new one, a task at its time limit or out of memory is stopped; what is
+left when time runs out is handed back to be sent again, before Lambda's own axe falls.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ MARGIN = 1.0
 """Seconds kept back from the function's time limit, to send the reply in."""
 
 _BEGIN_WITHIN = 5.0
-"""Seconds in which a child that has run tasks begins the next job: else it is stopped, or its threads leave it no time."""
+"""Seconds in which a child that has run tasks begins the next job: else it is stopped, or its
+threads leave it no time.
+"""
 
 _NOT_STARTED = Lost(NOT_STARTED, "the time of its job was over before it was done")
 
@@ -65,8 +67,9 @@ class Worker:
     ) -> None:
         """``source`` makes the place to fetch blobs from; ``room`` bytes of them are kept while warm; ``memory`` MB are there.
 
-        ``place`` is where the worker is; by default it takes jobs for any place.
-        Jobs are signed with ``key``, or with one of ``also`` while keys are being replaced; a reply with the key of its job.
+        ``place`` is where the worker is; by default it takes jobs for any place. Jobs are signed
+        with ``key``, or with one of ``also`` while keys are being replaced; a reply with the key of
+        its job.
         """
         self._memory = memory
         self._place = place or ANYWHERE
@@ -92,9 +95,10 @@ class Worker:
     ) -> bytes:
         """Run a sealed job within ``seconds``; give the sealed reply.
 
-        ``wanted`` is asked as `QuestionTimes` has it: once it is false, the tasks not begun are left out. ``calls``, read at the
-        end, counts the AWS requests made meanwhile; ``before`` is seconds that the invocation has
-        spent already. Raises `EnvelopeError` for bytes that are no job of this stack's.
+        ``wanted`` is asked as `QuestionTimes` has it: once it is false, the tasks not begun are
+        left out. ``calls``, read at the end, counts the AWS requests made meanwhile; ``before`` is
+        seconds that the invocation has spent already. Raises `EnvelopeError` for bytes that are no
+        job of this stack's.
         """
         cold = not self._name
         self._name = self._name or secrets.token_hex(6)  # not at import: SnapStart would clone it
@@ -150,7 +154,8 @@ class Worker:
     def _begun(self, job: Job, sealed: bytes, limit: float, *, rest: bool) -> Child | Lost:
         """Return a child that has begun the job; a new one in the place of one that earlier jobs have left unfit.
 
-        That one has not run a task of this job, so none of them is to blame. `Lost` if a new one cannot begin it either.
+        That one has not run a task of this job, so none of them is to blame. `Lost` if a new one
+        cannot begin it either.
         """
         while True:
             child = self._ready_child(job)
@@ -166,7 +171,8 @@ class Worker:
     def _ready_child(self, job: Job) -> Child:
         threads, env = job.context.threads, job.context.env
         kind = threads, env, job.context.language
-        # Modules already imported from another bundle would hide the new ones. Variables are read at import.
+        # Modules already imported from another bundle would hide the new ones. Variables are read
+        # at import.
         other = self._code not in (None, job.code) or self._kind != kind
         if (
             self._child and self._child.alive and (other or self._child.is_ending())
@@ -197,7 +203,8 @@ def _refusal(job: Job, here: Place = ANYWHERE) -> Lost | None:
         return Lost(
             OTHER_PYTHON,
             f"the job comes from Python {job.python}, the worker runs Python {PYTHON}",
-            f"Deploy the stack for this Python (`dolambda deploy` from it), or run the client under {PYTHON}.",
+            "Deploy the stack for this Python (`dolambda deploy` from it), or run the client "
+            f"under {PYTHON}.",
         )
     if time.time() > job.deadline:
         return Lost(NOT_STARTED, "the event that delivered the job came after its deadline")

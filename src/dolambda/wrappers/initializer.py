@@ -1,6 +1,7 @@
 """An executor's initializer: run once in each child process, before the first of that executor's tasks there.
 
-On entry: a function wrapped by `Initialised`; on leaving: what the function returns. The wrapper travels in the function's place.
+On entry: a function wrapped by `Initialised`; on leaving: what the function returns. The wrapper
+travels in the function's place.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ class Initialised:
         self.__qualname__ = getattr(function, "__qualname__", repr(function))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function. Raises BrokenExecutor when the initializer raises, as the standard library's executors do."""
+        """Call the function.
+
+        Raises BrokenExecutor when the initializer raises, as the standard library's executors do.
+        """
         if self._token not in _done:
             try:
                 self._initializer(*self._initargs)
@@ -53,7 +57,10 @@ class Initialised:
 def with_initializer(
     initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give what wraps functions so that ``initializer(*initargs)`` runs first; None wraps nothing. Sending side."""
+    """Give what wraps functions so that ``initializer(*initargs)`` runs first; None wraps nothing.
+
+    Sending side.
+    """
     if initializer is None:
         return lambda function: function
     token = secrets.token_hex(8)

@@ -1,7 +1,10 @@
-"""A random stream for each task. On entry: a seed and a task's index; on leaving: the task's result, and what it drew from.
+"""A random stream for each task.
 
-Streams are numpy's: ``SeedSequence(seed, spawn_key=index)`` (O'Neill's design, numpy.org/doc/stable/reference/random/parallel.html).
-They depend on nothing but seed and index: not on backend, width, batch size, attempt, or how many tasks there are.
+On entry: a seed and a task's index; on leaving: the task's result, and what it drew from.
+
+Streams are numpy's: ``SeedSequence(seed, spawn_key=index)`` (O'Neill's design,
+numpy.org/doc/stable/reference/random/parallel.html). They depend on nothing but seed and index: not
+on backend, width, batch size, attempt, or how many tasks there are.
 """
 
 from __future__ import annotations
@@ -42,7 +45,10 @@ class Seed:
 
     @classmethod
     def of(cls, seed: object, *, everywhere: bool = False) -> Seed | None:
-        """Take what users give for a seed; True stands for one drawn now, None for none. Raises `ConfigurationError`."""
+        """Take what users give for a seed; True stands for one drawn now, None for none.
+
+        Raises `ConfigurationError`.
+        """
         if seed is None or seed is False:
             return cls.of(seed=True, everywhere=True) if everywhere else None
         if seed is True:
@@ -62,7 +68,8 @@ class Seed:
             )
         raise ConfigurationError(
             f"seed={seed!r} is no seed",
-            hint="Give a whole number from 0, several of them, a numpy SeedSequence, or True for one drawn now.",
+            hint="Give a whole number from 0, several of them, a numpy SeedSequence, or True for "
+            "one drawn now.",
         )
 
 
@@ -92,13 +99,17 @@ class SeededResultReader:
         self._told = False
 
     def open(self, result: Any, stacklevel: int) -> Any:
-        """Give the task's own result. ``stacklevel`` is that of the caller, as `warnings.warn` counts it."""
+        """Give the task's own result.
+
+        ``stacklevel`` is that of the caller, as `warnings.warn` counts it.
+        """
         if not isinstance(result, SeededResult):
             return result
         if result.unseeded and not self._told:
             self._told = True
             warnings.warn(
-                f"task {shown(result.index)} drew from {' and '.join(result.unseeded)}, which seed= does not seed, so its numbers are not "
+                f"task {shown(result.index)} drew from {' and '.join(result.unseeded)}, which "
+                "seed= does not seed, so its numbers are not "
                 "reproducible: draw from an argument named rng, or give seed_everywhere=True",
                 stacklevel=stacklevel + 1,
             )
@@ -131,7 +142,8 @@ class Seeded:
             if self._takes_rng:
                 kwargs["rng"] = np.random.default_rng(sequence)
             if self._seed.everywhere:
-                np.random.seed(sequence.generate_state(4))  # noqa: NPY002 - it is what the user's code draws from
+                # It is what the user's code draws from.
+                np.random.seed(sequence.generate_state(4))  # noqa: NPY002
                 random.seed(sequence.generate_state(8).tobytes())
                 return SeededResult(index, self._function(*args, **kwargs))
         before = _states()

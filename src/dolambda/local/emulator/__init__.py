@@ -8,6 +8,6 @@ sigv4.py       checks a request's signature
 entries.py     directories of the cache that sessions share; the client and the guardian use it too
 peers.py       tells this user's connections from those of others
 
-It runs in an environment of its own, without dolambda: this package is imported there as ``emulator``. So it imports
-nothing but itself, ministack and the standard library.
+It runs in an environment of its own, without dolambda: this package is imported there as
+``emulator``. So it imports nothing but itself, ministack and the standard library.
 """

@@ -5,8 +5,9 @@
         <name>.lock    locked, shared, by who uses the entry; alone, by who makes or removes it. Its time is that of the last
                        use, its text the entry's size
 
-**Input:** a root that only this user can write to, a name, and how to make the entry. **Output:** its
-directory, and a descriptor: nobody removes the entry before that is closed, by `os.close` or the end of the process.
+**Input:** a root that only this user can write to, a name, and how to make the entry. **Output:**
+its directory, and a descriptor: nobody removes the entry before that is closed, by `os.close` or
+the end of the process.
 
 The client, the guardian and the emulator all use it, so it imports the standard library only.
 """
@@ -53,7 +54,10 @@ def find(root: Path, name: str) -> tuple[Path, int] | None:
 
 
 def find_or_make(root: Path, name: str, make: Callable[[Path], object]) -> tuple[Path, int, bool]:
-    """Return an entry, its lock, and whether it was made now. ``make`` fills an empty directory, which is then renamed."""
+    """Return an entry, its lock, and whether it was made now.
+
+    ``make`` fills an empty directory, which is then renamed.
+    """
     deadline = time.monotonic() + _MAKE_WITHIN
     made = False
     while True:

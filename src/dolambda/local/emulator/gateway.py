@@ -1,7 +1,7 @@
 """The one way into the emulated AWS: an ASGI application in front of the emulator's own.
 
-**Input:** HTTP requests, over connections of this user's processes (`peers`).
-**Output:** the emulator's answers to those that are signed with a key made in it, refusals to all others.
+**Input:** HTTP requests, over connections of this user's processes (`peers`). **Output:** the
+emulator's answers to those that are signed with a key made in it, refusals to all others.
 
     request -> Host, Origin, path -> signature -> rules, one within the other -> emulator
 
@@ -38,7 +38,10 @@ _UNHASHED = ("UNSIGNED-PAYLOAD", "STREAMING-")  # S3 takes these for the hash of
 
 @dataclass
 class Call:
-    """A request that was found to be signed by ``key``. A rule may change it before it lets it pass."""
+    """A request that was found to be signed by ``key``.
+
+    A rule may change it before it lets it pass.
+    """
 
     method: str
     path: str
@@ -61,7 +64,9 @@ class Answer:
 Proceed = Callable[[Call], Awaitable[Answer]]
 Rule = Callable[[Call, Proceed], Awaitable[Answer]]
 SecretOf = Callable[[str, str], str]
-"""Returns the secret of a key that comes with a session token, or none. Raises KeyError or `RefusedError`."""
+"""Returns the secret of a key that comes with a session token, or none. Raises KeyError or
+`RefusedError`.
+"""
 
 
 def proof(secret: str, challenge: str) -> str:

@@ -1,23 +1,30 @@
-"""Start ministack so that Python functions run as they do on Lambda. It runs in the emulator's environment.
+"""Start ministack so that Python functions run as they do on Lambda.
+
+It runs in the emulator's environment.
 
 Changes, each to what stock ministack does otherwise (measured with the pinned version):
 
-- A python* runtime runs the real awslambdaric over ministack's Runtime API: errors come back as AWS gives them, and ten
-  times as many short calls a second. Layers are at one directory, in order, behind the function's own code, as /opt is;
-  what the client has laid out in its cache is used there, and neither uploaded nor unpacked.
-- Async events (S3's) wait for a free slot, as in Lambda's event queue. Stock drops them after three attempts at once.
-- What an invocation has printed is read when it answers, and is then all there. Stock holds it for 50 ms in case a line should
-  come, and a line that comes later still is the next one's, if there is a next one.
+- A python* runtime runs the real awslambdaric over ministack's Runtime API: errors come back as AWS
+  gives them, and ten times as many short calls a second. Layers are at one directory, in order,
+  behind the function's own code, as /opt is; what the client has laid out in its cache is used
+  there, and neither uploaded nor unpacked.
+- Async events (S3's) wait for a free slot, as in Lambda's event queue. Stock drops them after three
+  attempts at once.
+- What an invocation has printed is read when it answers, and is then all there. Stock holds it for
+  50 ms in case a line should come, and a line that comes later still is the next one's, if there is
+  a next one.
 - What is at work when its function is updated comes to its end, as on Lambda. Stock kills it.
-- Some environments of a new function are started at once, and it is Pending for 0.02 s. Stock waits for the first event, and
-  for 0.5 s.
-- Reading and removing a reserved concurrency need the IAM actions of their own. Stock asks for PutFunctionConcurrency.
+- Some environments of a new function are started at once, and it is Pending for 0.02 s. Stock waits
+  for the first event, and for 0.5 s.
+- Reading and removing a reserved concurrency need the IAM actions of their own. Stock asks for
+  PutFunctionConcurrency.
 - Where asked for, functions run in a sandbox as on Lambda, see sandbox.py.
 - Functions inherit nothing of this process's environment but PATH and the like.
-- A gateway of our own stands before the emulator, see gateway.py. Stock takes some keys without looking at the signature, and
-  answers web pages and other users.
+- A gateway of our own stands before the emulator, see gateway.py. Stock takes some keys without
+  looking at the signature, and answers web pages and other users.
 
-On entry: environment variables and a bound socket, see guardian.py. On leaving: a server that runs until it is killed.
+On entry: environment variables and a bound socket, see guardian.py. On leaving: a server that runs
+until it is killed.
 """
 
 from __future__ import annotations
@@ -81,7 +88,10 @@ _FOR_FUNCTIONS = ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME", "TZ", "SSL_CERT_FI
 
 
 class PythonWorker(runtime.ProvidedWorker):
-    """An execution environment whose bootstrap is Lambda's own Python client. `retired`: it ends with what it is at."""
+    """An execution environment whose bootstrap is Lambda's own Python client.
+
+    `retired`: it ends with what it is at.
+    """
 
     retired = False
 
@@ -95,8 +105,10 @@ class PythonWorker(runtime.ProvidedWorker):
         command = f'"{program}" -c {shlex.quote(_RUN)} "$_HANDLER"'
         storage = config.get("EphemeralStorage", {}).get("Size", _STORAGE_MB)
         bootstrap = (
-            f'#!/bin/sh\nexport PYTHONPATH="{path}" LD_LIBRARY_PATH="{seen}/lib" PATH="{seen}/bin:$PATH"\n'
-            f"export AWS_EXECUTION_ENV=AWS_Lambda_{_VERSION} AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/{name}\n"
+            f'#!/bin/sh\nexport PYTHONPATH="{path}" LD_LIBRARY_PATH="{seen}/lib" '
+            f'PATH="{seen}/bin:$PATH"\n'
+            f"export AWS_EXECUTION_ENV=AWS_Lambda_{_VERSION} "
+            f"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/{name}\n"
             + (sandbox.script(command, opt, storage, bundle) if _SANDBOX else f"exec {command}\n")
         )
         self._confined = sandbox.Confined(
@@ -233,7 +245,10 @@ def install_retiring() -> None:
 
 
 def start_ahead(function: str) -> None:
-    """Start some environments of a new function. An invocation that comes meanwhile gets one, and waits until it is up."""
+    """Start some environments of a new function.
+
+    An invocation that comes meanwhile gets one, and waits until it is up.
+    """
     found = service._functions[function]
     config = found["config"]
     if not (is_python(config) and found.get("code_zip")):
@@ -338,7 +353,10 @@ def refuse_others() -> None:
 
 
 def secret_of(key: str, token: str) -> str:
-    """Return the secret of a key: root's, an IAM user's, or a role's session. Raises KeyError or `RefusedError`."""
+    """Return the secret of a key: root's, an IAM user's, or a role's session.
+
+    Raises KeyError or `RefusedError`.
+    """
     if key == os.environ["AWS_ACCESS_KEY_ID"] and not token:
         return os.environ["AWS_SECRET_ACCESS_KEY"]
     if iam_evaluator.is_root_access_key(key):  # others that stock takes for root's

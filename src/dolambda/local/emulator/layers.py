@@ -1,7 +1,7 @@
 """A function's layers and bundle, laid out as the worker finds them.
 
-**Input:** a function's configuration, as ministack has it. **Output:** one directory with all layers
-merged, and a link to a bundle that is in the cache of sessions already.
+**Input:** a function's configuration, as ministack has it. **Output:** one directory with all
+layers merged, and a link to a bundle that is in the cache of sessions already.
 """
 
 from __future__ import annotations
@@ -62,7 +62,10 @@ def digest_named(content: bytes) -> str:
 
 
 def cached_packages(digests: Sequence[str]) -> Path:
-    """Return where layers with these digests are laid out together. Nobody removes that before this process ends."""
+    """Return where layers with these digests are laid out together.
+
+    Nobody removes that before this process ends.
+    """
     name = entries.packages_name(digests)
     with _USING:
         if name not in _USED:

@@ -1,6 +1,7 @@
 """Connections of this user's own processes, told from those of everyone else on this machine.
 
-**Input:** both ends of a TCP connection. **Output:** whether its other end is held by a process of this user.
+**Input:** both ends of a TCP connection. **Output:** whether its other end is held by a process of
+this user.
 
 Only Linux lets one ask. Elsewhere every connection passes, and what protects is the signature of
 each request.
@@ -33,8 +34,8 @@ def is_own(peer: Address, here: Address) -> bool:
 def owner(peer: Address, here: Address) -> int | None:
     """Return the user id of the process at the far end, None if there is no such open connection.
 
-    An end that was closed has no process any more, and the kernel then says 0 for its user: root's processes would else
-    take anyone who hangs up quickly for one of their own.
+    An end that was closed has no process any more, and the kernel then says 0 for its user: root's
+    processes would else take anyone who hangs up quickly for one of their own.
     """
     ends = f"{_hexadecimal(peer)} {_hexadecimal(here)} {_ESTABLISHED} "
     mapped = f"{_MAPPED}{_hexadecimal(peer)} {_MAPPED}{_hexadecimal(here)} {_ESTABLISHED} "
@@ -59,7 +60,10 @@ class OwnConnections(socket.socket):
     """A listening socket that hangs up on processes of other users."""
 
     def accept(self) -> tuple[socket.socket, Address]:
-        """Accept a connection. Raises ConnectionAbortedError, which servers pass over, for one of another user."""
+        """Accept a connection.
+
+        Raises ConnectionAbortedError, which servers pass over, for one of another user.
+        """
         connection, peer = super().accept()
         if not is_own(peer, connection.getsockname()):
             connection.close()

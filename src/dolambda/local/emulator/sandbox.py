@@ -1,7 +1,8 @@
 """A worker's sandbox, as Lambda has it: what it may read and write, and how much memory and CPU it has.
 
-**Input:** a function's code and layers; the process that its worker runs in. **Output:** the command that
-starts the worker confined by bubblewrap; a context in which it runs, frozen outside of it.
+**Input:** a function's code and layers; the process that its worker runs in. **Output:** the
+command that starts the worker confined by bubblewrap; a context in which it runs, frozen outside of
+it.
 
     as on Lambda    another user, everything read-only but /tmp, code at /var/task, layers at /opt,
                     no /dev/shm, 1,024 descriptors, stopped between invocations
@@ -45,12 +46,14 @@ def python() -> str:
 def script(command: str, layers: Path, storage_mb: int, bundle: Path | None) -> str:
     """Return lines of a shell script that run a command in the sandbox.
 
-    It is run where the function's code is. ``bundle`` is a link to a bundle, put into the worker's /tmp.
-    The shell stays the parent: bubblewrap ends with the thread that started it, and a shell has one.
+    It is run where the function's code is. ``bundle`` is a link to a bundle, put into the worker's
+    /tmp. The shell stays the parent: bubblewrap ends with the thread that started it, and a shell
+    has one.
     """
     parts = _arguments(layers, storage_mb)
     if bundle is not None:
-        parts += ["--symlink", os.fspath(bundle.readlink()), f"/tmp/{bundle.name}"]  # noqa: S108 - its own
+        # Its own.
+        parts += ["--symlink", os.fspath(bundle.readlink()), f"/tmp/{bundle.name}"]  # noqa: S108
     arguments = " ".join(map(shlex.quote, parts))
     return (
         f"ulimit -n {_DESCRIPTORS}\nunset HOME TMPDIR\nexport LAMBDA_TASK_ROOT={TASK}\n"
@@ -62,7 +65,8 @@ def script(command: str, layers: Path, storage_mb: int, bundle: Path | None) -> 
 def _arguments(layers: Path, storage_mb: int) -> list[str]:
     user = ["--unshare-user", "--uid", str(_USER), "--gid", str(_GROUP)]
     processes = ["--unshare-pid", "--unshare-ipc", "--die-with-parent", "--proc", "/proc"]
-    temporary = ["--size", str(storage_mb << 20), "--tmpfs", "/tmp"]  # noqa: S108 - the worker's own
+    # The worker's own.
+    temporary = ["--size", str(storage_mb << 20), "--tmpfs", "/tmp"]  # noqa: S108
     found = [*user, *processes, *temporary]
     cache = os.environ.get("DOLAMBDA_LOCAL_CACHE", "")  # layers can hold links into it
     for place in ("/usr", "/etc", sys.base_prefix, cache):

@@ -1,7 +1,7 @@
 """Signature Version 4 from the server's side, as AWS documents it.
 
-**Input:** a request as it came over the wire, and the secret of the key that it names. **Output:** nothing, or `RefusedError`
-with AWS's own code and sentence.
+**Input:** a request as it came over the wire, and the secret of the key that it names. **Output:**
+nothing, or `RefusedError` with AWS's own code and sentence.
 """
 
 from __future__ import annotations
@@ -67,7 +67,10 @@ class Claim:
 
 
 def claim_of(headers: Iterable[tuple[str, str]], query: str) -> Claim:
-    """Return what a request's one Authorization header claims; names are lower-case. Raises `RefusedError`."""
+    """Return what a request's one Authorization header claims; names are lower-case.
+
+    Raises `RefusedError`.
+    """
     found = [value for name, value in headers if name == "authorization"]
     if len(found) != 1 or re.search(r"(?i)(^|&)(x-amz-credential|awsaccesskeyid)=", query):
         raise RefusedError("s3", "missing", "Sign the request in its one Authorization header")
@@ -89,7 +92,8 @@ def verify(
 ) -> None:
     """Raise `RefusedError` unless a request is signed with ``secret``.
 
-    ``target`` is path and query as they were sent, ``payload`` the hash that was signed for the body.
+    ``target`` is path and query as they were sent, ``payload`` the hash that was signed for the
+    body.
     """
     stamp = next((value for name, value in headers if name == "x-amz-date"), "")
     _check_clock(claim, stamp, now or datetime.now(UTC))

@@ -17,7 +17,8 @@ An invocation in flight learns from the run's lease that it was withdrawn, see
 """
 
 INLINE = 6 * 1024 * 1024 - 4096
-"""Bytes of JSON, either way, that go with the Invoke itself: Lambda's limit, and room for what is around it.
+"""Bytes of JSON, either way, that go with the Invoke itself: Lambda's limit, and room for what is
+around it.
 
 docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 """

@@ -120,7 +120,10 @@ class Direct:
         self._followers.flush()
 
     def _sweep(self, swept: threading.Event) -> None:
-        """Remove answers that did not fit into an Invoke. In a thread of the pool: they have run before."""
+        """Remove answers that did not fit into an Invoke.
+
+        In a thread of the pool: they have run before.
+        """
         try:
             self._bucket.delete(self._bucket.list(self._prefix))
         except AwsError as error:

@@ -1,4 +1,7 @@
-"""The client's end of leases. Input: numbers of jobs that are withdrawn. Output: the run's lease in the bucket."""
+"""The client's end of leases.
+
+Input: numbers of jobs that are withdrawn. Output: the run's lease in the bucket.
+"""
 
 from __future__ import annotations
 

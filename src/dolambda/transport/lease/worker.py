@@ -1,4 +1,7 @@
-"""The worker's end of leases. Input: a run and a job's number. Output: whether the job was withdrawn."""
+"""The worker's end of leases.
+
+Input: a run and a job's number. Output: whether the job was withdrawn.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ WANTED, CANCELLED, UNKNOWN = "wanted", "cancelled", "unknown"
 
 
 class LeaseQuestion:
-    """Asks for one job. ``is_wanted`` is what the worker calls; ``cancelled`` is what it has learnt."""
+    """Asks for one job.
+
+    ``is_wanted`` is what the worker calls; ``cancelled`` is what it has learnt.
+    """
 
     def __init__(
         self,

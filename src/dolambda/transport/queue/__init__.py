@@ -12,10 +12,11 @@ Both ends of the conversation, in the order in which a job meets them:
     S3Queue.withdraw - PUT leases/<run> ---->|<- GET leases/<run> --- a task that takes long
                     -- DELETE both --------->|
 
-A job that no worker has begun is cancelled by deleting its object. A worker that runs it learns from the run's lease (see
-`dolambda.transport.lease`) that it was withdrawn: it leaves out the tasks it has not begun, stops the one at work, and
-writes nothing.
+A job that no worker has begun is cancelled by deleting its object. A worker that runs it learns
+from the run's lease (see `dolambda.transport.lease`) that it was withdrawn: it leaves out the tasks
+it has not begun, stops the one at work, and writes nothing.
 
-The event may come twice (the second reply is not written), late (after its deadline the worker does not begin) or never
-(dispatch sends the job again). On entry: sealed jobs; on leaving: sealed replies, unread.
+The event may come twice (the second reply is not written), late (after its deadline the worker does
+not begin) or never (dispatch sends the job again). On entry: sealed jobs; on leaving: sealed
+replies, unread.
 """

@@ -40,7 +40,9 @@ _PATIENCE = 200.0  # seconds: longer than any request is repeated
 _LOOKS_FAIL = 120.0
 _LOOKS_DENIED = 10.0  # ... that were denied: one denial may be anything between here and S3
 _FETCHES = 3  # times that a reply is fetched whose size is not the one that was listed
-_LATE = 1.0  # seconds after its job was withdrawn in which an answer may still come: a worker that takes longer than the next looks first
+# Seconds after its job was withdrawn in which an answer may still come: a worker that takes longer
+# than the next looks first.
+_LATE = 1.0
 
 
 class S3Queue:
@@ -61,7 +63,10 @@ class S3Queue:
         keep: bool = False,
         clean_up: CleanUp | None = None,
     ) -> None:
-        """``throttle``: longest pause in seconds between two looks for replies. ``keep``: replies stay. Nothing is sent yet."""
+        """``throttle``: longest pause in seconds between two looks for replies.
+
+        ``keep``: replies stay. Nothing is sent yet.
+        """
         self.calls = bucket.calls
         self._bucket = bucket
         self._small = small
@@ -76,10 +81,12 @@ class S3Queue:
         self._clean_up = clean_up or CleanUp()
         self._changed = threading.Condition()
         self._puts: dict[str, list[Request | None]] = {}
-        """PUTs under way by the key of their reply; those of large jobs without a request to drop."""
+        """PUTs under way by the key of their reply; those of large jobs without a request to drop.
+        """
         self._fetching: set[str] = set()
         self._copied: set[str] = set()
-        """Replies to jobs that were sent more than once: another worker may still run such a job."""
+        """Replies to jobs that were sent more than once: another worker may still run such a job.
+        """
         self._cut_off: dict[str, int] = {}
         """How often a reply was not of the size that was listed."""
         self._failing = math.inf  # since when looks fail, on the monotonic clock
@@ -117,7 +124,10 @@ class S3Queue:
         return most
 
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:
-        """See `Transport.withdraw`. A job whose PUT is under way is removed after it: else it would be there when we have gone."""
+        """See `Transport.withdraw`.
+
+        A job whose PUT is under way is removed after it: else it would be there when we have gone.
+        """
         replies = [keys.reply_key(run, number) for number in numbers]
         waited = self._waiting.forget(replies)
         if waited:
@@ -241,7 +251,9 @@ class S3Queue:
                 pace.looked(self._look(wanted), len(wanted))
 
     def _look(self, wanted: set[str]) -> int:
-        """Look once for these replies, and have those fetched that are there; tell how many. A look that fails is no reply's fault.
+        """Look once for these replies, and have those fetched that are there; tell how many.
+
+        A look that fails is no reply's fault.
 
         Those who wait hear of it when all looks have failed for a while, or are not allowed.
         """
@@ -282,7 +294,10 @@ class S3Queue:
         fetched(reply)
 
     def _take_fetched(self, key: str, size: int, reply: bytes | BaseException) -> None:
-        """Take in a reply. One of another size than was listed is looked for again: it is cut off."""
+        """Take in a reply.
+
+        One of another size than was listed is looked for again: it is cut off.
+        """
         if isinstance(reply, bytes) and len(reply) != size:
             times = self._cut_off[key] = self._cut_off.get(key, 0) + 1
             if times < _FETCHES:
