@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dolambda import LambdaExecutor
-from dolambda.errors import DolambdaError, OutOfMemoryError, WorkerCrashedError
+from dolambda.errors import DolambdaError, OutOfMemoryError
 from dolambda.local.instance import Instance
 from dolambda.local.stack import deploy_into
 from dolambda.session import Session
@@ -89,11 +89,6 @@ def test_what_takes_too_much_memory_ends_and_the_next_task_runs(executor: Lambda
     assert executor.submit(abs, -3).result(60) == 3
 
 
-@pytest.mark.xfail(
-    strict=False,  # it depends on when the sandbox looks at the memory
-    raises=WorkerCrashedError,
-    reason="B3, B14: the worker counts its child's memory only, and 'signal: killed' is no OutOfMemoryError",
-)
 def test_a_large_result_comes_or_is_told_to_be_too_large(executor: LambdaExecutor) -> None:
     """The worker and what it has started have the function's memory together."""
     with contextlib.suppress(OutOfMemoryError):

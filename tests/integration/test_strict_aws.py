@@ -153,22 +153,9 @@ def test_events_wait_where_others_use_up_the_account(small: tuple[Life, Settings
     assert not counts.get("events_dropped")
 
 
-_OPEN = {
-    "B13": "neither client nor worker repeats after 400 RequestTimeout",
-}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "finding",
-    [
-        pytest.param(
-            one,
-            id=f"{one.number}-{one.scenario}",
-            marks=[pytest.mark.xfail(reason=_OPEN[one.number])] if one.number in _OPEN else [],
-        )
-        for one in FINDINGS
-    ],
+    "finding", [pytest.param(one, id=f"{one.number}-{one.scenario}") for one in FINDINGS]
 )
 def test_what_the_audit_found_does_not_break_any_more(finding: Finding, definition: str) -> None:
     assert run(finding, sys.executable, definition).startswith("passes")

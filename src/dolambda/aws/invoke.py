@@ -1,4 +1,4 @@
-"""RequestCounter of a Lambda function.
+"""Calls of a Lambda function.
 
 On entry: payloads; on leaving: what the function answered, or why there is no answer.
 
@@ -31,6 +31,14 @@ _PATIENCE = 1500.0
 # Seconds for which a request is repeated that was signed with expired credentials, where they renew
 # themselves.
 _RENEWAL = 180.0
+_SETTLING = 60.0
+"""Seconds for which a call is repeated that Lambda cannot run yet."""
+
+_THROTTLED = frozenset({http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.SERVICE_UNAVAILABLE})
+_NOT_READY = frozenset({http.HTTPStatus.CONFLICT, http.HTTPStatus.REQUEST_TIMEOUT})
+"""409: the function is Pending, or its snapshot is being made. 408: Lambda did not get all of the
+request. Neither was run."""
+
 _HEADERS = ("Content-Type: application/json", "Expect:", "X-Amz-Invocation-Type: RequestResponse")
 
 
@@ -53,7 +61,7 @@ class FunctionEndedError(AwsError):
 
 
 class Invoker:
-    """RequestCounter one function, any number of times at once, from any thread.
+    """Call one function, any number of times at once, from any thread.
 
     `throttled` is told Lambda's reason, each time it does.
     """
@@ -97,49 +105,49 @@ class Invoker:
             "lambda:InvokeFunction", sent=len(request.payload), received=len(answer.body)
         )
         if not answer.status:
-            if answer.sent:
-                request.done(
-                    UnknownOutcomeError(
-                        f"the connection to Lambda ended: {answer.error}",
-                        hint="The job is sent again.",
-                    )
-                )
-            else:
-                hint = "Is the network up, and is region= right?"
-                self._reactor.repeat(
-                    request, AwsError(f"Lambda cannot be reached: {answer.error}", hint=hint)
-                )
-        elif answer.status in (
-            http.HTTPStatus.TOO_MANY_REQUESTS,
-            http.HTTPStatus.SERVICE_UNAVAILABLE,
-        ):
-            reason = _reason(answer.body) or f"status {answer.status}"
-            self.throttled(reason)
-            # As long as others are run, its turn comes.
-            request.until = max(request.until, self._heard + _PATIENCE)
-            self._reactor.repeat(
-                request,
-                ThrottledError(
-                    f"Lambda refused to run the function: {reason}", hint=_MEND_THROTTLED
-                ),
-            )
+            self._cut_off(request, answer)
+        elif answer.status in _THROTTLED:
+            self._throttled(request, answer)
         elif answer.status != http.HTTPStatus.OK:
-            refused = _refused(answer.status, answer.header("x-amzn-errortype"), answer.body)
-            if (
-                self._reactor.renews
-                and isinstance(refused, AccessDeniedError)
-                and b"is expired" in answer.body
-            ):
-                # From the first time on, which is the earliest.
-                request.until = min(request.until, time.monotonic() + _RENEWAL)
-                self._reactor.repeat(request, refused)
-            else:
-                request.done(refused)
+            self._refused(request, answer)
         elif b"unction-" in answer.head and answer.header("x-amz-function-error"):
             request.done(_ended(answer.body))
         else:
             self._heard = time.monotonic()
             request.done(answer.body)
+
+    def _cut_off(self, request: Request, answer: Answer) -> None:
+        if answer.sent:
+            said = f"the connection to Lambda ended: {answer.error}"
+            request.done(UnknownOutcomeError(said, hint="The job is sent again."))
+            return
+        hint = "Is the network up, and is region= right?"
+        self._reactor.repeat(
+            request, AwsError(f"Lambda cannot be reached: {answer.error}", hint=hint)
+        )
+
+    def _throttled(self, request: Request, answer: Answer) -> None:
+        reason = _reason(answer.body) or f"status {answer.status}"
+        self.throttled(reason)
+        # As long as others are run, its turn comes.
+        request.until = max(request.until, self._heard + _PATIENCE)
+        said = f"Lambda refused to run the function: {reason}"
+        self._reactor.repeat(request, ThrottledError(said, hint=_MEND_THROTTLED))
+
+    def _refused(self, request: Request, answer: Answer) -> None:
+        """Repeat a refusal that passes by itself; hand any other over."""
+        refused = _refusal(answer.status, answer.header("x-amzn-errortype"), answer.body)
+        denied = isinstance(refused, AccessDeniedError)
+        if self._reactor.renews and denied and b"is expired" in answer.body:
+            seconds = _RENEWAL
+        elif answer.status in _NOT_READY and not isinstance(refused, UnknownOutcomeError):
+            seconds = _SETTLING
+        else:
+            request.done(refused)
+            return
+        # From the first time on, which is the earliest.
+        request.until = min(request.until, time.monotonic() + seconds)
+        self._reactor.repeat(request, refused)
 
 
 _MEND_THROTTLED = (
@@ -172,7 +180,7 @@ def _is_lambdas(body: bytes) -> bool:
         return False
 
 
-def _refused(status: int, kind: str, body: bytes) -> AwsError | NotDeployedError:
+def _refusal(status: int, kind: str, body: bytes) -> AwsError | NotDeployedError:
     text = body[:300].decode(errors="replace")
     if not _is_lambdas(body):  # a captive portal's, a proxy's: Lambda may have run it, or not
         return UnknownOutcomeError(
@@ -196,7 +204,10 @@ def _refused(status: int, kind: str, body: bytes) -> AwsError | NotDeployedError
         return UnknownOutcomeError(
             f"Lambda answered {status} {kind}: {text}", hint="The job is sent again."
         )
-    return AwsError(
-        f"Lambda answered {status} {kind}: {text}",
-        hint="If it stays so, `dolambda doctor` looks for the cause.",
-    )
+    hint = "If it stays so, `dolambda doctor` looks for the cause."
+    if status in _NOT_READY:
+        hint = (
+            f"It was repeated for {_SETTLING:.0f} s. `dolambda deploy` waits until the function "
+            "is active, or makes it again."
+        )
+    return AwsError(f"Lambda answered {status} {kind}: {text}", hint=hint)

@@ -65,7 +65,7 @@ _PART = 16 << 20
 """Bytes that one request carries: in `_LONGEST_S` with 1.1 Mbit/s."""
 
 _PAUSE, _LONGEST_PAUSE = 0.05, 2.0
-_STRANGE = 5.0  # seconds for which a denial is repeated that is not S3's own: a captive portal's
+_STRANGE = 5.0  # seconds for which a refusal is repeated without a code of S3's: a captive portal's
 _AS_IF_UNSET = {
     "s3_express": False,
     "request_payer": False,
@@ -305,14 +305,15 @@ class Bucket:
                     or "403 Forbidden" in text
                 )
                 expired = any(sign in text for sign in _EXPIRED)
-                if (refused or expired) and self._renewed():
+                # A denial that is not S3's own; or a HEAD, whose answer has no body to say what is wrong:
+                # 403 is told by the listing that follows, 400 is a stalled connection, or expired keys.
+                said = "400 Bad Request" not in text if action == "s3:HeadObject" else not refused
+                unsaid = not said and "<Code>" not in text
+                if (refused or expired or unsaid) and self._renewed():
                     continue
-                # S3 gives a code, but not to a HEAD, of which the listing that follows says what is
-                # meant.
-                strange = refused and "<Code>" not in text and action != "s3:HeadObject"
                 passing = _CUT in text or any(sign in text for sign in _PASSING)
-                again = strange or passing or (expired and self._using.renews)
-                if again and time.monotonic() < (begun + _STRANGE if strange else until):
+                again = unsaid or passing or (expired and self._using.renews)
+                if again and time.monotonic() < (begun + _STRANGE if unsaid else until):
                     time.sleep(pause)
                     pause = min(2 * pause, _LONGEST_PAUSE)
                 elif not (refused or expired):

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _PATIENCE = 180.0
 _PASSING = frozenset({408, 409, 429, 500, 502, 503, 504})
+_PASSING_CODES = (b"<Code>RequestTimeout<", b"<Code>SlowDown<", b"<Code>InternalError<")
+"""Errors that pass whatever their status is: RequestTimeout comes with 400."""
+
 _EXPIRED = (b"<Code>ExpiredToken<", b"<Code>TokenRefreshRequired<")
 
 
@@ -108,6 +111,7 @@ class SmallObjects:
             not answer.status
             or foreign
             or answer.status in _PASSING
+            or any(code in answer.body for code in _PASSING_CODES)
             or (self._reactor.renews and any(sign in answer.body for sign in _EXPIRED))
         ):
             self._reactor.repeat(request, self._error(request, answer))

@@ -98,6 +98,49 @@ def test_what_was_throttled_is_repeated_and_the_reason_told(server: Server, stat
     invoker._reactor.close()
 
 
+PENDING = json.dumps(
+    {
+        "Type": "User",
+        "message": "The operation cannot be performed at this time. The function is currently in the "
+        "following state: Pending",
+    }
+).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (409, "ResourceConflictException"),
+        (409, "SnapStartNotReadyException"),
+        (408, "RequestTimeoutException"),
+    ],
+)
+def test_a_function_that_is_not_ready_yet_is_called_again(
+    server: Server, invoker: Invoker, status: int, kind: str
+) -> None:
+    not_yet: Answer = (status, {"x-amzn-ErrorType": kind}, PENDING)
+    server.answers = [not_yet, not_yet, not_yet, (200, {}, b'"ok"')]
+    assert called(invoker) == b'"ok"'
+    assert len(server.seen) == 4
+
+
+def test_a_function_that_does_not_become_ready_is_told(
+    server: Server, invoker: Invoker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dolambda.aws.invoke._SETTLING", 0.3)
+    server.answers = [(409, {"x-amzn-ErrorType": "ResourceConflictException"}, PENDING)]
+    with pytest.raises(AwsError, match=r"following state: Pending.*\n  It was repeated"):
+        called(invoker)
+    assert len(server.seen) > 1
+
+
+def test_a_conflict_that_is_not_lambdas_is_not_repeated(server: Server, invoker: Invoker) -> None:
+    server.answers = [(409, {}, b"<html>Blocked</html>")]
+    with pytest.raises(UnknownOutcomeError, match="something else answered"):
+        called(invoker)
+    assert len(server.seen) == 1
+
+
 def test_throttled_for_too_long_it_says_so(
     server: Server, invoker: Invoker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,6 +68,15 @@ def test_the_age_of_a_blob_that_is_not_there_is_none(server: Server) -> None:
     assert bucket.age("blobs/abc") is None
 
 
+def test_a_head_whose_connection_stalled_is_repeated(server: Server) -> None:
+    """S3's code, RequestTimeout, is in the body, which an answer to HEAD does not have."""
+    bucket = Bucket.from_account(account(server.url), "b")
+    there = {"Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT"}
+    server.answers = [(400, {}, b""), (400, {}, b""), (200, there, b"")]
+    assert bucket.age("blobs/abc")
+    assert len(server.seen) == 3
+
+
 SLOW_DOWN: Answer = (503, {}, b"<Error><Code>SlowDown</Code></Error>")
 
 

@@ -65,6 +65,8 @@ def test_objects_are_put_and_got_signed_and_counted(server: Server, small: Small
         BUSY,
         (500, {}, b""),
         (409, {}, b""),
+        (400, {}, b"<Error><Code>RequestTimeout</Code></Error>"),
+        (400, {}, b"<Error><Code>SlowDown</Code></Error>"),
         None,
         (200, {"Content-Length": "50", "Connection": "close"}, b"cut off"),
         (200, {"ETag": None}, b"<html>Please log in</html>"),

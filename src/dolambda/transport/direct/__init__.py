@@ -22,3 +22,8 @@ around it.
 
 docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 """
+
+
+def fits(size: int) -> bool:
+    """Return whether so many bytes go with the Invoke, where they are base64 text."""
+    return -(-size // 3) * 4 <= INLINE

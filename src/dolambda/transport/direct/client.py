@@ -17,7 +17,7 @@ from dolambda.errors import AwsError
 from dolambda.transport.base import Unanswered, closed_underneath
 from dolambda.transport.clean_up import CleanUp
 from dolambda.transport.daemon_pool import DaemonPool
-from dolambda.transport.direct import INLINE
+from dolambda.transport.direct import fits
 from dolambda.transport.waiting import Waiting
 from dolambda.transport.window import Window
 from dolambda.wire import keys
@@ -38,7 +38,12 @@ log = logging.getLogger("dolambda")
 
 _THREADS = 16
 _ENDS = {"Sandbox.Timedout": TIMED_OUT, "Runtime.OutOfMemory": OUT_OF_MEMORY}
-"""Lambda's names for how an environment ended (its errorType); all others are crashes."""
+"""Lambda's names for how an environment ended (its errorType)."""
+
+_VAGUE = ("Runtime.ExitError", "Unhandled", "")
+_SAID = {"Task timed out after": TIMED_OUT, "signal: killed": OUT_OF_MEMORY}
+"""What Lambda says where its name for the end is vague: old timeouts have no errorType, and
+an environment without memory left ends with Runtime.ExitError. All other ends are crashes."""
 
 
 class Direct:
@@ -76,12 +81,11 @@ class Direct:
         """See `Transport.send`."""
         place = (job.run, job.number)
         self._waiting.add(place, on_reply)
-        text = base64.b64encode(job.data)
         try:
-            if len(text) > INLINE or not self._uploads.there(job.blobs):
-                self._pool.submit(partial(self._upload_and_invoke, job, text, place, on_reply))
+            if not fits(len(job.data)) or not self._uploads.there(job.blobs):
+                self._pool.submit(partial(self._upload_and_invoke, job, place, on_reply))
             else:
-                self._invoke(b"job", text, place, on_reply)
+                self._invoke(b"job", base64.b64encode(job.data), place, on_reply)
         except BaseException:  # closed, or no thread can be started: it is not sent
             self._waiting.take_one(place, on_reply)
             raise
@@ -131,14 +135,12 @@ class Direct:
         finally:
             swept.set()
 
-    def _upload_and_invoke(
-        self, job: SealedJob, text: bytes, place: tuple[str, int], on_reply: OnReply
-    ) -> None:
+    def _upload_and_invoke(self, job: SealedJob, place: tuple[str, int], on_reply: OnReply) -> None:
         try:
             for blob in job.blobs:
                 self._uploads.once(blob)
-            if len(text) <= INLINE:
-                self._invoke(b"job", text, place, on_reply)
+            if fits(len(job.data)):
+                self._invoke(b"job", base64.b64encode(job.data), place, on_reply)
             else:
                 blob = Blob.from_bytes(job.data)
                 self._uploads.once(blob)
@@ -213,13 +215,19 @@ def _no_reply(answer: bytes) -> Unanswered:
     )
 
 
+def _end_of(kind: str, said: str) -> str:
+    if kind not in _VAGUE:
+        return _ENDS.get(kind, CRASHED)
+    return next((end for words, end in _SAID.items() if words in said), CRASHED)
+
+
 def _as_unanswered(error: BaseException) -> BaseException:
     """What became of a job, as dispatch understands it: sent again, unless AWS refused it for good."""
     kind = getattr(error, "kind", None)
     if kind is not None:
         return Unanswered(
             Lost(
-                _ENDS.get(kind, CRASHED),
+                _end_of(kind, str(error)),
                 str(error),
                 "It was sent several times, with the same end each time.",
             )

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from dolambda.errors import EnvelopeError
-from dolambda.transport.direct import INLINE
+from dolambda.transport.direct import fits
 from dolambda.transport.lease.worker import LeaseQuestion
 from dolambda.wire import keys
 from dolambda.wire.blob import Blob
@@ -65,9 +65,8 @@ def answer(
     except EnvelopeError as error:
         reply = refuse(*place, error, key)
     sealed_at = time.monotonic()
-    text = base64.b64encode(reply).decode()
-    if len(text) <= INLINE:
-        return {"reply": text}
+    if fits(len(reply)):  # one that does not is never made text, which would take twice its memory
+        return {"reply": base64.b64encode(reply).decode()}
     try:
         s3().put_new(keys.reply_key(*place), reply)
     finally:
