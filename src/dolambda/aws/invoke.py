@@ -137,17 +137,17 @@ class Invoker:
     def _refused(self, request: Request, answer: Answer) -> None:
         """Repeat a refusal that passes by itself; hand any other over."""
         refused = _refusal(answer.status, answer.header("x-amzn-errortype"), answer.body)
-        denied = isinstance(refused, AccessDeniedError)
-        if self._reactor.renews and denied and b"is expired" in answer.body:
-            seconds = _RENEWAL
+        seconds = 0.0
+        if isinstance(refused, AccessDeniedError):
+            seconds = _RENEWAL if self._reactor.renews and b"is expired" in answer.body else 0.0
         elif answer.status in _NOT_READY and not isinstance(refused, UnknownOutcomeError):
             seconds = _SETTLING
+        if seconds and isinstance(refused, AwsError):
+            # From the first time on, which is the earliest.
+            request.until = min(request.until, time.monotonic() + seconds)
+            self._reactor.repeat(request, refused)
         else:
             request.done(refused)
-            return
-        # From the first time on, which is the earliest.
-        request.until = min(request.until, time.monotonic() + seconds)
-        self._reactor.repeat(request, refused)
 
 
 _MEND_THROTTLED = (
