@@ -7,5 +7,6 @@ invoke.py     calls of a function, through it
 small_objects.py  jobs and replies on S3, through it
 objects.py    what is large or rare on S3, through obstore
 signed_s3.py  the worker's two requests a job, signed by hand: the Lambda runtime's SDK takes 0.5 s to import
-calls.py      how many requests of which kind were made
+pace.py       how fast deletions may follow each other
+request_counter.py  how many requests of which kind were made
 """

@@ -30,6 +30,7 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 from dolambda.aws.account import MEND_CLOCK, is_skewed, translated
+from dolambda.aws.pace import Pace
 from dolambda.aws.partitions import STANDARD, host, partition_of
 from dolambda.aws.request_counter import RequestCounter
 from dolambda.errors import AccessDeniedError, AwsError, ConfigurationError, ThrottledError
@@ -43,7 +44,13 @@ if TYPE_CHECKING:
 
 # For credentials: botocore renews them ten minutes before they expire, at the latest.
 _ASK_AGAIN = timedelta(minutes=5)
-_AT_ONCE = 1000  # keys that one LIST gives and one DeleteObjects takes
+_LISTED = 1000  # keys that one LIST gives
+_DELETED = 250
+"""Keys of one DeleteObjects, of which each counts as a write: S3 refuses what exceeds 3,500 writes a
+second of a prefix, for all who use it. Hadoop's S3A has the same size, for the same reason
+(HADOOP-17935)."""
+
+_DELETIONS_A_SECOND = 2000.0
 
 _THROTTLED = ("503 Service Unavailable", "SlowDown", "429 Too Many Requests")
 _EXPIRED = ("ExpiredToken", "TokenRefreshRequired")
@@ -155,6 +162,7 @@ class Bucket:
         self._store = opened(self._using)
         self.name = name
         self.calls = RequestCounter()
+        self._deletions = Pace(_DELETIONS_A_SECOND, _DELETIONS_A_SECOND)
 
     @classmethod
     def from_account(cls, account: Account, name: str) -> Bucket:
@@ -253,13 +261,14 @@ class Bucket:
             lambda: list(obstore.list(self._store, prefix=prefix, offset=after)),
         )
         found = {entry["path"]: entry["size"] for page in pages for entry in page}
-        self.calls.add("s3:ListBucket", len(found) // _AT_ONCE)
+        self.calls.add("s3:ListBucket", len(found) // _LISTED)
         return found
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Remove objects, a thousand a request; ones that are not there do no harm."""
-        for at in range(0, len(keys), _AT_ONCE):
-            some = list(keys[at : at + _AT_ONCE])
+        """Remove objects, no faster than S3 allows; ones that are not there do no harm."""
+        for at in range(0, len(keys), _DELETED):
+            some = list(keys[at : at + _DELETED])
+            time.sleep(self._deletions.take(len(some)))
             self._ask(
                 "s3:DeleteObjects",
                 some[0],

@@ -102,3 +102,21 @@ def test_a_large_object_travels_in_parts(server: Server, monkeypatch: pytest.Mon
     sizes = [len(body) for _, _, body in server.seen]
     assert sorted(sizes[1:4]) == [1, part, part]
     assert bucket.calls.totals()["s3:PutObject"] == 5
+
+
+DELETED: Answer = (200, {}, b"<DeleteResult><Deleted><Key>outs/0</Key></Deleted></DeleteResult>")
+KEY_REFUSED: Answer = (
+    200,
+    {},
+    b"<DeleteResult><Error><Key>outs/3</Key><Code>SlowDown</Code>"
+    b"<Message>Please reduce your request rate.</Message></Error></DeleteResult>",
+)
+
+
+def test_each_key_of_a_deletion_is_a_write_for_s3(server: Server) -> None:
+    """A thousand at once are a third of what a prefix takes in a second, of all who use it."""
+    bucket = Bucket.from_account(account(server.url), "b")
+    server.answers = [KEY_REFUSED, KEY_REFUSED, DELETED]
+    bucket.delete([f"outs/{number}" for number in range(600)])
+    assert [body.count(b"<Key>") for _, _, body in server.seen] == [250, 250, 250, 250, 100]
+    assert bucket.calls.totals()["s3:DeleteObjects"] == 5
