@@ -105,18 +105,14 @@ def test_a_large_object_travels_in_parts(server: Server, monkeypatch: pytest.Mon
 
 
 DELETED: Answer = (200, {}, b"<DeleteResult><Deleted><Key>outs/0</Key></Deleted></DeleteResult>")
-KEY_REFUSED: Answer = (
-    200,
-    {},
-    b"<DeleteResult><Error><Key>outs/3</Key><Code>SlowDown</Code>"
-    b"<Message>Please reduce your request rate.</Message></Error></DeleteResult>",
-)
+REFUSED = b"<Error><Key>outs/3</Key><Code>SlowDown</Code><Message>Slow down.</Message></Error>"
+KEY_REFUSED: Answer = (200, {}, b"<DeleteResult>%s</DeleteResult>" % REFUSED)
 
 
 def test_each_key_of_a_deletion_is_a_write_for_s3(server: Server) -> None:
     """A thousand at once are a third of what a prefix takes in a second, of all who use it."""
     bucket = Bucket.from_account(account(server.url), "b")
-    server.answers = [KEY_REFUSED, KEY_REFUSED, DELETED]
+    server.answers = [*[KEY_REFUSED] * 14, DELETED]  # obstore repeats ten times
     bucket.delete([f"outs/{number}" for number in range(600)])
-    assert [body.count(b"<Key>") for _, _, body in server.seen] == [250, 250, 250, 250, 100]
-    assert bucket.calls.totals()["s3:DeleteObjects"] == 5
+    sizes = [body.count(b"<Key>") for _, _, body in server.seen]
+    assert sizes == [250] * 16 + [100]
