@@ -1,11 +1,14 @@
-"""What a job costs the client, against boto3 in threads and against the floor: a bare loop that signs a request and waits for the answer.
+"""What a job costs the client, against boto3 in threads and against the floor: a bare loop that
+signs a request and waits for the answer.
 
-Jobs are of one trivial task, requests of as many bytes and with the same headers, all over TLS to the simulated AWS with 5 ms of latency,
-each in a process of its own; connections are made beforehand.
-The floor signs as AWS's documentation has it, any request by the one function, as every client library does. Below it is shown what is
-left when nothing is signed, and when all of a signature is prepared but what time and body change: that fits a loop which sends one
-request for ever, and no client, and is there so that nobody need take our word for what a floor is.
-A job by the queue is two requests here (PUT, GET) and its share of LISTs and deletions; a job by direct is one.
+Jobs are of one trivial task, requests of as many bytes and with the same headers, all over TLS to
+the simulated AWS with 5 ms of latency, each in a process of its own; connections are made
+beforehand. The floor signs as AWS's documentation has it, any request by the one function, as every
+client library does. Below it is shown what is left when nothing is signed, and when all of a
+signature is prepared but what time and body change: that fits a loop which sends one request for
+ever, and no client, and is there so that nobody need take our word for what a floor is. A job by
+the queue is two requests here (PUT, GET) and its share of LISTs and deletions; a job by direct is
+one.
 """
 
 from __future__ import annotations
@@ -70,7 +73,9 @@ class Bare(asyncio.Protocol):
 def signed(
     service: str, verb: str, host: str, path: str, headers: Mapping[str, str], body: bytes
 ) -> bytes:
-    """A whole request, signed: docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html."""
+    """A whole request, signed:
+    docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html.
+    """
     now = time.gmtime()
     stamp, day = time.strftime("%Y%m%dT%H%M%SZ", now), time.strftime("%Y%m%d", now)
     digest = hashlib.sha256(body).hexdigest()
@@ -87,7 +92,8 @@ def signed(
         key = hmac.digest(key, part.encode(), "sha256")
     signature = hmac.digest(key, text.encode(), "sha256").hex()
     every["Authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential=simulated/{scope}, SignedHeaders={names}, Signature={signature}"
+        f"AWS4-HMAC-SHA256 Credential=simulated/{scope}, SignedHeaders={names}, "
+        f"Signature={signature}"
     )
     every["Content-Length"] = str(len(body))
     head = [f"{verb} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in every.items())]
@@ -115,8 +121,10 @@ def prepared(
         )
         signature = hmac.digest(key, text.encode(), "sha256").hex()
         head = (
-            f"{verb} {path} HTTP/1.1\r\n{given}host: {host}\r\nx-amz-content-sha256: {digest}\r\nx-amz-date: {stamp}\r\n"
-            f"authorization: AWS4-HMAC-SHA256 Credential=simulated/{scope}, SignedHeaders={names}, Signature={signature}\r\n"
+            f"{verb} {path} HTTP/1.1\r\n{given}host: {host}\r\nx-amz-content-sha256: "
+            f"{digest}\r\nx-amz-date: {stamp}\r\n"
+            f"authorization: AWS4-HMAC-SHA256 Credential=simulated/{scope}, "
+            f"SignedHeaders={names}, Signature={signature}\r\n"
             f"content-length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body
@@ -130,14 +138,17 @@ def unsigned(
     """Give prepared bytes."""
     given = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     text = (
-        f"{verb} {path} HTTP/1.1\r\n{given}host: {host}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+        f"{verb} {path} HTTP/1.1\r\n{given}host: {host}\r\ncontent-length: "
+        f"{len(body)}\r\n\r\n".encode()
         + body
     )
     return lambda: text
 
 
 def requests(kind: str, how: str, host: str) -> Callable[[], bytes]:
-    """Give what makes the next request: of ``kind`` direct an Invoke, of queue a PUT and a GET in turn."""
+    """Give what makes the next request: of ``kind`` direct an Invoke, of queue a PUT and a GET in
+    turn.
+    """
     path, small = "/2015-03-31/functions/floor/invocations", b"x" * BYTES
     invoke = (
         "lambda",
@@ -273,7 +284,8 @@ def measure() -> list[str]:
                     each = found["cpu"] / count
                     floor = floor or each
                     rows.append(
-                        f"| {name} | {in_flight:,} | {count / found['wall']:,.0f} | {each * 1e6:.0f} | {each / floor:.1f} |"
+                        f"| {name} | {in_flight:,} | {count / found['wall']:,.0f} | "
+                        f"{each * 1e6:.0f} | {each / floor:.1f} |"
                     )
     return rows
 

@@ -1,4 +1,5 @@
-"""A million tasks combined by "+": memory at a tenth of the way and at the end, CPU a task, against a plain loop in the same run.
+"""A million tasks combined by "+": memory at a tenth of the way and at the end, CPU a task, against
+a plain loop in the same run.
 
 python bench/foreach.py [tasks]
 """
@@ -43,10 +44,12 @@ if __name__ == "__main__":
     assert total == sum((lambda i: i)(i) for i in range(TASKS))  # noqa: PLC3002 - a call a task
     plain = time.perf_counter() - begun
     print(
-        f"- {TASKS:,} tasks, combine='+': {seconds:.0f} s, {report.jobs} jobs, {sum(report.calls.values())} AWS calls"
+        f"- {TASKS:,} tasks, combine='+': {seconds:.0f} s, {report.jobs} jobs, "
+        f"{sum(report.calls.values())} AWS calls"
     )
     print(
-        f"- client CPU {cpu / TASKS * 1e6:.0f} us a task; a plain loop of calls takes {plain / TASKS * 1e6:.2f}"
+        f"- client CPU {cpu / TASKS * 1e6:.0f} us a task; a plain loop of calls takes "
+        f"{plain / TASKS * 1e6:.2f}"
     )
     print(
         "- peak memory, MB, at each tenth:",

@@ -1,8 +1,10 @@
-"""Where the time of a task goes: 300 trivial tasks one by one through the queue, the time split over the stations.
+"""Where the time of a task goes: 300 trivial tasks one by one through the queue, the time split
+over the stations.
 
-Also: the same tasks batched, and one task alone; beside each, in the same run on the same emulator, what boto3 takes for the
-two requests that a job is at the least (a PUT and a GET of as many bytes). Run it with `make bench`; it prints a table and, with
---write, puts it into bench/RESULTS.md under this machine and today's date.
+Also: the same tasks batched, and one task alone; beside each, in the same run on the same emulator,
+what boto3 takes for the two requests that a job is at the least (a PUT and a GET of as many bytes).
+Run it with `make bench`; it prints a table and, with --write, puts it into bench/RESULTS.md under
+this machine and today's date.
 """
 
 from __future__ import annotations
@@ -100,7 +102,9 @@ class Stations:
 
 
 def one_by_one() -> tuple[float, dict[str, float], float]:
-    """Seconds for `TASKS` jobs of one task; mean milliseconds a job at each station; client CPU seconds."""
+    """Seconds for `TASKS` jobs of one task; mean milliseconds a job at each station; client CPU
+    seconds.
+    """
     with LambdaExecutor(batch=1) as executor:
         begun, cpu = time.perf_counter(), time.process_time()
         assert list(executor.map(abs, range(TASKS))) == list(range(TASKS))
@@ -114,7 +118,9 @@ def one_by_one() -> tuple[float, dict[str, float], float]:
 
 
 def by_direct(session: Session) -> tuple[float, float, float]:
-    """Seconds, and client CPU seconds, for `TASKS` jobs of one task by Invoke; the median of one task alone."""
+    """Seconds, and client CPU seconds, for `TASKS` jobs of one task by Invoke; the median of one
+    task alone.
+    """
     with LambdaExecutor(batch=1, transport="direct", session=session) as executor:
         list(executor.map(abs, range(8)))
         begun, cpu = time.perf_counter(), time.process_time()
@@ -129,7 +135,9 @@ def by_direct(session: Session) -> tuple[float, float, float]:
 
 
 def boto3_floor(session: Session, count: int) -> float:
-    """Seconds a job for the requests alone, by boto3, one after the other: a PUT and a GET of 500 bytes."""
+    """Seconds a job for the requests alone, by boto3, one after the other: a PUT and a GET of 500
+    bytes.
+    """
     assert session.stack is not None
     from dolambda.local.stack import root  # noqa: PLC0415 - only here
 
@@ -171,12 +179,30 @@ def measure() -> list[str]:
         ", ".join(f"{times} {action}" for action, times in sorted(calls.items()) if times),
     )
     lines = [
-        f"- {TASKS} tasks one by one on {session.workers} workers: {wall:.2f} s, {each * 1e3:.1f} ms a job, {each / floor:.1f} x boto3's",
-        f"  PUT + GET ({floor * 1e3:.1f} ms, in the same run); client CPU {cpu / TASKS * 1e3:.2f} ms a job",
-        f"- {TASKS * 10} tasks batched: {batched:.2f} s, {report.jobs - before.jobs} jobs, {sum(calls.values())} AWS calls ({kinds})",
-        f"- one task alone, submit to result: {alone * 1e3:.1f} ms (median), {alone / floor:.1f} x PUT + GET",
-        f"- direct, {TASKS} tasks one by one: {direct[0] / TASKS * 1e3:.1f} ms a job, {direct[0] / wall:.2f} x the queue's; client CPU",
-        f"  {direct[1] / TASKS * 1e3:.2f} ms a job; one task alone {direct[2] * 1e3:.1f} ms, {direct[2] / alone:.2f} x the queue's",
+        (
+            f"- {TASKS} tasks one by one on {session.workers} workers: {wall:.2f} s, {each * 1e3:.1f} "
+            f"ms a job, {each / floor:.1f} x boto3's"
+        ),
+        (
+            f"  PUT + GET ({floor * 1e3:.1f} ms, in the same run); client CPU {cpu / TASKS * 1e3:.2f} "
+            "ms a job"
+        ),
+        (
+            f"- {TASKS * 10} tasks batched: {batched:.2f} s, {report.jobs - before.jobs} jobs, "
+            f"{sum(calls.values())} AWS calls ({kinds})"
+        ),
+        (
+            f"- one task alone, submit to result: {alone * 1e3:.1f} ms (median), {alone / floor:.1f} "
+            "x PUT + GET"
+        ),
+        (
+            f"- direct, {TASKS} tasks one by one: {direct[0] / TASKS * 1e3:.1f} ms a job, "
+            f"{direct[0] / wall:.2f} x the queue's; client CPU"
+        ),
+        (
+            f"  {direct[1] / TASKS * 1e3:.2f} ms a job; one task alone {direct[2] * 1e3:.1f} ms, "
+            f"{direct[2] / alone:.2f} x the queue's"
+        ),
         "",
         "| station, one by one | ms a job, mean |",
         "|---|---|",

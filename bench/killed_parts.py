@@ -1,10 +1,13 @@
-"""Kill one part at a random moment, many times: client, emulator, worker, child or guardian, on both transports.
+"""Kill one part at a random moment, many times: client, emulator, worker, child or guardian, on
+both transports.
 
-python bench/killed_parts.py [--times 50] [--only PART]... [--transport NAME] [--seed N]. On the emulated AWS; Linux only.
-The part "suspended" is a client that is stopped until all of its jobs are overdue, and then runs again.
+python bench/killed_parts.py [--times 50] [--only PART]... [--transport NAME] [--seed N]. On the
+emulated AWS; Linux only. The part "suspended" is a client that is stopped until all of its jobs are
+overdue, and then runs again.
 
-After each kill every task has its right result or a clear error, the client is done within `WITHIN` seconds, and within as many
-seconds again nothing is left: no process, no directory, no object in the bucket. Exits with an error otherwise.
+After each kill every task has its right result or a clear error, the client is done within `WITHIN`
+seconds, and within as many seconds again nothing is left: no process, no directory, no object in
+the bucket. Exits with an error otherwise.
 """
 
 from __future__ import annotations
@@ -180,7 +183,9 @@ class Client:
         return True
 
     def processes(self) -> dict[int, tuple[int, str]]:
-        """Parent and command line of each process that its temporary directory betrays, but for itself."""
+        """Parent and command line of each process that its temporary directory betrays, but for
+        itself.
+        """
         found = {}
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # it has ended meanwhile
@@ -257,7 +262,9 @@ def judge(seen: Seen, said: dict[str, Any] | None, client: Client) -> None:
 def one_round(
     client: Client, part: str, draw: random.Random, seen: Seen, within: float
 ) -> float | None:
-    """Kill the part while tasks run; return the moment of the kill, None if the client was not ready."""
+    """Kill the part while tasks run; return the moment of the kill, None if the client was not
+    ready.
+    """
     client.say("and look" if part in SURVIVED else "go")
     if client.hear(START_WITHIN) is None:
         seen.wrong.append(f"no task was submitted: {client.errors.read_text()[-600:]}")
@@ -319,7 +326,9 @@ def kill_often(
 
 
 def suspend_often(transport: str, *, times: int, seed: int = 0, within: float = WITHIN) -> Seen:
-    """Suspend a client that many times, each time until its jobs are overdue: all results are right."""
+    """Suspend a client that many times, each time until its jobs are overdue: all results are
+    right.
+    """
     draw = random.Random(f"suspended {transport} {seed}")  # noqa: S311 - repeatable, no secret
     seen = Seen()
     with Client(transport, OVERDUE) as client:

@@ -1,6 +1,7 @@
 """Kill the client of a named run at random moments, start it again each time, and look at what ran.
 
-python bench/kills.py [times]. On the simulated AWS; exits with an error if a task that had a reply ran again, or a result is wrong.
+python bench/kills.py [times]. On the simulated AWS; exits with an error if a task that had a reply
+ran again, or a result is wrong.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ SCRIPT = """
 
 
 def kill_and_resume(directory: Path, *, times: int, tasks: int, seed: int) -> tuple[set[int], bool]:
-    """Give the tasks that ran again though they had a reply, and whether the results were right in the end."""
+    """Give the tasks that ran again though they had a reply, and whether the results were right in
+    the end.
+    """
     notes, script = directory / "notes", directory / "script.py"
     script.write_text(textwrap.dedent(SCRIPT).replace("{TASKS}", str(tasks)))
     draw, key = random.Random(seed), os.urandom(32)  # noqa: S311 - repeatable, no secret
@@ -100,7 +103,8 @@ if __name__ == "__main__":
         again, right = kill_and_resume(Path(scratch), times=times, tasks=40 * times, seed=0)
         twice = len(ran(Path(scratch, "notes"))) - 40 * times
     print(
-        f"{times} kills: {len(again)} tasks with a reply ran again, {twice} runs of tasks whose reply had not come, results right: {right}"
+        f"{times} kills: {len(again)} tasks with a reply ran again, {twice} runs of tasks whose "
+        f"reply had not come, results right: {right}"
     )
     if again or not right:
         raise SystemExit(1)

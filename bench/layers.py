@@ -1,6 +1,8 @@
-"""From an environment to layers, on both architectures, and a large one to layers and a bundle: sizes, and how long it takes.
+"""From an environment to layers, on both architectures, and a large one to layers and a bundle:
+sizes, and how long it takes.
 
-Run it with: python bench/layers.py [--write]. It downloads some hundreds of MB of wheels the first time.
+Run it with: python bench/layers.py [--write]. It downloads some hundreds of MB of wheels the first
+time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
-"""Lithops's own AWS backend, pointed at an AWS that is not Amazon's. On entry: an endpoint; on leaving: its FunctionExecutor.
+"""Lithops's own AWS backend, pointed at an AWS that is not Amazon's.
 
-boto3 takes the endpoint from AWS_ENDPOINT_URL. What Lithops does without boto3 is adapted here, and nothing else: its invocations name
-Amazon's host, and it builds its layer of dependencies in a Lambda function with pip, which needs a registry there.
+On entry: an endpoint; on leaving: its FunctionExecutor.
+
+boto3 takes the endpoint from AWS_ENDPOINT_URL. What Lithops does without boto3 is adapted here, and
+nothing else: its invocations name Amazon's host, and it builds its layer of dependencies in a
+Lambda function with pip, which needs a registry there.
 """
 
 from __future__ import annotations
@@ -44,7 +47,9 @@ def executor(
         AWS_DEFAULT_REGION="us-east-1",
     )
     import lithops  # noqa: PLC0415 - only where it is installed
-    from lithops.serverless.backends.aws_lambda.aws_lambda import AWSLambdaBackend  # noqa: PLC0415 - as above
+
+    # As above.
+    from lithops.serverless.backends.aws_lambda.aws_lambda import AWSLambdaBackend  # noqa: PLC0415
     from lithops.version import __version__  # noqa: PLC0415 - as above
 
     plain = AWSLambdaBackend.__init__

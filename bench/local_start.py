@@ -1,6 +1,8 @@
-"""How long `register("local")` takes: from `import dolambda` to the first results, and the end, with and without the cache.
+"""How long `register("local")` takes: from `import dolambda` to the first results, and the end,
+with and without the cache.
 
-Run it with: python bench/local_start.py [--write]. It takes what is installed, and the same with 2.5 GB of packages more.
+Run it with: python bench/local_start.py [--write]. It takes what is installed, and the same with
+2.5 GB of packages more.
 """
 
 from __future__ import annotations

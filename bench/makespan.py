@@ -1,7 +1,9 @@
-"""Ten thousand workers: how long a run takes against the ideal schedule, and the client's memory and CPU meanwhile.
+"""Ten thousand workers: how long a run takes against the ideal schedule, and the client's memory
+and CPU meanwhile.
 
-The simulated AWS starts 1,000 environments every 10 seconds, as Lambda does. The ideal: the same environments, from the same moments on,
-each taking the next task the moment it is free, with no client, no network and no queue.
+The simulated AWS starts 1,000 environments every 10 seconds, as Lambda does. The ideal: the same
+environments, from the same moments on, each taking the next task the moment it is free, with no
+client, no network and no queue.
 """
 
 from __future__ import annotations
@@ -63,7 +65,10 @@ def measure() -> list[str]:
     rows = [
         f"{TASKS:,} tasks of 15 to 45 s; the ideal schedule takes {best:.1f} s.",
         "",
-        "| transport | makespan, s | x ideal | most workers busy | client CPU, ms a job | client MB | KB a worker | copies | throttled |",
+        (
+            "| transport | makespan, s | x ideal | most workers busy | client CPU, ms a job | client "
+            "MB | KB a worker | copies | throttled |"
+        ),
         "|---|---|---|---|---|---|---|---|---|",
     ]
     curves: dict[str, list[tuple[float, int]]] = {"ideal": points}
@@ -96,8 +101,10 @@ def measure() -> list[str]:
             seen = simulation.seen()
         memory = (found["peak"] - found["before"]) * 1024 / WORKERS
         rows.append(
-            f"| {transport} | {found['wall']:.1f} | {found['wall'] / best:.3f} | {seen['most_busy']:,} "
-            f"| {found['cpu'] / found['jobs'] * 1e3:.2f} | {found['peak']:.0f} | {memory:.0f} | {found['copies']} "
+            f"| {transport} | {found['wall']:.1f} | {found['wall'] / best:.3f} | "
+            f"{seen['most_busy']:,} "
+            f"| {found['cpu'] / found['jobs'] * 1e3:.2f} | {found['peak']:.0f} | {memory:.0f} | "
+            f"{found['copies']} "
             f"| {seen['calls'].get('throttled', 0):,} |"
         )
     return [*rows, "", picture(curves)]

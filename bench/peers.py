@@ -1,8 +1,10 @@
-"""The same trivial tasks by dolambda and by its peers, in the same run, each in a process of its own.
+"""The same trivial tasks by dolambda and by its peers, in the same run, each in a process of its
+own.
 
-On the simulated AWS (`simulated_aws`; workers that take no time, 50 ms an invocation, 20 ms an object): dolambda by queue and direct,
-one task a job and batched, and Lithops with its own AWS backend (`lithops_adapter`). On the emulated AWS the same, with the same two
-workers, for which Lithops alone takes some minutes. loky and dask on this machine, for orientation.
+On the simulated AWS (`simulated_aws`; workers that take no time, 50 ms an invocation, 20 ms an
+object): dolambda by queue and direct, one task a job and batched, and Lithops with its own AWS
+backend (`lithops_adapter`). On the emulated AWS the same, with the same two workers, for which
+Lithops alone takes some minutes. loky and dask on this machine, for orientation.
 """
 
 from __future__ import annotations
@@ -179,13 +181,17 @@ def row(name: str, tasks: int, found: dict[str, Any], against: dict[str, Any] | 
     sooner = f"{against['one'] / found['one']:.0f} x" if against else ""
     dollars = f"{cost(calls, tasks):.2f}" if calls else ""
     return (
-        f"| {name} | {tasks:,} | {found['wall']:.2f} | {tasks / found['wall']:,.0f} | {faster} | {found['one'] * 1e3:.0f} | {sooner} "
+        f"| {name} | {tasks:,} | {found['wall']:.2f} | {tasks / found['wall']:,.0f} | {faster} | "
+        f"{found['one'] * 1e3:.0f} | {sooner} "
         f"| {found['cpu'] / tasks * 1e3:.2f} | {found['peak']:.0f} | {named} | {dollars} |"
     )
 
 
 HEAD = [
-    "| who | tasks | s | tasks/s | faster | one task, ms | sooner | client CPU, ms a task | client MB | AWS calls | $ a million |",
+    (
+        "| who | tasks | s | tasks/s | faster | one task, ms | sooner | client CPU, ms a task | "
+        "client MB | AWS calls | $ a million |"
+    ),
     "|---|---|---|---|---|---|---|---|---|---|---|",
 ]
 OURS = [

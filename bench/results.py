@@ -1,4 +1,6 @@
-"""Where figures go: printed, and with --write kept in RESULTS.md, under this machine and today's date, in the place of older ones."""
+"""Where figures go: printed, and with --write kept in RESULTS.md, under this machine and today's
+date, in the place of older ones.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,10 @@ def main(
         name, given = chosen.alone
         print(json.dumps(alone[name](**json.loads(given))))
         return
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    machine = (
+        f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python "
+        f"{platform.python_version()}"
+    )
     command = f"python bench/{Path(sys.argv[0]).name}"
     lines = [
         f"## {title}, {datetime.now(UTC):%Y-%m-%d}, dolambda {VERSION}",
@@ -54,7 +59,9 @@ def main(
 
 
 def with_section(text: str, section: str) -> str:
-    """Put a section, a heading ``## <title>, <date>...`` and what is under it, in the place of the one of its title, or last."""
+    """Put a section, a heading ``## <title>, <date>...`` and what is under it, in the place of the
+    one of its title, or last.
+    """
     head, *sections = re.split(r"(?m)^(?=## )", text)
     title = section.partition(", 20")[0]
     others = [one for one in sections if one.partition(", 20")[0] != title]
@@ -62,7 +69,9 @@ def with_section(text: str, section: str) -> str:
 
 
 def apart(name: str, **given: Any) -> dict[str, Any]:
-    """Measure one thing in a process of its own, so that no other's CPU or memory is counted with it."""
+    """Measure one thing in a process of its own, so that no other's CPU or memory is counted with
+    it.
+    """
     command = [sys.executable, sys.argv[0], "--alone", name, json.dumps(given)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=3600)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

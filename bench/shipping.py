@@ -49,7 +49,8 @@ if __name__ == "__main__":
         unregister()
         alone = X.nbytes * (after.done - before.done)
         print(
-            f"| {name} | {unique / 1e3:,.0f} | {(after.sent - before.sent) / 1e3:,.0f} | {(after.sent - before.sent) / unique:.2f} "
+            f"| {name} | {unique / 1e3:,.0f} | {(after.sent - before.sent) / 1e3:,.0f} | "
+            f"{(after.sent - before.sent) / unique:.2f} "
             f"| {after.jobs - before.jobs} | {alone / 1e3:,.0f} |"
         )
     print(f"\n{os.cpu_count()} cores")

@@ -1,11 +1,14 @@
-"""Thousands of tasks that misbehave at random, against oracles that know what each must become. `make soak` runs it.
+"""Thousands of tasks that misbehave at random, against oracles that know what each must become.
+
+`make soak` runs it.
 
 emulated    on the emulated AWS: a seed decides which task returns, raises, prints, ends its process, is killed or overruns its limit
 simulated   on the simulated AWS, by either transport: a seed decides which event is lost or doubled, which environment dies, which
             request is refused, which job is slow
 polling     a day's looks for replies at the slowest pause, one after the other: memory has to stay as it is
 
-Every task must have exactly one outcome, the right one, and nothing may be left in the bucket. --only, --tasks and --seed vary it.
+Every task must have exactly one outcome, the right one, and nothing may be left in the bucket.
+--only, --tasks and --seed vary it.
 """
 
 from __future__ import annotations
@@ -91,7 +94,8 @@ def emulated(tasks: int, seed: int) -> None:
     finally:
         unregister()
     print(
-        f"{tasks} tasks in {time.perf_counter() - begun:.0f} s, {report.jobs} jobs, {report.resent} tasks sent again"
+        f"{tasks} tasks in {time.perf_counter() - begun:.0f} s, {report.jobs} jobs, "
+        f"{report.resent} tasks sent again"
     )
     print(f"injected: {dict(Counter(fates))}")
     print(f"wrong: {len(wrong)}, left behind: {len(left)}")
@@ -151,12 +155,14 @@ def simulated(transport: str, tasks: int, seed: int) -> None:
     lost = tasks - len(landed)
     twice = report.done + report.failed - tasks + sum(times > 1 for times in landed.values())
     print(
-        f"{transport}: {tasks} tasks in {seconds:.0f} s, {report.jobs} jobs, {report.again} sent again, {report.copies} copies"
+        f"{transport}: {tasks} tasks in {seconds:.0f} s, {report.jobs} jobs, {report.again} sent "
+        f"again, {report.copies} copies"
     )
     print(f"  tasks: {oracle.injected()}")
     print(f"  faults injected: {seen['faults']}")
     print(
-        f"  {lost} lost, {twice} twice, {len(hanging)} hangs, {len(wrong)} wrong, {len(left)} left behind"
+        f"  {lost} lost, {twice} twice, {len(hanging)} hangs, {len(wrong)} wrong, {len(left)} "
+        "left behind"
     )
     without = [
         fault
@@ -195,7 +201,8 @@ def polling(looks: int) -> None:
         lists = simulation.seen()["calls"]["s3:ListBucket"]
     seconds = time.perf_counter() - begun
     print(
-        f"polling: {looks / 3600:.0f} h of looks, one a second, in {seconds:.0f} s: {lists} LISTs, memory grew by {grown:.1f} MB"
+        f"polling: {looks / 3600:.0f} h of looks, one a second, in {seconds:.0f} s: {lists} "
+        f"LISTs, memory grew by {grown:.1f} MB"
     )
     if grown > MOST_GROWN:
         raise SystemExit(f"memory grew by {grown:.1f} MB after the first {WARM} looks")

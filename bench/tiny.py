@@ -2,9 +2,10 @@
 
     python bench/tiny.py [--write]
 
-Rows are `LambdaExecutor.map`, foreach, joblib on dolambda and single `submit` calls, on AWS emulated
-here with two workers. All ratios are to ``joblib.Parallel(2)`` on loky with the same tasks. The floor
-(pickle, load, call) stands beside them. Workers' CPU is that of their processes, as /proc counts it.
+Rows are `LambdaExecutor.map`, foreach, joblib on dolambda and single `submit` calls, on AWS
+emulated here with two workers. All ratios are to ``joblib.Parallel(2)`` on loky with the same
+tasks. The floor (pickle, load, call) stands beside them. Workers' CPU is that of their processes,
+as /proc counts it.
 """
 
 from __future__ import annotations
@@ -101,7 +102,8 @@ def of_submit(tasks: int = 5_000) -> list[str]:
 
 def row(name: str, figures: Figures, loky: Figures) -> str:
     return (
-        f"| {name} | {figures.wall:.2f} s | {figures.wall / loky.wall:.2f} | {figures.client:.2f} us | "
+        f"| {name} | {figures.wall:.2f} s | {figures.wall / loky.wall:.2f} | {figures.client:.2f} "
+        "us | "
         f"{figures.client / loky.client:.2f} | {figures.worker:.2f} us | "
         f"{figures.worker / loky.client:.2f} |"
     )

@@ -2,8 +2,8 @@
 
     python examples/backends.py loky dask dolambda
 
-Each prints the same lines. dask needs `pip install distributed`; dolambda runs on AWS emulated here unless credentials and a stack
-of yours are found.
+Each prints the same lines. dask needs `pip install distributed`; dolambda runs on AWS emulated here
+unless credentials and a stack of yours are found.
 """
 
 from __future__ import annotations
@@ -32,14 +32,16 @@ def collatz(n: int) -> int:
 def pool(backend: str) -> Iterator[Any]:
     """An executor in the sense of concurrent.futures, on that backend."""
     if backend == "loky":
-        from joblib.externals.loky import ProcessPoolExecutor  # noqa: PLC0415 - only what is asked for is imported
+        # Only what is asked for is imported.
+        from joblib.externals.loky import ProcessPoolExecutor  # noqa: PLC0415
 
         with ProcessPoolExecutor(max_workers=2) as executor:
             yield executor
     elif backend == "dask":
         from distributed import Client  # noqa: PLC0415 - as above
 
-        with Client(n_workers=2, threads_per_worker=1, dashboard_address=None) as client:  # type: ignore[no-untyped-call] # dask has no types
+        # Dask has no types.
+        with Client(n_workers=2, threads_per_worker=1, dashboard_address=None) as client:  # type: ignore[no-untyped-call]
             yield client.get_executor()
     else:
         from dolambda import LambdaExecutor, unregister  # noqa: PLC0415 - as above

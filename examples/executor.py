@@ -1,4 +1,7 @@
-"""concurrent.futures on Lambda: estimate pi by throwing darts, a million a task. Run it with: python examples/executor.py."""
+"""concurrent.futures on Lambda: estimate pi by throwing darts, a million a task.
+
+Run it with: python examples/executor.py.
+"""
 
 import random
 

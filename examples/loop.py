@@ -1,4 +1,7 @@
-"""foreach on AWS emulated on this machine, as doLambda's README has it. Run it with: python examples/loop.py."""
+"""foreach on AWS emulated on this machine, as doLambda's README has it.
+
+Run it with: python examples/loop.py.
+"""
 
 import dolambda
 from dolambda import dopar, foreach

@@ -1,4 +1,6 @@
-"""One emulated AWS for each process of tests, with IAM enforced; tests get a session on it that is registered."""
+"""One emulated AWS for each process of tests, with IAM enforced; tests get a session on it that is
+registered.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +48,9 @@ if _IS_MAIN and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# The same examples each time: what is found by chance should not stop an unrelated change. HYPOTHESIS_PROFILE=default looks further.
-# No deadline: how long an example takes says how busy the machine is.
+# The same examples each time: what is found by chance should not stop an unrelated change.
+# HYPOTHESIS_PROFILE=default looks further. No deadline: how long an example takes says how busy the
+# machine is.
 hypothesis_settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 

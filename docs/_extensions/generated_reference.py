@@ -1,7 +1,9 @@
-"""Write the reference pages of settings, commands and errors from the code, so that they cannot drift.
+"""Write the reference pages of settings, commands and errors from the code.
 
-**Input:** `Settings`, the typer application, `dolambda.errors`. **Output:** Markdown in reference/generated/, which the pages beside
-it include.
+Generated pages cannot drift from it.
+
+**Input:** `Settings`, the typer application, `dolambda.errors`. **Output:** Markdown in
+reference/generated/, which the pages beside it include.
 """
 
 from __future__ import annotations

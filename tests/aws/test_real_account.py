@@ -1,10 +1,13 @@
-"""The journey on a real AWS account, for who wants to prove it there. Never run in CI: it needs credentials and costs some cents.
+"""The journey on a real AWS account, for who wants to prove it there.
+
+Never run in CI: it needs credentials and costs some cents.
 
     DOLAMBDA_TEST_AWS=1 AWS_PROFILE=... pytest tests/aws
 
-It deploys a stack of its own (dolambda-test), runs a few hundred short tasks, and destroys it again. The spending cap: the stack's
-width is 10 workers of 512 MB, each stopped by Lambda after 30 s; the some 20 jobs sent here cost 0.005 dollars if every one of them
-ran into that limit, and the bill is checked against `CAP`.
+It deploys a stack of its own (dolambda-test), runs a few hundred short tasks, and destroys it
+again. The spending cap: the stack's width is 10 workers of 512 MB, each stopped by Lambda after 30
+s; the some 20 jobs sent here cost 0.005 dollars if every one of them ran into that limit, and the
+bill is checked against `CAP`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Nothing lost, nothing twice: the whole client on a simulated AWS whose faults are chosen, against an oracle that knows the outcomes.
+"""Nothing lost, nothing twice: the whole client on a simulated AWS whose faults are chosen, against
+an oracle that knows the outcomes.
 
 SeededResult from a seed: a fault that shows here shows again.
 """
@@ -87,7 +88,9 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def opened(simulation: Simulation, transport: str, **settings: Any) -> Session:
-    """A session whose lost jobs are found within two seconds: one of waiting, the rest at work and in grace."""
+    """A session whose lost jobs are found within two seconds: one of waiting, the rest at work and
+    in grace.
+    """
     simulation.behave(**asdict(QUICK))
     session = simulation.session(
         workers=40, transport=transport, throttle=0.1, **{"max_wait": 1, "attempts": 10, **settings}
@@ -267,7 +270,8 @@ def test_looks_that_go_on_failing_are_told(
     monkeypatch.setattr("dolambda.transport.queue.client._LOOKS_DENIED", 0.1)
     session = opened(simulation, "queue")
     assert isinstance(session.transport, S3Queue)
-    session.transport._bucket = failing = Failing(session.bucket, lambda _: error)  # type: ignore[assignment] # as one
+    # As one.
+    session.transport._bucket = failing = Failing(session.bucket, lambda _: error)  # type: ignore[assignment]
     with LambdaExecutor(session=session) as executor, pytest.raises(type(error), match=str(error)):
         executor.submit(task, 1, "return").result(DEADLINE)
     assert failing.looks <= most

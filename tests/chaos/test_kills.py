@@ -1,4 +1,5 @@
-"""One part is killed at a random moment, on the emulated AWS: right results or clear errors, and nothing is left.
+"""One part is killed at a random moment, on the emulated AWS: right results or clear errors, and
+nothing is left.
 
 `make soak` does the same fifty times.
 """

@@ -8,12 +8,21 @@ import pytest
 
 from dolambda.joblib import NAME, LambdaBackend
 
-_CHILD = "a process that the test starts has not imported dolambda, so joblib does not know the name there"
+_CHILD = (
+    "a process that the test starts has not imported dolambda, so joblib does not know the "
+    "name there"
+)
 _MANAGER = (
     "its tasks talk to a multiprocessing.Manager on this machine, which a worker elsewhere cannot"
 )
-_MEMMAP = "it wants arrays to be np.memmap, files of this machine; ours arrive read-only too, but are no memmaps"
-_PRIVATE = "it looks at private attributes of joblib's AutoBatchingMixin; our batch sizes are learnt by scheduler/batching.py"
+_MEMMAP = (
+    "it wants arrays to be np.memmap, files of this machine; ours arrive read-only too, but "
+    "are no memmaps"
+)
+_PRIVATE = (
+    "it looks at private attributes of joblib's AutoBatchingMixin; our batch sizes are "
+    "learnt by scheduler/batching.py"
+)
 _WHY_NOT = {
     "test_nested_loop[loky-dolambda]": _CHILD,
     "test_nested_loop[back_compat_backend-dolambda]": _CHILD,
@@ -31,7 +40,8 @@ _WHY_NOT = {
     "test_memmapping_leaks[dolambda]": _MEMMAP,
     "test_backend_batch_statistics_reset[dolambda]": _PRIVATE,
 }
-_LOKY_255 = "https://github.com/joblib/loky/pull/255"  # joblib expects a failure of loky's there; ours passes
+# joblib expects a failure of loky's there; ours passes.
+_LOKY_255 = "https://github.com/joblib/loky/pull/255"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,4 +1,7 @@
-"""Run the suites of others and count: ``make conformance``. CI runs them too, with all tests; this prints what of each passed."""
+"""Run the suites of others and count: ``make conformance``.
+
+CI runs them too, with all tests; this prints what of each passed.
+"""
 
 from __future__ import annotations
 

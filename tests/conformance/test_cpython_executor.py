@@ -1,4 +1,7 @@
-"""CPython's own suite for executors, run against ours. Not copied: imported from the interpreter, where it has it."""
+"""CPython's own suite for executors, run against ours.
+
+Not copied: imported from the interpreter, where it has it.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ from test.test_concurrent_futures import (  # noqa: E402 - only where CPython ha
 pytestmark = pytest.mark.usefixtures("session")
 
 
-class OnLambda(util.ExecutorMixin):  # type: ignore[misc, unused-ignore] # CPython's tests have no types
+# CPython's tests have no types.
+class OnLambda(util.ExecutorMixin):  # type: ignore[misc, unused-ignore]
     """What the suite's mixins want: an executor type."""
 
     executor_type = LambdaExecutor
@@ -33,24 +37,31 @@ class OnLambda(util.ExecutorMixin):  # type: ignore[misc, unused-ignore] # CPyth
         """Ours has no multiprocessing context."""
 
 
-class TestExecutor(OnLambda, suite.ExecutorTest, unittest.TestCase):  # type: ignore[misc, name-defined, unused-ignore] # as above
+# As above.
+class TestExecutor(OnLambda, suite.ExecutorTest, unittest.TestCase):  # type: ignore[misc, name-defined, unused-ignore]
     pass
 
 
-class TestAsCompleted(OnLambda, test_as_completed.AsCompletedTests, unittest.TestCase):  # type: ignore[misc, unused-ignore] # as above
+# As above.
+class TestAsCompleted(OnLambda, test_as_completed.AsCompletedTests, unittest.TestCase):  # type: ignore[misc, unused-ignore]
     pass
 
 
-class TestWait(OnLambda, test_wait.WaitTests, unittest.TestCase):  # type: ignore[misc, unused-ignore] # as above
+# As above.
+class TestWait(OnLambda, test_wait.WaitTests, unittest.TestCase):  # type: ignore[misc, unused-ignore]
     pass
 
 
-class TestInitializer(OnLambda, test_init.InitializerMixin, unittest.TestCase):  # type: ignore[misc, unused-ignore] # as above
+# As above.
+class TestInitializer(OnLambda, test_init.InitializerMixin, unittest.TestCase):  # type: ignore[misc, unused-ignore]
     pass
 
 
-class TestShutdown(OnLambda, test_shutdown.ExecutorShutdownTest, unittest.TestCase):  # type: ignore[misc, unused-ignore] # as above
-    """Three of its tests run a script; that has to find our executor where it is, on an emulated AWS of its own."""
+# As above.
+class TestShutdown(OnLambda, test_shutdown.ExecutorShutdownTest, unittest.TestCase):  # type: ignore[misc, unused-ignore]
+    """Three of its tests run a script; that has to find our executor where it is, on an emulated
+    AWS of its own.
+    """
 
     @pytest.fixture(autouse=True)
     def _scripts_import_ours(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,10 @@
-"""What 130 lines of real R give (foreach 1.5.2, iterators 1.0.14, itertools 0.1-3 on R 4.2.2), and what the same in Python gives.
+"""What 130 lines of real R give (foreach 1.5.2, iterators 1.0.14, itertools 0.1-3 on R 4.2.2), and
+what the same in Python gives.
 
-For every line of data/r-foreach-golden.jsonl one of: it agrees; both refuse; it deviates, for a reason in docs/guides/foreach.md; it
-has no meaning in Python. R's vectors of length one are its scalars, so [7] and 7 are the same here. Positions count from 0 in Python:
-where R gives a position, 1 is added.
+For every line of data/r-foreach-golden.jsonl one of: it agrees; both refuse; it deviates, for a
+reason in docs/guides/foreach.md; it has no meaning in Python. R's vectors of length one are its
+scalars, so [7] and 7 are the same here. Positions count from 0 in Python: where R gives a position,
+1 is added.
 """
 
 from __future__ import annotations
@@ -341,7 +343,8 @@ NESTED = foreach(i=[1], export={"a": 1, "b": 2}, packages=["p"]) % foreach(
 CODES = pd.Categorical(["x", "y", "x"], categories=["x", "y", "z"])
 FRAME = pd.DataFrame({"a": [1, 2], "b": [3, 4]})
 HERE: dict[str, Callable[[], Any]] = {
-    # Orders that only hold where one thing comes after the other, and what is asked of the loop and not of its tasks.
+    # Orders that only hold where one thing comes after the other, and what is asked of the loop and
+    # not of its tasks.
     "arity_inorder_false": lambda: only(
         "r calls", arity(do, range(1, 8), multicombine=True, maxcombine=3, inorder=False)
     ),
@@ -435,7 +438,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: foreach(i=[1, 2], init=1) % do % (lambda i: i),
         "init= was given without combine=",
     ),
-    "arg_unknown_dot": (lambda: foreach(i=[1, 2], foo=1), "foo=1 is not something to iterate over"),  # type: ignore[arg-type] # the mistake
+    # The mistake.
+    "arg_unknown_dot": (
+        lambda: foreach(i=[1, 2], foo=1),
+        ("foo=1 is not something to iterate over"),
+    ),  # type: ignore[arg-type]
     "arg_errorhandling_bad": (
         lambda: foreach(i=[1, 2], errors="nope"),  # type: ignore[arg-type] # the mistake
         "none of stop, remove, pass",
@@ -444,22 +451,28 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: foreach(i=[1, 2], combine="c", maxcombine=1),
         "maxcombine=1 is less than 2",
     ),
-    "arg_final_notfun": (lambda: foreach(i=[1, 2], final=3), "final=3 is not a function"),  # type: ignore[arg-type] # the mistake
+    # The mistake.
+    "arg_final_notfun": (lambda: foreach(i=[1, 2], final=3), "final=3 is not a function"),  # type: ignore[arg-type]
     "arg_inorder_notlogical": (
-        lambda: foreach(i=[1, 2], inorder="x"),  # type: ignore[arg-type] # the mistake  # type: ignore[arg-type] # the mistake
+        # The mistake  # type: ignore[arg-type] # the mistake.
+        lambda: foreach(i=[1, 2], inorder="x"),  # type: ignore[arg-type]
         "inorder='x' is neither True nor False",
     ),
-    "arg_packages_notchar": (lambda: foreach(i=[1, 2], packages=1), "packages=1 are no names"),  # type: ignore[arg-type] # the mistake
-    "nest_bad_left": (lambda: 1 % foreach(i=[1, 2]), "unsupported operand"),  # type: ignore[operator] # the mistake
+    # The mistake.
+    "arg_packages_notchar": (lambda: foreach(i=[1, 2], packages=1), "packages=1 are no names"),  # type: ignore[arg-type]
+    # The mistake.
+    "nest_bad_left": (lambda: 1 % foreach(i=[1, 2]), "unsupported operand"),  # type: ignore[operator]
     "nest_bad_right": (lambda: foreach(i=[1, 2]) % 3, "only % do, % dopar"),
     "it_errors_idiv_none": (lambda: iterators.idiv(10), "chunks"),
-    "it_errors_idiv_pos": (lambda: iterators.idiv(10, 3), "positional argument"),  # type: ignore[call-arg] # the mistake
+    # The mistake.
+    "it_errors_idiv_pos": (lambda: iterators.idiv(10, 3), "positional argument"),  # type: ignore[call-arg]
     "it_errors_idiv_zero": (lambda: iterators.idiv(10, chunksize=0), "chunksize"),
     "it_exhausted": (lambda: next(iter(E)), ""),
     "err_stop": (lambda: foreach(i=N) % do % fails_at, "task 1 (i=2) raised"),
 }
 DEVIATES: dict[str, tuple[str, Callable[[], Any]]] = {
-    "zip_scalar_is_len1": ("a scalar is not iterable", lambda: foreach(i=[1], j=7)),  # type: ignore[arg-type] # the mistake
+    # The mistake.
+    "zip_scalar_is_len1": ("a scalar is not iterable", lambda: foreach(i=[1], j=7)),  # type: ignore[arg-type]
     "iter_string_is_len1": ("a single string is refused", lambda: foreach(x="abc")),
     "it:iter('abc')": ("a single string is refused", lambda: foreach(x="abc")),
     "err_stop_runs_all": ("an error cancels the rest", lambda: foreach(i=range(5)) % do % fails_at),
@@ -471,7 +484,8 @@ DEVIATES: dict[str, tuple[str, Callable[[], Any]]] = {
             % (lambda i: i)
         ),
     ),
-    "arg_errorhandling_partial": ("no partial matching", lambda: foreach(i=[1, 2], errors="rem")),  # type: ignore[arg-type] # the mistake
+    # The mistake.
+    "arg_errorhandling_partial": ("no partial matching", lambda: foreach(i=[1, 2], errors="rem")),  # type: ignore[arg-type]
 }
 NESTED_ERRORS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"errors": "remove"}),
@@ -496,8 +510,13 @@ DIFFERS: dict[str, tuple[str, Callable[[], Any], Any]] = {
 }
 NOT_APPLICABLE = {
     "loop_var_leaks_in_do": "a function's parameters are its own in Python",
-    "dopar_seq_local_scope": "a closure that writes to variables around it says so (nonlocal); where tasks are elsewhere, it writes there",
-    "when_evaluated_on_master": "as above: R evaluates the condition in a scope of its own, ours is a function",
+    "dopar_seq_local_scope": (
+        "a closure that writes to variables around it says so (nonlocal); "
+        "where tasks are elsewhere, it writes there"
+    ),
+    "when_evaluated_on_master": (
+        "as above: R evaluates the condition in a scope of its own, ours is a function"
+    ),
     "it:ibreak(icount(), function(i) i > 3)": "R's own example fails; itertools.takewhile serves",
 }
 

@@ -1,4 +1,7 @@
-"""joblib's own suite of Parallel, with our backend among those it is run for. Not copied: imported from where joblib is installed."""
+"""joblib's own suite of Parallel, with our backend among those it is run for.
+
+Not copied: imported from where joblib is installed.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,10 @@ pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("fo
 
 @pytest.fixture(scope="module")
 def four_workers() -> Iterator[None]:
-    """An emulated AWS of its own: some tests want four workers at once. They have joblib's tests, as what these send is defined there."""
+    """An emulated AWS of its own: some tests want four workers at once.
+
+    They have joblib's tests, as what these send is defined there.
+    """
     instance = Instance.from_start(workers=4)
     before = parallel.DEFAULT_BACKEND
     try:
@@ -54,7 +60,8 @@ def four_workers() -> Iterator[None]:
             logs=False,
         )
         parallel.DEFAULT_BACKEND = before  # the suite chooses for itself
-        # Its time limits are shorter than a cold start. What is defined in a function travels with what it refers to.
+        # Its time limits are shorter than a cold start. What is defined in a function travels with
+        # what it refers to.
         joblib.Parallel(backend=NAME)(
             joblib.delayed(lambda: test_parallel.sleep(0.5))() for _ in range(8)
         )

@@ -1,11 +1,13 @@
 """scikit-learn on Lambda gives what it gives on loky, bit for bit, at the same n_jobs.
 
-Each case is a call that a user makes. Those of `ON_LAMBDA` send tasks. Those of `IN_THREADS` do not: there scikit-learn demands
-memory that tasks share (``require="sharedmem"``) or names threads itself (``backend="threading"``), so joblib runs them in threads
-of this process, with any backend. A mere wish for threads (``prefer="threads"``, as in a forest's fit) yields to the user's backend.
+Each case is a call that a user makes. Those of `ON_LAMBDA` send tasks. Those of `IN_THREADS` do
+not: there scikit-learn demands memory that tasks share (``require="sharedmem"``) or names threads
+itself (``backend="threading"``), so joblib runs them in threads of this process, with any backend.
+A mere wish for threads (``prefer="threads"``, as in a forest's fit) yields to the user's backend.
 
-Left out of the comparison are durations alone. A regression forest's `predict` is asked with n_jobs=1: with more its threads
-add up in the order in which they end, and the last bit varies from call to call, whatever the backend.
+Left out of the comparison are durations alone. A regression forest's `predict` is asked with
+n_jobs=1: with more its threads add up in the order in which they end, and the last bit varies from
+call to call, whatever the backend.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ from sklearn.ensemble import (
     VotingClassifier,
     VotingRegressor,
 )
-from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - unlocks HalvingGridSearchCV
+
+# Unlocks HalvingGridSearchCV.
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.feature_selection import RFECV, SequentialFeatureSelector, mutual_info_classif
 from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.inspection import permutation_importance
@@ -102,7 +106,8 @@ TWO = (Y > 0).astype(int)
 PLAIN, TARGET = make_regression(n_samples=150, n_features=8, n_targets=3, noise=3.0, random_state=0)
 COUNTS = np.random.default_rng(0).poisson(1.0, (150, 20))
 
-# The transports by which an array comes to a task. X takes the second at first, and the third once it is seen to be shared.
+# The transports by which an array comes to a task. X takes the second at first, and the third once
+# it is seen to be shared.
 IN_PICKLE = X[:60], Y[:60]  # 3.8 kB
 IN_JOB = X[:100], Y[:100]  # 6.4 kB
 IN_BLOB = make_classification(n_samples=1500, n_features=8, random_state=0)  # 96 kB
@@ -522,7 +527,9 @@ IN_THREADS: dict[str, Callable[[], dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def session(instance: Instance) -> Iterator[Session]:
-    """Registered on a stack whose layer holds scikit-learn; afterwards nothing may be left in the queue."""
+    """Registered on a stack whose layer holds scikit-learn; afterwards nothing may be left in the
+    queue.
+    """
     settings, credentials = deploy_into(
         instance, Settings(stack="sklearn", requires=("scikit-learn",), timeout=120)
     )
@@ -545,9 +552,11 @@ def session(instance: Instance) -> Iterator[Session]:
 
 @pytest.fixture(scope="module")
 def same_kernels() -> Iterator[None]:
-    """loky's processes choose OpenBLAS's kernels by the CPU, as workers do, and not by what this shell says of it.
+    """loky's processes choose OpenBLAS's kernels by the CPU, as workers do, and not by what this
+    shell says of it.
 
-    Workers inherit nothing from here. With ``OPENBLAS_CORETYPE=Haswell`` set on a newer CPU the two would differ in the last bits.
+    Workers inherit nothing from here. With ``OPENBLAS_CORETYPE=Haswell`` set on a newer CPU the two
+    would differ in the last bits.
     """
     with pytest.MonkeyPatch.context() as environment:
         for name in [name for name in os.environ if name.startswith(CHOOSES_KERNELS)]:
@@ -619,7 +628,10 @@ def test_a_grid_search_ships_each_array_once(session: Session) -> None:
 
 
 def test_a_nested_n_jobs_counts_as_one_on_lambda(session: Session) -> None:
-    """loky would nest threads. Bagging adds up by job, so that its last bit tells how many there were."""
+    """loky would nest threads.
+
+    Bagging adds up by job, so that its last bit tells how many there were.
+    """
 
     def predicted(inner: int) -> dict[str, Any]:
         bagging = BaggingClassifier(GaussianNB(), n_estimators=11, random_state=0, n_jobs=inner)

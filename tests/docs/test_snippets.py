@@ -1,4 +1,5 @@
-"""Every Python snippet of README and the documentation runs as it stands, page by page, as a program of its own; so do the examples.
+"""Every Python snippet of README and the documentation runs as it stands, page by page, as a
+program of its own; so do the examples.
 
 The tutorials are not here: they are notebooks, which `make docs` executes.
 """

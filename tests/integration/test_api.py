@@ -119,7 +119,8 @@ def test_joblib_shares_an_array_and_gives_it_read_only(session: Session) -> None
 
     found = joblib.Parallel(n_jobs=-1)(joblib.delayed(look)(array, i) for i in range(40))
     assert found == [(float(array[i].sum()), False) for i in range(40)]
-    blobs = [name for name in session.bucket.list("blobs/")] if session.bucket else []  # noqa: C416 - a copy
+    # A copy.
+    blobs = [name for name in session.bucket.list("blobs/")] if session.bucket else []  # noqa: C416
     assert blobs
 
 
@@ -226,11 +227,13 @@ def test_two_runs_at_once_and_many_threads() -> None:
     [
         (lambda: foreach(), "nothing to iterate over"),
         (lambda: foreach(i="abc"), "i='abc' is not something to iterate over"),
-        (lambda: foreach(i=7), "i=7 is not something to iterate over"),  # type: ignore[arg-type] # the mistake
+        # The mistake.
+        (lambda: foreach(i=7), "i=7 is not something to iterate over"),  # type: ignore[arg-type]
         (lambda: foreach(i=[1], init=1), "init= was given without combine="),
         (lambda: foreach(i=[1], combine="nope"), "combine='nope' is no way to combine"),
         (lambda: foreach(i=[1], maxcombine=1), "maxcombine=1 is less than 2"),
-        (lambda: foreach(i=[1], errors="ignore"), "errors='ignore' is none of"),  # type: ignore[arg-type] # the mistake
+        # The mistake.
+        (lambda: foreach(i=[1], errors="ignore"), "errors='ignore' is none of"),  # type: ignore[arg-type]
         (
             lambda: foreach(i=[1]) % 3,
             "only % do, % dopar, % foreach(...) and % when(...) can follow",

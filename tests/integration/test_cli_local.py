@@ -1,4 +1,6 @@
-"""The command line on the emulated AWS of `dolambda local start`: asked for by --local, or for want of anything else."""
+"""The command line on the emulated AWS of `dolambda local start`: asked for by --local, or for want
+of anything else.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +106,9 @@ def test_the_local_stack_is_found(home: Path, way: tuple[str, ...]) -> None:
     assert done.stderr == (
         ""
         if way
-        else "dolambda: no AWS credentials found; using the AWS emulated on this machine (--local)\n"
+        else (
+            "dolambda: no AWS credentials found; using the AWS emulated on this machine (--local)\n"
+        )
     )
     shown = right("status", *way, at=home).stdout
     rows = dict(row.split(maxsplit=1) for row in shown.splitlines())

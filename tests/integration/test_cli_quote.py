@@ -1,4 +1,6 @@
-"""A quote on a terminal, and by `dolambda quote`: its question is seen, "no" ends the program in one line."""
+"""A quote on a terminal, and by `dolambda quote`: its question is seen, "no" ends the program in
+one line.
+"""
 
 from __future__ import annotations
 

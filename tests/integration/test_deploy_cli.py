@@ -1,4 +1,6 @@
-"""deploy, plan, status, policy, destroy as a person types them, against the emulated AWS; and killed at every step."""
+"""deploy, plan, status, policy, destroy as a person types them, against the emulated AWS; and
+killed at every step.
+"""
 
 from __future__ import annotations
 
@@ -134,7 +136,9 @@ def test_mistakes_are_told_without_a_traceback(cli: Any, mistake: list[str], say
 def test_commands_do_what_deploy_does(
     cli: Any, instance: Instance, tmp_path: Path, aws_tools: Path
 ) -> None:
-    """The printed commands, run by the AWS CLI, make a stack in which deploy finds nothing to change."""
+    """The printed commands, run by the AWS CLI, make a stack in which deploy finds nothing to
+    change.
+    """
     settings, account = root(instance, Settings(stack="typed", requires=("botocore",)))
     done = cli("deploy", "--commands", "--requires", "botocore", "--concurrency", "7")
     assert done.returncode == 0, done.stderr

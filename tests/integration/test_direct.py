@@ -85,7 +85,9 @@ def test_crashes_and_time_limits_are_seen_at_once() -> None:
 
 
 def test_an_environment_that_ends_whole_is_tried_again_and_then_told(session: Session) -> None:
-    """The parent of the task's process is Lambda's runtime client: without it there is nobody left to answer."""
+    """The parent of the task's process is Lambda's runtime client: without it there is nobody left
+    to answer.
+    """
     with (
         LambdaExecutor(transport="direct") as executor,
         pytest.raises(WorkerCrashedError, match="Lambda ended the invocation"),

@@ -1,4 +1,6 @@
-"""What the user's code needs, on the worker: layers, the bundle, and the refusal of a stack that differs."""
+"""What the user's code needs, on the worker: layers, the bundle, and the refusal of a stack that
+differs.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +116,8 @@ def test_extra_requirements_are_installed_by_deploying_alone(instance: Instance)
     assert use(there, credentials)[1] == version("joblib")
     with pytest.raises(
         ConfigurationError,
-        match=r"deployed without extra_requires=\['numpy'\]\n.*dolambda deploy --extra-requires numpy",
+        match=r"deployed without extra_requires=\['numpy'\]\n.*dolambda deploy --extra-requires "
+        r"numpy",
     ):
         register(
             stack="extra",
@@ -198,7 +201,9 @@ def test_an_upgrade_replaces_the_layer_and_removes_the_old_one(instance: Instanc
 
 
 def test_a_runtime_brought_along_runs_the_same_tasks(instance: Instance) -> None:
-    """As far as the emulator goes: it mounts no /opt, so the interpreter is this one instead of a layer's."""
+    """As far as the emulator goes: it mounts no /opt, so the interpreter is this one instead of a
+    layer's.
+    """
     settings = Settings(
         stack="brought", requires=(), runtime="provided.al2023", interpreter=sys.executable
     )
@@ -235,8 +240,11 @@ def test_three_hundred_megabytes_reach_the_worker(instance: Instance) -> None:
     """pyarrow beside scikit-learn: more than layers hold, so it comes unpacked from the bundle."""
 
     def compute() -> tuple[int, float, str]:
-        import pandas as pd  # type: ignore[import-not-found, import-untyped, unused-ignore]  # noqa: PLC0415 - on the worker
-        import pyarrow as pa  # type: ignore[import-not-found, import-untyped, unused-ignore]  # noqa: PLC0415 - as above
+        # On the worker.
+        import pandas as pd  # type: ignore[import-not-found, import-untyped, unused-ignore]  # noqa: PLC0415
+
+        # As above.
+        import pyarrow as pa  # type: ignore[import-not-found, import-untyped, unused-ignore]  # noqa: PLC0415
         from sklearn.linear_model import LinearRegression  # noqa: PLC0415 - as above
 
         table = pa.table({"x": [1.0, 2.0, 3.0]})

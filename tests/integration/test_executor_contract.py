@@ -1,4 +1,6 @@
-"""What code written for other executors and for joblib expects besides results: errors, output, progress, threads, exits."""
+"""What code written for other executors and for joblib expects besides results: errors, output,
+progress, threads, exits.
+"""
 
 from __future__ import annotations
 

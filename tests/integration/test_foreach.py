@@ -1,4 +1,6 @@
-"""foreach: what R's own tests state, on loky and on Lambda; and streams, seeds and backends, which R has otherwise or not at all."""
+"""foreach: what R's own tests state, on loky and on Lambda; and streams, seeds and backends, which
+R has otherwise or not at all.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,8 @@ def unregistered() -> Iterator[None]:
     set_backend(before)
 
 
-# R's own tests (reference: foreach 1.5.2 tests/testthat, doParallel 1.0.17, doRNG 1.8.6, doFuture): values only, written anew.
+# R's own tests (reference: foreach 1.5.2 tests/testthat, doParallel 1.0.17, doRNG 1.8.6, doFuture):
+# values only, written anew.
 
 
 @on_both
@@ -160,7 +163,8 @@ def test_what_a_function_refers_to_goes_with_it() -> None:
         return one_more(x) * 2
 
     assert foreach(range(4)).dopar(lambda: doubled(1)) == [4, 4, 4, 4]
-    assert foreach(i=[1, 2], export={"scale": 10}).dopar(lambda i: i * scale) == [10, 20]  # type: ignore[name-defined]  # noqa: F821 - exported
+    # Exported.
+    assert foreach(i=[1, 2], export={"scale": 10}).dopar(lambda i: i * scale) == [10, 20]  # type: ignore[name-defined]  # noqa: F821
     with pytest.raises(TaskError, match="'nosuchpackage' cannot be imported where the task runs"):
         foreach(i=[1], packages=["nosuchpackage"]).dopar(lambda i: i)
     with pytest.raises(TaskError, match="name 'operator' is not defined"):
@@ -171,7 +175,8 @@ def test_what_a_function_refers_to_goes_with_it() -> None:
 @pytest.mark.usefixtures("way")
 def test_packages_stand_among_the_functions_globals() -> None:
     loop = foreach(i=[1, 4], packages=["fractions", "os.path"])
-    assert loop.dopar(lambda i: (str(fractions.Fraction(i, 8)), os.path.basename("a/b"))) == [  # type: ignore[name-defined]  # noqa: F821 - packages=
+    # Packages=.
+    assert loop.dopar(lambda i: (str(fractions.Fraction(i, 8)), os.path.basename("a/b"))) == [  # type: ignore[name-defined]  # noqa: F821
         ("1/8", "b"),
         ("1/2", "b"),
     ]
@@ -307,7 +312,8 @@ def test_retries_draw_the_same_again(session: Session, tmp_path: Any) -> None:
 
 def test_global_generators_are_seeded_on_request_and_warned_of_else() -> None:
     def draw(i: int) -> tuple[float, float]:
-        return random.random() * i, float(np.random.random()) * i  # noqa: NPY002, S311 - the old way, which is what is seeded
+        # The old way, which is what is seeded.
+        return random.random() * i, float(np.random.random()) * i  # noqa: NPY002, S311
 
     seeded = foreach(i=range(1, 4), seed=7, seed_everywhere=True)
     assert seeded.do(draw) == seeded.do(draw)
@@ -323,7 +329,8 @@ def test_global_generators_are_seeded_on_request_and_warned_of_else() -> None:
 def test_seed_everywhere_alone_draws_a_seed() -> None:
     loop = foreach(i=range(3), seed_everywhere=True)
     assert loop.seed is not None
-    assert loop.do(lambda i: random.random() + i) == loop.do(lambda i: random.random() + i)  # noqa: S311 - what is seeded
+    # What is seeded.
+    assert loop.do(lambda i: random.random() + i) == loop.do(lambda i: random.random() + i)  # noqa: S311
 
 
 @pytest.mark.parametrize(
@@ -398,7 +405,8 @@ def test_a_slow_first_task_does_not_let_results_pile_up(monkeypatch: pytest.Monk
 
         name, version, workers = "late", "1", 1
 
-        def run(self, calls: Any, *, options: Any) -> Iterator[Any]:  # noqa: ARG002 - a backend's signature
+        # A backend's signature.
+        def run(self, calls: Any, *, options: Any) -> Iterator[Any]:  # noqa: ARG002
             nonlocal pulled
             first: Any = None
             for number, call in enumerate(calls):
@@ -457,7 +465,8 @@ def test_unregistered_it_warns_once_and_runs_here() -> None:
 
 @pytest.mark.usefixtures("unregistered")
 def test_any_backend_of_joblibs_by_name_or_instance() -> None:
-    from joblib._parallel_backends import ThreadingBackend  # noqa: PLC0415 - joblib's own name for it
+    # joblib's own name for it.
+    from joblib._parallel_backends import ThreadingBackend  # noqa: PLC0415
 
     here: list[int] = []
     for backend in ("threading", ThreadingBackend()):
@@ -497,7 +506,8 @@ def test_pythons_face_is_the_same_as_rs() -> None:
             lambda: foreach(i=[1]).do(lambda k: k),
             "the function takes k, which the loop does not have",
         ),
-        (lambda: foreach(i=[1]) % when(3), "when.3. was not given a function"),  # type: ignore[arg-type] # the mistake
+        # The mistake.
+        (lambda: foreach(i=[1]) % when(3), "when.3. was not given a function"),  # type: ignore[arg-type]
         (
             lambda: (foreach(i=[1]) % foreach(j=lambda i: i)).do(lambda j: j),
             "foreach: j=1 is not something to iterate over",
@@ -506,7 +516,8 @@ def test_pythons_face_is_the_same_as_rs() -> None:
         (lambda: foreach(i=[1], seed=0.5), "seed=0.5 is no seed"),
         (lambda: foreach(i=[1], combine="+").stream(lambda i: i), "stream.. combines nothing"),
         (lambda: foreach(i=[1], export={"a": 1}).do(len), "has no globals of its own"),
-        (lambda: foreach(i=[1], multicombine=1), "multicombine=1 is neither True nor False"),  # type: ignore[arg-type] # the mistake
+        # The mistake.
+        (lambda: foreach(i=[1], multicombine=1), ("multicombine=1 is neither True nor False")),  # type: ignore[arg-type]
     ],
 )
 def test_mistakes_are_named(mistake: Callable[[], Any], says: str) -> None:

@@ -1,4 +1,6 @@
-"""The emulated AWS: what it is bound to, and that nothing of it outlives its owner, however that ends."""
+"""The emulated AWS: what it is bound to, and that nothing of it outlives its owner, however that
+ends.
+"""
 
 from __future__ import annotations
 
@@ -39,14 +41,18 @@ time.sleep(60)
 
 @pytest.fixture
 def apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A temporary directory of this test's own, so that other instances on this machine are out of sight."""
+    """A temporary directory of this test's own, so that other instances on this machine are out of
+    sight.
+    """
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return tmp_path
 
 
 def processes_of(place: Path) -> list[str]:
-    """Command lines that name a directory, or whose environment does: emulator, guardian, workers, tasks."""
+    """Command lines that name a directory, or whose environment does: emulator, guardian, workers,
+    tasks.
+    """
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -136,7 +142,10 @@ def test_start_status_stop(apart: Path) -> None:
         again.stderr
         == "dolambda: the emulated AWS is running already\n  `dolambda local stop` ends it.\n"
     )
-    script = "import dolambda; s = dolambda.register('local'); print(dolambda.foreach(i=range(3)).dopar(lambda i: -i), s.instance.running)"
+    script = (
+        "import dolambda; s = dolambda.register('local'); "
+        "print(dolambda.foreach(i=range(3)).dopar(lambda i: -i), s.instance.running)"
+    )
     used = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120
     )
@@ -190,7 +199,9 @@ def test_a_cache_that_cannot_be_written_is_not_blamed_on_the_registry(
 
 
 def test_what_the_launcher_changes_is_there_in_the_pinned_emulator(instance: Instance) -> None:
-    """The launcher replaces private parts of ministack: a new pin has to have them, with the same arguments."""
+    """The launcher replaces private parts of ministack: a new pin has to have them, with the same
+    arguments.
+    """
     script = """
 import inspect, importlib.metadata as m
 from ministack.core import iam_evaluator as e, lambda_runtime as r, responses as a
@@ -234,7 +245,9 @@ for f in (r.ProvidedWorker._build_handler_class, r.ProvidedWorker._pump_output, 
 def test_what_an_invocation_prints_is_in_its_own_log_though_nobody_read_it_meanwhile(
     instance: Instance, tmp_path: Path
 ) -> None:
-    """On a busy machine the thread that reads the output may get its turn only after the answer: here it gets none."""
+    """On a busy machine the thread that reads the output may get its turn only after the answer:
+    here it gets none.
+    """
     script = """
 import io, sys, zipfile
 from emulator import launcher
@@ -273,7 +286,9 @@ launcher.runtime.kill_workers([worker])
 
 
 def test_why_a_function_cannot_be_loaded_is_reported(instance: Instance, tmp_path: Path) -> None:
-    """By the part of Lambda's runtime client that is not compiled: it goes another way to the emulator."""
+    """By the part of Lambda's runtime client that is not compiled: it goes another way to the
+    emulator.
+    """
     script = """
 import io, sys, zipfile
 from emulator import launcher

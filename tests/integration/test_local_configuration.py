@@ -1,4 +1,6 @@
-"""The emulated AWS uses nothing that the user has configured for AWS proper, for proxies or for libcurl."""
+"""The emulated AWS uses nothing that the user has configured for AWS proper, for proxies or for
+libcurl.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,9 @@ with dolambda.register("local", workers=1, progress=False):
 
 
 def broken_home(home: Path) -> dict[str, str]:
-    """Files in a home directory that are read by boto3, libcurl or the like, none of which can be parsed."""
+    """Files in a home directory that are read by boto3, libcurl or the like, none of which can be
+    parsed.
+    """
     (home / ".aws" / "models" / "s3" / "2006-03-01").mkdir(parents=True)
     for name in (".aws/config", ".aws/credentials", ".boto", ".netrc", ".curlrc"):
         (home / name).write_text("[default\nnot = a = file\n\0", encoding="utf-8")

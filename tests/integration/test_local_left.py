@@ -1,4 +1,6 @@
-"""Nothing outlives the emulated AWS: not what a task has daemonised, and not for a fork of the client."""
+"""Nothing outlives the emulated AWS: not what a task has daemonised, and not for a fork of the
+client.
+"""
 
 from __future__ import annotations
 
@@ -160,7 +162,8 @@ def test_rules_of_a_file_are_in_force_at_the_gateway(apart: Path) -> None:
         "async def slow_down(call, proceed):\n"
         "    answer = await proceed(call)\n"
         "    denied = call.service == 's3' and call.method == 'GET'\n"
-        "    return Answer(403, [], b'<Error><Code>RuleSaysNo</Code></Error>') if denied else answer\n"
+        "    return Answer(403, [], b'<Error><Code>RuleSaysNo</Code></Error>') if denied else "
+        "answer\n"
         "def rules():\n"
         "    return [slow_down]\n",
         encoding="utf-8",

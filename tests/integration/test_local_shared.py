@@ -49,7 +49,9 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="module")
 def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A temporary directory of this module's own, so that other instances on this machine are out of sight."""
+    """A temporary directory of this module's own, so that other instances on this machine are out
+    of sight.
+    """
     with pytest.MonkeyPatch.context() as patch:
         place = tmp_path_factory.mktemp("shared")
         patch.setenv("TMPDIR", str(place))
@@ -140,7 +142,8 @@ def test_another_python_gets_an_emulator_of_its_own(shared: Instance) -> None:
         assert program.stack == "dolambda"
         here = f"{sys.version_info.major}.{sys.version_info.minor}"
         assert program.end() == (
-            f"dolambda: the emulated AWS of `dolambda local start` runs Python 3.9, this is Python {here}: "
+            "dolambda: the emulated AWS of `dolambda local start` runs Python 3.9, this is "
+            f"Python {here}: "
             "this program starts one of its own\n"
         )
     finally:
@@ -153,7 +156,8 @@ def test_a_fork_of_a_client_is_no_client(shared: Instance) -> None:
     child = os.fork()
     if not child:
         os.read(0, 0)
-        os.execv(sys.executable, [sys.executable, "-c", "import time; time.sleep(60)"])  # noqa: S606 - this interpreter
+        # This interpreter.
+        os.execv(sys.executable, [sys.executable, "-c", "import time; time.sleep(60)"])  # noqa: S606
     shared.leave()
     assert shared.clients() == []
     os.kill(child, 9)
@@ -161,7 +165,10 @@ def test_a_fork_of_a_client_is_no_client(shared: Instance) -> None:
 
 
 def test_without_credentials_it_says_where_it_runs(shared: Instance, tmp_path: Path) -> None:
-    script = "from dolambda import LambdaExecutor\nwith LambdaExecutor() as e: print(e.submit(abs, -1).result(60))"
+    script = (
+        "from dolambda import LambdaExecutor\nwith LambdaExecutor() as e: "
+        "print(e.submit(abs, -1).result(60))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script],
         env=os.environ | {"HOME": str(tmp_path)},
@@ -183,7 +190,8 @@ def test_stop_says_who_uses_it(shared: Instance) -> None:
     assert program.ask("wait\n") == "waiting"
     stopped = dolambda("stop")
     assert stopped.stdout.startswith(
-        f"the emulated AWS is in use by 1 program (process {program.process.pid}), whose tasks will fail\n"
+        f"the emulated AWS is in use by 1 program (process {program.process.pid}), whose tasks "
+        "will fail\n"
         "stopped\n"
     )
     assert not shared.running

@@ -1,4 +1,6 @@
-"""Named runs: what has a reply is not run again, whatever became of the client; what was changed is."""
+"""Named runs: what has a reply is not run again, whatever became of the client; what was changed
+is.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A real Jupyter kernel: cells as people write them, definitions that change, an interrupt, a bar that is no terminal's."""
+"""A real Jupyter kernel: cells as people write them, definitions that change, an interrupt, a bar
+that is no terminal's.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from dolambda.aws.account import Credentials
     from dolambda.settings import Settings
 
-# ipykernel and jupyter_client warn of each other and of their event loops, which is none of our business
+# ipykernel and jupyter_client warn of each other and of their event loops, which is none of our
+# business
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -105,10 +108,12 @@ def test_what_cells_define_travels_and_its_newest_version_is_used(notebook: Note
 
 def test_classes_of_a_cell_go_and_come_back(notebook: Notebook) -> None:
     notebook.run(
-        "class Point:\n    def __init__(self, x): self.x = x\n    def moved(self, by): return Point(self.x + by)"
+        "class Point:\n    def __init__(self, x): self.x = x\n    def moved(self, by): return "
+        "Point(self.x + by)"
     )
     notebook.run(
-        "with dolambda.LambdaExecutor() as executor: moved = list(executor.map(Point.moved, [Point(1), Point(2)], [10, 20]))"
+        "with dolambda.LambdaExecutor() as executor: moved = list(executor.map(Point.moved, "
+        "[Point(1), Point(2)], [10, 20]))"
     )
     assert notebook.run("print([p.x for p in moved], type(moved[0]) is Point)") == "[11, 22] True\n"
     notebook.run("class Point(Point):\n    def moved(self, by): return 'new'")
@@ -179,7 +184,8 @@ def test_an_interrupt_cancels_what_was_running_and_the_session_goes_on(notebook:
 
 def test_the_bar_is_a_line_of_text_as_tqdm_writes(notebook: Notebook) -> None:
     request = notebook.send(
-        "with dolambda.LambdaExecutor(progress=True, batch=1) as executor: list(executor.map(time.sleep, [0.3] * 8))"
+        "with dolambda.LambdaExecutor(progress=True, batch=1) as executor: "
+        "list(executor.map(time.sleep, [0.3] * 8))"
     )
     _, err, error = notebook.wait(request)
     assert not error

@@ -1,4 +1,6 @@
-"""`dolambda panic` stops a stack, twice as well as once, and `--undo` puts back what was there; on the emulated AWS."""
+"""`dolambda panic` stops a stack, twice as well as once, and `--undo` puts back what was there; on
+the emulated AWS.
+"""
 
 from __future__ import annotations
 
@@ -280,8 +282,8 @@ def test_from_the_command_line(stage: Stage, instance: Instance, tmp_path: Path)
     code, said = run("panic", "--undo")
     assert code == 0
     assert (
-        "  trigger on: objects created under jobs/ invoke the function\n  reserved concurrency set back to none\n"
-        in said
+        "  trigger on: objects created under jobs/ invoke the function\n  reserved concurrency "
+        "set back to none\n" in said
     )
     assert "stopped            no" in run("status")[1]
     stage.awslambda.put_function_concurrency(

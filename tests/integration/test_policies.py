@@ -1,4 +1,6 @@
-"""Each policy suffices for its work and holds nothing that this work does not use, under the emulator's IAM."""
+"""Each policy suffices for its work and holds nothing that this work does not use, under the
+emulator's IAM.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
     from dolambda.local.instance import Instance
     from dolambda.session import Session
 
-# Operations whose IAM action has another name (Service Authorization Reference), and those that check further actions.
+# Operations whose IAM action has another name (Service Authorization Reference), and those that
+# check further actions.
 OTHER_NAMES = {
     "s3:HeadBucket": {"s3:ListBucket"},
     "s3:ListObjectsV2": {"s3:ListBucket"},
@@ -63,9 +66,11 @@ def actions(policy: policies.Policy) -> set[str]:
 
 
 def quirks(policy: policies.Policy, stack: str) -> policies.Policy:
-    """What the pinned emulator asks for where AWS asks for something else; granted so that the rest can be enforced.
+    """What the pinned emulator asks for where AWS asks for something else; granted so that the rest
+    can be enforced.
 
-    It takes ListLayerVersions for lambda:ListLayers, CreateFunction for one on "*", and the event-invoke-config for GetFunction.
+    It takes ListLayerVersions for lambda:ListLayers, CreateFunction for one on "*", and the
+    event-invoke-config for GetFunction.
     """
     with_quirks = copy.deepcopy(policy)
     function, layer = (
@@ -125,7 +130,9 @@ def through_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def whole_life(account: Account, settings: Settings) -> None:
-    """Everything that a deployer does: make, find unchanged, change, stop, start again, replace the key, remove."""
+    """Everything that a deployer does: make, find unchanged, change, stop, start again, replace the
+    key, remove.
+    """
     deploy(resources(account, settings, here=True))
     deploy(resources(account, settings, here=True))
     deploy(resources(account, replace(settings, timeout=33, log_days=7, concurrency=3), here=True))
@@ -210,7 +217,9 @@ def test_without_an_action_it_fails_and_says_which(
 
 
 def journey(settings: Settings, credentials: Credentials) -> None:
-    """Everything that a submitter does: find the stack, send small and large, get answers, clean up."""
+    """Everything that a submitter does: find the stack, send small and large, get answers, clean
+    up.
+    """
     big = bytes(300_000)
     register(
         region=settings.region,

@@ -1,4 +1,6 @@
-"""A cluster on Lambda gives what one of parallel's own processes gives: parallel, boot, doParallel, future."""
+"""A cluster on Lambda gives what one of parallel's own processes gives: parallel, boot, doParallel,
+future.
+"""
 
 from __future__ import annotations
 

@@ -181,7 +181,10 @@ def test_a_killed_bridge_is_an_error_and_leaves_no_process(
     printed, _ = process.communicate(timeout=120)
     assert printed.splitlines() == [
         "bridgeError: the bridge to Lambda has ended HINT   Register again: registerDoLambda().",
-        "bridgeError: the bridge to Lambda has been closed HINT   Register again: registerDoLambda().",
+        (
+            "bridgeError: the bridge to Lambda has been closed HINT   Register again: "
+            "registerDoLambda()."
+        ),
     ]
     until(lambda: not any(map(is_running, workers)))
 

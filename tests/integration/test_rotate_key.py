@@ -1,4 +1,6 @@
-"""`dolambda rotate-key` while sessions go on, and no key in anything that is shown; on the emulated AWS."""
+"""`dolambda rotate-key` while sessions go on, and no key in anything that is shown; on the emulated
+AWS.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Who may write into the bucket must not thereby run code, and the worker can do no more than its work."""
+"""Who may write into the bucket must not thereby run code, and the worker can do no more than its
+work.
+"""
 
 from __future__ import annotations
 
@@ -142,7 +144,8 @@ def test_a_blob_replaced_in_the_bucket_is_refused_before_it_is_unpickled_or_impo
     payload = pickle.dumps(arguments, protocol=5, buffer_callback=apart.append)
     named = digest if part == "function" else blob.digest
     ends = array(OFFSET, [len(payload)])
-    chunk = Chunk(0, named, False, ends, payload, {0: (digest,)} if apart else {})  # noqa: FBT003 - without keywords
+    # Without keywords.
+    chunk = Chunk(0, named, False, ends, payload, {0: (digest,)} if apart else {})  # noqa: FBT003
     run = keys.run_name(keys.new_client_id(), 0)
     inline = {} if part == "function" else {blob.digest: blob.data}
     code = digest if part == "code" else None
@@ -229,7 +232,9 @@ def test_a_layer_replaced_on_its_way_is_removed_and_the_deploy_ends(
 
 
 def test_a_bucket_reached_over_tls_denies_plain_http(instance: Instance) -> None:
-    """The statement is put as if there were TLS; the emulator, which has none, then denies even the submitter's work."""
+    """The statement is put as if there were TLS; the emulator, which has none, then denies even the
+    submitter's work.
+    """
     settings, account = root(instance, Settings(stack="plain", requires=()))
     names, s3 = names_of(account, settings), account.client("s3")
     account.client("lambda")
@@ -254,7 +259,9 @@ def test_a_bucket_reached_over_tls_denies_plain_http(instance: Instance) -> None
 
 
 def test_a_job_replaced_in_the_bucket_is_refused_to_the_user(session: Session) -> None:
-    """An attacker who overwrites the job's object: the user gets an error that says so, and at once."""
+    """An attacker who overwrites the job's object: the user gets an error that says so, and at
+    once.
+    """
     transport = session.transport
     sent = transport.send
 

@@ -1,4 +1,7 @@
-"""Other people's libraries, used in tasks as people use them. Run by `make test-third-party`, in an environment that has them."""
+"""Other people's libraries, used in tasks as people use them.
+
+Run by `make test-third-party`, in an environment that has them.
+"""
 
 from __future__ import annotations
 

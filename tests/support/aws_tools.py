@@ -1,6 +1,7 @@
 """The tools that AWS and others check a stack with, in an environment of their own.
 
-The AWS CLI pins botocore, and a linter of policies would make boto3 one of the packages that tasks need.
+The AWS CLI pins botocore, and a linter of policies would make boto3 one of the packages that tasks
+need.
 """
 
 from __future__ import annotations

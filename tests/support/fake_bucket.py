@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 class MemoryBucket:
-    """As `Bucket` and `SmallObjects` at once. ``trouble`` is called before each request, with its name."""
+    """As `Bucket` and `SmallObjects` at once.
+
+    ``trouble`` is called before each request, with its name.
+    """
 
     most = 1000
 

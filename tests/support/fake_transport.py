@@ -46,7 +46,9 @@ def outcomes_of(job: Job, held: Mapping[str, bytes]) -> OutcomeTable:
 
 
 class Memory:
-    """A transport that runs jobs in threads of its own, and lets a test decide what becomes of each."""
+    """A transport that runs jobs in threads of its own, and lets a test decide what becomes of
+    each.
+    """
 
     queues = True
 

@@ -15,7 +15,8 @@ Answer = tuple[int, dict[str, Any], bytes] | None  # None: the connection is cut
 
 
 class Server:
-    """Answers each request with the next of ``answers``, the last one for ever; keeps what was sent.
+    """Answers each request with the next of ``answers``, the last one for ever; keeps what was
+    sent.
 
     A header whose value is None is left out.
     """

@@ -1,6 +1,7 @@
 """Plugin of pytest: `@pytest.mark.needs("program", ...)` for tests of what the system must have.
 
-Without the program the test is skipped, and says so. In CI (`CI=true`) it fails instead: `.ci/apt.txt` lists what CI installs.
+Without the program the test is skipped, and says so. In CI (`CI=true`) it fails instead:
+`.ci/apt.txt` lists what CI installs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Functions of a user's module that use other people's libraries, for `integration/test_third_party.py`.
+"""Functions of a user's module that use other people's libraries, for
+`integration/test_third_party.py`.
 
 Imported where they are used: the environment of most tests has none of them.
 """

@@ -26,8 +26,10 @@ session: Session = dolambda.register(
 )
 dolambda.register("local", memory=512, budget=0.5, logs="errors", exclude=["torch"], quote="only")
 dolambda.register("local", memroy=3)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
-dolambda.register("local", budget="x")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
-dolambda.register("local", logs="all")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+# Pyright: ignore[reportArgumentType].
+dolambda.register("local", budget="x")  # type: ignore[arg-type]
+# Pyright: ignore[reportArgumentType].
+dolambda.register("local", logs="all")  # type: ignore[arg-type]
 dolambda.register(workers="two")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 settings: Settings = session.settings
 policy: Retries = Retries(3, on=(OSError, LostError), wait=1)
@@ -50,7 +52,8 @@ with LambdaExecutor(
     executor.submit(f)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 
 loop: dolambda.Foreach = foreach(i=range(10), combine="+", errors="remove")
-foreach(i=range(10), errors="ignore")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+# Pyright: ignore[reportArgumentType].
+foreach(i=range(10), errors="ignore")  # type: ignore[arg-type]
 LambdaExecutor(env={"MODE": "fast"})
 LambdaExecutor(env={"MODE": 3})  # type: ignore[dict-item] # pyright: ignore[reportArgumentType]
 LambdaExecutor(retries="twice")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]

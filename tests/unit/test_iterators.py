@@ -1,4 +1,6 @@
-"""The values are R's own (iterators 1.0.14, itertools 0.1-3): what differs is said where a row changes it."""
+"""The values are R's own (iterators 1.0.14, itertools 0.1-3): what differs is said where a row
+changes it.
+"""
 
 from __future__ import annotations
 
@@ -279,7 +281,9 @@ def test_blocks_of_any_size_make_the_matrix_again(
 
 
 def applied(array: Any, axes: tuple[int, ...]) -> list[Any]:
-    """R's apply(array, axes, identity), by its definition: margins last, all else and the margins column-major."""
+    """R's apply(array, axes, identity), by its definition: margins last, all else and the margins
+    column-major.
+    """
     rest = [axis for axis in range(array.ndim) if axis not in axes]
     turned = array.transpose(*rest, *axes).reshape(
         [array.shape[axis] for axis in rest] + [-1], order="F"

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def test_the_documented_example_comes_out() -> None:
-    """10,000 tasks of 1 s at 1,769 MB: $0.288 on x86, $0.230 on arm64; requests $0.002; a PUT and a GET each way $0.108."""
+    """10,000 tasks of 1 s at 1,769 MB: $0.288 on x86, $0.230 on arm64; requests $0.002; a PUT and a
+    GET each way $0.108.
+    """
     calls = {"s3:PutObject": 20_000, "s3:GetObject": 20_000}
     report = Report(tasks=10_000, jobs=10_000, seconds=10_000.0, calls=calls)
     x86, arm = (

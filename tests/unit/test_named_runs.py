@@ -1,4 +1,6 @@
-"""Named runs take nothing that is not theirs, and their results belong to the tasks of the last start."""
+"""Named runs take nothing that is not theirs, and their results belong to the tasks of the last
+start.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def reply(bucket: DictBucket, name: str, number: int, tasks: dict[int, str]) -> 
 
 
 def start(bucket: DictBucket, inputs: Sequence[str]) -> None:
-    """Start the run as an executor does: what has a reply is taken, the rest is sent, one task a job."""
+    """Start the run as an executor does: what has a reply is taken, the rest is sent, one task a
+    job.
+    """
     named = run_of(bucket)
     stored = named.begin()
     number = stored.first

@@ -112,7 +112,8 @@ def test_options_of_a_loop_are_by_backend(options: Any, says: str) -> None:
 @pytest.mark.usefixtures("_registered")
 def test_what_means_the_same_is_taken() -> None:
     for width in (np.int64(1), 10**9, 1.0):
-        with LambdaExecutor(width) as executor:  # type: ignore[arg-type] # numpy's and whole floats pass
+        # numpy's and whole floats pass.
+        with LambdaExecutor(width) as executor:  # type: ignore[arg-type]
             assert executor.submit(abs, -1).result(60) == 1
     options = {"batch": np.int64(2), "retries": Retries(2), "task_timeout": 5, "progress": False}
     assert foreach(i=range(3), options={"dolambda": options, "loky": {"n_jobs": 2}}).dopar(

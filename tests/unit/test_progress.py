@@ -88,7 +88,8 @@ def test_a_line_of_text_is_written_over_and_ends_with_the_last_report() -> None:
         "lambda:  25%|█████               | 1/4 [0.5 s, 2 of 2 workers busy, 2.0 tasks/s, $0.2500]"
     )
     assert second.startswith(
-        "lambda: 100%|████████████████████| 4/4 [2.0 s, 0 of 2 workers busy, 2.0 tasks/s, 1 failed, 2 retried]"
+        "lambda: 100%|████████████████████| 4/4 [2.0 s, 0 of 2 workers busy, 2.0 tasks/s, 1 "
+        "failed, 2 retried]"
     )
     assert second.endswith("\n")
 

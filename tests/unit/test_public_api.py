@@ -1,4 +1,7 @@
-"""The public names are these and no others. Each says what it takes, returns and raises, and its examples run."""
+"""The public names are these and no others.
+
+Each says what it takes, returns and raises, and its examples run.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The client imports, and its unit tests pass, where Windows has no fcntl, fork or select.poll.
 
-Not a test on Windows: what these modules are hidden from may still need other things that Windows lacks.
+Not a test on Windows: what these modules are hidden from may still need other things that Windows
+lacks.
 """
 
 from __future__ import annotations
@@ -66,7 +67,10 @@ def test_the_clients_unit_tests_pass_where_posix_is_hidden() -> None:
     files = [f"tests/unit/{name}" for name in _TESTED]
     worker = ("wire/test_fuzz.py", "transport/test_lease.py", "transport/test_refusals.py")
     files += [f"--ignore=tests/unit/{name}" for name in worker]  # these start the worker's side
-    program = f"\nimport pytest\nraise SystemExit(pytest.main({['-q', '-p', 'no:cacheprovider', *files]!r}))"
+    program = (
+        "\nimport pytest\nraise "
+        f"SystemExit(pytest.main({['-q', '-p', 'no:cacheprovider', *files]!r}))"
+    )
     ran = _run_hidden(program)
     assert ran.returncode == 0, ran.stdout[-5000:] + ran.stderr
 

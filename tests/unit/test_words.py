@@ -10,7 +10,8 @@ import pytest
 
 _ROOT = Path(__file__).parents[2]
 _WORDS = re.compile(
-    r"\b(mend|mends|mended|anew|nought|whoever|besides|shall|how-manieth|for want of|of ours|nobody waits)\b",
+    r"\b(mend|mends|mended|anew|nought|whoever|besides|shall|how-manieth|for want of|of "
+    r"ours|nobody waits)\b",
     re.IGNORECASE,
 )
 _BEGINNINGS = re.compile(r"(What|Whether|Who|How|When|Give|Gives|Tell|Tells)\b")

@@ -1,4 +1,6 @@
-"""The function: made while its role is new, changed while it changes, with what Lambda says of failures."""
+"""The function: made while its role is new, changed while it changes, with what Lambda says of
+failures.
+"""
 
 from __future__ import annotations
 
@@ -143,7 +145,9 @@ def test_an_environment_that_cannot_be_read_is_said_and_its_key_is_not_replaced(
     key = variables(account)[signing_keys.KEY]
     error = {
         "ErrorCode": "AccessDeniedException",
-        "Message": "Lambda was unable to decrypt the environment variables because KMS access was denied.",
+        "Message": (
+            "Lambda was unable to decrypt the environment variables because KMS access was denied."
+        ),
     }
     answering(account, "GetFunctionConfiguration", {**real, "Environment": {"Error": error}})
     for attempt in (put, lambda it: Stack.from_account(it, SETTINGS)):

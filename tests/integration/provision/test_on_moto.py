@@ -1,4 +1,6 @@
-"""The same provisioning against moto, which rejects what the emulator accepts: a missing role, a function that is not there."""
+"""The same provisioning against moto, which rejects what the emulator accepts: a missing role, a
+function that is not there.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,8 @@ def test_without_the_role_lambda_refuses_and_waiting_for_it_has_an_end(
     without_role = [part for part in parts if type(part).__name__ != "Role"]
     with pytest.raises(
         ProvisionError,
-        match=r"may assume the role second-worker-eu-central-1 did not come true within 1 s\n  Run the same",
+        match=r"may assume the role second-worker-eu-central-1 did not come true within 1 s\n  "
+        r"Run the same",
     ):
         deploy(without_role)
 

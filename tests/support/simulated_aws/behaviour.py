@@ -1,4 +1,7 @@
-"""What AWS does, as numbers. On entry: fields given on a command line; on leaving: a frozen `Behaviour`."""
+"""What AWS does, as numbers.
+
+On entry: fields given on a command line; on leaving: a frozen `Behaviour`.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ from dataclasses import asdict, dataclass
 class Behaviour:
     """Times in seconds, faults as the share of requests (or events, or jobs) that have them.
 
-    By default as measured on AWS by others, where a figure is known: 20 ms for a small object, 50 ms for an invocation, 1,000
-    environments more every 10 seconds (docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html).
+    By default as measured on AWS by others, where a figure is known: 20 ms for a small object, 50
+    ms for an invocation, 1,000 environments more every 10 seconds
+    (docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html).
     """
 
     s3_latency: float = 0.02

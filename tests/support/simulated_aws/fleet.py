@@ -1,7 +1,7 @@
 """Lambda: environments that start cold and are warm afterwards, within limits.
 
-On entry: invocations; on leaving: each has begun in an environment, waits in the queue of asynchronous events, or is refused. Times
-are on the event loop's clock.
+On entry: invocations; on leaving: each has begun in an environment, waits in the queue of
+asynchronous events, or is refused. Times are on the event loop's clock.
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
-"""What runs in the simulated environments. On entry: an event; on leaving: seconds that it took there, what it answers, objects it puts.
+"""What runs in the simulated environments.
 
-dolambda's own worker end runs here, `answer` of each transport; only the process around a task is left out.
+On entry: an event; on leaving: seconds that it took there, what it answers, objects it puts.
+
+dolambda's own worker end runs here, `answer` of each transport; only the process around a task is
+left out.
 """
 
 from __future__ import annotations

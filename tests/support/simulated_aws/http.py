@@ -1,4 +1,7 @@
-"""HTTP/1.1, as much of it as the clients here speak. On entry: bytes; on leaving: a `Request` to a handler, and its `Answer` as bytes."""
+"""HTTP/1.1, as much of it as the clients here speak.
+
+On entry: bytes; on leaving: a `Request` to a handler, and its `Answer` as bytes.
+"""
 
 from __future__ import annotations
 
@@ -117,7 +120,10 @@ class Connection(asyncio.Protocol):
             return
         length = len(answer.body) if answer.length is None else answer.length
         extra = "".join(f"{line}\r\n" for line in answer.headers)
-        head = f"HTTP/1.1 {answer.status} {_PHRASES[answer.status]}\r\nContent-Length: {length}\r\n{extra}\r\n".encode()
+        head = (
+            f"HTTP/1.1 {answer.status} {_PHRASES[answer.status]}\r\nContent-Length: "
+            f"{length}\r\n{extra}\r\n"
+        ).encode()
         if answer.cut:
             self._transport.write(head + answer.body[: len(answer.body) // 2])
             self._transport.close()

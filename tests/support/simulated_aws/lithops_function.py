@@ -1,6 +1,8 @@
-"""Lithops's worker, in no time: what it reads and writes (lithops 3.8, worker/handler.py and monitoring/status.py), without its processes.
+"""Lithops's worker, in no time: what it reads and writes (lithops 3.8, worker/handler.py and
+monitoring/status.py), without its processes.
 
-On entry: the payload of Lithops's invoker; on leaving: a status object for each call, which holds the result, and its start's mark.
+On entry: the payload of Lithops's invoker; on leaving: a status object for each call, which holds
+the result, and its start's mark.
 """
 
 from __future__ import annotations
@@ -32,9 +34,11 @@ class Lithops:
     def __call__(self, event: Mapping[str, Any], environment: Environment) -> Ran:
         key = event["func_key"]
         if key not in self._functions:
-            self._functions[key] = pickle.loads(pickle.loads(self._store.objects[key])["func"])  # noqa: S301 - our own benchmark's
+            # Our own benchmark's.
+            self._functions[key] = pickle.loads(pickle.loads(self._store.objects[key])["func"])  # noqa: S301
         function = self._functions[key]
-        activation = f"{environment.name}-{next(self._activations)}"  # Lithops counts its idle workers by these
+        # Lithops counts its idle workers by these.
+        activation = f"{environment.name}-{next(self._activations)}"
         puts: list[tuple[str, bytes]] = []
         for call, data in zip(event["call_ids"], self._data(event), strict=True):
             begun = time.time()

@@ -1,4 +1,6 @@
-"""Tasks whose outcomes are known. On entry: how many, and a seed; on leaving: their calls, and which of their futures are wrong.
+"""Tasks whose outcomes are known.
+
+On entry: how many, and a seed; on leaving: their calls, and which of their futures are wrong.
 
 A seed decides which task returns little or much, raises, sleeps, or ends its whole environment.
 """

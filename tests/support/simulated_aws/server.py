@@ -1,7 +1,10 @@
-"""The process: python -m support.simulated_aws.server '{"seed": 1}'. It prints its port, and ends when its standard input does.
+"""The process: python -m support.simulated_aws.server '{"seed": 1}'.
 
-On entry: requests of S3 and Lambda; on leaving: AWS's answers, after AWS's time, with AWS's faults, drawn from a seed. Besides:
-GET /_seen gives counts, POST /_behave changes the behaviour, POST /_function says what a function's name stands for.
+It prints its port, and ends when its standard input does.
+
+On entry: requests of S3 and Lambda; on leaving: AWS's answers, after AWS's time, with AWS's faults,
+drawn from a seed. Besides: GET /_seen gives counts, POST /_behave changes the behaviour, POST
+/_function says what a function's name stands for.
 """
 
 from __future__ import annotations
@@ -33,7 +36,10 @@ if TYPE_CHECKING:
 _INVOKE = "/2015-03-31/functions/"
 _BUCKET = "bucket"
 _EXPIRED = b'{"message":"The security token included in the request is expired"}'
-_SKEWED = b'{"message":"Signature expired: 20261122T000000Z is now earlier than 20261122T001500Z (20261122T002000Z - 5 min.)"}'
+_SKEWED = (
+    b'{"message":"Signature expired: 20261122T000000Z is now earlier than 20261122T001500Z '
+    b'(20261122T002000Z - 5 min.)"}'
+)
 
 
 class Server:
@@ -85,7 +91,8 @@ class Server:
         self._fleet = Fleet(self.behaviour, self.counts)
         self._most_connections = 0
         if given["kind"] == "lithops":
-            from support.simulated_aws.lithops_function import Lithops  # noqa: PLC0415 - only where Lithops is installed
+            # Only where Lithops is installed.
+            from support.simulated_aws.lithops_function import Lithops  # noqa: PLC0415
 
             self._function = Lithops(self.store, self.behaviour.s3_latency)
         else:
@@ -230,7 +237,10 @@ class Server:
         )  # of the stack that it ran on, which may not be the present one
         if dead:
             if answer:
-                said = b'{"errorType":"Runtime.ExitError","errorMessage":"RequestId: simulated Error: Runtime exited"}'
+                said = (
+                    b'{"errorType":"Runtime.ExitError","errorMessage":"RequestId: simulated '
+                    b'Error: Runtime exited"}'
+                )
                 answer(Answer(200, said, ("X-Amz-Function-Error: Unhandled",), latency))
             return
         for key, data in ran.puts:

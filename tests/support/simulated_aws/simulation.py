@@ -1,4 +1,7 @@
-"""The simulated AWS from outside. On entry: a behaviour; on leaving: sessions on a stack that stands there, and what it has seen."""
+"""The simulated AWS from outside.
+
+On entry: a behaviour; on leaving: sessions on a stack that stands there, and what it has seen.
+"""
 
 from __future__ import annotations
 
@@ -81,8 +84,10 @@ class Simulation:
 
     def tell(self, path: str, what: dict[str, Any]) -> None:
         """See `server`."""
-        request = urllib.request.Request(self.endpoint_url + path, json.dumps(what).encode())  # noqa: S310 - our own
-        urllib.request.urlopen(request, timeout=30, context=self._context).close()  # noqa: S310 - as above
+        # Our own.
+        request = urllib.request.Request(self.endpoint_url + path, json.dumps(what).encode())  # noqa: S310
+        # As above.
+        urllib.request.urlopen(request, timeout=30, context=self._context).close()  # noqa: S310
 
     def behave(self, **changes: Any) -> None:
         """Change the behaviour from now on."""
@@ -106,7 +111,9 @@ def session_on(
     boto3_session: Any = None,
     **settings: Any,
 ) -> Session:
-    """Open a session on the stack that stands there, whose jobs are sealed with ``key``; ``boto3_session`` for its credentials."""
+    """Open a session on the stack that stands there, whose jobs are sealed with ``key``;
+    ``boto3_session`` for its credentials.
+    """
     chosen = Settings.resolve(
         region="us-east-1", endpoint_url=endpoint_url, environ={}, directory=Path("/"), **settings
     )

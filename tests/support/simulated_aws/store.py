@@ -1,4 +1,7 @@
-"""S3: objects, conditional writes, lists. On entry: requests, as S3 defines them; on leaving: answers, and word of new objects."""
+"""S3: objects, conditional writes, lists.
+
+On entry: requests, as S3 defines them; on leaving: answers, and word of new objects.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A strict AWS: what AWS refuses and an emulator accepts, one rule a function.
 
-**Input:** requests as (service, operation, parameters), in boto3's words. **Output:** AWS's refusal in its
-own text, or None for what the emulator underneath is to answer.
+**Input:** requests as (service, operation, parameters), in boto3's words. **Output:** AWS's refusal
+in its own text, or None for what the emulator underneath is to answer.
 
     base.py        Request, Response, World, the registry of rules
     rules/         the rules; each has AWS's text and its source in its docstring

@@ -1,7 +1,7 @@
 """Lambda's queue of asynchronous events, and the account's limit of concurrent executions.
 
-**Input:** the emulator's own functions, in its process. **Output:** the same ones, which wait, throttle
-and drop as Lambda does.
+**Input:** the emulator's own functions, in its process. **Output:** the same ones, which wait,
+throttle and drop as Lambda does.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class Executions:
 def throttled_events_wait(strict: StrictAws, executions: Executions, age_s: float) -> bool:
     """Wait until an event may run; return False for one that Lambda drops.
 
-    "For throttling errors (429) and system errors (500-series), Lambda returns the event to the queue
-    and attempts to run the function again for up to 6 hours by default. The retry interval increases
-    exponentially from 1 second after the first attempt to a maximum of 5 minutes.": developer guide, "How
-    Lambda handles errors and retries with asynchronous invocation".
+    "For throttling errors (429) and system errors (500-series), Lambda returns the event to the
+    queue and attempts to run the function again for up to 6 hours by default. The retry interval
+    increases exponentially from 1 second after the first attempt to a maximum of 5 minutes.":
+    developer guide, "How Lambda handles errors and retries with asynchronous invocation".
     """
     second = strict.options.lambda_second
     born, pause = time.monotonic(), _FIRST_PAUSE

@@ -40,7 +40,8 @@ def request_of(
 ) -> Request | None:
     """Return what was asked for, None for an operation that no model has.
 
-    ``target`` is the path and the query as they were sent; names of headers are in lower-case letters.
+    ``target`` is the path and the query as they were sent; names of headers are in lower-case
+    letters.
     """
     if service in _QUERY_PROTOCOLS:
         fields = dict(parse_qsl(body.decode(), keep_blank_values=True))
@@ -144,7 +145,8 @@ def _in_body(service: str, shape: Any, body: bytes, headers: Mapping[str, str]) 
         return {}
     if service != "s3":
         return dict(_json_value(shape, json.loads(body)))
-    node = _without_namespaces(ET.fromstring(_unchunked(body, headers)))  # noqa: S314 - a test's own
+    # A test's own.
+    node = _without_namespaces(ET.fromstring(_unchunked(body, headers)))  # noqa: S314
     member = shape.members[payload] if payload else shape
     value = RestXMLParser()._parse_shape(member, node)
     return {payload: value} if payload else dict(value)

@@ -1,4 +1,6 @@
-"""The caller of a function against a server whose answers are chosen: throttled, refused, cut off, ended."""
+"""The caller of a function against a server whose answers are chosen: throttled, refused, cut off,
+ended.
+"""
 
 from __future__ import annotations
 
@@ -297,7 +299,9 @@ class Dropping:
 
 @pytest.mark.parametrize("size", [10, 1_000_000])
 def test_a_call_whose_connection_ends_is_not_sent_again_by_itself(size: int) -> None:
-    """libcurl would, when the connection had been used before: the function then ran twice, uncounted."""
+    """libcurl would, when the connection had been used before: the function then ran twice,
+    uncounted.
+    """
     server, calls = Dropping(), RequestCounter()
     invoker = an_invoker(server.url, calls=calls)
     assert called(invoker, b"1" * size) == b"{}"

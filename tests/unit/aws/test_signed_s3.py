@@ -58,7 +58,8 @@ def test_the_bucket_is_in_the_host_unless_its_name_or_the_endpoint_forbids(
 
 
 NO_KEY = (
-    b"<Error><Code>AccessDenied</Code><Message>User: arn:aws:sts::1:assumed-role/w/f is not authorized to perform: "
+    b"<Error><Code>AccessDenied</Code><Message>User: arn:aws:sts::1:assumed-role/w/f is not "
+    b"authorized to perform: "
     b"s3:ListBucket on resource: arn because no identity-based policy allows it</Message></Error>"
 )
 DENIED = NO_KEY.replace(b"s3:ListBucket", b"s3:GetObject")

@@ -1,4 +1,6 @@
-"""``dolambda config`` names the source of each setting; ``dolambda init`` adds a table and changes nothing else."""
+"""``dolambda config`` names the source of each setting; ``dolambda init`` adds a table and changes
+nothing else.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The workers' log: what is read out of a line, which lines are about a task, and when --since begins."""
+"""The workers' log: what is read out of a line, which lines are about a task, and when --since
+begins.
+"""
 
 from __future__ import annotations
 
@@ -106,7 +108,8 @@ class Logs:
     def get_paginator(self, _: str) -> Logs:
         return self
 
-    def paginate(self, *, logGroupName: str, startTime: int) -> Iterator[dict[str, Any]]:  # noqa: N803 - AWS's names
+    # AWS's names.
+    def paginate(self, *, logGroupName: str, startTime: int) -> Iterator[dict[str, Any]]:  # noqa: N803
         assert logGroupName == "group"
         self.starts.append(startTime)
         if not self.rounds:

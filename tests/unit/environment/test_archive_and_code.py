@@ -77,9 +77,11 @@ def test_the_workers_zip_is_small_whole_and_without_an_sdk(tmp_path: Path) -> No
     assert len(content) < 448 * 1024
     (tmp_path / "worker.zip").write_bytes(content)
     script = (
-        "import sys; sys.path = [p for p in sys.path if 'site-packages' not in p]; sys.path.insert(0, sys.argv[1]);"
+        "import sys; sys.path = [p for p in sys.path if 'site-packages' not in p]; "
+        "sys.path.insert(0, sys.argv[1]);"
         "import dolambda.handler; print(dolambda.__file__);"
-        "print([m for m in ('boto3', 'botocore', 'obstore', 'joblib', 'numpy') if m in sys.modules])"
+        "print([m for m in ('boto3', 'botocore', 'obstore', 'joblib', 'numpy') if m in "
+        "sys.modules])"
     )
     said = in_another_process(script, str(tmp_path / "worker.zip"), option="-S")
     assert "worker.zip" in said
@@ -87,8 +89,13 @@ def test_the_workers_zip_is_small_whole_and_without_an_sdk(tmp_path: Path) -> No
 
 
 def test_the_workers_zip_is_the_same_whoever_makes_it() -> None:
-    """Its bytecode too, which would otherwise name what it shares with the process that compiled it."""
-    script = "from dolambda.environment import archive, worker_zip as w; print(archive.digest_of(w.worker_zip()), w.worker_code())"
+    """Its bytecode too, which would otherwise name what it shares with the process that compiled
+    it.
+    """
+    script = (
+        "from dolambda.environment import archive, worker_zip as w; "
+        "print(archive.digest_of(w.worker_zip()), w.worker_code())"
+    )
     ours = f"{digest_of(worker_zip())} {worker_code()}"
     assert [
         in_another_process(script, PYTHONHASHSEED=seed, PYTHONPYCACHEPREFIX="/nowhere")
@@ -98,7 +105,10 @@ def test_the_workers_zip_is_the_same_whoever_makes_it() -> None:
 
 def test_the_worker_compiles_nothing_unless_its_python_is_another(tmp_path: Path) -> None:
     zipfile.ZipFile(io.BytesIO(worker_zip())).extractall(tmp_path)
-    script = "import sys; sys.path.insert(0, sys.argv[1]); from dolambda.wire import task; print(task.__file__, hasattr(task, 'SHARED'))"
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from dolambda.wire import task; "
+        "print(task.__file__, hasattr(task, 'SHARED'))"
+    )
     source = tmp_path / "dolambda" / "wire" / "task.py"
     good = source.read_text()
     source.write_text("")  # not even looked at

@@ -250,7 +250,8 @@ def test_pins_fit_into_the_functions_environment() -> None:
 def test_a_requirements_file_is_read_as_pip_reads_it(tmp_path: Path) -> None:
     file = tmp_path / "requirements.txt"
     file.write_text(
-        "# what tasks need\nnumpy==2.0  # exactly\n\npandas>=2 \\\n    --hash=sha256:ab\nscikit-learn\n"
+        "# what tasks need\nnumpy==2.0  # exactly\n\npandas>=2 \\\n    "
+        "--hash=sha256:ab\nscikit-learn\n"
     )
     assert from_file(str(file)) == ("numpy==2.0", "pandas>=2", "scikit-learn")
     with pytest.raises(ConfigurationError, match="cannot be read: No such file"):

@@ -1,4 +1,6 @@
-"""A cache that sessions share: made once, kept while in use, bounded, and never one that another user may have written."""
+"""A cache that sessions share: made once, kept while in use, bounded, and never one that another
+user may have written.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,8 @@ def test_an_entry_whose_making_fails_is_not_there_and_can_be_made_later(tmp_path
 def test_what_a_killed_process_has_half_made_is_not_taken_for_an_entry(tmp_path: Path) -> None:
     script = (
         "import os, sys; from pathlib import Path; from dolambda.local.emulator import entries\n"
-        "entries.find_or_make(Path(sys.argv[1]), 'one', lambda part: ((part / 'half').touch(), os._exit(9)))"
+        "entries.find_or_make(Path(sys.argv[1]), 'one', lambda part: ((part / 'half').touch(), "
+        "os._exit(9)))"
     )
     done = subprocess.run([sys.executable, "-c", script, tmp_path], check=False, timeout=60)
     assert done.returncode == 9

@@ -137,7 +137,9 @@ def test_it_proves_that_it_knows_the_secret() -> None:
 
 
 def test_rules_are_called_one_within_the_other() -> None:
-    """As the strict AWS of the tests has them: one may answer itself, change the call, or change the answer."""
+    """As the strict AWS of the tests has them: one may answer itself, change the call, or change
+    the answer.
+    """
     emulator = Emulator()
     order: list[str] = []
 

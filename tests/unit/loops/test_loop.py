@@ -140,7 +140,8 @@ class Scaled:
     """Callable, and with a method."""
 
     def __call__(self, i: int) -> Any:
-        return colorsys.rgb_to_hsv(i, i, i)  # type: ignore[name-defined]  # noqa: F821 - packages= defines it
+        # Packages= defines it.
+        return colorsys.rgb_to_hsv(i, i, i)  # type: ignore[name-defined]  # noqa: F821
 
     def method(self, i: int) -> Any:
         return self(i)
@@ -149,10 +150,13 @@ class Scaled:
 @pytest.mark.parametrize(
     "function",
     [
-        lambda i: colorsys.rgb_to_hsv(i, i, i),  # type: ignore[name-defined]  # noqa: F821 - as above
-        functools.partial(lambda i, s: colorsys.rgb_to_hsv(i, i, i + s), s=0),  # type: ignore[name-defined]  # noqa: F821 - as above
+        # As above.
+        lambda i: colorsys.rgb_to_hsv(i, i, i),  # type: ignore[name-defined]  # noqa: F821
+        # As above.
+        functools.partial(lambda i, s: colorsys.rgb_to_hsv(i, i, i + s), s=0),  # type: ignore[name-defined]  # noqa: F821
         functools.partial(
-            functools.partial(lambda i, s, t: colorsys.rgb_to_hsv(i, i, s + t), s=0),  # type: ignore[name-defined]  # noqa: F821 - as above
+            # As above.
+            functools.partial(lambda i, s, t: colorsys.rgb_to_hsv(i, i, s + t), s=0),  # type: ignore[name-defined]  # noqa: F821
             t=0,
         ),
         Scaled(),
@@ -242,7 +246,8 @@ def test_an_iterator_in_an_inner_loop_is_refused(iterator: Any) -> None:
     ("loop", "said"),
     [
         (lambda: foreach(i=np.array(3)), "i=array(3) is not something to iterate over"),
-        (lambda: foreach(5), "foreach: argument 1, 5, is not something to iterate over"),  # type: ignore[arg-type] # the mistake
+        # The mistake.
+        (lambda: foreach(5), "foreach: argument 1, 5, is not something to iterate over"),  # type: ignore[arg-type]
         (lambda: foreach([1], "ab"), "argument 2, 'ab', is not something"),
         (lambda: foreach(i=list).do(lambda i: i), "i=<class 'list'> is not something"),
         (lambda: foreach(i=lambda: np.array(3)).do(lambda i: i), "i=array(3) is not something"),

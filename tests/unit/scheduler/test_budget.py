@@ -1,4 +1,6 @@
-"""A run's budget: nothing is sent that might exceed it, whatever jobs take and however they are lost."""
+"""A run's budget: nothing is sent that might exceed it, whatever jobs take and however they are
+lost.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ RATES = Rates(second=2.9e-5, invocation=2e-7, requests=REQUESTS, runtime=60.0, m
 def test_what_random_runs_cost_never_exceeds_their_budget(
     seed: int, times: float, lost: float, typical: float, *, copies: bool
 ) -> None:
-    """Lambda's own accounts are kept beside: what runs, for how long, whether or not its reply comes."""
+    """Lambda's own accounts are kept beside: what runs, for how long, whether or not its reply
+    comes.
+    """
     draw = random.Random(seed)  # noqa: S311 - repeatable, no secret
     budget = times * (RATES.job + RATES.polling)
     calls: Counter[str] = Counter()
@@ -152,7 +156,8 @@ def test_what_is_lost_costs_its_worst() -> None:
 def test_one_that_does_not_cover_a_single_job_is_refused_at_once() -> None:
     with pytest.raises(
         ConfigurationError,
-        match=r"budget=0.5 does not cover one job at its worst, \$1.00: \$1.00 for 1 min 30 s of a worker",
+        match=r"budget=0.5 does not cover one job at its worst, \$1.00: \$1.00 for 1 min 30 s of "
+        r"a worker",
     ):
         open_run(Memory(), 0.5)
 

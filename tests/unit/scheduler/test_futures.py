@@ -1,4 +1,6 @@
-"""Futures of a run whose users do with them what they like: each is completed, whatever the others' do."""
+"""Futures of a run whose users do with them what they like: each is completed, whatever the others'
+do.
+"""
 
 from __future__ import annotations
 

@@ -62,7 +62,9 @@ def test_a_run_no_longer_than_its_pilot_asks_nothing() -> None:
 
 
 def test_an_estimate_by_hand() -> None:
-    """10,000 tasks of 30 s on 2,000 workers, one a job: five rounds of 30 s after 20 s of starting; 3,000 dollars and 10 for calls."""
+    """10,000 tasks of 30 s on 2,000 workers, one a job: five rounds of 30 s after 20 s of starting;
+    3,000 dollars and 10 for calls.
+    """
     estimate = Estimate.from_pilot(
         tasks=10_000, each=30.0, batch=1, workers=2000, rates=RATES, spent=0.1
     )

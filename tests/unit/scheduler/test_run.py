@@ -1,4 +1,6 @@
-"""A run against a transport in memory whose faults are chosen: what is lost, late, doubled or forged."""
+"""A run against a transport in memory whose faults are chosen: what is lost, late, doubled or
+forged.
+"""
 
 from __future__ import annotations
 
@@ -271,7 +273,8 @@ def test_printed_output_is_relayed_with_its_task() -> None:
 def test_a_transport_that_breaks_underneath_leaves_nobody_waiting() -> None:
     memory = Memory()
 
-    def broken(sealed: SealedJob, on_reply: OnReply) -> None:  # noqa: ARG001 - the transport's signature
+    # The transport's signature.
+    def broken(sealed: SealedJob, on_reply: OnReply) -> None:  # noqa: ARG001
         raise RuntimeError("cannot schedule new futures after shutdown")
 
     memory.send = broken  # type: ignore[method-assign] # the fault
@@ -307,7 +310,9 @@ def test_a_closed_standard_output_loses_no_result() -> None:
 
 
 def failing(times: int, error: BaseException) -> Callable[[int], int]:
-    """A task that fails that often; its calls are counted here, in the process that the test shares with it."""
+    """A task that fails that often; its calls are counted here, in the process that the test shares
+    with it.
+    """
     left = [times]
     LEFT[id(left)] = left
     place = id(left)
@@ -573,7 +578,8 @@ def test_a_slow_job_gets_a_copy_when_nothing_else_waits_and_the_first_reply_wins
 
     memory.fate = fate
     run = open_run(memory, batch=1)
-    run._scheduler._stragglers.patience = lambda: 0.3 if len(others) == 19 else None  # type: ignore[method-assign] # it would be 2 s at the least
+    # It would be 2 s at the least.
+    run._scheduler._stragglers.patience = lambda: 0.3 if len(others) == 19 else None  # type: ignore[method-assign]
     assert results(run, 20) == [i * i for i in range(20)]
     slow.set()
     run.close()
@@ -824,7 +830,8 @@ def test_a_job_that_is_cancelled_while_it_is_sent_leaves_nothing() -> None:
         def send(self, sealed: SealedJob, on_reply: OnReply) -> None:
             if sealed.number == 1:
                 run.cancel()
-                self.withdrawn.clear()  # what was removed so far was removed before this job was there
+                # What was removed so far was removed before this job was there.
+                self.withdrawn.clear()
             super().send(sealed, on_reply)
 
     memory = CancelledMeanwhile(lambda _job, _sent: None)

@@ -1,4 +1,5 @@
-"""A run as a state machine: whatever order things happen in, every task has one outcome, and the right one.
+"""A run as a state machine: whatever order things happen in, every task has one outcome, and the
+right one.
 
 The run's own thread does nothing here and its clock stands still. Rules decide when it steps and
 when time passes. The scheduler takes the time as an argument, so that nothing is patched.
@@ -348,7 +349,8 @@ def test_late_reports_of_one_loss_have_a_job_sent_once(machine: Machine) -> None
 def test_what_is_lost_while_its_copy_is_about_to_be_sent_is_not_sent_again(
     machine: Machine,
 ) -> None:
-    machine.run._scheduler._stragglers.patience = lambda: 0.3  # type: ignore[method-assign] # seconds, where it would be 2 at least
+    # Seconds, where it would be 2 at least.
+    machine.run._scheduler._stragglers.patience = lambda: 0.3  # type: ignore[method-assign]
     machine.submit(batch=None, tasks=[square])
     first = machine.transport.under_way.pop()
     plain = machine.run._send

@@ -1,4 +1,7 @@
-"""Leases: only a signed "cancelled" stops a task; what is not known continues. Both transports ask."""
+"""Leases: only a signed "cancelled" stops a task; what is not known continues.
+
+Both transports ask.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The queue's client end: what goes wrong on the way costs a look or a fetch, never a task, and nothing waits for ever."""
+"""The queue's client end: what goes wrong on the way costs a look or a fetch, never a task, and
+nothing waits for ever.
+"""
 
 from __future__ import annotations
 

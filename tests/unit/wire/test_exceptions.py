@@ -1,4 +1,6 @@
-"""Exceptions and results whose classes misbehave: packed on the worker, opened on the client, and nothing raised at either end."""
+"""Exceptions and results whose classes misbehave: packed on the worker, opened on the client, and
+nothing raised at either end.
+"""
 
 # ruff: noqa: N818 - not errors of a library, but samples of what users write
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Bytes and events that anyone may have written: nothing but the documented errors, and nothing unpickled."""
+"""Bytes and events that anyone may have written: nothing but the documented errors, and nothing
+unpickled.
+"""
 
 from __future__ import annotations
 

@@ -81,7 +81,8 @@ def test_the_culprit_in_a_function_is_named() -> None:
     later = 1
 
     namespace: dict[str, Any] = {"_lock": {"one": lock}, "__name__": "__main__"}
-    exec("def f():\n    return [_lock for _ in range(3)]", namespace)  # noqa: S102 - a main program's
+    # A main program's.
+    exec("def f():\n    return [_lock for _ in range(3)]", namespace)  # noqa: S102
     with pytest.raises(
         NotPicklableError, match=r"^global _lock\['one'\] of the function f cannot be pickled: lock"
     ):
@@ -134,7 +135,8 @@ def test_the_search_for_the_culprit_never_raises() -> None:
 def test_content_is_the_same_wherever_the_code_was_written() -> None:
     def made(file: str) -> object:
         namespace: dict[str, Any] = {"__name__": "__main__"}
-        exec(compile("def f(x):\n    return x + 1", file, "exec"), namespace)  # noqa: S102 - as above
+        # As above.
+        exec(compile("def f(x):\n    return x + 1", file, "exec"), namespace)  # noqa: S102
         return namespace["f"]
 
     one, two = made("/somewhere/cell-1.py"), made("/elsewhere/cell-2.py")

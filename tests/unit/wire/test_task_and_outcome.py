@@ -272,7 +272,8 @@ def test_a_tampered_reply_is_refused_before_it_is_unpickled(tmp_path: Any) -> No
     with pytest.raises(SignatureError):
         Reply.from_bytes(sealed, KEY)
     assert not mark.exists()
-    Reply.from_bytes(sealed, b"attacker's key" + bytes(18)).outcomes[0].open().value.close()  # type: ignore[union-attr] # the mark does work
+    # The mark does work.
+    Reply.from_bytes(sealed, b"attacker's key" + bytes(18)).outcomes[0].open().value.close()  # type: ignore[union-attr]
     assert mark.exists()
 
 

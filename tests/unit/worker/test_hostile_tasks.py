@@ -1,4 +1,6 @@
-"""Tasks that do odd things to their process: each between two innocent neighbours, and a job of another run afterwards."""
+"""Tasks that do odd things to their process: each between two innocent neighbours, and a job of
+another run afterwards.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What is found on the pipe between a worker and its child, and when: no outcome but a task's own, and no wait without end."""
+"""What is found on the pipe between a worker and its child, and when: no outcome but a task's own,
+and no wait without end.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def pipes() -> dict[int, int]:
 
 
 def scribble(data: bytes, others: dict[int, int]) -> None:
-    """Write to the child's pipe, and not to those that this test's process had before there was a child."""
+    """Write to the child's pipe, and not to those that this test's process had before there was a
+    child.
+    """
     for fd, which in pipes().items():
         if which not in others.values():
             try:

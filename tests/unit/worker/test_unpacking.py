@@ -62,7 +62,8 @@ def unpack_several(parent: Path, first: int, last: int) -> list[str]:
     names = []
     for number in range(first, last):
         digest, content = archive(a_py=str(number).encode())
-        names.append(unpack_code(digest, lambda content=content: content, parent).name)  # type: ignore[misc] # mypy cannot infer it
+        # mypy cannot infer it.
+        names.append(unpack_code(digest, lambda content=content: content, parent).name)  # type: ignore[misc]
     return names
 
 

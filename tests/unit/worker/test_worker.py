@@ -36,7 +36,8 @@ from support.worker_jobs import KEY, Source, job, job_of, outcomes, run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# The test process has threads, so newer Pythons warn of fork; Lambda's own process has none when a worker forks.
+# The test process has threads, so newer Pythons warn of fork; Lambda's own process has none when a
+# worker forks.
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
 
 
@@ -257,7 +258,8 @@ def test_while_keys_are_replaced_each_is_accepted_and_signs_its_own_replies(tmp_
         mark = tmp_path / "mark"
         with pytest.raises(
             SignatureError,
-            match=r"not signed with this stack's key\n.*`dolambda rotate-key`: call register\(\) again",
+            match=r"not signed with this stack's key\n.*`dolambda rotate-key`: call register\(\) "
+            r"again",
         ):
             worker.run(job((mark.touch, ())).to_bytes(gone), seconds=5)
         assert not mark.exists()
@@ -301,7 +303,8 @@ def test_files_beside_own_modules_can_be_opened_and_programs_find_the_modules(
     def read() -> str:
         import mine_with_data  # type: ignore[import-not-found]  # noqa: PLC0415
 
-        with open(f"{os.path.dirname(mine_with_data.__file__)}/d.txt") as file:  # noqa: PTH120, PTH123 - as users write it
+        # As users write it.
+        with open(f"{os.path.dirname(mine_with_data.__file__)}/d.txt") as file:  # noqa: PTH120, PTH123
             return file.read()
 
     def ask_a_program() -> str:
@@ -351,7 +354,9 @@ def test_usage_tells_cold_from_warm_and_names_the_worker(worker: Worker) -> None
 
 @pytest.fixture
 def one_cpu() -> Iterator[None]:
-    """Let the worker and its child take turns, where the system can do that: who is woken by the other goes first."""
+    """Let the worker and its child take turns, where the system can do that: who is woken by the
+    other goes first.
+    """
     if not hasattr(os, "sched_setaffinity"):
         yield
         return

@@ -2,7 +2,8 @@
 
     python -m support.strict_aws.findings.table --old /path/to/a/clone/.venv/bin/python
 
-Each scenario runs in an AWS of its own, with only its rules in force, in both environments' Pythons.
+Each scenario runs in an AWS of its own, with only its rules in force, in both environments'
+Pythons.
 """
 
 from __future__ import annotations

@@ -97,7 +97,8 @@ def memory_of_new_accounts(request: Request, world: World) -> Response | None:
     return Response.refused(
         400,
         "InvalidParameterValueException",
-        f"'MemorySize' value failed to satisfy constraint: Member must have value less than or equal to {most}",
+        "'MemorySize' value failed to satisfy constraint: Member must have value less than or "
+        f"equal to {most}",
     )
 
 

@@ -102,8 +102,8 @@ def payload_size(request: Request, _: World) -> Response | None:
 def runtimes_known(request: Request, _: World) -> Response | None:
     """Refuse a runtime that Lambda does not have: the enum of its service model.
 
-    "Value ... at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: [...] or
-    be a valid ARN": Lambda's answer, such as aws/aws-cdk #16268.
+    "Value ... at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: [...]
+    or be a valid ARN": Lambda's answer, such as aws/aws-cdk #16268.
     """
     import botocore.session  # noqa: PLC0415 - only here
 

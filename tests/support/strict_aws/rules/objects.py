@@ -19,10 +19,10 @@ _OBJECTS = tuple(f"s3:{one}" for one in (*_WRITES, *_READS, "UploadPart"))
 def request_rates(request: Request, world: World) -> Response | None:
     """Refuse more than 3,500 writes or 5,500 reads a second of one prefix, here: of one bucket.
 
-    "at least 3,500 PUT/COPY/POST/DELETE or 5,500 GET/HEAD requests per second per partitioned Amazon S3
-    prefix": S3 user guide, "Best practices design patterns"; S3 splits a prefix after 30 to 60 minutes
-    of load, so a new one has one partition. Each key of DeleteObjects counts as a write: Hadoop's S3A,
-    HADOOP-17935. "503 SlowDown: Please reduce your request rate."
+    "at least 3,500 PUT/COPY/POST/DELETE or 5,500 GET/HEAD requests per second per partitioned
+    Amazon S3 prefix": S3 user guide, "Best practices design patterns"; S3 splits a prefix after 30
+    to 60 minutes of load, so a new one has one partition. Each key of DeleteObjects counts as a
+    write: Hadoop's S3A, HADOOP-17935. "503 SlowDown: Please reduce your request rate."
     """
     cost = 1
     if request.operation == "DeleteObjects":
@@ -46,8 +46,8 @@ def errors_that_pass(request: Request, world: World) -> Response | None:
     """Answer some requests with an error that a repetition of the request does not meet.
 
     503 "SlowDown: Please reduce your request rate.", 500 "InternalError: We encountered an internal
-    error. Please try again.": API reference, "Error responses". DeleteObjects answers 200 and names the
-    error for each key.
+    error. Please try again.": API reference, "Error responses". DeleteObjects answers 200 and names
+    the error for each key.
     """
     every = world.options.s3_error_every
     if not every:
@@ -75,9 +75,9 @@ _PASSING = (
 def request_timeout(request: Request, world: World) -> Response | None:
     """Answer the first request of each kind for each object as if its connection had stalled.
 
-    400 RequestTimeout "Your socket connection to the server was not read from or written to within the
-    timeout period. Idle connections will be closed.": API reference, "Error responses". botocore counts
-    it among the errors that pass (`retries.standard`).
+    400 RequestTimeout "Your socket connection to the server was not read from or written to within
+    the timeout period. Idle connections will be closed.": API reference, "Error responses".
+    botocore counts it among the errors that pass (`retries.standard`).
     """
     if not world.options.s3_stalls:
         return None
@@ -97,8 +97,8 @@ def request_timeout(request: Request, world: World) -> Response | None:
 def throttled_heads(request: Request, world: World) -> Response | None:
     """Answer each HEAD of a worker with 503, as at 10,000 workers that poll one prefix.
 
-    "503 SlowDown: Please reduce your request rate.": 5,500 GET/HEAD requests a second of a prefix, S3 user
-    guide, "Best practices design patterns".
+    "503 SlowDown: Please reduce your request rate.": 5,500 GET/HEAD requests a second of a prefix,
+    S3 user guide, "Best practices design patterns".
     """
     if not world.options.s3_heads_throttled or ":assumed-role/" not in request.principal:
         return None

@@ -27,12 +27,13 @@ _CHANGES = (
 
 @rule("s3:*", "lambda:*", "iam:*", "logs:*", "sts:*")
 def policies_in_force(request: Request, world: World) -> Response | None:
-    """Allow only what a policy allows that is in force, on a resource of a type that the action takes.
+    """Allow only what a policy allows that is in force, on a resource of a type that the action
+    takes.
 
     "User: ... is not authorized to perform: ... on resource: ... because no identity-based policy
-    allows the ... action": IAM user guide, "Troubleshoot access denied error messages". Resource types:
-    Service Authorization Reference. "Changes that I make are not always immediately visible": IAM user
-    guide, "Troubleshoot IAM".
+    allows the ... action": IAM user guide, "Troubleshoot access denied error messages". Resource
+    types: Service Authorization Reference. "Changes that I make are not always immediately
+    visible": IAM user guide, "Troubleshoot IAM".
     """
     if not world.options.iam_definition or not request.principal:
         return None
@@ -50,11 +51,11 @@ def policies_in_force(request: Request, world: World) -> Response | None:
 def missing_key_is_forbidden(request: Request, world: World) -> Response | None:
     """Answer 403 for a key that does not exist to who may not list the bucket without a condition.
 
-    "If the object that you request doesn't exist, the error that Amazon S3 returns depends on whether
-    you also have the s3:ListBucket permission. [...] If you don't [...] 403 (Access Denied)": API
-    reference of HeadObject. A request for an object has no s3:prefix, and "If the key that you specify
-    in a policy condition is not present in the request context, the values do not match and the
-    condition is false": IAM user guide, "Condition operators".
+    "If the object that you request doesn't exist, the error that Amazon S3 returns depends on
+    whether you also have the s3:ListBucket permission. [...] If you don't [...] 403 (Access
+    Denied)": API reference of HeadObject. A request for an object has no s3:prefix, and "If the key
+    that you specify in a policy condition is not present in the request context, the values do not
+    match and the condition is false": IAM user guide, "Condition operators".
     """
     if not world.options.iam_definition or not request.principal:
         return None
@@ -82,7 +83,9 @@ def _denied(request: Request, needed: Needed) -> Response:
 
 
 def _some_deleted(request: Request, denied: list[Needed], world: World) -> Response:
-    """Answer 200 with an error for each key that may not be deleted: API reference of DeleteObjects."""
+    """Answer 200 with an error for each key that may not be deleted: API reference of
+    DeleteObjects.
+    """
     forbidden = {one.resource.partition(":::")[2].partition("/")[2] for one in denied}
     entries = request.params["Delete"]["Objects"]
     allowed = [{"Key": one["Key"]} for one in entries if one["Key"] not in forbidden]
