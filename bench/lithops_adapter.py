@@ -47,8 +47,6 @@ def executor(
         AWS_DEFAULT_REGION="us-east-1",
     )
     import lithops  # noqa: PLC0415 - only where it is installed
-
-    # As above.
     from lithops.serverless.backends.aws_lambda.aws_lambda import AWSLambdaBackend  # noqa: PLC0415
     from lithops.version import __version__  # noqa: PLC0415 - as above
 

@@ -37,27 +37,22 @@ class OnLambda(util.ExecutorMixin):  # type: ignore[misc, unused-ignore]
         """Ours has no multiprocessing context."""
 
 
-# As above.
 class TestExecutor(OnLambda, suite.ExecutorTest, unittest.TestCase):  # type: ignore[misc, name-defined, unused-ignore]
     pass
 
 
-# As above.
 class TestAsCompleted(OnLambda, test_as_completed.AsCompletedTests, unittest.TestCase):  # type: ignore[misc, unused-ignore]
     pass
 
 
-# As above.
 class TestWait(OnLambda, test_wait.WaitTests, unittest.TestCase):  # type: ignore[misc, unused-ignore]
     pass
 
 
-# As above.
 class TestInitializer(OnLambda, test_init.InitializerMixin, unittest.TestCase):  # type: ignore[misc, unused-ignore]
     pass
 
 
-# As above.
 class TestShutdown(OnLambda, test_shutdown.ExecutorShutdownTest, unittest.TestCase):  # type: ignore[misc, unused-ignore]
     """Three of its tests run a script; that has to find our executor where it is, on an emulated
     AWS of its own.

@@ -438,11 +438,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: foreach(i=[1, 2], init=1) % do % (lambda i: i),
         "init= was given without combine=",
     ),
-    # The mistake.
     "arg_unknown_dot": (
-        lambda: foreach(i=[1, 2], foo=1),
-        ("foo=1 is not something to iterate over"),
-    ),  # type: ignore[arg-type]
+        lambda: foreach(i=[1, 2], foo=1),  # type: ignore[arg-type] # the mistake
+        "foo=1 is not something to iterate over",
+    ),
     "arg_errorhandling_bad": (
         lambda: foreach(i=[1, 2], errors="nope"),  # type: ignore[arg-type] # the mistake
         "none of stop, remove, pass",

@@ -242,8 +242,6 @@ def test_three_hundred_megabytes_reach_the_worker(instance: Instance) -> None:
     def compute() -> tuple[int, float, str]:
         # On the worker.
         import pandas as pd  # type: ignore[import-not-found, import-untyped, unused-ignore]  # noqa: PLC0415
-
-        # As above.
         import pyarrow as pa  # type: ignore[import-not-found, import-untyped, unused-ignore]  # noqa: PLC0415
         from sklearn.linear_model import LinearRegression  # noqa: PLC0415 - as above
 

@@ -295,7 +295,6 @@ def _from_installed(name: str, found: Distribution) -> Package:
     }
     return Package.from_files(
         name,
-        # As above.
         {place: Path(path) for place, path in located.items() if os.path.isfile(path)},  # noqa: PTH113
     )
 

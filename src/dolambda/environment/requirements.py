@@ -38,7 +38,6 @@ _TOOLS = frozenset(
 _TOOL_SHAPES = re.compile(r"(pytest|types|flake8|sphinx|mkdocs|jupyter)-.*|.*-stubs\Z")
 
 _CLIENT = frozenset(
-    # As above.
     "boto3 botocore s3transfer obstore pycurl ministack awslambdaric".split()  # noqa: SIM905
 )
 """Large packages that only dolambda's client uses."""

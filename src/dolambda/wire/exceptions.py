@@ -103,7 +103,6 @@ def pack(error: BaseException) -> tuple[bytes, Sequence[memoryview]]:
     if vars(builtins).get(_name_of(type(error))) is type(error):
         forms.append(ByArgs(type(error), args))
     for carried in forms:
-        # As above.
         packed = guarded(lambda carried=carried: pickling.dump(carried, "an exception"), None)  # type: ignore[misc]
         copy = load(*packed) if packed else None
         if packed and copy is not None and _same_text(text, text_of(copy), error):

@@ -86,7 +86,6 @@ class Simulation:
         """See `server`."""
         # Our own.
         request = urllib.request.Request(self.endpoint_url + path, json.dumps(what).encode())  # noqa: S310
-        # As above.
         urllib.request.urlopen(request, timeout=30, context=self._context).close()  # noqa: S310
 
     def behave(self, **changes: Any) -> None:

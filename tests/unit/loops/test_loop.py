@@ -150,12 +150,9 @@ class Scaled:
 @pytest.mark.parametrize(
     "function",
     [
-        # As above.
         lambda i: colorsys.rgb_to_hsv(i, i, i),  # type: ignore[name-defined]  # noqa: F821
-        # As above.
         functools.partial(lambda i, s: colorsys.rgb_to_hsv(i, i, i + s), s=0),  # type: ignore[name-defined]  # noqa: F821
         functools.partial(
-            # As above.
             functools.partial(lambda i, s, t: colorsys.rgb_to_hsv(i, i, s + t), s=0),  # type: ignore[name-defined]  # noqa: F821
             t=0,
         ),

@@ -135,7 +135,6 @@ def test_the_search_for_the_culprit_never_raises() -> None:
 def test_content_is_the_same_wherever_the_code_was_written() -> None:
     def made(file: str) -> object:
         namespace: dict[str, Any] = {"__name__": "__main__"}
-        # As above.
         exec(compile("def f(x):\n    return x + 1", file, "exec"), namespace)  # noqa: S102
         return namespace["f"]
 
