@@ -180,11 +180,13 @@ def measure() -> list[str]:
     )
     lines = [
         (
-            f"- {TASKS} tasks one by one on {session.workers} workers: {wall:.2f} s, {each * 1e3:.1f} "
+            f"- {TASKS} tasks one by one on {session.workers} workers: {wall:.2f} s, "
+            f"{each * 1e3:.1f} "
             f"ms a job, {each / floor:.1f} x boto3's"
         ),
         (
-            f"  PUT + GET ({floor * 1e3:.1f} ms, in the same run); client CPU {cpu / TASKS * 1e3:.2f} "
+            f"  PUT + GET ({floor * 1e3:.1f} ms, in the same run); client CPU "
+            f"{cpu / TASKS * 1e3:.2f} "
             "ms a job"
         ),
         (
@@ -192,7 +194,8 @@ def measure() -> list[str]:
             f"{sum(calls.values())} AWS calls ({kinds})"
         ),
         (
-            f"- one task alone, submit to result: {alone * 1e3:.1f} ms (median), {alone / floor:.1f} "
+            f"- one task alone, submit to result: {alone * 1e3:.1f} ms (median), "
+            f"{alone / floor:.1f} "
             "x PUT + GET"
         ),
         (

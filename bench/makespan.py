@@ -66,7 +66,8 @@ def measure() -> list[str]:
         f"{TASKS:,} tasks of 15 to 45 s; the ideal schedule takes {best:.1f} s.",
         "",
         (
-            "| transport | makespan, s | x ideal | most workers busy | client CPU, ms a job | client "
+            "| transport | makespan, s | x ideal | most workers busy | client CPU, ms a job | "
+            "client "
             "MB | KB a worker | copies | throttled |"
         ),
         "|---|---|---|---|---|---|---|---|---|",

@@ -1,4 +1,6 @@
-"""Workers in Lambda's sandbox: what they may do, what they are given, and that all else works in it."""
+"""Workers in Lambda's sandbox: what they may do, what they are given, and that all else works in
+it.
+"""
 
 from __future__ import annotations
 

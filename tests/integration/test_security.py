@@ -163,7 +163,7 @@ def test_a_blob_replaced_in_the_bucket_is_refused_before_it_is_unpickled_or_impo
         failed = reply.outcomes[0].open()
         assert isinstance(failed, Failure)
         assert isinstance(failed.exception, EnvelopeError)
-        assert "has other content than its name says" in str(failed.exception)
+        assert "does not match its name" in str(failed.exception)
 
 
 @pytest.mark.parametrize("signed_with", ["another key", "nothing", "this stack's key"])

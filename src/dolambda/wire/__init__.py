@@ -1,4 +1,4 @@
-"""Job and reply to bytes and back; knows nothing of AWS.
+"""Conversion of jobs and replies to bytes and back, without any knowledge of AWS.
 
-On entry: a call. On leaving: signed bytes (and the way back).
+**Input:** a call. **Output:** signed bytes. The same in reverse for replies.
 """

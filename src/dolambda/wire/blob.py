@@ -1,8 +1,8 @@
 """Bytes named by their content.
 
-On entry: bytes; on leaving: a `Blob` whose digest is its name, and the check of it.
+**Input:** bytes. **Output:** a `Blob`, whose name is its digest, and the check of that digest.
 
-A blob needs no signature of its own: its digest stands in a signed job, and its reader compares.
+A blob needs no signature. Its digest is part of a signed job, and the reader compares the two.
 """
 
 from __future__ import annotations
@@ -27,30 +27,38 @@ class Blob:
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> Blob:
-        """Name bytes by their SHA-256."""
+        """Return a blob that is named by the SHA-256 of ``data``."""
         return cls(hashlib.sha256(data).hexdigest(), data)
 
     @classmethod
     def from_store(cls, digest: str, data: bytes | memoryview) -> Blob:
-        """Check that fetched bytes are the ones named, or `packed` become them; `EnvelopeError` when they are not."""
+        """Return a fetched blob, decompressed if it was sent compressed.
+
+        Args:
+            digest: Name of the blob.
+            data: The bytes that were fetched.
+
+        Raises:
+            EnvelopeError: The content does not have this digest.
+        """
         found = cls.from_bytes(data)
         if found.digest != digest and (plain := compression.unpacked(data)) is not None:
             found = cls.from_bytes(plain)
         if found.digest != digest:
             raise EnvelopeError(
-                f"blob {digest[:12]} has other content than its name says",
+                f"the content of blob {digest[:12]} does not match its name",
                 hint="Something else wrote it. Delete the object; the next run uploads it again.",
             )
         return found
 
 
 class BlobSource(Protocol):
-    """Where a worker gets blobs from."""
+    """The store from which a worker gets blobs."""
 
     def get_blob(self, digest: str) -> bytes:
-        """Give a blob's content, not yet checked."""
+        """Return the content of a blob, not yet checked."""
         ...
 
     def calls(self) -> dict[str, int]:
-        """Requests made since this was last asked, by action."""
+        """Return the requests made since the last call of this method, by action."""
         ...

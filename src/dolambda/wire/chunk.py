@@ -1,12 +1,13 @@
-"""Tasks of one function, as one buffer of independent pickles and a table of where each ends.
+"""Tasks of one function, as one buffer of independent pickles and a table of their ends.
 
-Input: pickles, one after the other. Output: `Chunk`, and `ChunkPart`s of it that travel in a job.
+**Input:** pickles, one after the other. **Output:** `Chunk`, and `ChunkPart`s of it that travel in
+a job.
 
     payload   | pickle of task 0 | pickle of task 1 | pickle of task 2 | ...
     ends                        ^                  ^                  ^
 
-Each pickle is complete by itself: tasks share no objects, so that a part of a chunk can be sent
-alone, sent again or bisected without pickling anything twice.
+Each pickle is complete by itself: tasks share no objects. So a part of a chunk can be sent alone,
+sent again or bisected without pickling anything twice.
 """
 
 from __future__ import annotations
@@ -31,13 +32,14 @@ class Chunk:
     Attributes:
         first: Index of the first task. The others follow it without a gap.
         function: Digest of the pickled function.
-        keywords: Whether each pickle holds ``(args, kwargs)``. Otherwise it holds ``args`` alone.
+        keywords: True if each pickle holds ``(args, kwargs)``, False if it holds ``args`` alone.
         ends: Offset in ``payload`` at which each task's pickle ends.
         payload: The pickles.
-        buffers: Digests of the large buffers that left a task's pickle, by position in the chunk.
-        blobs: What the digests stand for: the function, what it closes over, and the buffers.
-            Only the sending side has them.
-        identities: What each task is by its content, in a named run. Empty otherwise.
+        buffers: Digests of the large buffers that are kept outside a task's pickle, by position in
+            the chunk.
+        blobs: The blobs that the digests name: the function, the objects in its closure, and the
+            buffers. Only the sending side has them.
+        identities: Digest of each task's content, in a named run. Empty otherwise.
     """
 
     first: int
@@ -112,7 +114,7 @@ class ChunkPart:
 
     @property
     def digests(self) -> tuple[str, ...]:
-        """Digests of the blobs that its tasks need, each once."""
+        """Digests of the blobs that the tasks need, each once."""
         blobs = self.chunk.blobs
         if not self.chunk.buffers or len(self) == len(self.chunk):
             return tuple(blobs)
@@ -122,19 +124,19 @@ class ChunkPart:
 
     @property
     def identities(self) -> tuple[str, ...]:
-        """What each task is by its content, in a named run. Empty otherwise."""
+        """Digest of each task's content, in a named run. Empty otherwise."""
         return self.chunk.identities[self.start : self.stop]
 
     def split(self, position: int) -> tuple[ChunkPart, ChunkPart]:
-        """Return the part before ``position`` of this part, and the rest."""
+        """Return the part before ``position`` and the part from it on."""
         middle = self.start + position
         return ChunkPart(self.chunk, self.start, middle), ChunkPart(self.chunk, middle, self.stop)
 
 
 def joined(parts: Sequence[ChunkPart]) -> tuple[ChunkPart, ...]:
-    """Put parts together whose tasks follow each other and call the same function.
+    """Join parts whose tasks follow each other and call the same function.
 
-    Calls of `submit` are chunks of one task each. Together they are opened as fast as one chunk.
+    Calls of `submit` are chunks of one task each. Joined, they are opened as fast as one chunk.
     """
     groups: list[list[ChunkPart]] = []
     for part in parts:

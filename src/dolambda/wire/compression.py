@@ -1,11 +1,11 @@
-"""Blobs made smaller for the wire.
+"""Compression of blobs.
 
-On entry: content; on leaving: content, or what becomes it; which of both, its digest tells.
+**Input:** content. **Output:** the content, or a compressed form of it. The digest shows which.
 
-Only what a sample promises to shrink is compressed: random floats do not, rounded ones halve,
-labels shrink to an eighth. With Zstandard where both ends have it, else deflated. A blob's name is
-the digest of its plain content, so who fetches one needs no note of how it was sent: bytes whose
-digest is another one are compressed ones, or forged.
+Content is compressed only if a sample shrinks. Random floats do not shrink, rounded ones shrink to
+half, labels to an eighth. The method is Zstandard if both ends have it, otherwise deflate. The name
+of a blob is the digest of its plain content, so a reader needs no note of how it was sent: bytes
+with another digest are either compressed or forged.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 LEAST, MOST = 16 * 1024, 1 << 30
 _SAMPLES, _SAMPLE = 8, 16 * 1024
 _PROMISING = 0.8
-_FED, _PIECE = 1 << 16, 1 << 20  # bytes that go into zlib, and come out, at a time
-_WINDOW = 1 << 23  # bytes that zstd keeps beside its output: level 1 needs half a MiB
-_ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1: how a frame begins
+_FED, _PIECE = 1 << 16, 1 << 20  # bytes that zlib gets and returns at a time
+_WINDOW = 1 << 23  # bytes that zstd keeps in addition to its output; level 1 needs half a MiB
+_ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1: the beginning of a frame
 
 
 def has_zstd() -> bool:
-    """Whether Zstandard is installed here."""
+    """Return whether Zstandard is installed locally."""
     return importlib.util.find_spec("zstandard") is not None
 
 
 def packed(content: bytes | memoryview, *, zstd: bool) -> bytes | memoryview:
-    """Give what is to be sent. ``zstd``: both ends have Zstandard."""
+    """Return the bytes to send. ``zstd`` is True if both ends have Zstandard."""
     if not LEAST <= len(content) <= MOST or not _promising(content):
         return content
     if zstd:
@@ -44,9 +44,12 @@ def packed(content: bytes | memoryview, *, zstd: bool) -> bytes | memoryview:
 
 
 def unpacked(sent: bytes | memoryview, most: int = MOST) -> memoryview | None:
-    """Return, read-only, what was `packed`; None for what was not, or is more than ``most`` bytes.
+    """Return what was `packed`, read-only.
 
-    It is made piece by piece in one buffer, which never holds more than ``most`` bytes.
+    The content is built piece by piece in one buffer, which never holds more than ``most`` bytes.
+
+    Returns:
+        The content, or None if ``sent`` was not packed or unpacks to more than ``most`` bytes.
     """
     plain = bytearray()
     try:
@@ -54,16 +57,16 @@ def unpacked(sent: bytes | memoryview, most: int = MOST) -> memoryview | None:
             if len(plain) + len(piece) > most:
                 return None
             plain += piece
-    except Exception:  # noqa: BLE001 - of zlib or zstandard: it is neither
+    except Exception:  # noqa: BLE001 - any error of zlib or zstandard: the bytes are neither
         return None
     return memoryview(plain).toreadonly()
 
 
 def _zstd_pieces(sent: bytes | memoryview, most: int) -> Iterator[bytes]:
-    """Decompress one frame. One that says it holds more than ``most`` bytes is not begun."""
+    """Decompress one frame. A frame that declares more than ``most`` bytes is refused at once."""
     zstandard: Any = importlib.import_module("zstandard")
     if zstandard.frame_content_size(sent) > most:
-        raise ValueError("a frame that says it is too large")
+        raise ValueError("a frame that declares too large a size")
     with zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(sent) as reader:
         while piece := reader.read(_PIECE):
             yield piece

@@ -1,9 +1,9 @@
-"""Which part of an object cannot be pickled.
+"""Search for the part of an object that cannot be pickled.
 
 **Input:** an object that could not be pickled. **Output:** its innermost part that cannot be, and
-that part's name as the user knows it: "argument 1['conn']", "keyword x.attr", "global _lock of the
-function f". The search never raises: where an object does not let itself be looked into, it stops
-at what is known.
+the name by which the user knows that part: "argument 1['conn']", "keyword x.attr", "global _lock of
+the function f". The search never raises. Where an object cannot be inspected, the search stops at
+what is known.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _MAX_DEPTH = 16
-_MAX_PARTS = 10_000  # of one object that are tried
+_MAX_PARTS = 10_000  # parts of one object that are tried
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of what was sent, and its name."""
+    """A part of a sent object, and its name."""
 
     value: object
     name: str
     owner: str = ""
 
     def __str__(self) -> str:
-        """For a message."""
+        """Return the part's name for a message."""
         return f"{self.name} of {self.owner}" if self.owner else self.name
 
     def step(self, suffix: str, value: object) -> Part:
-        """One of its items or attributes."""
+        """Return an item or attribute of this part."""
         return Part(value, f"{self.name}{suffix}", self.owner)
 
     def holds(self, name: str, value: object) -> Part:
-        """What a function uses, by its name there."""
+        """Return a value that a function uses, under its name in the function."""
         return Part(value, name, str(self))
 
 
@@ -75,23 +75,23 @@ def _first_bad(part: Part) -> Part | None:
         for inner in islice(_parts(part), _MAX_PARTS):
             if not _is_picklable(inner.value):
                 return inner
-    except Exception:  # noqa: BLE001 - the object is the user's: looking into it may raise anything
+    except Exception:  # noqa: BLE001 - the object is the user's: inspecting it may raise anything
         return None
     return None
 
 
 class _Nowhere:
-    """A file that keeps nothing."""
+    """A file that discards what is written."""
 
     def write(self, data: bytes) -> int:
-        """Forget ``data``."""
+        """Discard ``data``."""
         return len(data)
 
 
 def _is_picklable(value: object) -> bool:
     try:
         Pickler(_Nowhere(), buffer_callback=lambda _: False).dump(value)
-    except Exception:  # noqa: BLE001 - any class may raise anything from its __reduce__
+    except Exception:  # noqa: BLE001 - __reduce__ of any class may raise anything
         return False
     return True
 
@@ -162,7 +162,7 @@ def _names(code: CodeType) -> list[str]:
 
 
 def _of_instance(part: Part, value: object) -> Iterator[Part]:
-    own = type(value).__module__.startswith("dolambda.")  # a wrapper that the user has not written
+    own = type(value).__module__.startswith("dolambda.")  # a wrapper that the user did not write
     try:
         attributes = dict(object.__getattribute__(value, "__dict__"))
     except AttributeError:

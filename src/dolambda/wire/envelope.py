@@ -1,18 +1,18 @@
-"""Seal and open the one container that jobs and replies travel in.
+"""The one container in which jobs and replies travel: sealed and opened.
 
     magic | HMAC-SHA256 over all that follows | header length | header (JSON) | body
     4     | 32 bytes                          | 4 bytes       |
 
-The signature stands before the header, not in it, so that it covers every byte after itself with no
-need of a canonical JSON. It is checked before the header is even parsed, and nothing here
-unpickles: write access to the bucket must not become code execution on a worker or on a user's
-machine. The header names its kind ("job", "reply"), so that neither can be passed off as the other.
+The signature precedes the header instead of being part of it. So it covers every byte after itself,
+and no canonical JSON is needed. It is checked before the header is parsed, and nothing in this
+module unpickles: write access to the bucket must not become code execution on a worker or on a
+user's machine. The header names its kind ("job", "reply"), so that neither can pass for the other.
 
-A body of some kilobytes is deflated if a sample of it promises much: the arguments of a job's tasks
+A body of some kilobytes is deflated if a sample of it shrinks much: the arguments of a job's tasks
 are often nearly the same.
 
-On entry: a header of plain values and the body's parts. On leaving: bytes; and back, the body as a
-view into them.
+**Input:** a header of plain values and the parts of the body. **Output:** bytes. Opened, the body
+is a view of these bytes.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ _LENGTH = struct.Struct(">I")
 _SIGNATURE_END = len(_MAGIC) + hashlib.sha256().digest_size
 _PREFIX_END = _SIGNATURE_END + _LENGTH.size
 
-# Bytes of a body: less gains nothing, more takes longer than to send it.
+# Sizes of bodies that are deflated: smaller ones gain nothing, larger ones take longer to deflate
+# than to send.
 _DEFLATED = range(2 * 1024, 4 * 1024 * 1024)
 _SAMPLES, _SAMPLE = 16, 1024
-# Bytes of a body up to which a copy of it costs less than signing it part by part.
+# Bytes of a body up to which copying it costs less than signing it part by part.
 _JOINED = 1 << 20
 _PROMISING = 0.7
 
@@ -50,18 +51,18 @@ _SENSELESS = (
     IndexError,
     AttributeError,
     OverflowError,
-    RecursionError,  # JSON nested a thousand times
+    RecursionError,  # JSON nested a thousand levels deep
     zlib.error,
 )
 _encode = json.JSONEncoder(
     separators=(",", ":")
-).encode  # json.dumps would make another encoder each time
+).encode  # json.dumps would create another encoder each time
 
 Header = dict[str, Any]
 
 
 def seal(kind: str, header: Header, body: Iterable[bytes | memoryview], key: bytes) -> bytes:
-    """Sign and join a header and the parts of a body."""
+    """Return a header and the parts of a body, joined and signed with ``key``."""
     plain = list(body)
     nbytes = sum(map(len, plain))
     sent = _deflated(plain) if nbytes in _DEFLATED and _promising(plain) else plain
@@ -81,42 +82,53 @@ def seal(kind: str, header: Header, body: Iterable[bytes | memoryview], key: byt
     return b"".join([_MAGIC, hmac.digest(key, signed, "sha256"), signed])
 
 
-class making_sense:  # noqa: N801 - used as a function is
-    """Makes an `EnvelopeError` of what goes wrong in reading a header that is signed but not as it should be.
+class making_sense:  # noqa: N801 - used like a function
+    """Context in which a malformed header that is correctly signed raises `EnvelopeError`.
 
-    A class, as contextlib's way takes three times as long, and each reply comes by here.
+    It is a class because a context manager of contextlib takes three times as long, and every reply
+    is read in it.
     """
 
     __slots__ = ("_kind",)
 
     def __init__(self, kind: str) -> None:
-        """``kind`` is what should be read."""
+        """Read a header of this kind."""
         self._kind = kind
 
     def __enter__(self) -> None:
-        """Begin to read."""
+        """Enter the context."""
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        """Raise `EnvelopeError` in the place of what such a header may cause."""
+        """Replace an exception that a malformed header caused by `EnvelopeError`."""
         if isinstance(error, _SENSELESS):
             raise EnvelopeError(
-                f"a signed {self._kind} that makes no sense ({error!r})",
+                f"a signed {self._kind} with a malformed header ({error!r})",
                 hint="Client and stack differ in version: run `dolambda deploy` with this client.",
             ) from error
 
 
 def unseal(kind: str, data: bytes | memoryview, key: bytes) -> tuple[Header, memoryview]:
-    """Check the signature, then the header; give the header and a view of the body.
+    """Check the signature, then the header.
 
-    Raises `EnvelopeError` for bytes that are not ours, `SignatureError` for ones not signed with
-    ``key``, `FormatError` for ones of another format.
+    Args:
+        kind: "job", "reply" or another kind that is expected.
+        data: The sealed bytes.
+        key: The key that they must be signed with.
+
+    Returns:
+        The header, and a view of the body.
+
+    Raises:
+        EnvelopeError: The bytes are not an envelope of this kind.
+        SignatureError: They are not signed with ``key``.
+        FormatError: They have another format.
     """
     view = memoryview(data)
     if view[: len(_MAGIC)] == _MAGIC_1:
         raise _other_format(kind, 1)
     if view[: len(_MAGIC)] != _MAGIC or len(view) < _PREFIX_END:
         raise EnvelopeError(
-            f"{len(view)} bytes that are no {kind} of dolambda's",
+            f"{len(view):,} bytes that are not a {kind} of dolambda",
             hint="Something else wrote this object; nothing in it was read.",
         )
     if not _signed(view, key):
@@ -132,26 +144,26 @@ def unseal(kind: str, data: bytes | memoryview, key: bytes) -> tuple[Header, mem
         raise _other_format(kind, header["format"])
     if header["kind"] != kind:
         raise SignatureError(
-            f"a {header['kind']} where a {kind} belongs",
+            f"a {header['kind']} in the place of a {kind}",
             hint="A signed object was copied to another place. It was not unpickled.",
         )
     body = view[_PREFIX_END + length :]
     nbytes = header.pop("deflated", None)
     if nbytes is None:
         return header, body
-    if nbytes not in _DEFLATED:  # it would be allocated
-        raise ValueError(f"{nbytes} bytes that were deflated")
+    if nbytes not in _DEFLATED:  # so that no more is allocated
+        raise ValueError(f"a deflated body of {nbytes} bytes")
     plain = zlib.decompressobj().decompress(body, nbytes + 1)
     if len(plain) != nbytes:
-        raise ValueError(f"a body of {nbytes} bytes that has more or fewer")
+        raise ValueError(f"a body whose size is not {nbytes} bytes")
     return header, memoryview(plain)
 
 
 def readable_by_format_1(sealed: bytes) -> bytes:
     """Return an envelope that a client of format 1 refuses because of its format.
 
-    It would say of another magic that something else wrote the object. The signature does not
-    cover the magic, and is checked before the header, which names this format.
+    With another magic such a client would report that something else wrote the object. The
+    signature does not cover the magic. It is checked before the header, which names this format.
     """
     return _MAGIC_1 + sealed[len(_MAGIC) :]
 
@@ -165,11 +177,11 @@ def _other_format(kind: str, found: object) -> FormatError:
 
 
 def key_of(data: bytes | memoryview, keys: Sequence[bytes]) -> bytes:
-    """The one of ``keys`` that ``data`` is signed with; the first if it is none of them, for `unseal` to refuse.
+    """Return the one of ``keys`` that ``data`` is signed with, without parsing anything.
 
-    Parses nothing.
+    If it is signed with none of them, return the first: `unseal` then refuses the data.
     """
-    if len(keys) == 1:  # nothing to choose: hashing a large job takes its time
+    if len(keys) == 1:  # no choice, and hashing a large job takes time
         return keys[0]
     view = memoryview(data)
     return next((key for key in keys if _signed(view, key)), keys[0])
@@ -186,6 +198,6 @@ def _deflated(parts: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:
 
 
 def _promising(parts: Sequence[bytes | memoryview]) -> bool:
-    """Whether the beginnings of some of the parts become much smaller."""
+    """Return whether the beginnings of some parts shrink much."""
     some = b"".join(bytes(part[:_SAMPLE]) for part in parts[:: max(1, len(parts) // _SAMPLES)])
     return len(zlib.compress(some, 1)) < _PROMISING * len(some)

@@ -1,11 +1,11 @@
-"""What a task raised, to bytes and back, whatever its class does.
+"""Conversion of a task's exception to bytes and back, whatever its class does.
 
-**Input:** on the worker, any exception. **Output:** its description as text and a pickle of it; on
-the client the exception, or None where only a `RemoteError` with that text can stand for it.
+**Input:** on the worker, any exception. **Output:** its description as text and a pickle of it. On
+the client: the exception, or None if only a `RemoteError` with that text can replace it.
 
 Methods of a user's exception may raise, exit or lie: `__str__`, `__reduce__`, `__cause__`,
-`__notes__` and all others. So they are called in `guarded` only, and what Python itself keeps is
-read and set past properties of the same name.
+`__notes__` and all others. So they are called only in `guarded`. The attributes that Python itself
+keeps are read and set without the properties of the same name that a class may define.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_TEXT = 1 << 20
-"""Most characters that are kept of an exception's text, and of its traceback."""
+"""Largest number of characters kept of an exception's text, and of its traceback."""
 
-_NO_TEXT = "<exception str() failed>"  # in the words of Python's own tracebacks
+_NO_TEXT = "<exception str() failed>"  # the words of Python's own tracebacks
 _ADDRESS = re.compile("0x[0-9a-fA-F]+")
 _attributes: dict[str, Any] = dict(vars(BaseException))
-"""Never changed: Python's own accessors, which a user's class may hide."""
+"""Python's own accessors, which a user's class may hide. Never changed."""
 
 
 class WithArgs(NamedTuple):
-    """An exception that does not say the same after the round trip unless its arguments are set again."""
+    """An exception whose text survives the round trip only if its arguments are set again."""
 
     error: BaseException
     args: tuple[Any, ...]
 
 
 class ByArgs(NamedTuple):
-    """One of Python's own exceptions, where a library has replaced how they are pickled."""
+    """An exception of Python's own, for which a library has replaced the pickling."""
 
     kind: type[BaseException]
     args: tuple[Any, ...]
 
 
 def guarded(call: Callable[[], T], otherwise: T) -> T:
-    """Return what ``call`` returns, or ``otherwise`` if it raises anything."""
+    """Return the result of ``call``, or ``otherwise`` if it raises anything."""
     try:
         return call()
     except BaseException:  # noqa: BLE001 - a user's method may raise SystemExit as well
@@ -55,7 +55,7 @@ def guarded(call: Callable[[], T], otherwise: T) -> T:
 
 
 def text_of(error: BaseException) -> str:
-    """Return the exception's text, or say that it has none."""
+    """Return the exception's text, or a placeholder if it has none."""
     return guarded(lambda: _cut(str(error)), _NO_TEXT)
 
 
@@ -70,7 +70,10 @@ def describe(error: BaseException) -> dict[str, str]:
 
 
 def tamed(error: BaseException, index: int) -> BaseException:
-    """Return the exception, or a `TaskExitedError` for one that would end the program that it is raised in."""
+    """Return the exception.
+
+    For one that would end the program it is raised in, return a `TaskExitedError` instead.
+    """
     if not _ends_programs(error):
         return error
     kind, args = _name_of(type(error)), _attributes["args"].__get__(error)
@@ -79,23 +82,25 @@ def tamed(error: BaseException, index: int) -> BaseException:
     did = f"called sys.exit({told})" if isinstance(error, SystemExit) else f"raised {kind}({told})"
     exited = TaskExitedError(
         f"task {index} {did}",
-        hint="That is this task's failure alone, and does not end the program here. Return from "
-        "the function instead.",
+        hint="Only this task has failed, the program continues. Return from the function instead.",
     )
     exited.interrupted = isinstance(error, KeyboardInterrupt)
     return exited
 
 
 def pack(error: BaseException) -> tuple[bytes, Sequence[memoryview]]:
-    """Return a pickle that loads as the exception with the same text, and its buffers; an empty one if there is none.
+    """Return a pickle that loads as an exception with the same text, and its buffers.
 
-    Many classes take other arguments than they pass to `Exception.__init__`. Then they do not load,
-    or say something else ("code code 5"): in that case the arguments that the original holds are
-    sent too, and set again by `load`.
+    Many classes take other arguments than they pass to `Exception.__init__`. Then their pickle does
+    not load, or loads with another text ("code code 5"). In that case the arguments that the
+    original holds are sent too, and `load` sets them again.
+
+    Returns:
+        The pickle and its buffers. The pickle is empty if there is none that loads.
     """
     _attributes["with_traceback"](error, None)
     text = text_of(error)
-    # What it returns otherwise.
+    # The value that it returns otherwise.
     if not guarded(lambda: _can_be_handled(error), False):  # noqa: FBT003
         return b"", ()
     args = _attributes["args"].__get__(error)
@@ -113,7 +118,11 @@ def pack(error: BaseException) -> tuple[bytes, Sequence[memoryview]]:
 def load(
     payload: bytes | memoryview, buffers: Sequence[bytes | memoryview]
 ) -> BaseException | None:
-    """Return the exception; None for what does not load, is none, or would end the program."""
+    """Load a pickled exception.
+
+    Returns:
+        The exception. None if it does not load, is not an exception, or would end the program.
+    """
     loaded = guarded(lambda: pickling.load(payload, [bytearray(part) for part in buffers]), None)
     args = None
     if type(loaded) is ByArgs:
@@ -134,13 +143,16 @@ def set_cause(error: BaseException, cause: BaseException) -> None:
 
 
 def _ends_programs(error: BaseException) -> bool:
-    """Tell whether it ends more than a task: asyncio's CancelledError cancels the coroutine that awaits the result."""
+    """Return whether the exception ends more than a task.
+
+    asyncio's CancelledError, for example, cancels the coroutine that awaits the result.
+    """
     cancelled = getattr(sys.modules.get("asyncio.exceptions"), "CancelledError", GeneratorExit)
     return issubclass(type(error), (SystemExit, KeyboardInterrupt, GeneratorExit, cancelled))
 
 
 def _can_be_handled(error: BaseException) -> bool:
-    """Do what code that catches it on the client may do; return True unless that raises."""
+    """Do what client code may do when it catches the exception. Return True unless this raises."""
     str(error), repr(error), repr(type(error))
     for name in ("args", "__class__", "__cause__", "__context__", "__traceback__", "__notes__"):
         getattr(error, name, None)
@@ -148,7 +160,10 @@ def _can_be_handled(error: BaseException) -> bool:
 
 
 def _same_text(one: str, other: str, error: BaseException) -> bool:
-    """Compare, but for addresses of objects; a text that is another each time says nothing."""
+    """Compare texts, ignoring addresses of objects.
+
+    A text that differs each time decides nothing.
+    """
     return _ADDRESS.sub("", one) == _ADDRESS.sub("", other) or text_of(error) != one
 
 
@@ -158,7 +173,7 @@ def _name_of(kind: type) -> str:
 
 
 def _cut(text: str) -> str:
-    """Return an exact string, of a length that a header has room for."""
+    """Return a plain string, short enough for a header."""
     if len(text) <= MAX_TEXT:
         return str.__getitem__(text, slice(None))
     return f"{str.__getitem__(text, slice(MAX_TEXT))}\n... cut at {MAX_TEXT:,} characters"

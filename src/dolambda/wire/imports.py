@@ -1,7 +1,7 @@
-"""Modules that code imports when it runs.
+"""The modules that code imports when it runs.
 
 **Input:** a code object. **Output:** the names of the modules that it and the code in it import: by
-statements, and by `import_module` and `__import__` with a name that is written there.
+statements, and by `import_module` and `__import__` with a literal name.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 _MODULE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
 _BY_FUNCTION = frozenset({"import_module", "__import__"})
 _IMPORT_NAME = opmap["IMPORT_NAME"]
-_MAX_CALLED_NAMES = 100  # texts in one function that calls import_module
+_MAX_CALLED_NAMES = 100  # strings in one function that calls import_module
 
 
 def imports_of(code: CodeType, package: str = "") -> frozenset[str]:
-    """Names of all modules that ``code`` may import; ``package`` is what its relative imports begin at.
+    """Return the names of all modules that ``code`` may import.
 
-    ``from a import b`` counts as ``a`` and ``a.b``, of which the second may be no module.
+    ``from a import b`` counts as ``a`` and ``a.b``. The latter may not be a module.
+
+    Args:
+        code: Code, with the code objects in it.
+        package: Package that its relative imports start from.
     """
     names = set(_imported(code, package))
     for part in code.co_consts:

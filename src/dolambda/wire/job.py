@@ -1,4 +1,6 @@
-"""What one invocation runs. Input: parts of chunks. Output: `Job`, sealed and opened again.
+"""The tasks of one invocation.
+
+**Input:** parts of chunks. **Output:** `Job`, sealed and opened again.
 
     header   run, number, attempt, nonce, where it belongs (stack, region, function), language,
              limits, context, and what follows in the body
@@ -24,18 +26,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a job may run: a stack, its region, and which of its functions (two digits)."""
+    """The place where a job may run: a stack, its region, and one of its functions (two digits)."""
 
     stack: str = ""
     region: str = ""
     function: str = "00"
 
     def to_header(self) -> list[str]:
-        """Return it as plain values."""
+        """Return the place as plain values."""
         return [self.stack, self.region, self.function]
 
     def takes(self, job: Place) -> bool:
-        """Return whether a worker at this place may run a job for that one.
+        """Return whether a worker at this place may run a job for ``job``.
 
         Empty names match any.
         """
@@ -43,13 +45,13 @@ class Place:
         return all(not (mine and other) or mine == other for mine, other in pairs)
 
     def __str__(self) -> str:
-        """Name it for a message."""
+        """Return the place's name for a message."""
         stack = f"stack {self.stack!r}" if self.stack else "any stack"
         return f"{stack} in {self.region or 'any region'}, function {self.function or 'any'}"
 
 
 ANYWHERE = Place(function="")
-"""Any stack, any region, any function: of a worker in a test."""
+"""Any stack, any region, any function: the place of a worker in a test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +60,18 @@ class Job:
 
     Attributes:
         run: Name of the run.
-        number: Number of the job within the run.
-        attempt: How often it has been sent, this time included.
-        deadline: Seconds since the epoch. A worker does not begin a job after it, so that an event
-            that is delivered late costs nothing.
+        number: Number of the job in the run.
+        attempt: Number of times it has been sent, including this one.
+        deadline: Seconds since the epoch. After it no worker begins the job, so an event that is
+            delivered late costs nothing.
         parts: The tasks.
         inline: Small blobs that travel in the job, by digest.
-        task_timeout: Seconds for each task. None: as long as the function may run.
-        code: Digest of the archive of the user's own modules. None: there are none.
-        context: What tasks find around them.
-        place: Where it may run. A worker elsewhere refuses it.
+        task_timeout: Seconds for each task. None for as long as the function may run.
+        code: Digest of the archive of the user's own modules. None if there are none.
+        context: Surroundings of the tasks on the worker.
+        place: Where it may run. A worker at another place refuses it.
         python: Minor version of the Python that pickled it.
-        nonce: Random, new for each sending. Nothing else is taken for an answer to it.
+        nonce: Random, new for each attempt. Only a reply with the same nonce is accepted.
     """
 
     run: str
@@ -104,7 +106,7 @@ class Job:
             yield from range(part.first, part.first + len(part))
 
     def to_bytes(self, key: bytes) -> bytes:
-        """Seal for the wire."""
+        """Return the job sealed with ``key``."""
         digests = sorted({digest for part in self.parts for digest in _digests(part)})
         place = {digest: at for at, digest in enumerate(digests)}
         header: dict[str, Any] = {
@@ -129,7 +131,11 @@ class Job:
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview, key: bytes) -> Job:
-        """Check and open; nothing is unpickled. Raises `EnvelopeError`."""
+        """Check and open a sealed job, without unpickling anything.
+
+        Raises:
+            EnvelopeError: The bytes are not a job that is signed with ``key``.
+        """
         with envelope.making_sense("job"):
             header, body = envelope.unseal("job", data, key)
             reader = BodyReader(body)
@@ -180,7 +186,7 @@ def _part_from(header: Sequence[Any], digests: Sequence[str], reader: BodyReader
 
 
 class BodyReader:
-    """Reads a body piece by piece. Raises ValueError for a piece that is not there whole."""
+    """Reader of a body, piece by piece. Raises ValueError for an incomplete piece."""
 
     def __init__(self, body: memoryview) -> None:
         """Start at the beginning of ``body``."""
@@ -199,11 +205,11 @@ class BodyReader:
         return self.column(OFFSET, count)
 
     def column(self, code: str, count: int) -> array[Any]:
-        """Return the next ``count`` numbers of a type, see `array`."""
+        """Return the next ``count`` numbers of type ``code``, see `array`."""
         column = array(code)
         column.frombytes(self.next(count * column.itemsize))
         return column
 
     def rest(self) -> memoryview:
-        """Return what is left."""
+        """Return the remaining bytes."""
         return self.next(len(self._body) - self._at)

@@ -1,20 +1,20 @@
-"""How every key in the bucket is spelled.
+"""The keys of all objects in the bucket.
 
-Input: run and job number. Output: an object key, and back.
+**Input:** run and job number. **Output:** an object key. The same in reverse.
 
     jobs/<function>/<run>/<number>    a job, put by a client; its creation triggers the worker
-    leases/<run>           which of its jobs are no longer wanted, asked by workers
-    outs/<run>/<number>    the reply to it, put by the worker, once
+    leases/<run>           jobs of the run that were withdrawn; workers read it
+    outs/<run>/<number>    the reply to the job, put by the worker, once
     blobs/<digest>         bytes that many tasks share, named by content
     layers/<digest>.zip    a layer too large for a direct upload, while it is being published
-    runs/<name>            what is known of a named run
-    runs/<name>.order      which earlier reply is which task of its last start
-    bundles/<digest>.zip   packages that layers have no room for, unpacked by cold workers
+    runs/<name>            facts of a named run
+    runs/<name>.order      the earlier reply for each task of the run's last start
+    bundles/<digest>.zip   packages that exceed the layers, unpacked by cold workers
 
-A run's name is ``<client>/<sequence>``: all live runs of one client share the prefix
-``outs/<client>/``, so that one LIST finds the replies to all of them (a prefix must end at a slash:
-obstore matches whole path segments). Numbers are zero-padded: key order is number order. A function
-is two digits: which of the stack's functions a job is for.
+A run's name is ``<client>/<sequence>``. All live runs of one client share the prefix
+``outs/<client>/``, so one LIST finds the replies to all of them. (A prefix must end at a slash:
+obstore matches whole path segments.) Numbers are zero-padded, so key order is number order. A
+function is two digits: the function of the stack that the job is for.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BUNDLES = "bundles/"
 RUNS = "runs/"
 
 FUNCTION = "00"
-"""The stack's first function, and today its only one."""
+"""The stack's first function, at present its only one."""
 
 _RUN = r"([A-Za-z0-9_.-]{1,64}(?:/[0-9]{6})?)"
 _JOB_KEY = re.compile(rf"jobs/[0-9]{{2}}/{_RUN}/([0-9]{{9}})\Z")
@@ -45,69 +45,69 @@ _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 def new_client_id() -> str:
-    """Ten random characters: 51 bits, so two clients of one bucket do not meet."""
+    """Return ten random characters: 51 bits, so that two clients of one bucket do not collide."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(10))
 
 
 def run_name(client: str, sequence: int) -> str:
-    """Name the ``sequence``-th run of a client."""
+    """Return the name of the ``sequence``-th run of a client."""
     return f"{client}/{sequence:06d}"
 
 
 def job_key(run: str, number: int, function: str = FUNCTION) -> str:
-    """Return where job ``number`` of a run is put."""
+    """Return the key of job ``number`` of a run."""
     return f"{jobs_prefix(run, function)}{number:09d}"
 
 
 def jobs_prefix(name: str, function: str = FUNCTION) -> str:
-    """Return what the keys of all jobs of a run, or of a client, begin with."""
+    """Return the prefix of the keys of all jobs of a run, or of a client."""
     return f"{JOBS}{function}/{name}/"
 
 
 def reply_key(run: str, number: int) -> str:
-    """Where the reply to job ``number`` of a run is put."""
+    """Return the key of the reply to job ``number`` of a run."""
     return f"{OUTS}{run}/{number:09d}"
 
 
 def lease_key(run: str) -> str:
-    """Return where a run's lease is put."""
+    """Return the key of a run's lease."""
     return LEASES + run
 
 
 def replies_prefix(client: str) -> str:
-    """What the keys of all replies to a client begin with."""
+    """Return the prefix of the keys of all replies to a client."""
     return f"{OUTS}{client}/"
 
 
 def blob_key(digest: str) -> str:
-    """Where the blob with that content digest is put."""
+    """Return the key of the blob with this digest."""
     return BLOBS + digest
 
 
 def bundle_key(digest: str) -> str:
-    """Where the packages are that layers have no room for."""
+    """Return the key of the packages that exceed the layers."""
     return f"{BUNDLES}{digest}.zip"
 
 
 def parse_job_key(key: str) -> tuple[str, int] | None:
-    """Return run and number of a job's key; None for another key."""
+    """Return run and number of a job's key, or None for another key."""
     match = _JOB_KEY.match(key)
     return (match[1], int(match[2])) if match else None
 
 
 def parse_format_1_job_key(key: str) -> tuple[str, int] | None:
-    """Return run and number of a job's key as clients of wire format 1 spell it; None for another."""
+    """Return run and number of a job's key in wire format 1, or None for another key."""
     match = _FORMAT_1_JOB_KEY.match(key)
     return (match[1], int(match[2])) if match else None
 
 
 def numbered(keys: Iterable[str], stem: str) -> dict[int, str]:
-    """Return those of ``keys`` that are ``stem`` and a number, by that number, in its order."""
+    """Return those of ``keys`` that are ``stem`` and a number, by that number, in order."""
     numbers = {key.removeprefix(stem): key for key in keys if key.startswith(stem)}
     return {int(number): key for number, key in sorted(numbers.items()) if _NUMBER.match(number)}
 
 
 def just_before(key: str) -> str:
-    """The key after which a listing begins with ``key``, a job's or a reply's."""
+    """Return the key after which a listing begins with ``key``, a job's or a reply's."""
     stem, number = key[:-9], int(key[-9:])
     return f"{stem}{number - 1:09d}" if number else stem

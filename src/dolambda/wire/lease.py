@@ -1,6 +1,6 @@
-"""Which jobs of a run are withdrawn.
+"""The withdrawn jobs of a run.
 
-Input: their numbers. Output: one small signed object for each run.
+**Input:** their numbers. **Output:** one small signed object for each run.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A run, and ranges of its withdrawn jobs: first and last number of each, in order."""
+    """A run, and the ranges of its withdrawn jobs: first and last number of each, in order."""
 
     run: str
     withdrawn: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def from_numbers(cls, run: str, numbers: Iterable[int]) -> Lease:
-        """Join consecutive numbers to ranges."""
+        """Return the lease with consecutive numbers joined to ranges."""
         ranges: list[tuple[int, int]] = []
         for number in sorted(set(numbers)):
             if ranges and ranges[-1][1] == number - 1:
@@ -38,18 +38,22 @@ class Lease:
         return any(first <= number <= last for first, last in self.withdrawn)
 
     def to_bytes(self, key: bytes) -> bytes:
-        """Seal for the bucket."""
+        """Return the lease sealed with ``key``."""
         return envelope.seal("lease", {"run": self.run, "withdrawn": self.withdrawn}, [], key)
 
     @classmethod
     def from_bytes(cls, data: bytes, key: bytes, run: str) -> Lease:
-        """Check and open. Raises `EnvelopeError`, also for the lease of another run."""
+        """Check and open a sealed lease.
+
+        Raises:
+            EnvelopeError: The bytes are not a signed lease, or it is the lease of another run.
+        """
         with envelope.making_sense("lease"):
             header, _ = envelope.unseal("lease", data, key)
             found = tuple((int(first), int(last)) for first, last in header["withdrawn"])
             if header["run"] != run:
                 raise EnvelopeError(
-                    f"the lease of run {header['run']} where that of run {run} belongs",
+                    f"the lease of run {header['run']} in the place of that of run {run}",
                     hint="A signed object was copied to another place.",
                 )
         return cls(run, found)

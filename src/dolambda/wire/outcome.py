@@ -1,11 +1,11 @@
-"""What comes back.
+"""The outcome of a task.
 
-Each state of an answer has its own class:
+Each state of an outcome has its own class:
 
-PackedOutcome   as the worker wrote it: pickled, not yet looked into
-Value           the task returned                    exactly one of these three for every task
+PackedOutcome   as the worker wrote it: still pickled
+Value           the task returned                    every task has exactly one of these three
 Failure         the task raised
-Lost            the task has no answer of its own: crash, time-out, refusal, cancellation
+Lost            the task has no outcome of its own: crash, time-out, refusal, cancellation
 """
 
 from __future__ import annotations
@@ -42,8 +42,10 @@ REFUSED, OTHER_PYTHON, NO_REPLY, NOT_STARTED, CANCELLED = (
     "not_started",
     "cancelled",
 )
-"""Why a task is lost. The tasks that a job had not begun when it ended are NOT_STARTED: they are
-sent again, blameless.
+"""Reasons why a task is lost.
+
+Tasks that a job had not begun when it ended are NOT_STARTED: they are sent again, and the loss does
+not count against them.
 """
 
 _LOST_ERRORS: dict[str, type[LostError | PythonMismatchError]] = {
@@ -56,37 +58,37 @@ _LOST_ERRORS: dict[str, type[LostError | PythonMismatchError]] = {
 }
 
 LARGEST_RESULT = 5 << 30
-"""Bytes of one object on S3, written by one request."""
+"""Bytes of the largest S3 object that one request can write."""
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What a task returned."""
+    """The value that a task returned."""
 
     value: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What a task raised."""
+    """The exception that a task raised."""
 
     exception: BaseException
 
     def to_error(self) -> BaseException:
-        """As the exception that a user sees."""
+        """Return the exception that the user sees."""
         return self.exception
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Why a task has no answer: one of the reasons above, and a sentence for a person."""
+    """The reason why a task has no outcome, one of the above, and a sentence for the user."""
 
     reason: str
     detail: str
     hint: str = ""
 
     def to_error(self) -> LostError | PythonMismatchError:
-        """As the exception that a user sees."""
+        """Return the exception that the user sees."""
         return _LOST_ERRORS.get(self.reason, LostError)(self.detail, hint=self.hint)
 
 
@@ -94,7 +96,9 @@ class Lost:
 class PackedOutcome:
     """An outcome in bytes.
 
-    ``seconds`` is the time the task took on the worker; ``output`` what it printed and logged.
+    Attributes:
+        seconds: Time that the task took on the worker.
+        output: What the task printed and logged.
     """
 
     index: int
@@ -105,11 +109,14 @@ class PackedOutcome:
     output: str = ""
     note: Mapping[str, str] = field(default_factory=dict)
     task: str = ""
-    """The task's identity, if it has one."""
+    """The task's identity, or "" if it has none."""
 
     @classmethod
     def from_value(cls, index: int, value: object, seconds: float) -> PackedOutcome:
-        """Pack what a task returned; a value that cannot be pickled becomes the failure that says so."""
+        """Pack a task's result.
+
+        A result that cannot be pickled becomes a failure that explains it.
+        """
         try:
             payload, apart = pickling.dump(value, f"the result of task {index}")
         except NotPicklableError as error:
@@ -117,58 +124,63 @@ class PackedOutcome:
         nbytes = len(payload) + sum(part.nbytes for part in apart)
         if nbytes > LARGEST_RESULT:
             msg = (
-                f"the result of task {index} is of {nbytes / 1e9:.1f} GB, one object on S3 "
-                f"holds {LARGEST_RESULT / 1e9:.1f} GB"
+                f"the result of task {index} takes {nbytes / 1e9:.1f} GB, but one S3 object "
+                f"holds at most {LARGEST_RESULT / 1e9:.1f} GB"
             )
             return cls.from_exception(
                 index,
-                TooLargeError(msg, hint="Give it in parts, or write it where it is wanted."),
+                TooLargeError(msg, hint="Return it in parts, or write it to storage in the task."),
                 seconds,
             )
         return cls(index, "value", payload, apart, seconds)
 
     @classmethod
     def from_exception(cls, index: int, error: BaseException, seconds: float) -> PackedOutcome:
-        """Pack what a task raised; with its text alone when it does not survive the round trip."""
+        """Pack a task's exception.
+
+        If the exception does not survive the round trip, only its text is packed.
+        """
         note = exceptions.describe(error)
         payload, apart = exceptions.pack(exceptions.tamed(error, index))
         return cls(index, "failure", payload, apart, seconds, note=note)
 
     @classmethod
     def from_lost(cls, index: int, lost: Lost, output: str = "") -> PackedOutcome:
-        """Pack the reason why there is no answer."""
+        """Pack the reason why there is no outcome."""
         note = {"reason": lost.reason, "detail": lost.detail, "hint": lost.hint}
         return cls(index, "lost", output=output, note=note)
 
     def open(self) -> Value | Failure | Lost:
-        """Unpickle; raises nothing, whatever the user's classes do.
+        """Unpickle the outcome. Raises nothing, whatever the user's classes do.
 
-        Call it only on what came out of a checked reply.
+        Call it only on the content of a checked reply.
         """
         if self.kind == "lost":
             return Lost(**self.note)
         if self.kind == "failure":
             return Failure(self._open_exception())
         try:
-            # Buffers are copied: a result is the user's own, to write into.
+            # Buffers are copied: the user may write into a result.
             return Value(
                 pickling.load(self.payload, [bytearray(buffer) for buffer in self.buffers])
             )
-        except BaseException as error:  # noqa: BLE001 - a user's class may raise anything here; its neighbours' results go on
+        except BaseException as error:  # noqa: BLE001 - a user's class may raise anything
             told = f"{type(error).__name__}: {text_of(error)}"
             refused = NotPicklableError(
-                f"the result of task {self.index} came back but cannot be un-pickled ({told})",
-                hint="Is its class importable here, and in the same version as on the worker?",
+                f"the result of task {self.index} was received but cannot be unpickled ({told})",
+                hint="Check that its class can be imported locally, in the same version as on the "
+                "worker.",
             )
             refused.__cause__ = error
             return Failure(refused)
 
     def _open_exception(self) -> BaseException:
         error = exceptions.load(self.payload, self.buffers) if self.payload else None
-        if error is None:  # its class may not even be importable here
+        if error is None:  # its class may not even be importable locally
             error = RemoteError(
                 f"{self.note['type']}: {self.note['message']}",
-                hint="The exception itself cannot be pickled, so this stands for it; the remote "
+                hint="The exception itself cannot be pickled, so this error replaces it. The "
+                "remote "
                 "traceback is its cause.",
             )
         exceptions.set_cause(error, RemoteTraceback(self.note["traceback"]))
@@ -177,7 +189,12 @@ class PackedOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What running a job took: ``worker`` names the execution environment, ``cold`` its first job, times in seconds."""
+    """Resources that running a job took. Times are in seconds.
+
+    Attributes:
+        worker: Name of the execution environment.
+        cold: True for the first job of that environment.
+    """
 
     worker: str = ""
     cold: bool = False
@@ -186,7 +203,7 @@ class Usage:
     calls: Mapping[str, int] = field(default_factory=dict)
 
     def to_header(self) -> dict[str, object]:
-        """As keyword arguments of its class."""
+        """Return the usage as keyword arguments of its class."""
         return {
             "worker": self.worker,
             "cold": self.cold,

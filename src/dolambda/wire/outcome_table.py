@@ -2,15 +2,15 @@
 
     kinds     1 byte for each task: value, failure or lost, and what else its entry holds
     ends      offset in ``payload`` at which each entry ends
-    started   seconds since the job began        seconds, cpu   what the task took
-    peak      MB that its process had used at most by then
+    started   seconds since the job began        seconds, cpu   time that the task took
+    peak      MB of memory that its process had used at most by then
     payload   | entry of task 0 | entry of task 1 | ...
 
-Most entries are nothing but a pickle. The others begin with what their kind says:
+Most entries are only a pickle. The others begin with the parts that their kind announces:
 
     [length, output] [length, note as JSON] [count, lengths of the buffers] pickle [buffers]
 
-Input: packed outcomes on the worker. Output: values, or packed outcomes, on the client.
+**Input:** packed outcomes, on the worker. **Output:** values or packed outcomes, on the client.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _OUTPUT, _BUFFERS = 0x10, 0x20
 _KINDS: tuple[Kind, ...] = ("value", "failure", "lost")
 _NOTES = {FAILURE: {"type", "message", "traceback"}, LOST: {"reason", "detail", "hint"}}
 _NUMBER_OF: dict[Kind, int] = {kind: number for number, kind in enumerate(_KINDS)}
-_encode = json.JSONEncoder(separators=(",", ":")).encode  # made at import: a task may break json
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # created at import: a task may break json
 _LENGTH = struct.Struct("<I")
 _SIZE = struct.Struct("<Q")
 MEASURE: Literal["f"] = "f"
@@ -67,7 +67,11 @@ def _sized(data: bytes) -> list[bytes]:
 def outcome_of(
     entry: memoryview, kind: int, index: int, seconds: float, task: str
 ) -> PackedOutcome:
-    """Return the outcome that an entry holds. Raises ValueError for one that makes no sense."""
+    """Return the outcome that an entry holds.
+
+    Raises:
+        ValueError: The entry is malformed.
+    """
     at = 0
 
     def text() -> str:
@@ -81,7 +85,7 @@ def outcome_of(
     output = text() if kind & _OUTPUT else ""
     note = json.loads(text()) if kind & 0x0F else {}
     if kind & 0x0F and (not isinstance(note, dict) or set(note) != _NOTES.get(kind & 0x0F)):
-        raise ValueError("an entry whose note is that of no outcome")
+        raise ValueError("an entry whose note belongs to no outcome")
     sizes: list[int] = []
     if kind & _BUFFERS:
         (count,) = _LENGTH.unpack_from(entry, at)
@@ -108,11 +112,11 @@ class OutcomeTable:
         kinds: Kind of each entry.
         ends: Offset at which each entry ends.
         started: Seconds since the job began.
-        seconds: Seconds that the task took.
-        cpu: Seconds of CPU that it took, 0 where that was not measured.
-        peak: MB of memory that its process had used at most, 0 where that was not measured.
+        seconds: Seconds that each task took.
+        cpu: Seconds of CPU that each task took, 0 if not measured.
+        peak: Largest MB of memory that its process had used by then, 0 if not measured.
         payload: The entries.
-        identities: What each task is by its content, in a named run. Empty otherwise.
+        identities: Digest of each task's content, in a named run. Empty otherwise.
     """
 
     spans: tuple[tuple[int, int], ...] = ()
@@ -127,7 +131,7 @@ class OutcomeTable:
 
     @classmethod
     def from_outcomes(cls, outcomes: Sequence[PackedOutcome], started: float = 0.0) -> OutcomeTable:
-        """Put single outcomes into a table. ``started``: seconds since the job began."""
+        """Return a table of single outcomes. ``started`` is in seconds since the job began."""
         entries = [entry_of(outcome) for outcome in outcomes]
         payload = [b"".join(parts) for _, parts in entries]
         ends, end = array(OFFSET), 0
@@ -149,7 +153,7 @@ class OutcomeTable:
 
     @classmethod
     def joined(cls, tables: Sequence[OutcomeTable]) -> OutcomeTable:
-        """Put tables one after the other."""
+        """Concatenate tables."""
         filled = [table for table in tables if len(table)]
         if len(filled) == 1:
             return filled[0]
@@ -176,7 +180,7 @@ class OutcomeTable:
         return len(self.kinds)
 
     def to_header(self) -> list[Any]:
-        """Return what is not in the body."""
+        """Return the plain values that are not in the body."""
         return [self.spans, self.identities]
 
     def to_body(self) -> list[bytes | memoryview]:
@@ -186,7 +190,11 @@ class OutcomeTable:
 
     @classmethod
     def from_parts(cls, header: Sequence[Any], reader: BodyReader) -> OutcomeTable:
-        """Read what `to_header` and `to_body` wrote. Raises ValueError."""
+        """Read what `to_header` and `to_body` wrote.
+
+        Raises:
+            ValueError: The body is malformed.
+        """
         spans, identities = header
         count = sum(length for _, length in spans)
         kinds = bytes(reader.next(count))
@@ -208,9 +216,12 @@ class OutcomeTable:
         )
 
     def values(self, start: int, stop: int) -> list[Any] | None:
-        """Unpickle the values of tasks; None if not all of them are values and nothing else.
+        """Unpickle the values of tasks.
 
-        Call it only on what came out of a checked reply.
+        Call it only on the content of a checked reply.
+
+        Returns:
+            The values. None unless all of these outcomes are values without output or a note.
         """
         if any(self.kinds[start:stop]):
             return None
@@ -221,20 +232,22 @@ class OutcomeTable:
             for end in self.ends[start:stop]:
                 append(loads(view[begin:end]))
                 begin = end
-        except BaseException:  # noqa: BLE001 - a user's class may raise anything: each is opened alone
+        except BaseException:  # noqa: BLE001 - a user's class may raise anything
             return None
         return values
 
     def outcome(self, position: int) -> PackedOutcome:
-        """Return the outcome of one task; that it is lost, if a task has written over it."""
+        """Return the outcome of one task. It is lost if a task has overwritten it."""
         entry = memoryview(self.payload)[self._begin(position) : self.ends[position]]
         task = self.identities[position] if self.identities else ""
         index = self._index(position)
         try:
             return outcome_of(entry, self.kinds[position], index, self.seconds[position], task)
         except (ValueError, IndexError, struct.error, RecursionError) as error:
-            detail = f"the outcome of task {index} makes no sense ({error})"
-            lost = Lost(CRASHED, detail, "Does a task write to memory that is not its own?")
+            detail = f"the outcome of task {index} is malformed ({error})"
+            lost = Lost(
+                CRASHED, detail, "Check whether a task writes to memory that it does not own."
+            )
             return PackedOutcome.from_lost(index, lost)
 
     def __getitem__(self, position: int) -> PackedOutcome:

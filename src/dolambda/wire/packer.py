@@ -1,6 +1,9 @@
-"""Calls to chunks. Input: functions and their arguments. Output: `Chunk`s, whose blobs tasks share.
+"""Conversion of calls to chunks.
 
-A function is pickled once and named by its digest. Large buffers leave the pickle and become blobs.
+**Input:** functions and their arguments. **Output:** `Chunk`s, whose blobs tasks share.
+
+A function is pickled once and named by its digest. Large buffers are taken out of the pickle and
+become blobs.
 """
 
 from __future__ import annotations
@@ -24,39 +27,39 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 CHUNK_TASKS = 4096
-"""Most tasks of one chunk."""
+"""Largest number of tasks in a chunk."""
 
 CHUNK_BYTES = 1 << 20
-"""Bytes of pickles at which a chunk ends. One task may be larger."""
+"""Bytes of pickles at which a chunk ends. A single task may be larger."""
 
-_MAX_SAME = 256  # functions whose pickle is kept, as it does not change
-_FIRST_CHUNK = 256  # tasks: the first are on their way while the others are pickled
-_SAMPLED = 512  # bytes of an array that are compared when it is met again
-_KNOWN, _KNOWN_BYTES = 1024, 1 << 30  # arrays remembered, and so kept alive, for a run
+_MAX_SAME = 256  # functions whose pickle is kept because it does not change
+_FIRST_CHUNK = 256  # tasks: the first are sent while the others are pickled
+_SAMPLED = 512  # bytes of an array that are compared when the array is used again
+_KNOWN, _KNOWN_BYTES = 1024, 1 << 30  # arrays that a run remembers, and so keeps alive
 
 
 class Refused:
-    """A task that cannot be sent, and the error that says why."""
+    """A task that cannot be sent, and the error that explains why."""
 
     __slots__ = ("error", "index")
 
     def __init__(self, index: int, error: NotPicklableError) -> None:
-        """``index`` is the task's."""
+        """Refuse the task with this index."""
         self.index = index
         self.error = error
 
 
 class Packer:
-    """Pickles tasks and collects the blobs that they share.
+    """Pickler of tasks, which collects the blobs that they share.
 
     Args:
-        same_buffers: Whether a large array (`SHARED`) that is met again at the same address is
-            taken to be unchanged. joblib assumes that of a Parallel call. An executor may not:
-            there each array is copied, so that what is sent is what it held at submission.
-        same_functions: Whether a function is pickled once for all calls of `pack`. Otherwise it
-            is pickled once for each: what it refers to may change in between.
-        salt: Returns what the identities of tasks depend on beside their content. It is asked
-            for each task, once its function is pickled. None: tasks have no identities.
+        same_buffers: True if a large array (`SHARED`) at a known address is taken to be unchanged.
+            joblib assumes this within a Parallel call. An executor cannot: there each array is
+            copied, so the content at submission is sent.
+        same_functions: True if a function is pickled once for all calls of `pack`. Otherwise it is
+            pickled once for each call, because what it refers to may change in between.
+        salt: Returns what the identities of tasks depend on in addition to their content. It is
+            called for each task, after its function was pickled. None: tasks have no identities.
     """
 
     def __init__(
@@ -70,7 +73,7 @@ class Packer:
         self._met: Counter[bytes] = Counter()
         self._same_functions = same_functions
         self._functions: dict[int, PackedFunction] = {}
-        self._same: dict[int, PackedFunction] = {}  # what would be pickled as the same bytes again
+        self._same: dict[int, PackedFunction] = {}  # functions whose pickle cannot have changed
         self._same_buffers = same_buffers
         self._known: OrderedDict[tuple[int, int], KnownBuffer] = OrderedDict()
         self._known_bytes = 0
@@ -87,10 +90,10 @@ class Packer:
         """Pickle calls of one function.
 
         Args:
-            function: What is called.
+            function: The function to call.
             calls: The arguments of each call as a tuple, or ``(args, kwargs)`` with ``keywords``.
             first: Index of the first task.
-            keywords: Whether calls have keyword arguments.
+            keywords: True if calls have keyword arguments.
 
         Yields:
             Chunks, in order, and a `Refused` in the place of each task that cannot be pickled.
@@ -175,7 +178,7 @@ class Packer:
                 dump(call)
                 clear()
                 if covered:
-                    covered.clear()  # each task brings the source lines of its own functions
+                    covered.clear()  # each task carries the source lines of its own functions
                 digests: tuple[str, ...] = ()
                 if apart:
                     named = self._named_buffers(apart)
@@ -190,7 +193,7 @@ class Packer:
                     identities.append(self._identity(salt(), content, call, payload))
                 if end > CHUNK_BYTES:
                     break
-        except Exception as error:  # noqa: BLE001 - any class may raise anything from its __reduce__
+        except Exception as error:  # noqa: BLE001 - __reduce__ of any class may raise anything
             args, kwargs = call if keywords else (call, {})
             refused = pickling.call_not_picklable(args, kwargs, error)
         chunk = Chunk(
@@ -208,7 +211,7 @@ class Packer:
     def _identity(
         self, salt: bytes, digests: tuple[str, ...], call: Any, payload: bytes | memoryview
     ) -> str:
-        """Return a digest of all that a task is by content, and which of several such it is."""
+        """Return a digest of a task's content, with a count that tells equal tasks apart."""
         content = hashlib.sha256(salt + "".join(digests).encode())
         content.update(pickling.content_of(call, payload))
         digest = content.digest()[:16]
@@ -246,7 +249,7 @@ class Packer:
         return tuple(self._pack_buffer(view) for view in apart) if apart else ()
 
     def forget_buffers(self) -> None:
-        """Look at every array again from now on: what is at a known address may have changed."""
+        """Check every array again: the content at a known address may have changed."""
         self._known.clear()
         self._known_bytes = 0
 
@@ -259,7 +262,7 @@ class Packer:
         if known and _sample(known.view) == known.sample:
             self._known.move_to_end(at)
             return known.blob
-        if known:  # it was filled with something else since
+        if known:  # it has been filled with other content
             self._known_bytes -= known.view.nbytes
         blob = self._copied(view)
         self._known[at] = KnownBuffer(view, _sample(memoryview(blob.data)), blob)
@@ -271,9 +274,9 @@ class Packer:
         return blob
 
     def _copied(self, view: memoryview) -> Blob:
-        """Return a copy, or the copy of the same content that waiting tasks have already.
+        """Return a copy of a buffer, or the existing copy with the same content.
 
-        A new copy is hashed itself: another thread may write to the array between the two.
+        A new copy is hashed itself, because another thread may write to the array in between.
         """
         held = self._copies.get(Blob.from_bytes(view).digest)
         if held is None:
@@ -283,7 +286,7 @@ class Packer:
 
 
 class PlainCall:
-    """A call by itself, whose pickle is all there is."""
+    """A single call that consists of its pickle alone."""
 
     __slots__ = ("index", "keywords", "payload", "shared")
 
@@ -305,7 +308,7 @@ Single = PlainCall | Chunk | Refused
 
 
 def joined_singles(singles: Sequence[Single]) -> Iterator[Chunk | Refused]:
-    """Put plain calls of one function together; yield everything else as it is."""
+    """Join plain calls of one function. Yield everything else unchanged."""
     group: list[PlainCall] = []
     nbytes = 0
     for single in singles:
@@ -341,10 +344,10 @@ class PackedFunction:
     """A function that was pickled.
 
     Attributes:
-        function: The function. It is kept alive while its id is the key to this.
-        blobs: Its own blob, then those of the arrays that it closes over.
-        content: Digest of what it is by content, in a named run.
-        key: What it was when it was pickled, see `pickling.content_key`.
+        function: The function. It is kept alive while its id is the key of this entry.
+        blobs: Its own blob, then those of the arrays in its closure.
+        content: Digest of its content, in a named run.
+        key: Its content key when it was pickled, see `pickling.content_key`.
     """
 
     function: Callable[..., Any]
@@ -355,7 +358,7 @@ class PackedFunction:
 
 @dataclass(frozen=True, slots=True)
 class KnownBuffer:
-    """An array met before: the user's own memory, a sample of what it held, and a copy of it.
+    """A known array: the user's own memory, a sample of its content, and a copy of it.
 
     The view keeps the address from being used for another array.
     """
@@ -366,9 +369,9 @@ class KnownBuffer:
 
 
 def _sample(view: memoryview) -> bytes:
-    """Return some bytes of all parts of a buffer.
+    """Return some bytes from all parts of a buffer.
 
-    The step is odd: they are of all parts of its items.
+    The step is odd, so the sample includes all parts of the items.
     """
     step = view.nbytes // _SAMPLED | 1
     return bytes(view[::step]) + bytes(view[-8:])

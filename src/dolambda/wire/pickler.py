@@ -1,14 +1,18 @@
-"""cloudpickle, with what travels to another machine and comes from a program that still runs here.
+"""A cloudpickle for another machine, of objects that come from a running program.
 
-**Input:** any object. **Output:** a pickle that loads where the program's files are not.
-Differences from cloudpickle:
+**Input:** any object. **Output:** a pickle that loads without the program's files. Differences from
+cloudpickle:
 
-    code objects        keep their file name and line, and bring their source lines (cloudpickle 3.1.3 drops them)
-    lru_cache           a cached function of the main program travels by value, with an empty cache
-    ``__mp_main__``     the main program in a process started by spawn or forkserver travels by value
-    warning classes     one that the other side cannot import is replaced by an empty class of that name
+    code objects        keep their file name and line, and carry their source lines
+                        (cloudpickle 3.1.3 drops them)
+    lru_cache           a cached function of the main program travels by value, with an empty
+                        cache
+    ``__mp_main__``     the main program in a process started by spawn or forkserver travels by
+                        value
+    warning classes     a class that the other side cannot import is replaced by an empty class of
+                        that name
 
-The functions that rebuild these objects are named in pickles, so they stay in this module.
+Pickles name the functions that rebuild these objects, so the functions stay in this module.
 """
 
 from __future__ import annotations
@@ -33,17 +37,17 @@ if TYPE_CHECKING:
 _SPAWNED = "__mp_main__"
 _MAIN = frozenset({"__main__", _SPAWNED})
 _LRU_CACHE = type(functools.lru_cache(lambda: None))
-_MAX_SOURCE_LINES = 400  # of one function: a longer one travels without its source
+_MAX_SOURCE_LINES = 400  # of one function; a longer one travels without its source
 _ASSERTIONS = "_pytest.assertion.rewrite"
 
 imported_names: set[str] = set()
-"""Modules that the code pickled so far imports when it runs; the code archive is made with them."""
+"""Modules that the code pickled so far imports when it runs. The code archive includes them."""
 
 
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no types
-    """See the module.
+    """The pickler that the module describes.
 
-    With ``anonymous`` code objects lose file names and source: equal code, equal bytes.
+    With ``anonymous``, code objects lose file names and source: equal code gives equal bytes.
     """
 
     def __init__(
@@ -60,7 +64,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no t
         self.covered: list[tuple[str, int, int]] = []
 
     def reducer_override(self, obj: Any) -> Any:
-        """Reduce what differs from cloudpickle; leave the rest to it."""
+        """Reduce objects that differ from cloudpickle. Leave the rest to it."""
         kind = type(obj)
         reducer = _REDUCERS.get(kind)
         if reducer is not None:
@@ -89,7 +93,10 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no t
         return code_object, (described.file, described.parts, self._source_of(described))
 
     def _source_of(self, described: DescribedCode) -> tuple[int, list[str]] | None:
-        """First line and source lines of a function, unless a function around it has brought them."""
+        """Return first line and source lines of a function.
+
+        Return None if the function around it has brought them already.
+        """
         name, first, last = described.code.co_filename, described.first, described.last
         for file, begin, end in self.covered:
             if file == name and begin <= first and last <= end:
@@ -101,7 +108,10 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no t
 
 @dataclass(frozen=True, slots=True)
 class DescribedCode:
-    """What is pickled of a code object: its file as shown, `CodeType`'s arguments, and its source lines."""
+    """The pickled form of a code object.
+
+    It holds the file as shown to the user, the arguments of `CodeType`, and the source lines.
+    """
 
     code: CodeType
     file: str
@@ -112,8 +122,8 @@ class DescribedCode:
 
 
 _described: dict[int, DescribedCode] = {}
-"""By id of the code object, which is kept alive: describing one takes as long as pickling a
-function.
+"""Descriptions by id of the code object, which is kept alive: describing one takes as long as
+pickling a function.
 """
 
 _MAX_DESCRIBED = 256
@@ -143,7 +153,7 @@ def _reduce_type_variable(_pickler: Pickler, variable: Any) -> Any:
 def _is_class(kind: type) -> bool:
     try:
         return issubclass(kind, type)
-    except TypeError:  # old extension modules have types that are none
+    except TypeError:  # old extension modules have types that are not classes
         return False
 
 
@@ -154,7 +164,11 @@ def _is_foreign_warning(cls: type) -> bool:
 
 
 def _reduce_cached(_pickler: Pickler, cached: Any) -> Any:
-    """By value where its function is the main program's or has no name elsewhere; else by name."""
+    """Reduce a cached function.
+
+    It travels by value if its function belongs to the main program or has no importable name,
+    otherwise by name.
+    """
     module = getattr(cached, "__module__", None)
     by_name = module not in _MAIN and (
         _attribute(sys.modules.get(str(module)), getattr(cached, "__qualname__", "")) is cached
@@ -181,9 +195,9 @@ def _attribute(place: object, qualname: str) -> object:
 
 
 def _parts(code: CodeType, file: str) -> tuple[Any, ...]:
-    """Arguments of `CodeType`.
+    """Return the arguments of `CodeType`.
 
-    Names are copied, so that a pickle does not depend on which are interned.
+    Names are copied, so that a pickle does not depend on which names are interned.
     """
     return (
         code.co_argcount,
@@ -208,14 +222,17 @@ def _parts(code: CodeType, file: str) -> tuple[Any, ...]:
 
 
 def _extent(code: CodeType) -> tuple[int, int]:
-    """First and last line of a function and of all that is defined in it."""
+    """Return first and last line of a function, including all that is defined in it."""
     last = max((line for *_, line in code.co_lines() if line), default=code.co_firstlineno)
     inner = (_extent(part)[1] for part in code.co_consts if isinstance(part, CodeType))
     return code.co_firstlineno, max(last, *inner, code.co_firstlineno)
 
 
 def shown_file(name: str) -> str:
-    """Name a file as its user knows it: a notebook's cell as IPython names it, others unchanged."""
+    """Return a file's name as its user knows it.
+
+    For a notebook's cell this is IPython's name. Other names are unchanged.
+    """
     ipython = sys.modules.get("IPython")
     if ipython is None:
         return name
@@ -229,7 +246,7 @@ def shown_file(name: str) -> str:
 def code_object(
     file: str, parts: tuple[Any, ...], source: tuple[int, list[str]] | None
 ) -> CodeType:
-    """Rebuild code; make its source known to tracebacks where its file is not."""
+    """Rebuild code. Make its source known to tracebacks if its file does not exist."""
     # Any text may be a file name.
     if source is not None and not os.path.exists(file):  # noqa: PTH110
         first, lines = source
@@ -241,18 +258,18 @@ def code_object(
     return CodeType(*parts)
 
 
-# Functools' parameter.
+# A parameter of functools.
 def cached_function(maxsize: int | None, typed: bool, function: Any) -> Any:  # noqa: FBT001
     """Rebuild a function that `functools.lru_cache` wraps; its cache is empty."""
     return functools.lru_cache(maxsize, typed)(function)
 
 
 _stand_ins: dict[tuple[str, str], type[Warning]] = {}
-"""One class for each name in a process: warnings of one kind have to be of one class."""
+"""One class for each name in a process: all warnings of one kind must have the same class."""
 
 
 def warning_class(module: str, qualname: str) -> type[Warning]:
-    """Find a warning class; where its module is missing, an empty class of its name."""
+    """Return a warning class, or an empty class of its name if its module is missing."""
     try:
         found = _attribute(import_module(module), qualname)
     except Exception:  # noqa: BLE001 - a module that cannot be imported may raise anything
@@ -265,7 +282,10 @@ def warning_class(module: str, qualname: str) -> type[Warning]:
 
 
 def assertion_helpers() -> ModuleType:
-    """Find what pytest's rewritten assertions call; where pytest is missing, functions that say nothing."""
+    """Return the helpers of pytest's rewritten assertions.
+
+    If pytest is missing, return stand-ins whose functions return empty texts.
+    """
     try:
         return import_module(_ASSERTIONS)
     except ImportError:

@@ -1,11 +1,11 @@
-"""Objects to bytes and back, large buffers apart.
+"""Conversion of objects to bytes and back, large buffers apart.
 
-**Input:** any object. **Output:** a pickle, and beside it the contents of its large buffers
-(arrays, mostly), which the caller stores or sends as it sees fit. A buffer below `APART` bytes
-stays in the pickle: naming it would cost more than sharing it could save.
+**Input:** any object. **Output:** a pickle, and separately the contents of its large buffers
+(mostly arrays), which the caller stores or sends. A buffer below `APART` bytes stays in the pickle:
+naming it would cost more than sharing it could save.
 
-`Pickler` throughout: what it takes by value (lambdas, closures, all that ``__main__`` defines)
-would with plain pickle travel as a name that means nothing on the worker.
+`Pickler` is used throughout. It takes lambdas, closures and all that ``__main__`` defines by value;
+plain pickle would send a name that means nothing on the worker.
 """
 
 from __future__ import annotations
@@ -25,22 +25,30 @@ if TYPE_CHECKING:
     from dolambda.wire.culprit import Part
 
 APART = 4 * 1024
-"""Bytes from which a buffer leaves the pickle."""
+"""Bytes from which a buffer is kept outside the pickle."""
 
 PLAIN = frozenset({int, float, complex, bool, type(None), str, bytes})
-"""Types that plain pickle treats exactly as cloudpickle would. Most loops' arguments are nothing
-else.
+"""Types that plain pickle treats exactly as cloudpickle does. Most loops have only such arguments.
 """
 
-_MAX_NAME = 512  # bytes of a pickle that holds a module's and a function's name
-_SHORT = 64 * 1024  # bytes of text that are no reason to take the long way
+_MAX_NAME = 512  # bytes of a pickle that holds the names of a module and a function
+_SHORT = 64 * 1024  # bytes of text up to which the fast way is taken
 _HAS_CODE = code_object.__name__.encode()
 
 
 def dump(value: object, what: str) -> tuple[bytes, list[memoryview]]:
-    """Pickle ``value``; return the pickle and the buffers that left it, in order.
+    """Pickle a value.
 
-    ``what`` names the value in the error: `NotPicklableError` with the attribute or item at fault.
+    Args:
+        value: Any object.
+        what: Name of the value for the error.
+
+    Returns:
+        The pickle and the buffers kept outside it, in order.
+
+    Raises:
+        NotPicklableError: The value, or the attribute or item that the error names, cannot be
+            pickled.
     """
     try:
         return _dumped(value)
@@ -51,7 +59,7 @@ def dump(value: object, what: str) -> tuple[bytes, list[memoryview]]:
 
 
 def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, list[memoryview]]:
-    """Pickle a task's arguments, by the short way when all of them are plain values."""
+    """Pickle a task's arguments, the fast way if all of them are plain values."""
     values = (*args, *kwargs.values()) if kwargs else args
     if all(type(value) in PLAIN for value in values) and sum(map(_size, values)) < _SHORT:
         return pickle.dumps((args, kwargs), protocol=5), []
@@ -64,25 +72,25 @@ def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, lis
 
 
 def content_of(value: object, payload: bytes | memoryview) -> bytes | memoryview:
-    """What an object that was pickled as ``payload`` is by content: the same wherever its code was written.
+    """Return the content of an object that was pickled as ``payload``.
 
-    File names and source lines are left out: a notebook's cell has another number when it is run
-    again.
+    It is the same wherever the object's code was written. File names and source lines are left out:
+    a notebook's cell gets another number when it runs again.
     """
     return _dumped(value, anonymous=True)[0] if _HAS_CODE in bytes(payload) else payload
 
 
 def is_by_name(function: object, payload: bytes | memoryview) -> bool:
-    """Return whether a function was pickled as a name alone, which refers to nothing that can change."""
+    """Return whether a function was pickled as a name alone, which never changes its meaning."""
     plain = isinstance(function, (FunctionType, BuiltinFunctionType))
     return plain and len(payload) < _MAX_NAME and _HAS_CODE not in bytes(payload)
 
 
 def content_key(function: object) -> tuple[object, ...] | None:
-    """Return what a function is, if that is all there is to it; None if it refers to anything else.
+    """Return a key that describes a function completely, or None if it refers to anything else.
 
     Such a function has no closure, default values, attributes or inner functions, and names no
-    global. As long as its key is the same, so is its pickle.
+    global. As long as its key is the same, its pickle is the same.
     """
     if type(function) is not FunctionType:
         return None
@@ -101,8 +109,8 @@ def content_key(function: object) -> tuple[object, ...] | None:
 
 
 def load(data: bytes | memoryview, buffers: Iterable[Any] = ()) -> Any:
-    """Unpickle; ``buffers`` in the order in which `dump` returned them."""
-    # Only ever called on bytes whose signature was checked.
+    """Unpickle. ``buffers`` are in the order in which `dump` returned them."""
+    # Called only on bytes whose signature was checked.
     return pickle.loads(data, buffers=buffers)  # noqa: S301
 
 
@@ -141,16 +149,16 @@ def make_pickler(file: io.BytesIO, apart: list[memoryview]) -> Pickler:
 
 
 def fast_dump(pickler: Pickler) -> Callable[[object], None]:
-    """Return the C implementation's ``dump`` of a pickler of `make_pickler`.
+    """Return the ``dump`` of the C implementation of a pickler that `make_pickler` made.
 
-    cloudpickle's own only rewords the RuntimeError of a too deep recursion, and costs a quarter of
-    a microsecond.
+    cloudpickle's own method only rewords the RuntimeError of too deep a recursion, and costs a
+    quarter of a microsecond.
     """
     return partial(pickle.Pickler.dump, pickler)
 
 
 class RepeatedPickler:
-    """Pickles one object after the other, each by itself."""
+    """Pickler of one object after the other, each by itself."""
 
     def __init__(self) -> None:
         self._file = io.BytesIO()
@@ -158,7 +166,7 @@ class RepeatedPickler:
         self._make()
 
     def dump(self, value: object) -> tuple[bytes, list[memoryview]]:
-        """Return the pickle, and the buffers that left it.
+        """Return the pickle, and the buffers kept outside it.
 
         Raises whatever the object's class raises.
         """
@@ -169,7 +177,7 @@ class RepeatedPickler:
         try:
             self._dump(value)
         except BaseException:
-            self._make()  # the old one is in the middle of an object
+            self._make()  # the old one stopped in the middle of an object
             raise
         pickler.clear_memo()
         pickler.covered.clear()
@@ -183,7 +191,7 @@ class RepeatedPickler:
 def dump_arguments(
     call: object, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[bytes, list[memoryview]]:
-    """Pickle ``call``, which holds these arguments: the short way when all are plain values."""
+    """Pickle ``call``, which holds these arguments, the fast way if all are plain values."""
     values = (*args, *kwargs.values()) if kwargs else args
     if all(type(value) in PLAIN for value in values) and sum(map(_size, values)) < _SHORT:
         return pickle.dumps(call, protocol=5), []
@@ -196,7 +204,7 @@ def dump_arguments(
 def call_not_picklable(
     args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception
 ) -> NotPicklableError:
-    """Return the error that names what of a call's arguments cannot be pickled."""
+    """Return the error that names the argument of a call that cannot be pickled."""
     from dolambda.wire import culprit  # noqa: PLC0415 - rarely needed; workers start faster
 
     return _not_picklable(culprit.find_in_call(args, kwargs), error)

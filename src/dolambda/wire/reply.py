@@ -1,6 +1,6 @@
-"""What a worker writes for one job.
+"""The object that a worker writes for one job.
 
-Input: its tasks' outcomes. Output: `Reply`, sealed and opened.
+**Input:** its tasks' outcomes. **Output:** `Reply`, sealed and opened.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class Reply:
     Attributes:
         run: Name of the run.
         number: Number of the job.
-        attempt: Which sending of the job this answers.
+        attempt: Attempt of the job that this replies to.
         outcomes: One outcome for each task, in the order of the job.
-        usage: What running it took.
-        refusal: Why the whole job was refused; then there are no outcomes.
+        usage: Resources that running the job took.
+        refusal: Why the whole job was refused. There are no outcomes then.
     """
 
     run: str
@@ -38,7 +38,7 @@ class Reply:
     refusal: Lost | None = None
 
     def to_bytes(self, key: bytes) -> bytes:
-        """Seal for the wire."""
+        """Return the reply sealed with ``key``."""
         refusal: Mapping[str, str] | None = None
         if self.refusal:
             refusal = {
@@ -58,7 +58,11 @@ class Reply:
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview, key: bytes) -> Reply:
-        """Check and open; nothing is unpickled. Raises `EnvelopeError`."""
+        """Check and open a sealed reply, without unpickling anything.
+
+        Raises:
+            EnvelopeError: The bytes are not a reply that is signed with ``key``.
+        """
         with envelope.making_sense("reply"):
             header, body = envelope.unseal("reply", data, key)
             return cls(

@@ -1,8 +1,7 @@
-"""The traceback of an exception, as its user should read it.
+"""The traceback of an exception in the form that its user should read.
 
-**Input:** an exception that a task raised. **Output:** text as Python prints it, with the
-exceptions behind it, without the frames of dolambda itself. A notebook's cells are named as IPython
-names them.
+**Input:** an exception that a task raised. **Output:** text as Python prints it, with chained
+exceptions, without the frames of dolambda itself. Cells of a notebook have IPython's names.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ _CELL = re.compile(r'^(\s*)File "(Cell In\[\d+\])", line', re.MULTILINE)
 
 
 def formatted(error: BaseException) -> str:
-    """Format an exception; one whose text cannot be made says so, as everywhere in Python."""
+    """Format an exception. An exception without a text gets Python's usual placeholder."""
     shown = TracebackException.from_exception(error, compact=True)
     _without_own_frames(shown)
     return _CELL.sub(r"\1\2, line", "".join(shown.format()))
 
 
 def in_short(trace: TracebackType | None, last_line: str) -> str:
-    """Format a traceback alone, for an exception that raises when it is looked at."""
+    """Format a traceback alone, for an exception that raises when it is inspected."""
     kept = [frame for frame in extract_tb(trace) if not frame.filename.startswith(_OWN)]
     return "".join(["Traceback (most recent call last):\n", *format_list(kept), last_line, "\n"])
 

@@ -103,7 +103,8 @@ def test_what_was_throttled_is_repeated_and_the_reason_told(server: Server, stat
 PENDING = json.dumps(
     {
         "Type": "User",
-        "message": "The operation cannot be performed at this time. The function is currently in the "
+        "message": "The operation cannot be performed at this time. The function is currently in "
+        "the "
         "following state: Pending",
     }
 ).encode()

@@ -192,7 +192,7 @@ def test_tasks_share_no_objects_so_that_a_part_of_a_chunk_is_what_the_whole_is()
 
 
 def test_a_blob_with_other_content_is_refused() -> None:
-    with pytest.raises(EnvelopeError, match="has other content than its name says"):
+    with pytest.raises(EnvelopeError, match="does not match its name"):
         Blob.from_store(Blob.from_bytes(b"one").digest, b"other")
 
 
