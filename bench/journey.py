@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import results
 from dolambda import LambdaExecutor, register, unregister
-from dolambda.scheduler import run as dispatch
+from dolambda.scheduler import replies
+from dolambda.scheduler.run import Run
 from dolambda.transport.queue import client as queue_client
 
 if TYPE_CHECKING:
@@ -73,17 +74,17 @@ class Stations:
         self.watch(queue, "_put", "put", lambda _, key, *__: int(key[-9:]))
         self.watch(queue, "_fetch", "found", lambda _, key, __: int(key[-9:]))
         self.watch(queue, "_land", "fetched", lambda _, key, __: int(key[-9:]))
-        self.watch(dispatch.Run, "_take_in", "settled", lambda _, number, *__: number, after=True)
-        plain = dispatch.Run._opened
+        self.watch(Run, "_take_in", "settled", lambda _, number, *__: number, after=True)
+        plain = replies.ReplyReader._opened
 
-        def opened(self_: dispatch.Run, sealed: bytes, number: int) -> Reply:
+        def opened(self_: replies.ReplyReader, sealed: bytes, number: int) -> Reply:
             reply = plain(self_, sealed, number)
             self.stamps[number]["run"] = reply.usage.started
             self.stamps[number]["ran"] = reply.usage.seconds
             return reply
 
-        setattr(dispatch.Run, "_opened", opened)  # noqa: B010 - observed while it runs
-        self._undo.append(lambda: setattr(dispatch.Run, "_opened", plain))
+        setattr(replies.ReplyReader, "_opened", opened)  # noqa: B010 - observed while it runs
+        self._undo.append(lambda: setattr(replies.ReplyReader, "_opened", plain))
         return self
 
     def __exit__(self, *_: object) -> None:

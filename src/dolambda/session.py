@@ -33,6 +33,7 @@ from dolambda.options import Env, RunOptions
 from dolambda.progress import display, notice
 from dolambda.records.recorder import RunRecorder, SessionRecords
 from dolambda.scheduler import relay
+from dolambda.scheduler.hooks import RunHooks
 from dolambda.scheduler.limits import Limits
 from dolambda.scheduler.retries import Retries
 from dolambda.scheduler.run import Run
@@ -43,6 +44,7 @@ from dolambda.transport.factory import TransportFactory
 from dolambda.transport.in_process import InProcess
 from dolambda.wire import keys
 from dolambda.wire.job import Place
+from dolambda.wire.packer import Packer
 from dolambda.wire.task import PYTHON, TaskContext
 
 if TYPE_CHECKING:
@@ -214,23 +216,28 @@ class Session:
         self._code.look_again()
         name, way, named, stored = self._choose_way(options)
         recorder = self._records.recorder(name, options.run)
+        packer = Packer(
+            same_buffers=same_buffers,
+            same_functions=same_functions,
+            salt=self._salt if named else None,
+        )
         opened = Run(
             name,
             way,
             self.key,
             self._limits(options, way),
-            same_buffers=same_buffers,
-            same_functions=same_functions,
+            packer=packer,
             context=self._context(options, nesting, language),
             place=self._place(),
             code=self._code if self.stack else lambda: None,
-            relay=relay or _RELAYS[self.settings.logs],
-            progress=self._shown(options.progress, named),
             stored=stored,
-            salt=self._salt if named else None,
-            confirm=self._confirm(),
-            record=recorder.take if recorder else None,
-            on_end=partial(self._on_end, recorder),
+            hooks=RunHooks(
+                relay=relay or _RELAYS[self.settings.logs],
+                progress=self._shown(options.progress, named),
+                confirm=self._confirm(),
+                record=recorder.take if recorder else None,
+                on_end=partial(self._on_end, recorder),
+            ),
             clean_up=self._clean_up,
         )
         self._accounts.begin(opened)

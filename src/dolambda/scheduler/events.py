@@ -221,3 +221,4 @@ class GiveUpRun:
 
 
 Action = SendJob | Deliver | Fail | Withdraw | RemoveObjects | AskToGoOn | Warn | GiveUpRun
+Actions = list[Action]

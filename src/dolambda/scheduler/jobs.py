@@ -15,15 +15,16 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dolambda.scheduler.batching import JOB_BYTES
+from dolambda.transport.base import SealedJob
 from dolambda.wire.chunk import ChunkPart, joined
 from dolambda.wire.job import Job, Place
 from dolambda.wire.task import INLINE, INLINE_ONCE, TaskContext
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Iterator, Sequence
 
     from dolambda.scheduler.limits import Limits
+    from dolambda.scheduler.waiting import TaskQueue
     from dolambda.wire.blob import Blob
 
 _REMEMBERED_DIGESTS = 10_000  # of small blobs that have been sent inside a job
@@ -89,6 +90,10 @@ class TaskSpan:
     def cut(self, start: int, stop: int, **changes: Any) -> TaskSpan:
         """Return the tasks between these positions of the chunk."""
         return replace(self, part=ChunkPart(self.part.chunk, start, stop), **changes)
+
+    def changed(self, **changes: Any) -> TaskSpan:
+        """Return the same tasks with other attributes."""
+        return self.cut(self.part.start, self.part.stop, **changes)
 
     def single(self, offset: int, **changes: Any) -> TaskSpan:
         """Return one task, by its offset in this span."""
@@ -156,6 +161,15 @@ class InFlightJob:
         for span in self.spans:
             yield from range(span.part.first, span.part.first + len(span))
 
+    def sent(self, now: float, deadline: float) -> None:
+        """Note one more attempt."""
+        self.state = JobState.IN_FLIGHT
+        self.attempt += 1
+        self.copies, self.copied = 1, False
+        self.last_sent = now
+        self.first_sent = self.first_sent or now
+        self.deadline = deadline
+
     def halves(self) -> list[TaskSpan]:
         """Return its tasks as two groups that do not travel together."""
         middle = (len(self) + 1) // 2
@@ -176,43 +190,45 @@ class JobBuilder:
     """Builds the jobs of one run from the queue."""
 
     def __init__(
-        self, run: str, limits: Limits, context: TaskContext, *, place: Place, same_buffers: bool
+        self,
+        run: str,
+        limits: Limits,
+        context: TaskContext | None,
+        *,
+        place: Place | None,
+        same_buffers: bool,
     ) -> None:
         """``same_buffers``: see `Packer`."""
         self._run = run
         self._limits = limits
-        self._context = context
-        self._place = place
+        self._context = context or TaskContext()
+        self._place = place or Place()
         self._same_buffers = same_buffers
         self._sent_inside: OrderedDict[str, None] = OrderedDict()
 
-    def next_job(
-        self, queue: deque[TaskSpan], size: int, number: int
-    ) -> tuple[InFlightJob | None, int]:
+    def next_job(self, queue: TaskQueue, size: int, number: int) -> InFlightJob | None:
         """Take up to ``size`` tasks off the queue, as far as their bytes fit in one job.
 
         A bisect group travels whole, and with no others.
 
         Returns:
-            The job, None if all tasks of the queue were cancelled; and how many tasks were taken
-            off the queue, cancelled ones included.
+            The job. None if all tasks of the queue were cancelled.
         """
         spans: list[TaskSpan] = []
         inline: dict[str, bytes | memoryview] = {}
         apart: dict[str, Blob] = {}
-        tasks, removed, capacity = 0, 0, JOB_BYTES
+        tasks, capacity = 0, JOB_BYTES
         group: BisectGroup | None = None
-        while queue and (not tasks or (capacity > 0 and queue[0].group is group)):
-            span = queue[0]
+        while queue and (not tasks or (capacity > 0 and queue.head.group is group)):
+            span = queue.head
             most = len(span) if span.group else min(size - tasks, len(span))
             if most <= 0:
                 break
-            queue.popleft()
+            queue.take()
             taken = _fitting(span, most, capacity) if not span.group else most
             if taken < len(span):
-                queue.appendleft(span.cut(span.part.start + taken, span.part.stop))
+                queue.put_first([span.cut(span.part.start + taken, span.part.stop)])
                 span = span.cut(span.part.start, span.part.start + taken)
-            removed += taken
             for wanted in _claimed(span):
                 spans.append(wanted)
                 group = wanted.group
@@ -220,32 +236,35 @@ class JobBuilder:
                 capacity -= wanted.part.nbytes
                 capacity -= self._place_blobs(wanted.part, inline, apart)
         if not spans:
-            return None, removed
+            return None
         job = InFlightJob(number, spans, inline, tuple(apart.values()))
         if group:
             job.attempt, job.first_sent = group.attempt, group.first_sent
-        return job, removed
+        return job
 
-    def job(self, flown: InFlightJob, deadline: float, code: str | None) -> Job:
+    def sealed(self, job: InFlightJob, deadline: float, code: Blob | None, key: bytes) -> SealedJob:
         """Return what travels.
 
         Args:
-            flown: The job that is about to be sent.
+            job: The job that is about to be sent.
             deadline: Seconds since the epoch after which no worker begins it.
-            code: Digest of the archive of the user's own modules.
+            code: The archive of the user's own modules.
+            key: Signs it.
         """
-        return Job(
+        travelling = Job(
             run=self._run,
-            number=flown.number,
-            attempt=flown.attempt,
+            number=job.number,
+            attempt=job.attempt,
             deadline=deadline,
-            parts=joined([span.part for span in flown.spans]),
-            inline=flown.inline,
+            parts=joined([span.part for span in job.spans]),
+            inline=job.inline,
             task_timeout=self._limits.task_timeout,
-            code=code,
+            code=code.digest if code else None,
             context=self._context,
             place=self._place,
         )
+        blobs = (*job.blobs, code) if code else job.blobs
+        return SealedJob(self._run, job.number, travelling.to_bytes(key), blobs)
 
     def _place_blobs(
         self, part: ChunkPart, inline: dict[str, bytes | memoryview], apart: dict[str, Blob]

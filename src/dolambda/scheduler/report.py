@@ -15,6 +15,7 @@ from dolambda.wording import dollars, duration
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dolambda.scheduler.events import Submitted
     from dolambda.wire.outcome import Usage
 
 
@@ -146,16 +147,20 @@ class RunCounters:
         self._workers: set[str] = set()
         self.calls: Counter[str] = Counter()
 
+    def submitted(self, event: Submitted) -> None:
+        """Count the tasks of one submission."""
+        self.tasks += sum(map(len, event.spans)) + event.done + event.failed
+        self.restored += event.restored
+        self.done += event.done
+        self.failed += event.failed
+
     def take_in(self, usage: Usage) -> None:
         """Count what a reply says of itself."""
         self.seconds += usage.seconds
         self.cold += usage.cold
         self._workers.add(usage.worker)
         # By hand: Counter.update takes longer than all the rest here.
-        for (
-            action,
-            times,
-        ) in usage.calls.items():
+        for action, times in usage.calls.items():
             self.calls[action] += times
 
     def report(self, *, running: int, elapsed: float) -> Report:

@@ -14,51 +14,40 @@ import logging
 import math
 import threading
 import time
-from collections import deque
 from concurrent.futures import CancelledError
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dolambda.errors import (
-    ConfigurationError,
-    DolambdaError,
-    EnvelopeError,
-    QuotedError,
-    SignatureError,
-)
+from dolambda.errors import ConfigurationError, DolambdaError
 from dolambda.scheduler import events as ev
-from dolambda.scheduler.jobs import InFlightJob, JobBuilder, JobState, TaskSpan
+from dolambda.scheduler.chores import Chores
+from dolambda.scheduler.hooks import RunHooks
+from dolambda.scheduler.jobs import JobBuilder, JobState
+from dolambda.scheduler.replies import ReplyReader
+from dolambda.scheduler.run_end import RunEnd
 from dolambda.scheduler.state import Scheduler
 from dolambda.scheduler.submission import Submission
-from dolambda.transport.base import SealedJob, Unanswered
-from dolambda.transport.clean_up import CleanUp, left
-from dolambda.wire.job import Place
-from dolambda.wire.outcome import CANCELLED, NOT_STARTED, REFUSED, Failure, Lost, Value
+from dolambda.transport.base import Unanswered
+from dolambda.transport.clean_up import CleanUp
 from dolambda.wire.packer import Packer
-from dolambda.wire.reply import Reply
-from dolambda.wire.task import TaskContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from concurrent.futures import Future
 
     from dolambda.scheduler.batching import Batcher
     from dolambda.scheduler.jobs import Receiver
     from dolambda.scheduler.limits import Limits
-    from dolambda.scheduler.pilot import Estimate
     from dolambda.scheduler.report import Report
     from dolambda.scheduler.stored import Stored
     from dolambda.scheduler.submission import Batch, Call
     from dolambda.transport.base import Transport
     from dolambda.wire.blob import Blob
-    from dolambda.wire.outcome import PackedOutcome
+    from dolambda.wire.job import Place
+    from dolambda.wire.task import TaskContext
 
 log = logging.getLogger("dolambda")
-
-_NO_OUTCOME = Lost(NOT_STARTED, "the reply contained no outcome for this task")
-_BLAMELESS = (NOT_STARTED, CANCELLED)
-_LOOK_S = 0.5  # between two looks whether there is still something to wait for
 
 
 class Run:
@@ -69,18 +58,12 @@ class Run:
         transport: Takes jobs and brings replies.
         key: Signs both.
         limits: What the run keeps to.
-        same_buffers: See `Packer`.
-        same_functions: See `Packer`.
+        packer: Pickles the calls. If it gives tasks identities, the run is a named one.
         context: What tasks find around them.
         place: Where jobs may run.
         code: Returns the archive of the user's own modules.
-        relay: Gets a task's index, what it printed, and whether it failed.
-        progress: Gets reports.
         stored: What an earlier client has left of this run.
-        salt: See `Packer`.
-        confirm: Is asked after a pilot whether to go on.
-        record: Gets each opened reply, outside the lock.
-        on_end: Is called once, when the run has ended, however it did.
+        hooks: Functions that the run calls.
         clean_up: Bounds how long `cancel` waits.
         clock: Seconds that only go forward.
     """
@@ -92,58 +75,48 @@ class Run:
         key: bytes,
         limits: Limits,
         *,
-        same_buffers: bool = False,
-        same_functions: bool = False,
+        packer: Packer | None = None,
         context: TaskContext | None = None,
         place: Place | None = None,
         code: Callable[[], Blob | None] = lambda: None,
-        relay: Callable[[int, str, bool], None] | None = None,
-        progress: Callable[[Report], None] | None = None,
         stored: Stored | None = None,
-        salt: Callable[[], bytes] | None = None,
-        confirm: Callable[[Estimate], bool] | None = None,
-        record: Callable[[Reply], None] | None = None,
-        on_end: Callable[[Run], None] | None = None,
+        hooks: RunHooks | None = None,
         clean_up: CleanUp | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        packer = packer or Packer(same_buffers=False)
         self.name = name
         self.limits = limits
         self._transport = transport
         self._key = key
         self._code = code
-        self._relay = relay
-        self._progress = progress
-        self._confirm = confirm
-        self._record = record
-        self._on_end = on_end
-        self._clean_up = clean_up or CleanUp()
+        self._hooks = hooks = hooks or RunHooks()
         self._clock = clock
-        packer = Packer(same_buffers=same_buffers, same_functions=same_functions, salt=salt)
-        self._named = salt is not None
-        self._submission = Submission(packer, limits, stored, self._enqueue, self._settle)
+        self._submission = Submission(packer, limits, stored, self._enqueue)
         self._builder = JobBuilder(
-            name,
-            limits,
-            context or TaskContext(),
-            place=place or Place(),
-            same_buffers=same_buffers,
+            name, limits, context, place=place, same_buffers=packer.same_buffers
         )
+        self._replies = ReplyReader(name, key, named=packer.identifies, relay=hooks.relay)
         first = stored.first if stored else 0
         self._scheduler = Scheduler(
-            limits, self._builder, first_job=first, pilot=confirm is not None
+            limits, self._builder, first_job=first, pilot=hooks.confirm is not None
         )
         self._changed = threading.Condition()  # and the lock of the scheduler
-        # For the run's thread: requests that block, and what is found where nothing may block.
-        self._chores: deque[ev.Action | ev.JobFailed | ev.Broken] = deque()
+        self._chores = Chores(
+            name,
+            transport,
+            self._changed,
+            apply=self._apply,
+            give_up=self._give_up,
+            confirm=hooks.confirm,
+        )
+        self._end = RunEnd(name, clean_up or CleanUp(), self._is_own_thread)
         self._settling: list[int] = []  # threads that complete futures
         self._begun = 0.0
-        self._closing = self._cancelled = self._finished = self._abandoned = False
+        self._closing = self._cancelled = self._asleep = False
         self._over = False  # the run's thread will not look at the queue again
         self._cause: BaseException | None = None  # why it ended, if not because it was closed
         self._sleeps_until = -math.inf
-        self._asleep = False
-        self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
     @property
@@ -201,15 +174,15 @@ class Run:
         self._submission.drain()
         error = CancelledError(f"run {self.name} was cancelled while the task ran")
         self._apply(ev.Cancelled(error))
-        self._ensure_cleaned()
+        self._finish_unstarted()
+        self._end.wait_for_clean_up()
 
     def abandon(self, error: BaseException) -> None:
         """Let all futures raise ``error``, and remove nothing: what it was sent to has gone."""
-        self._abandoned = True
+        self._chores.removes = False
         self._give_up(error)
-        if self._thread is None:
-            self._finish()
-        self._ended.set()
+        self._finish_unstarted()
+        self._end.reach()
 
     def cancel_waiting(self) -> None:
         """Cancel what has never been sent."""
@@ -223,12 +196,10 @@ class Run:
         """
         with self._changed:
             self._closing = True
-            begun = self._thread is not None
         self._apply(ev.Closed())
-        if not begun:
-            self._finish()
-        elif wait:
-            self._await_end()
+        self._finish_unstarted()
+        if wait:
+            self._end.wait(lambda: self._cancelled or self._cause is not None)
 
     def report(self) -> Report:
         """Return what has been done so far."""
@@ -253,7 +224,7 @@ class Run:
             actions = self._scheduler.handle(event, moment)
             self._settling.append(threading.get_ident())
             if (
-                self._needs_tick(moment)
+                self._scheduler.wants_tick(moment)
                 or self._scheduler.next_deadline(moment) < self._sleeps_until
             ):
                 self._changed.notify_all()
@@ -265,7 +236,7 @@ class Run:
                 if self._closing:
                     self._changed.notify_all()
 
-    def _perform(self, actions: list[ev.Action]) -> None:
+    def _perform(self, actions: ev.Actions) -> None:
         actions.reverse()
         while actions:  # taken out one by one: no reference to a value may outlive its delivery
             action = actions.pop()
@@ -283,14 +254,9 @@ class Run:
             elif isinstance(action, ev.Warn):
                 log.warning("run %s: %s", self.name, action.message)
             else:
-                self._add_chore(action)
+                self._chores.add(action)
             del action
         self._show_progress()
-
-    def _add_chore(self, chore: ev.Action | ev.JobFailed | ev.Broken) -> None:
-        with self._changed:
-            self._chores.append(chore)
-            self._changed.notify_all()
 
     # On the way out.
 
@@ -302,18 +268,6 @@ class Run:
         with self._changed:
             self._start()
         self._apply(ev.Submitted(batch.spans, done=done, failed=failed, restored=restored))
-
-    def _settle(self, batch: Batch) -> None:
-        """Tell the outcomes that are known already."""
-        for position, packed in batch.restored:
-            outcome = packed.open()
-            if isinstance(outcome, Value):
-                batch.receiver.claim(position, position + 1)
-                batch.receiver.deliver(position, [outcome.value])
-            else:
-                batch.receiver.fail(position, position + 1, outcome.to_error())
-        for position, error in batch.refused:
-            batch.receiver.fail(position, position + 1, error)
 
     def _wake(self) -> None:
         if self._asleep or self._over or self._thread is None:
@@ -354,24 +308,20 @@ class Run:
         try:
             code = self._code()
             deadline = time.time() + self.limits.max_wait
-            data = self._builder.job(job, deadline, code.digest if code else None).to_bytes(
-                self._key
-            )
-            blobs = (*job.blobs, code) if code else job.blobs
-            sealed = SealedJob(self.name, job.number, data, blobs)
+            sealed = self._builder.sealed(job, deadline, code, self._key)
             self._transport.send(sealed, partial(self._on_reply, job.number, action.attempt))
         except DolambdaError as error:
-            self._add_chore(ev.JobFailed(job.number, error))
+            self._chores.add(ev.JobFailed(job.number, error))
             return
         except BaseException as error:  # noqa: BLE001 - a transport closed underneath, or a defect: nobody may wait for ever
-            self._add_chore(ev.Broken(error))
+            self._chores.add(ev.Broken(error))
             return
         sent_before = action.attempt > 1 or job.copied
         with self._changed:
             ended = job.state not in (JobState.IN_FLIGHT, JobState.BACKING_OFF)
             cancelled = job.state is JobState.CANCELLED
         if cancelled or (ended and sent_before):  # just before: nothing waits for this sending
-            self._add_chore(ev.RemoveObjects([job.number], stop=cancelled))
+            self._chores.add(ev.RemoveObjects([job.number], stop=cancelled))
 
     # On the way back.
 
@@ -399,84 +349,17 @@ class Run:
             job = self._scheduler.jobs.get(number)
         if job is None:
             return
-        try:
-            reply = self._opened(data, number)
-        except EnvelopeError as refused:
-            log.warning("refused %s", refused)
-            self._apply(_refused_reply(job, refused))
-            return
-        if self._record:
-            self._record(reply)
-        outcomes = list(self._outcomes(job, reply))
-        fruitless = all(isinstance(outcome, ev.Missing) for outcome in outcomes)
-        seconds = reply.outcomes.seconds
-        if any(isinstance(outcome, ev.Missing) for outcome in outcomes):
-            # A sequence of numbers.
-            seconds = [one.seconds for one in reply.outcomes if one.kind != "lost"]  # type: ignore[assignment]
-        self._apply(ev.ReplyReceived(number, outcomes, fruitless, seconds, reply.usage))
-
-    def _opened(self, sealed: bytes, number: int) -> Reply:
-        reply = Reply.from_bytes(sealed, self._key)
-        if (reply.run, reply.number) != (self.name, number):
-            raise EnvelopeError(
-                f"the reply to job {reply.number} of run {reply.run} where the one to job {number} "
-                f"of run {self.name} belongs",
-                hint="A signed reply was copied. It was not unpickled.",
-            )
-        return reply
-
-    def _outcomes(self, job: InFlightJob, reply: Reply) -> Iterator[ev.Outcome]:
-        """Yield the outcomes of a job's tasks: many values together, everything else one by one."""
-        table = reply.outcomes
-        refusal = reply.refusal
-        if refusal and refusal.reason not in _BLAMELESS:
-            for span in job.spans:
-                yield ev.Raised(span, refusal.to_error())
-            return
-        if refusal or len(table) != len(job) or not self._is_of(job, reply):
-            for span in job.spans:
-                yield ev.Missing(span, refusal or _NO_OUTCOME)
-            return
-        at = 0
-        for span in job.spans:
-            values = table.values(at, at + len(span))
-            if values is not None:
-                yield ev.Values(span, values)
-            else:
-                for offset in range(len(span)):
-                    yield self._outcome(span.single(offset), table.outcome(at + offset))
-            at += len(span)
-
-    def _is_of(self, job: InFlightJob, reply: Reply) -> bool:
-        """Return whether the reply is to these tasks: two clients may use one run's name."""
-        if not self._named:
-            return True
-        expected = [one for span in job.spans for one in span.part.identities]
-        return list(reply.outcomes.identities) == expected
-
-    def _outcome(self, span: TaskSpan, packed: PackedOutcome) -> ev.Outcome:
-        self._show_output(span.part.first, packed)
-        outcome = packed.open()
-        if isinstance(outcome, Value):
-            return ev.Values(span, [outcome.value])
-        if isinstance(outcome, Failure):
-            return ev.Raised(span, outcome.exception)
-        if outcome.reason in _BLAMELESS:
-            return ev.Missing(span, outcome)
-        return ev.Raised(span, outcome.to_error())
-
-    def _show_output(self, index: int, packed: PackedOutcome) -> None:
-        if packed.output and self._relay:
-            try:
-                self._relay(index, packed.output, packed.kind != "value")
-            except BaseException:
-                log.debug("the output of task %s could not be shown", index, exc_info=True)
+        reply, received = self._replies.read(job, data)
+        if reply and self._hooks.record:
+            self._hooks.record(reply)
+        del reply
+        self._apply(received)
 
     def _show_progress(self, *, over: bool = False) -> None:
-        if not self._progress:
+        if not self._hooks.progress:
             return
         try:
-            self._progress(replace(self.report(), over=over))
+            self._hooks.progress(replace(self.report(), over=over))
         except BaseException:  # the user's function may raise anything
             log.exception("progress= raised; the run continues")
 
@@ -491,7 +374,7 @@ class Run:
             with self._changed:
                 self._over = True
             self._give_up(error)
-            self._do_chores()
+            self._chores.do_all()
         finally:
             self._finish()
 
@@ -507,21 +390,26 @@ class Run:
             self._closing = True
             self._cause = self._cause or error
 
+    def _finish_unstarted(self) -> None:
+        """Report the end of a run that has sent nothing: it has no thread to do it."""
+        with self._changed:
+            started = self._thread is not None
+        if not started:
+            self._finish()
+
     def _finish(self) -> None:
         """Report the end, once."""
-        with self._changed:
-            finished, self._finished = self._finished, True
-        if finished:
+        if not self._end.claim():
             return
         try:
             if self._thread:
                 self._show_progress(over=True)
-            if self._on_end:
-                self._on_end(self)
+            if self._hooks.on_end:
+                self._hooks.on_end(self)
         except BaseException:  # a defect: those who wait for the end must not wait for ever
             log.exception("the end of run %s could not be recorded", self.name)
         finally:
-            self._ended.set()
+            self._end.reach()
 
     def _step(self) -> bool:
         """Wait for something to do and do it. Return whether there may be more."""
@@ -537,106 +425,26 @@ class Run:
             self._asleep = False
         if self._submission.has_singles:  # else not even wait: another thread may pickle for long
             self._submission.drain()
-        self._do_chores()
+        self._chores.do_all()
         self._apply(ev.Tick())
-        self._do_chores()
+        self._chores.do_all()
         return True
 
     def _has_work(self, moment: ev.Moment) -> bool:
         busy = bool(self._chores) or self._submission.has_singles
-        return busy or self._is_over() or self._needs_tick(moment)
+        return busy or self._is_over() or self._scheduler.wants_tick(moment)
 
     def _is_to_wake(self) -> bool:
         moment = self._moment()
         sooner = self._scheduler.next_deadline(moment) < self._sleeps_until
         return sooner or self._has_work(moment)
 
-    def _needs_tick(self, moment: ev.Moment) -> bool:
-        return self._scheduler.wants_tick(moment)
-
     def _is_over(self) -> bool:
         idle = not (self._chores or self._settling or self._submission.has_singles)
         return idle and self._scheduler.is_over
 
-    def _do_chores(self) -> None:
-        while self._chores:
-            chore = self._chores.popleft()
-            if isinstance(chore, ev.RemoveObjects):
-                self._remove(chore)
-            elif isinstance(chore, ev.AskToGoOn):
-                self._ask(chore.estimate)
-            elif isinstance(chore, ev.JobFailed):
-                self._apply(chore)
-            elif isinstance(chore, ev.Broken):
-                self._give_up(chore.error)
-
-    def _remove(self, chore: ev.RemoveObjects) -> None:
-        if self._abandoned:
-            return
-        try:
-            self._transport.withdraw(self.name, chore.numbers)
-        except DolambdaError as error:
-            log.warning("objects of run %s were not removed, they expire: %s", self.name, error)
-
-    def _ask(self, estimate: Estimate) -> None:
-        """Ask whether to go on, in a thread of its own: an answer has no deadline, and `cancel` waits for none."""
-        name = f"dolambda-{self.name}-quote"
-        threading.Thread(target=self._confirmed, args=(estimate,), name=name, daemon=True).start()
-
-    def _confirmed(self, estimate: Estimate) -> None:
-        """Take the answer. If it is no, what has not been sent fails."""
-        try:
-            go_on = self._confirm is None or self._confirm(estimate)
-        except BaseException as error:  # noqa: BLE001 - a defect of who asks: nobody may wait for ever
-            self._add_chore(ev.Broken(error))
-            return
-        hint = "Run it again and say yes, or run it without quote=."
-        refusal = QuotedError(f"only the pilot was run: {estimate}", hint=hint)
-        self._apply(ev.EstimateConfirmed(go_on, refusal))
-
-    def _await_end(self) -> None:
-        """Wait for the end; once there is nothing to do but clean up, as long as that may take."""
-        while not self._ensure_ended(_LOOK_S):
-            if self._cancelled or self._cause:
-                self._ensure_cleaned()
-                return
-
-    def _ensure_cleaned(self) -> None:
-        """Wait for the end as long as clean-up may take. A second Ctrl-C ends the wait."""
-        done = False
-        try:
-            done = self._ensure_ended(left(self._clean_up.until()))
-        finally:
-            self._clean_up.ended(done=done)
-        if not done:
-            log.warning(
-                "run %s: its objects could not be removed in time, they expire by themselves",
-                self.name,
-            )
-
-    def _ensure_ended(self, timeout: float) -> bool:
-        """Wait for the end, and return whether it has come.
-
-        Not if it waits for the caller: for a callback of a future that is just being completed.
-        """
+    def _is_own_thread(self) -> bool:
+        """Return whether the caller is waited for: the run's thread, or a callback of a future."""
         with self._changed:
-            own = (
-                threading.current_thread() is self._thread
-                or threading.get_ident() in self._settling
-            )
-            started = self._thread is not None
-        if not started:
-            self._finish()
-        return own or self._ended.wait(timeout)
-
-
-def _refused_reply(job: InFlightJob, refused: EnvelopeError) -> ev.ReplyReceived:
-    """Return what follows from a reply that is not to be believed."""
-    # Signed with another key, over and over: the worker has replaced the key.
-    reason = REFUSED if isinstance(refused, SignatureError) else NOT_STARTED
-    said, _, hint = str(refused).partition("\n  ")
-    outcomes = []
-    for span in job.spans:
-        lost = Lost(reason, f"task {span.part.first} is lost: its reply was refused: {said}", hint)
-        outcomes.append(ev.Missing(span, lost))
-    return ev.ReplyReceived(job.number, outcomes, fruitless=True, seconds=(), usage=None)
+            own = threading.current_thread() is self._thread
+            return own or threading.get_ident() in self._settling

@@ -31,34 +31,34 @@ not a task, and once a job has had all its attempts the whole run is given up.
 from __future__ import annotations
 
 import math
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from dolambda.errors import LostError, NoReplyError, QuotedError
+from dolambda.errors import LostError, QuotedError
 from dolambda.scheduler import events as ev
+from dolambda.scheduler import losses
 from dolambda.scheduler.batching import Batcher
 from dolambda.scheduler.jobs import InFlightJob, JobBuilder, JobState
 from dolambda.scheduler.ledger import Ledger
-from dolambda.scheduler.pilot import JOBS as PILOT_JOBS
-from dolambda.scheduler.pilot import Estimate
+from dolambda.scheduler.pilot import Pilot
 from dolambda.scheduler.report import RunCounters
+from dolambda.scheduler.signs_of_life import SignsOfLife
 from dolambda.scheduler.stragglers import Stragglers
 from dolambda.scheduler.timers import Timers
-from dolambda.wire.outcome import NO_REPLY, NOT_STARTED, Lost
+from dolambda.scheduler.waiting import TaskQueue
+from dolambda.wire.outcome import NOT_STARTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from dolambda.scheduler.jobs import TaskSpan
     from dolambda.scheduler.limits import Limits
-    from dolambda.wire.outcome import Usage
+    from dolambda.wire.outcome import Lost, Usage
 
 _SENT_AT_ONCE = 64  # jobs built while handling one event
 _REPLY_GRACE_S = 10.0  # in which a reply may be found after its job's last moment
 _BACK_OFF_S, _MAX_BACK_OFF_S = 1.0, 30.0  # twice as long each further time
 _LOSSES_BEFORE_SPLIT = 2
 _REMOVE_EVERY = 250  # replies: those that are left there are in each LIST
-_NAMED_TASKS = 5  # of a lost job that are named in a message
 
 
 class Scheduler:
@@ -78,23 +78,18 @@ class Scheduler:
         self.counters = RunCounters()
         self.batcher = Batcher(limits.batch)
         self.ledger = Ledger(limits.budget, limits.rates)
-        self.pilot = pilot
-        self._declined: BaseException | None = None
-        self._asked = False
+        self.pilot = Pilot(wanted=pilot)
         self._limits = limits
         self._builder = builder
-        self._queue: deque[TaskSpan] = deque()
-        self._waiting = 0
+        self._queue = TaskQueue()
         self._timers = Timers(self.jobs)
-        self._stragglers = Stragglers(copy=limits.speculate)
+        self._stragglers = Stragglers(self.jobs, copy=limits.speculate)
         self._next_number = first_job
         self._ended: list[int] = []  # jobs whose objects are to be removed
-        self._last_sign = -math.inf  # of a worker's life, were it by dying
-        self._silence: NoReplyError | None = None
-        self._silent_jobs = 0
+        self._signs = SignsOfLife()
         self._needed_blobs = 0  # of the job that could not be paid
         self._closed = False
-        self._handlers: dict[type, Callable[[Any, ev.Moment], list[ev.Action]]] = {
+        self._handlers: dict[type, Callable[[Any, ev.Moment], ev.Actions]] = {
             ev.Submitted: self._on_submitted,
             ev.ReplyReceived: self._on_reply_received,
             ev.AttemptLost: self._on_attempt_lost,
@@ -107,7 +102,7 @@ class Scheduler:
             ev.Tick: self._on_tick,
         }
 
-    def handle(self, event: ev.Event, moment: ev.Moment) -> list[ev.Action]:
+    def handle(self, event: ev.Event, moment: ev.Moment) -> ev.Actions:
         """Take in what has happened. Return what is to be done."""
         self.ledger.update(moment.requests)
         return self._handlers[type(event)](event, moment)
@@ -115,7 +110,7 @@ class Scheduler:
     @property
     def declined(self) -> bool:
         """True once the quote was declined: what waits is refused, not cancelled."""
-        return self._declined is not None
+        return self.pilot.refusal is not None
 
     @property
     def is_idle(self) -> bool:
@@ -130,14 +125,14 @@ class Scheduler:
     @property
     def waiting(self) -> int:
         """Number of tasks in the queue."""
-        return self._waiting
+        return self._queue.tasks
 
     def wants_tick(self, moment: ev.Moment) -> bool:
         """Return whether a `Tick` would do something at once."""
         return (
             self._has_something_to_send(moment)
             or self._is_pilot_done()
-            or bool(self._declined and any(not span.sent for span in self._queue))
+            or (self.declined and any(not span.sent for span in self._queue))
             or len(self._ended) >= _REMOVE_EVERY
             or bool(self._closed and self._ended and self.is_idle)
             or self.next_deadline(moment) <= moment.now
@@ -146,7 +141,7 @@ class Scheduler:
     def _has_something_to_send(self, moment: ev.Moment) -> bool:
         if not self._queue:
             return False
-        silent = self._silence is not None and not self.jobs
+        silent = self._signs.are_missing and not self.jobs
         if self._needed_blobs and not self.ledger.can_afford(self._needed_blobs):
             return silent or self._is_out_of_budget()
         return silent or self._has_capacity(moment) or self._is_out_of_budget()
@@ -157,25 +152,17 @@ class Scheduler:
 
     # Events.
 
-    def _on_submitted(self, event: ev.Submitted, moment: ev.Moment) -> list[ev.Action]:
-        self._queue.extend(event.spans)
-        tasks = sum(map(len, event.spans))
-        self._waiting += tasks
-        self.counters.tasks += tasks + event.done + event.failed
-        self.counters.restored += event.restored
-        self.counters.done += event.done
-        self.counters.failed += event.failed
-        return (
-            []
-            if self.counters.jobs or self._closed or self._declined
-            else self._send_waiting(moment, 1)
-        )
+    def _on_submitted(self, event: ev.Submitted, moment: ev.Moment) -> ev.Actions:
+        self._queue.append(event.spans)
+        self.counters.submitted(event)
+        begun = self.counters.jobs or self._closed or self.declined
+        return [] if begun else self._send_waiting(moment, 1)
 
-    def _on_tick(self, event: ev.Tick, moment: ev.Moment) -> list[ev.Action]:
-        self._requeue(self._timers.take_retries(moment.now))
+    def _on_tick(self, event: ev.Tick, moment: ev.Moment) -> ev.Actions:
+        self._queue.put_first(self._timers.take_retries(moment.now))
         actions = self._fail_declined()
         for job in self._timers.take_overdue(moment.now):
-            actions += self._lose(job, _no_reply(job), moment)
+            actions += self._lose(job, losses.overdue(job), moment)
         for job in self._timers.take_backed_off(moment.now):
             actions.append(self._send(job, moment))
         actions += self._copy_slow(moment)
@@ -185,58 +172,47 @@ class Scheduler:
         actions += self._ask_to_go_on()
         return actions + self._remove_ended()
 
-    def _on_reply_received(self, event: ev.ReplyReceived, moment: ev.Moment) -> list[ev.Action]:
+    def _on_reply_received(self, event: ev.ReplyReceived, moment: ev.Moment) -> ev.Actions:
         job = self.jobs.get(event.number)
         if job is None:  # cancelled, given up, or its other copy was faster
             return []
         if event.usage:
-            self._on_sign(moment.now)
+            self._signs.seen(moment.now)
             self.batcher.learn(event.seconds, cold=event.usage.cold)
         self._end(job, JobState.DONE)
         self._account(job, event.usage, moment.now)
         again: list[TaskSpan] = []
-        settled: list[ev.Action] = []
+        settled: ev.Actions = []
         for outcome in event.outcomes:
             settled += self._settle(outcome, again, moment, fruitless=event.fruitless)
-        self._requeue(again)
+        self._queue.put_first(again)
         self.counters.resent += sum(map(len, again))
         return self._send_waiting(moment, 1) + settled
 
-    def _on_attempt_lost(self, event: ev.AttemptLost, moment: ev.Moment) -> list[ev.Action]:
+    def _on_attempt_lost(self, event: ev.AttemptLost, moment: ev.Moment) -> ev.Actions:
         job = self.jobs.get(event.number)
         if job is None or job.attempt != event.attempt or job.state is not JobState.IN_FLIGHT:
             return []  # it has ended, was sent again, or is known to be lost
         if event.lost.reason != NOT_STARTED:
-            self._on_sign(moment.now)
+            self._signs.seen(moment.now)
         job.copies -= 1
         return [] if job.copies else self._lose(job, event.lost, moment)
 
-    def _on_job_failed(self, event: ev.JobFailed, moment: ev.Moment) -> list[ev.Action]:
+    def _on_job_failed(self, event: ev.JobFailed, moment: ev.Moment) -> ev.Actions:
         job = self.jobs.get(event.number)
         return self._give_up(job, event.error, moment) if job else []
 
-    def _on_estimate_confirmed(
-        self, event: ev.EstimateConfirmed, moment: ev.Moment
-    ) -> list[ev.Action]:
-        self.pilot = False
-        if event.go_on:
-            return []
-        self._declined = event.error or QuotedError("only the pilot was run")
-        return self._fail_queue(self._declined)
+    def _on_estimate_confirmed(self, event: ev.EstimateConfirmed, moment: ev.Moment) -> ev.Actions:
+        refusal = event.error or QuotedError("only the pilot was run")
+        self.pilot.answered(None if event.go_on else refusal)
+        return [] if event.go_on else self._fail_all(self._queue.take_all(), refusal)
 
-    def _on_waiting_cancelled(
-        self, event: ev.WaitingCancelled, moment: ev.Moment
-    ) -> list[ev.Action]:
-        unsent = [span for span in self._queue if not span.sent]
-        self._queue = deque(span for span in self._queue if span.sent)
-        self._waiting -= sum(map(len, unsent))
-        return [ev.Withdraw(span) for span in unsent]
+    def _on_waiting_cancelled(self, event: ev.WaitingCancelled, moment: ev.Moment) -> ev.Actions:
+        return [ev.Withdraw(span) for span in self._queue.take_unsent()]
 
-    def _on_cancelled(self, event: ev.Cancelled | ev.Broken, moment: ev.Moment) -> list[ev.Action]:
+    def _on_cancelled(self, event: ev.Cancelled | ev.Broken, moment: ev.Moment) -> ev.Actions:
         self._closed = True
-        spans = [*self._queue, *self._timers.take_retries()]
-        self._queue.clear()
-        self._waiting = 0
+        spans = [*self._queue.take_all(), *self._timers.take_retries()]
         in_flight = list(self.jobs.values())
         for job in in_flight:
             self._end(job, JobState.CANCELLED)
@@ -245,30 +221,28 @@ class Scheduler:
         broken = isinstance(event, ev.Broken)
         failing = [span for span in spans if span.sent or broken]
         withdrawn = [span for span in spans if not (span.sent or broken)]
-        actions: list[ev.Action] = [ev.Fail(span, event.error) for span in failing]
+        actions = self._fail_all(failing, event.error)
         actions += [ev.Withdraw(span) for span in withdrawn]
-        self.counters.failed += sum(map(len, failing))
         numbers, self._ended = self._ended, []
         return [*actions, ev.RemoveObjects(numbers, stop=bool(in_flight))] if numbers else actions
 
-    def _on_closed(self, event: ev.Closed, moment: ev.Moment) -> list[ev.Action]:
+    def _on_closed(self, event: ev.Closed, moment: ev.Moment) -> ev.Actions:
         self._closed = True
         return []
 
     # What is sent.
 
-    def _send_waiting(self, moment: ev.Moment, most: int) -> list[ev.Action]:
+    def _send_waiting(self, moment: ev.Moment, most: int) -> ev.Actions:
         """Build up to ``most`` jobs from the queue, as far as capacity and money go."""
-        actions: list[ev.Action] = []
+        actions: ev.Actions = []
         while len(actions) < most and self._queue and self._has_capacity(moment):
-            size = self.batcher.size(self._waiting, self._limits.workers)
-            job, removed = self._builder.next_job(self._queue, size, self._next_number)
-            self._waiting -= removed
+            size = self.batcher.size(self._queue.tasks, self._limits.workers)
+            job = self._builder.next_job(self._queue, size, self._next_number)
             if job is None:  # all were cancelled
                 continue
             self._needed_blobs = len(job.blobs)
             if not self.ledger.reserve(job.number, self._needed_blobs):
-                self._requeue(job.spans)
+                self._queue.put_first(job.spans)
                 break
             self._needed_blobs = 0
             self._next_number += 1
@@ -279,35 +253,28 @@ class Scheduler:
 
     def _send(self, job: InFlightJob, moment: ev.Moment) -> ev.SendJob:
         limits = self._limits
-        job.state = JobState.IN_FLIGHT
-        job.attempt += 1
-        job.copies, job.copied = 1, False
-        job.last_sent = moment.now
-        job.first_sent = job.first_sent or moment.now
-        job.deadline = moment.now + limits.max_wait + limits.runtime + _REPLY_GRACE_S
+        job.sent(moment.now, moment.now + limits.max_wait + limits.runtime + _REPLY_GRACE_S)
         self._timers.expect(job)
         return ev.SendJob(job, job.attempt)
 
     def _has_capacity(self, moment: ev.Moment) -> bool:
-        if self._silence or not self.ledger.can_afford():
+        if self._signs.are_missing or not self.ledger.can_afford():
             return False
-        if self.pilot:
-            return self.counters.jobs < PILOT_JOBS
+        if self.pilot.holds:
+            return self.pilot.allows(self.counters.jobs)
         # More jobs than workers only once it is known how many tasks a job should have.
         most = moment.capacity[0]
         if not self.batcher.knows:
             most = min(most, self._limits.workers)
         return most > len(self.jobs)
 
-    def _copy_slow(self, moment: ev.Moment) -> list[ev.Action]:
+    def _copy_slow(self, moment: ev.Moment) -> ev.Actions:
         """Send slow jobs once more, as many as there are idle workers."""
         if self._next_slow(moment) > moment.now:
             return []
-        latest = moment.now - (self._stragglers.patience() or math.inf)
         idle = min(self._limits.workers, moment.capacity[0]) - len(self.jobs)
-        slow = [job for job in self.jobs.values() if self._is_copyable(job, latest)]
-        actions: list[ev.Action] = []
-        for job in slow[: max(idle, 0)]:
+        actions: ev.Actions = []
+        for job in self._stragglers.slow(moment.now)[: max(idle, 0)]:
             if self.ledger.reserve(job.number):
                 job.copied = True
                 job.copies += 1
@@ -315,43 +282,38 @@ class Scheduler:
                 actions.append(ev.SendJob(job, job.attempt))
         return actions
 
-    def _is_copyable(self, job: InFlightJob, latest: float) -> bool:
-        return job.state is JobState.IN_FLIGHT and not job.copied and job.last_sent <= latest
-
     def _next_slow(self, moment: ev.Moment) -> float:
         """Return when the job that is longest in flight is too slow, as long as workers are idle."""
         if self._queue or not self.jobs or not self.ledger.can_afford():
             return math.inf
         if len(self.jobs) >= min(self._limits.workers, moment.capacity[0]):
             return math.inf
-        patience = self._stragglers.patience()
-        if patience is None:
-            return math.inf
-        first = next((job for job in self.jobs.values() if self._is_copyable(job, math.inf)), None)
-        return math.inf if first is None else first.last_sent + patience
+        return self._stragglers.next_slow()
 
     # What is lost.
 
-    def _lose(self, job: InFlightJob, lost: Lost, moment: ev.Moment) -> list[ev.Action]:
+    def _lose(self, job: InFlightJob, lost: Lost, moment: ev.Moment) -> ev.Actions:
         """Decide what becomes of a job that will have no reply. It is decided nowhere else."""
         if self._is_to_be_split(job):
             self._end(job, JobState.SPLIT)
             self.ledger.write_off(job.number)
             self.counters.resent += len(job)
-            self._requeue(job.halves())
+            self._queue.put_first(job.halves())
             self._ended.remove(job.number)
-            return [ev.RemoveObjects([job.number], stop=True), _resent(job, lost, "in halves")]
+            stop = ev.RemoveObjects([job.number], stop=True)
+            return [stop, losses.resent(job, lost, "in halves")]
         if job.attempt >= self._limits.attempts:
-            return self._give_up(job, _final(lost).to_error(), moment)
+            return self._give_up(job, losses.final(lost).to_error(), moment)
         self.ledger.write_off(job.number)
         if not self.ledger.reserve(job.number, len(job.blobs)):
             self._end(job, JobState.UNPAID)
             self.counters.resent += len(job)
-            self._requeue([_emptied(span) for span in job.spans])
-            return [_resent(job, lost, "when the budget allows it")]
+            spans = [span.changed(empty_replies=span.empty_replies + 1) for span in job.spans]
+            self._queue.put_first(spans)
+            return [losses.resent(job, lost, "when the budget allows it")]
         self.counters.resent += len(job)
         self.counters.again += 1
-        warning = _resent(job, lost, "again")
+        warning = losses.resent(job, lost, "again")
         if lost.reason != NOT_STARTED:
             return [warning, self._send(job, moment)]
         job.state, job.deadline = JobState.BACKING_OFF, math.inf
@@ -365,61 +327,38 @@ class Scheduler:
         While no worker gives a sign of life the cause is another. Halves, each with a deadline of
         its own, would only prolong the wait.
         """
-        alive = job.attempt < self._limits.attempts or self._last_sign >= job.first_sent
+        alive = job.attempt < self._limits.attempts or self._signs.since(job.first_sent)
         return len(job) > 1 and job.attempt >= _LOSSES_BEFORE_SPLIT and alive
 
-    def _give_up(
-        self, job: InFlightJob, error: BaseException, moment: ev.Moment
-    ) -> list[ev.Action]:
+    def _give_up(self, job: InFlightJob, error: BaseException, moment: ev.Moment) -> ev.Actions:
         """Fail the tasks of a job, but for those that are to be run again."""
         self._end(job, JobState.GIVEN_UP)
         self.ledger.write_off(job.number)
-        actions: list[ev.Action] = []
+        actions: ev.Actions = []
         for span in job.spans:
             actions += self._fail(span, error, moment, retry=isinstance(error, LostError))
-        if isinstance(error, NoReplyError) and self._last_sign < job.first_sent:
-            self._silence = error
-            self._silent_jobs += 1
+        self._signs.given_up(job, error)
         return actions + self._give_up_silent_run()
 
-    def _on_sign(self, now: float) -> None:
-        """A worker is alive."""
-        self._last_sign = now
-        self._silence, self._silent_jobs = None, 0
-
-    def _give_up_silent_run(self) -> list[ev.Action]:
+    def _give_up_silent_run(self) -> ev.Actions:
         """Fail what waits, once all jobs in flight have had all their attempts without a sign of life.
 
         From the first such job on no new one is sent, until a worker gives a sign of life.
         """
-        if self._silence is None or self.jobs:
+        if not self._signs.are_missing or self.jobs:
             return []
-        self._requeue(self._timers.take_retries())
-        jobs, attempts = self._silent_jobs, self._limits.attempts
-        error = NoReplyError(
-            f"no worker has given a sign of life: {jobs} jobs were sent {attempts} times each, and "
-            "none was answered; the run is given up",
-            hint="`dolambda doctor` looks for the cause; `dolambda logs --all` shows whether "
-            "workers "
-            "start.",
-        )
-        cause = error if jobs > 1 else self._silence
-        self._silence = None
+        self._queue.put_first(self._timers.take_retries())
+        cause = self._signs.take_cause(self._limits.attempts)
         if not self._queue:  # the run has nothing else to lose
             return []
         self._closed = True
-        return [*self._fail_queue(cause), ev.GiveUpRun(cause)]
+        return [*self._fail_all(self._queue.take_all(), cause), ev.GiveUpRun(cause)]
 
     # What has come back.
 
     def _settle(
-        self,
-        outcome: ev.Outcome,
-        again: list[TaskSpan],
-        moment: ev.Moment,
-        *,
-        fruitless: bool,
-    ) -> list[ev.Action]:
+        self, outcome: ev.Outcome, again: list[TaskSpan], moment: ev.Moment, *, fruitless: bool
+    ) -> ev.Actions:
         span = outcome.span
         if isinstance(outcome, ev.Values):
             self.counters.done += len(span)
@@ -430,24 +369,20 @@ class Scheduler:
         # as often as it takes.
         replies = span.empty_replies + fruitless
         if replies < self._limits.attempts:
-            start, stop = span.part.start, span.part.stop
-            again.append(span.cut(start, stop, empty_replies=replies, group=None))
+            again.append(span.changed(empty_replies=replies, group=None))
             return []
         return self._fail(span, outcome.lost.to_error(), moment, retry=True)
 
     def _fail(
         self, span: TaskSpan, error: BaseException, moment: ev.Moment, *, retry: bool
-    ) -> list[ev.Action]:
+    ) -> ev.Actions:
         """Fail tasks, or have them run again after a pause."""
         pause = self._limits.retries.pause(error, span.retried) if retry else None
         if pause is None:
-            self.counters.failed += len(span)
-            return [ev.Fail(span, error)]
+            return self._fail_all([span], error)
         self.counters.retried += len(span)
-        start, stop = span.part.start, span.part.stop
-        self._timers.retry(
-            span.cut(start, stop, retried=span.retried + 1, group=None), moment.now + pause
-        )
+        again = span.changed(retried=span.retried + 1, group=None)
+        self._timers.retry(again, moment.now + pause)
         return []
 
     def _account(self, job: InFlightJob, usage: Usage | None, now: float) -> None:
@@ -468,12 +403,7 @@ class Scheduler:
         del self.jobs[job.number]
         self._ended.append(job.number)
 
-    def _requeue(self, spans: Sequence[TaskSpan]) -> None:
-        """Have tasks sent before all others."""
-        self._queue.extendleft(reversed(spans))
-        self._waiting += sum(map(len, spans))
-
-    def _remove_ended(self) -> list[ev.Action]:
+    def _remove_ended(self) -> ev.Actions:
         """Return the removal of what ended jobs have left, when it is worth a request or the run is over."""
         over = self._closed and self.is_idle
         if not self._ended or not (over or len(self._ended) >= _REMOVE_EVERY):
@@ -488,75 +418,31 @@ class Scheduler:
         affordable = self.ledger.can_afford(self._needed_blobs)
         return bool(self._queue) and not in_use and not affordable
 
-    def _fail_unpaid(self) -> list[ev.Action]:
+    def _fail_unpaid(self) -> ev.Actions:
         """Fail what the budget does not pay for, once nothing is in flight that could leave some of it."""
-        return (
-            self._fail_queue(self.ledger.refusal(self._waiting)) if self._is_out_of_budget() else []
-        )
+        if not self._is_out_of_budget():
+            return []
+        refusal = self.ledger.refusal(self._queue.tasks)
+        return self._fail_all(self._queue.take_all(), refusal)
 
-    def _fail_queue(self, error: BaseException) -> list[ev.Action]:
-        actions: list[ev.Action] = [ev.Fail(span, error) for span in self._queue]
-        self.counters.failed += self._waiting
-        self._queue.clear()
-        self._waiting = 0
+    def _fail_all(self, spans: list[TaskSpan], error: BaseException) -> ev.Actions:
+        """Fail tasks that are not run again."""
+        actions: ev.Actions = [ev.Fail(span, error) for span in spans]
+        self.counters.failed += sum(map(len, spans))
         return actions
 
-    def _fail_declined(self) -> list[ev.Action]:
+    def _fail_declined(self) -> ev.Actions:
         """Fail what was submitted after the answer: it is not run either."""
-        if not self._declined:
-            return []
-        unsent = [span for span in self._queue if not span.sent]
-        self._queue = deque(span for span in self._queue if span.sent)
-        count = sum(map(len, unsent))
-        self._waiting -= count
-        self.counters.failed += count
-        return [ev.Fail(span, self._declined) for span in unsent]
+        refusal = self.pilot.refusal
+        return self._fail_all(self._queue.take_unsent(), refusal) if refusal else []
 
     def _is_pilot_done(self) -> bool:
-        over = self.counters.jobs >= PILOT_JOBS and not self.jobs
-        return self.pilot and not self._asked and bool(self._queue) and over
+        over = bool(self._queue) and not self.jobs
+        return over and self.pilot.is_to_ask(self.counters.jobs)
 
-    def _ask_to_go_on(self) -> list[ev.Action]:
+    def _ask_to_go_on(self) -> ev.Actions:
         """Estimate what the rest will take, once the pilot is done."""
         if not self._is_pilot_done():
             return []
-        self._asked = True
-        rates, counters = self._limits.rates, self.counters
-        batch = self.batcher.size(self._waiting, self._limits.workers)
-        spent = counters.seconds * rates.second + rates.cost(counters.calls)
-        estimate = Estimate.from_pilot(
-            tasks=self._waiting,
-            each=self.batcher.expected() or counters.seconds / counters.jobs,
-            batch=batch,
-            workers=self._limits.workers,
-            rates=rates,
-            spent=spent + counters.jobs * rates.invocation,
-        )
+        estimate = self.pilot.estimate(self._queue.tasks, self.batcher, self._limits, self.counters)
         return [ev.AskToGoOn(estimate)]
-
-
-def _emptied(span: TaskSpan) -> TaskSpan:
-    start, stop = span.part.start, span.part.stop
-    return span.cut(start, stop, empty_replies=span.empty_replies + 1)
-
-
-def _final(lost: Lost) -> Lost:
-    """Return why a job's tasks are lost for good."""
-    reason = NO_REPLY if lost.reason == NOT_STARTED else lost.reason
-    return Lost(reason, lost.detail, lost.hint)
-
-
-def _no_reply(job: InFlightJob) -> Lost:
-    """Return why a job is lost whose deadline has passed."""
-    few = len(job) <= _NAMED_TASKS
-    tasks = ", ".join(f"task {index}" for index in job.indexes()) if few else f"{len(job):,} tasks"
-    return Lost(
-        NO_REPLY,
-        f"no reply to job {job.number} ({tasks}) came after "
-        f"{job.attempt} {'attempt' if job.attempt == 1 else 'attempts'}",
-        "`dolambda status` shows whether the stack exists; its log shows whether workers start.",
-    )
-
-
-def _resent(job: InFlightJob, lost: Lost, how: str) -> ev.Warn:
-    return ev.Warn(f"job {job.number} is sent {how}: {lost.detail}")

@@ -15,6 +15,7 @@ from dolambda.scheduler.futures import TaskFuture
 from dolambda.scheduler.jobs import TaskSpan
 from dolambda.scheduler.results import FutureReceiver
 from dolambda.wire.chunk import Chunk, ChunkPart
+from dolambda.wire.outcome import Value
 from dolambda.wire.packer import joined_singles
 
 if TYPE_CHECKING:
@@ -48,6 +49,18 @@ class Batch:
         self.restored: list[tuple[int, PackedOutcome]] = []
         self.refused: list[tuple[int, BaseException]] = []
 
+    def settle(self) -> None:
+        """Complete the tasks whose outcomes are known already."""
+        for position, packed in self.restored:
+            outcome = packed.open()
+            if isinstance(outcome, Value):
+                self.receiver.claim(position, position + 1)
+                self.receiver.deliver(position, [outcome.value])
+            else:
+                self.receiver.fail(position, position + 1, outcome.to_error())
+        for position, error in self.refused:
+            self.receiver.fail(position, position + 1, error)
+
 
 class Submission:
     """Numbers and pickles the calls of one run, in the order of submission. For any thread.
@@ -59,7 +72,6 @@ class Submission:
         limits: What the run keeps to.
         stored: What an earlier client has left of this run.
         enqueue: Takes each `Batch`: queues what is to be sent. It completes no future.
-        settle: Takes a batch whose tasks are not all to be sent, and completes those.
     """
 
     def __init__(
@@ -68,13 +80,11 @@ class Submission:
         limits: Limits,
         stored: Stored | None,
         enqueue: Callable[[Batch], None],
-        settle: Callable[[Batch], None],
     ) -> None:
         self._packer = packer
         self._max_bytes = limits.room
         self._stored = stored
         self._enqueue = enqueue
-        self._settle = settle
         self._lock = threading.RLock()
         self._depth = 0  # of `_queueing`, in the thread that has the lock
         self._known: deque[Batch] = deque()  # with outcomes that nobody has been told yet
@@ -172,7 +182,7 @@ class Submission:
                 batch = self._known.popleft()
             except IndexError:  # another thread has taken it
                 return
-            self._settle(batch)
+            batch.settle()
 
     def _take(self, packed: Chunk | Refused, receiver: Receiver) -> None:
         batch = Batch(receiver)

@@ -52,6 +52,9 @@ class Refused:
 class Packer:
     """Pickler of tasks, which collects the blobs that they share.
 
+    Attributes:
+        same_buffers: As given.
+
     Args:
         same_buffers: True if a large array (`SHARED`) at a known address is taken to be unchanged.
             joblib assumes this within a Parallel call. An executor cannot: there each array is
@@ -74,10 +77,15 @@ class Packer:
         self._same_functions = same_functions
         self._functions: dict[int, PackedFunction] = {}
         self._same: dict[int, PackedFunction] = {}  # functions whose pickle cannot have changed
-        self._same_buffers = same_buffers
+        self.same_buffers = same_buffers
         self._known: OrderedDict[tuple[int, int], KnownBuffer] = OrderedDict()
         self._known_bytes = 0
         self._copies: WeakValueDictionary[str, Blob] = WeakValueDictionary()
+
+    @property
+    def identifies(self) -> bool:
+        """True if tasks get identities."""
+        return self._salt is not None
 
     def pack(
         self,
@@ -255,7 +263,7 @@ class Packer:
 
     def _pack_buffer(self, view: memoryview) -> Blob:
         place = getattr(view.obj, "__array_interface__", {}).get("data")
-        if not (self._same_buffers and place and view.nbytes > SHARED):
+        if not (self.same_buffers and place and view.nbytes > SHARED):
             return self._copied(view)
         at = (place[0], view.nbytes)
         known = self._known.get(at)

@@ -16,6 +16,7 @@ import pytest
 
 from dolambda.errors import ConfigurationError, NoReplyError
 from dolambda.scheduler import relay
+from dolambda.scheduler.hooks import RunHooks
 from dolambda.scheduler.limits import Limits
 from dolambda.scheduler.run import Run
 from dolambda.transport.base import Unanswered
@@ -192,7 +193,7 @@ def test_what_progress_and_relay_raise_costs_its_text_alone(
             ]
         ),
     )
-    run = opened(memory, progress=show, relay=show)
+    run = opened(memory, hooks=RunHooks(progress=show, relay=show))
     with caplog.at_level(logging.ERROR, "dolambda"):
         for _ in range(3):
             assert settled(run.submit((square, (i,), {}) for i in range(BATCH))) == [1] * BATCH
@@ -219,7 +220,7 @@ def test_output_is_left_out_where_there_is_nowhere_to_show_it(
             ]
         ),
     )
-    run = opened(memory, relay=relay.to_stdout)
+    run = opened(memory, hooks=RunHooks(relay=relay.to_stdout))
     monkeypatch.setattr(sys, "stdout", None if stream is None else Broken())
     found = settled(run.submit((square, (i,), {}) for i in range(BATCH)))
     monkeypatch.undo()
@@ -249,7 +250,7 @@ def test_a_thread_that_cannot_be_started_is_an_error_and_nothing_waits_for_it(
         raise RuntimeError("can't start new thread")
 
     ended: list[Run] = []
-    run = opened(Memory(), on_end=ended.append)
+    run = opened(Memory(), hooks=RunHooks(on_end=ended.append))
     monkeypatch.setattr(threading.Thread, "start", start)
     with pytest.raises(RuntimeError, match="can't start new thread"):
         run.submit([(square, (1,), {})])
@@ -296,7 +297,7 @@ def test_a_run_tells_its_end_once_however_it_was_closed(how: str) -> None:
         ended.append((run, run.report().done))
         done.set()
 
-    run = opened(Memory(), on_end=on_end)
+    run = opened(Memory(), hooks=RunHooks(on_end=on_end))
     if how != "never begun":
         settled(run.submit((square, (i,), {}) for i in range(BATCH)))
     if how == "cancel":

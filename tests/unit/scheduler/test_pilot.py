@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dolambda.errors import QuotedError
+from dolambda.scheduler.hooks import RunHooks
 from dolambda.scheduler.ledger import Rates
 from dolambda.scheduler.limits import Limits
 from dolambda.scheduler.pilot import JOBS, Estimate
@@ -26,7 +27,9 @@ def test_after_the_pilot_the_rest_is_sent_or_not(go_on: bool) -> None:
         told.append(estimate)
         return go_on
 
-    run = Run("r", memory, KEY, Limits(4, 4, 0.0, batch=1, rates=RATES), confirm=verdict)
+    run = Run(
+        "r", memory, KEY, Limits(4, 4, 0.0, batch=1, rates=RATES), hooks=RunHooks(confirm=verdict)
+    )
     futures = run.submit((square, (i,), {}) for i in range(25))
     errors = [future.exception(20) for future in futures]
     run.close()
@@ -44,7 +47,13 @@ def test_after_the_pilot_the_rest_is_sent_or_not(go_on: bool) -> None:
 
 def test_what_is_submitted_after_a_no_is_not_sent_either() -> None:
     memory = Memory()
-    run = Run("r", memory, KEY, Limits(4, 4, 0.0, batch=1, rates=RATES), confirm=lambda _: False)
+    run = Run(
+        "r",
+        memory,
+        KEY,
+        Limits(4, 4, 0.0, batch=1, rates=RATES),
+        hooks=RunHooks(confirm=lambda _: False),
+    )
     first = run.submit((square, (i,), {}) for i in range(JOBS + 1))
     assert isinstance(first[-1].exception(20), QuotedError)
     later = run.submit((square, (i,), {}) for i in range(3))
@@ -54,7 +63,9 @@ def test_what_is_submitted_after_a_no_is_not_sent_either() -> None:
 
 
 def test_a_run_no_longer_than_its_pilot_asks_nothing() -> None:
-    run = Run("r", Memory(), KEY, Limits(4, 4, 0.0, rates=RATES), confirm=lambda _: False)
+    run = Run(
+        "r", Memory(), KEY, Limits(4, 4, 0.0, rates=RATES), hooks=RunHooks(confirm=lambda _: False)
+    )
     assert [
         future.result(20) for future in run.submit((square, (i,), {}) for i in range(JOBS))
     ] == [0, 1, 4, 9, 16]

@@ -26,6 +26,7 @@ from dolambda.errors import (
     TooLargeError,
     WorkerCrashedError,
 )
+from dolambda.scheduler.hooks import RunHooks
 from dolambda.scheduler.limits import Limits
 from dolambda.scheduler.results import Pieces, values_of
 from dolambda.scheduler.retries import Retries
@@ -264,7 +265,9 @@ def test_printed_output_is_relayed_with_its_task() -> None:
 
     memory.fate = speak
     heard: list[tuple[int, str, bool]] = []
-    run = Run("r", memory, KEY, Limits(4, 4, 0.0), relay=lambda *said: heard.append(said))
+    run = Run(
+        "r", memory, KEY, Limits(4, 4, 0.0), hooks=RunHooks(relay=lambda *said: heard.append(said))
+    )
     assert [future.result(20) for future in run.submit([(square, (1,), {})])] == [None]
     assert heard == [(0, "hello\nworld\n", False)]
     run.close()
@@ -304,7 +307,7 @@ def test_a_closed_standard_output_loses_no_result() -> None:
         raise ValueError("I/O operation on closed file")
 
     memory.fate = speak
-    run = Run("r", memory, KEY, Limits(4, 4, 0.0), relay=relay)
+    run = Run("r", memory, KEY, Limits(4, 4, 0.0), hooks=RunHooks(relay=relay))
     assert [future.result(20) for future in run.submit([(square, (1,), {})])] == [None]
     run.close()
 
@@ -634,7 +637,7 @@ def test_when_one_of_two_copies_is_lost_the_other_counts() -> None:
 
 
 def test_what_is_too_slow_is_learnt_from_what_nearly_all_took() -> None:
-    stragglers = Stragglers(copy=True)
+    stragglers = Stragglers({}, copy=True)
     assert stragglers.patience() is None
     for seconds in [1.0] * 90 + [50.0] * 10:
         stragglers.completed(seconds)
@@ -642,7 +645,7 @@ def test_what_is_too_slow_is_learnt_from_what_nearly_all_took() -> None:
     for _ in range(500):
         stragglers.completed(0.01)
     assert stragglers.patience() == 2.0
-    assert Stragglers(copy=False).patience() is None
+    assert Stragglers({}, copy=False).patience() is None
 
 
 def dying_of(

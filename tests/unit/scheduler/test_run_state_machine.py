@@ -55,7 +55,7 @@ class Stepped(Run):
         super().__init__(*args, clock=lambda: self.now)
 
     def _serve(self) -> None:
-        self._ended.set()
+        self._end.reach()
 
     def go_on(self) -> bool:
         """Do what there is to do by now. Return whether there may be more later."""

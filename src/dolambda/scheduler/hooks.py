@@ -1,0 +1,33 @@
+"""The functions of its caller that a run calls, in one place. Input and output: none of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dolambda.scheduler.pilot import Estimate
+    from dolambda.scheduler.report import Report
+    from dolambda.scheduler.run import Run
+    from dolambda.wire.reply import Reply
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunHooks:
+    """Functions that a run calls. It calls none of them while it holds its lock.
+
+    Attributes:
+        relay: Gets a task's index, what it printed, and whether it failed.
+        progress: Gets reports.
+        confirm: Is asked after a pilot whether to go on. None: there is no pilot.
+        record: Gets each opened reply.
+        on_end: Gets the run once it has ended, however it did.
+    """
+
+    relay: Callable[[int, str, bool], None] | None = None
+    progress: Callable[[Report], None] | None = None
+    confirm: Callable[[Estimate], bool] | None = None
+    record: Callable[[Reply], None] | None = None
+    on_end: Callable[[Run], None] | None = None

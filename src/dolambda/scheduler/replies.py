@@ -1,0 +1,136 @@
+"""From the bytes of a reply to the event that the scheduler handles.
+
+sealed bytes -- signature, run, number, identities checked --> Reply --> ReplyReceived
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from dolambda.errors import EnvelopeError, SignatureError
+from dolambda.scheduler import events as ev
+from dolambda.wire.outcome import CANCELLED, NOT_STARTED, REFUSED, Failure, Lost, Value
+from dolambda.wire.reply import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dolambda.scheduler.jobs import InFlightJob, TaskSpan
+    from dolambda.wire.outcome import PackedOutcome
+
+log = logging.getLogger("dolambda")
+
+_NO_OUTCOME = Lost(NOT_STARTED, "the reply contained no outcome for this task")
+_BLAMELESS = (NOT_STARTED, CANCELLED)
+
+
+class ReplyReader:
+    """Reads the replies to one run's jobs.
+
+    Args:
+        run: Name of the run.
+        key: Signs its replies.
+        named: Whether tasks have identities: two clients may use one run's name.
+        relay: Gets a task's index, what it printed, and whether it failed.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        key: bytes,
+        *,
+        named: bool,
+        relay: Callable[[int, str, bool], None] | None,
+    ) -> None:
+        self._run = run
+        self._key = key
+        self._named = named
+        self._relay = relay
+
+    def read(self, job: InFlightJob, data: bytes) -> tuple[Reply | None, ev.ReplyReceived]:
+        """Read the reply to a job.
+
+        Returns:
+            The reply, None if it is refused; and what the scheduler is told.
+        """
+        try:
+            reply = self._opened(data, job.number)
+        except EnvelopeError as refused:
+            log.warning("refused %s", refused)
+            return None, _refused_reply(job, refused)
+        outcomes = list(self._outcomes(job, reply))
+        missing = [isinstance(outcome, ev.Missing) for outcome in outcomes]
+        seconds = reply.outcomes.seconds
+        if any(missing):
+            seconds = [one.seconds for one in reply.outcomes if one.kind != "lost"]  # type: ignore[assignment] # a sequence of numbers
+        return reply, ev.ReplyReceived(job.number, outcomes, all(missing), seconds, reply.usage)
+
+    def _opened(self, sealed: bytes, number: int) -> Reply:
+        reply = Reply.from_bytes(sealed, self._key)
+        if (reply.run, reply.number) != (self._run, number):
+            raise EnvelopeError(
+                f"the reply to job {reply.number} of run {reply.run} where the one to job {number} "
+                f"of run {self._run} belongs",
+                hint="A signed reply was copied. It was not unpickled.",
+            )
+        return reply
+
+    def _outcomes(self, job: InFlightJob, reply: Reply) -> Iterator[ev.Outcome]:
+        """Yield the outcomes of a job's tasks: many values together, everything else one by one."""
+        table = reply.outcomes
+        refusal = reply.refusal
+        if refusal and refusal.reason not in _BLAMELESS:
+            for span in job.spans:
+                yield ev.Raised(span, refusal.to_error())
+            return
+        if refusal or len(table) != len(job) or not self._is_of(job, reply):
+            for span in job.spans:
+                yield ev.Missing(span, refusal or _NO_OUTCOME)
+            return
+        at = 0
+        for span in job.spans:
+            values = table.values(at, at + len(span))
+            if values is not None:
+                yield ev.Values(span, values)
+            else:
+                for offset in range(len(span)):
+                    yield self._outcome(span.single(offset), table.outcome(at + offset))
+            at += len(span)
+
+    def _is_of(self, job: InFlightJob, reply: Reply) -> bool:
+        """Return whether the reply is to these tasks: two clients may use one run's name."""
+        if not self._named:
+            return True
+        expected = [one for span in job.spans for one in span.part.identities]
+        return list(reply.outcomes.identities) == expected
+
+    def _outcome(self, span: TaskSpan, packed: PackedOutcome) -> ev.Outcome:
+        self._show_output(span.part.first, packed)
+        outcome = packed.open()
+        if isinstance(outcome, Value):
+            return ev.Values(span, [outcome.value])
+        if isinstance(outcome, Failure):
+            return ev.Raised(span, outcome.exception)
+        if outcome.reason in _BLAMELESS:
+            return ev.Missing(span, outcome)
+        return ev.Raised(span, outcome.to_error())
+
+    def _show_output(self, index: int, packed: PackedOutcome) -> None:
+        if packed.output and self._relay:
+            try:
+                self._relay(index, packed.output, packed.kind != "value")
+            except BaseException:
+                log.debug("the output of task %s could not be shown", index, exc_info=True)
+
+
+def _refused_reply(job: InFlightJob, refused: EnvelopeError) -> ev.ReplyReceived:
+    """Return what follows from a reply that is not to be believed."""
+    # Signed with another key, over and over: the worker has replaced the key.
+    reason = REFUSED if isinstance(refused, SignatureError) else NOT_STARTED
+    said, _, hint = str(refused).partition("\n  ")
+    outcomes = []
+    for span in job.spans:
+        lost = Lost(reason, f"task {span.part.first} is lost: its reply was refused: {said}", hint)
+        outcomes.append(ev.Missing(span, lost))
+    return ev.ReplyReceived(job.number, outcomes, fruitless=True, seconds=(), usage=None)
