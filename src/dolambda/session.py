@@ -241,6 +241,8 @@ class Session:
             clean_up=self._clean_up,
         )
         self._accounts.begin(opened)
+        if recorder:
+            recorder.begin(opened.report)
         if self._gone:  # since the beginning of this method
             opened.abandon(self._gone)
         return opened

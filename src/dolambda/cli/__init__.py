@@ -17,6 +17,7 @@ rotate_key.py   dolambda rotate-key
 runs.py         dolambda runs list | show | fetch | resume | cancel | clean
 quote.py        dolambda quote
 report.py       dolambda report
+dashboard.py    dolambda dashboard
 code.py         dolambda code
 r_layers.py     dolambda r-layers
 config.py       dolambda config | init
@@ -36,6 +37,7 @@ import typer
 
 from dolambda.cli.code import code
 from dolambda.cli.config import config, init
+from dolambda.cli.dashboard import dashboard
 from dolambda.cli.demo import demo
 from dolambda.cli.doctor import doctor
 from dolambda.cli.local import local
@@ -62,7 +64,7 @@ app = typer.Typer(
 )
 for panel, commands in (
     (_RUN, (demo, code)),
-    (_SEE, (status, doctor, logs, report, config, version)),
+    (_SEE, (status, doctor, logs, report, dashboard, config, version)),
     (_STACK, (init, plan, deploy, destroy, policy, panic, rotate_key, r_layers)),
 ):
     for command in commands:

@@ -6,22 +6,20 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dolambda.errors import ConfigurationError
-from dolambda.records.file_format import RunRecord, footer_of, header_of
-from dolambda.records.store import LAST, RecordStore, records_directory
+from dolambda.records.file_format import RunRecord
+from dolambda.records.state import run_state
+from dolambda.records.store import LAST, RecordStore, read_ends, records_directory
 from dolambda.wording import count, dollars, duration, moment
 
 if TYPE_CHECKING:
     from dolambda.records.file_format import Block
 
-_HEAD, _TAIL = 1 << 16, 1 << 16
 _SHOWN_ERRORS = 5
 
 
@@ -30,10 +28,7 @@ def recorded_runs() -> list[dict[str, Any]]:
     found = []
     for path in RecordStore(records_directory()).paths():
         try:
-            with path.open("rb") as file:
-                header = header_of(file.read(_HEAD))
-                file.seek(max(0, path.stat().st_size - _TAIL))
-                footer = footer_of(file.read())
+            header, footer = read_ends(path)
         except (OSError, ConfigurationError):  # it was just removed, or is of another version
             continue
         found.append(_facts(header, footer, path))
@@ -53,7 +48,7 @@ def record_of(name: str) -> Path | None:
     if not known:
         return None
     path = store.find(name)
-    header = header_of(path.read_bytes()[:_HEAD])
+    header, _ = read_ends(path)
     named = header.get("name")
     exact = store.id_of(path) == name
     return None if named and not exact and (name == LAST or named.startswith(name)) else path
@@ -91,7 +86,7 @@ def _facts(header: dict[str, Any], footer: dict[str, Any] | None, path: Path) ->
         "run": header["id"],
         "kind": "recorded",
         "name": header.get("name"),
-        "state": _state(header, footer),
+        "state": run_state(header, footer),
         "begun": _iso(header["begun"]),
         "changed": _iso(ended.get("ended") or path.stat().st_mtime),
         "host": header.get("host"),
@@ -119,25 +114,6 @@ def _measured(tasks: Block) -> dict[str, Any]:
         "cpu_seconds": sum(tasks.cpu),
         "peak_mb": max(tasks.peak, default=0.0),
     }
-
-
-def _state(header: dict[str, Any], footer: dict[str, Any] | None) -> str:
-    if footer:
-        ended = footer["done"] + footer["failed"]
-        return "complete" if ended == footer["tasks"] else "cancelled"
-    if header.get("host") == platform.node() and _is_alive(int(header["pid"])):
-        return "running"
-    return "unfinished"
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True
 
 
 def _iso(seconds: float) -> str:

@@ -6,6 +6,7 @@
     recorder.py      writes the file of one run while it runs
     timeline.py      when each task ran
     html_report.py   the record as a page
+    state.py         whether a run is running, complete or was killed
     store.py         the directory: new files, old files, a file by its name
 
 A record holds no arguments, no results and no output.

@@ -2,9 +2,11 @@ r"""The file of one run. It is only appended to, and readable at any time.
 
     {"format": 1, "id": ..., "begun": ...}\n        the header, one line of JSON
     frame   tag, lengths, CRC | JSON | columns      a block of tasks, any number of them
+    frame   tag, lengths, CRC | JSON                the run's counts so far, after each block
     frame   tag, lengths, CRC | JSON                the footer, once the run has ended
 
-A run that was killed has no footer, and perhaps half a frame at the end, which is left out.
+A run that was killed has no footer, and perhaps half a frame at the end, which is left out. Readers
+ignore frames with a tag that they do not know.
 
 **Input:** blocks of tasks. **Output:** bytes; and from bytes a `RunRecord`.
 """
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _FRAME = struct.Struct("<4sIII")
-_BLOCK, _FOOTER = b"BLCK", b"FOOT"
+_BLOCK, _COUNTS, _FOOTER = b"BLCK", b"CNTS", b"FOOT"
 _MEASURES = ("started", "seconds", "cpu", "peak")
 _HEADER_BYTES = 1 << 16
 
@@ -110,11 +112,19 @@ class Block:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What is known of a run. ``footer`` is None while it runs, or if its program was killed."""
+    """The known facts of a run.
+
+    Attributes:
+        header: Facts from its beginning.
+        tasks: All tasks whose replies were recorded.
+        footer: Facts from its end. None while it runs, or if its program was killed.
+        counts: Its latest counts. Empty if none were recorded.
+    """
 
     header: dict[str, Any]
     tasks: Block
     footer: dict[str, Any] | None
+    counts: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> RunRecord:
@@ -122,17 +132,55 @@ class RunRecord:
 
         Raises `ConfigurationError` for another kind of file.
         """
-        header = header_of(data)
-        block, footer = Block(), None
-        for tag, facts, body in _frames(memoryview(data)[data.index(b"\n") + 1 :]):
-            try:
-                if tag == _BLOCK:
-                    block.extend(facts, body)
-                elif tag == _FOOTER:
-                    footer = facts
-            except (ValueError, TypeError, KeyError):  # all say that it makes no sense
-                break
-        return cls(header, block, footer)
+        header_of(data)
+        reader = RecordReader()
+        reader.feed(data)
+        return reader.record
+
+
+class RecordReader:
+    """Reads a file that may still grow. Each part is read once."""
+
+    def __init__(self) -> None:
+        """Nothing has been read."""
+        self._left = b""
+        self._header: dict[str, Any] | None = None
+        self._tasks = Block()
+        self._counts: dict[str, Any] = {}
+        self._footer: dict[str, Any] | None = None
+        self._damaged = False
+
+    @property
+    def record(self) -> RunRecord:
+        """Return what has been read. Its tasks grow with the next `feed`."""
+        return RunRecord(self._header or {}, self._tasks, self._footer, self._counts)
+
+    def feed(self, data: bytes) -> None:
+        """Read the next part of the file. Raises `ConfigurationError` if it is no record."""
+        if self._damaged:
+            return
+        self._left += data
+        if self._header is None:
+            if b"\n" not in self._left and len(self._left) < _HEADER_BYTES:
+                return
+            self._header = header_of(self._left)
+            self._left = self._left[self._left.index(b"\n") + 1 :]
+        at = 0
+        try:
+            for tag, facts, body, end in _frames(memoryview(self._left)):
+                self._add(tag, facts, body)
+                at = end
+        except (ValueError, TypeError, KeyError):  # all say that a frame makes no sense
+            self._damaged = True
+        self._left = b"" if self._damaged else self._left[at:]
+
+    def _add(self, tag: bytes, facts: dict[str, Any], body: bytes) -> None:
+        if tag == _BLOCK:
+            self._tasks.extend(facts, body)
+        elif tag == _COUNTS:
+            self._counts = facts
+        elif tag == _FOOTER:
+            self._footer = facts
 
 
 def header_of(data: bytes) -> dict[str, Any]:
@@ -153,13 +201,21 @@ def header_of(data: bytes) -> dict[str, Any]:
 def footer_of(tail: bytes) -> dict[str, Any] | None:
     """Return the footer from the last bytes of a file, None if there is none."""
     at = tail.rfind(_FOOTER)
-    frames = list(_frames(memoryview(tail)[at:])) if at >= 0 else []
+    try:
+        frames = list(_frames(memoryview(tail)[at:])) if at >= 0 else []
+    except ValueError:  # those letters were not a footer's
+        return None
     return frames[0][1] if len(frames) == 1 else None
 
 
 def header_line(header: dict[str, Any]) -> bytes:
     """Return the header as it is written."""
     return json.dumps({"format": FORMAT, **header}, separators=(",", ":")).encode() + b"\n"
+
+
+def counts_frame(facts: dict[str, Any]) -> bytes:
+    """Return the run's counts so far as they are written."""
+    return _framed(_COUNTS, facts, b"")
 
 
 def footer_frame(facts: dict[str, Any]) -> bytes:
@@ -172,17 +228,24 @@ def _framed(tag: bytes, facts: dict[str, Any], body: bytes) -> bytes:
     return _FRAME.pack(tag, len(head), len(body), zlib.crc32(body, zlib.crc32(head))) + head + body
 
 
-def _frames(data: memoryview) -> Iterator[tuple[bytes, dict[str, Any], bytes]]:
-    """Yield the frames up to the first that is cut off or damaged."""
+def _frames(data: memoryview) -> Iterator[tuple[bytes, dict[str, Any], bytes, int]]:
+    """Yield the frames up to the first that is cut off, each with where it ends.
+
+    Raises:
+        ValueError: A frame is damaged.
+    """
     at = 0
     while at + _FRAME.size <= len(data):
         tag, head_size, body_size, crc = _FRAME.unpack_from(data, at)
         begin = at + _FRAME.size
         at = begin + head_size + body_size
-        if at > len(data) or zlib.crc32(data[begin:at]) != crc:
+        if at > len(data):
             return
+        if zlib.crc32(data[begin:at]) != crc:
+            raise ValueError("a frame is damaged")
         yield (
             tag,
             json.loads(bytes(data[begin : begin + head_size])),
             bytes(data[at - body_size : at]),
+            at,
         )

@@ -10,6 +10,7 @@ from collections import Counter
 from html import escape
 from typing import TYPE_CHECKING
 
+from dolambda.records.state import run_state
 from dolambda.records.timeline import busy_shares, runs_of_levels, task_times
 from dolambda.wording import count, dollars, duration, moment
 
@@ -23,32 +24,54 @@ _WIDTH, _ROW, _LEFT = 1000, 14, 120
 _BINS, _LEVELS = 500, 4
 _MAX_ROWS, _MAX_MARKS, _MAX_ERRORS, _SLOWEST = 100, 1000, 100, 10
 _BARS, _BAR_HEIGHT = 40, 120
+_STATES = {
+    "running": "the run is running",
+    "unfinished": "the run has not ended: its program was killed",
+    "cancelled": "the run was cancelled",
+}
 
+_POLICY = (
+    '<meta http-equiv="Content-Security-Policy" '
+    "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+)
+STYLE = """
+:root { color-scheme: light dark; --busy: #2a78d6; --bad: #d03b3b; --line: #8886; }
+@media (prefers-color-scheme: dark) { :root { --busy: #6aa9f0; --bad: #ff7b72; } }
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 1160px; margin: 2em auto; padding: 0 1em; }
+table { border-collapse: collapse; } th, td { text-align: left; padding: .2em 1.2em .2em 0; }
+th { font-weight: 600; } td.n { text-align: right; font-variant-numeric: tabular-nums; }
+tr { border-bottom: 1px solid var(--line); vertical-align: top; }
+svg { width: 100%; height: auto; } text { font-size: 11px; fill: currentColor; }
+.busy { fill: var(--busy); } .bad { fill: var(--bad); } .axis { stroke: var(--line); }
+"""
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+{head}
 <meta name="viewport" content="width=device-width">
-<title>{title}</title><style>
-:root {{ color-scheme: light dark; --busy: #2a78d6; --bad: #d03b3b; --line: #8886; }}
-@media (prefers-color-scheme: dark) {{ :root {{ --busy: #6aa9f0; --bad: #ff7b72; }} }}
-body {{ font: 15px/1.45 system-ui, sans-serif; max-width: 1160px; margin: 2em auto; padding: 0 1em; }}
-table {{ border-collapse: collapse; }} th, td {{ text-align: left; padding: .2em 1.2em .2em 0; }}
-th {{ font-weight: 600; }} td.n {{ text-align: right; font-variant-numeric: tabular-nums; }}
-tr {{ border-bottom: 1px solid var(--line); vertical-align: top; }}
-svg {{ width: 100%; height: auto; }} text {{ font-size: 11px; fill: currentColor; }}
-.busy {{ fill: var(--busy); }} .bad {{ fill: var(--bad); }} .axis {{ stroke: var(--line); }}
-</style></head><body><h1>{title}</h1><p>{subtitle}</p>
-{sections}
+<title>{title}</title></head><body>
+{body}
 </body></html>
 """
 
 
 def html_report(record: RunRecord) -> str:
     """Return the page."""
+    state = run_state(record.header, record.footer)
+    head = f"{_POLICY}<style>{STYLE}</style>"
+    return page(f"Run {record.header['id']}", report_body(record, state), head)
+
+
+def page(title: str, body: str, head: str) -> str:
+    """Return a page with this text as its title. ``body`` and ``head`` are HTML."""
+    return _PAGE.format(title=escape(title), head=head, body=body)
+
+
+def report_body(record: RunRecord, state: str) -> str:
+    """Return what a page says of a run in that state, as HTML."""
     header, tasks = record.header, record.tasks
     times = task_times(tasks)
     sections = {
-        "Summary": _table([], _summary(record, times)),
+        "Summary": _table([], _summary(record, times, state)),
         "Workers over time": _timeline(times),
         "How long tasks took": _durations(tasks.seconds),
         "Slowest tasks": _slowest(times),
@@ -56,23 +79,18 @@ def html_report(record: RunRecord) -> str:
     }
     program = str(header.get("program") or "a program without a file")
     subtitle = f"{program} on {header.get('host')}, begun {moment(float(header['begun']))}"
-    return _PAGE.format(
-        title=escape(f"Run {header['id']}"),
-        subtitle=escape(subtitle),
-        sections="\n".join(
-            f"<h2>{name}</h2>{content}" for name, content in sections.items() if content
-        ),
-    )
+    shown = "\n".join(f"<h2>{name}</h2>{content}" for name, content in sections.items() if content)
+    return f"<h1>{escape('Run ' + header['id'])}</h1><p>{escape(subtitle)}</p>\n{shown}"
 
 
-def _summary(record: RunRecord, times: list[TaskTime]) -> list[tuple[str, str]]:
+def _summary(record: RunRecord, times: list[TaskTime], state: str) -> list[tuple[str, str]]:
     header, tasks, footer = record.header, record.tasks, record.footer or {}
     workers = {job.worker for job in tasks.jobs}
     took, used = sum(tasks.seconds), sum(tasks.cpu)
     memory, peak = header.get("memory"), max(tasks.peak, default=0.0)
     span = max((one.begin + one.seconds for one in times), default=0.0)
     rows = [
-        ("tasks with a reply", f"{len(tasks):,}"),
+        ("tasks that replied", f"{len(tasks):,}"),
         ("failed", f"{sum(kind == 1 for kind in tasks.kinds):,}"),
         ("jobs", f"{len(tasks.jobs):,}"),
         ("workers", f"{len(workers):,}"),
@@ -87,8 +105,8 @@ def _summary(record: RunRecord, times: list[TaskTime]) -> list[tuple[str, str]]:
     if peak:
         paid = f" of {memory:,} MB that are paid for" if memory else ""
         rows.append(("memory at most", f"{peak:,.0f} MB{paid}"))
-    if record.footer is None:
-        rows.append(("state", "the run has not ended, or its program was killed"))
+    if state in _STATES:
+        rows.append(("state", _STATES[state]))
     counted = ("retried", "resent", "restored", "copies")
     rows += [(name, f"{footer[name]:,}") for name in counted if footer.get(name)]
     if bill := footer.get("bill"):

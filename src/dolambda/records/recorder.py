@@ -18,7 +18,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dolambda.records.file_format import Block, ErrorEntry, JobEntry, footer_frame, header_line
+from dolambda.records.file_format import (
+    Block,
+    ErrorEntry,
+    JobEntry,
+    counts_frame,
+    footer_frame,
+    header_line,
+)
 from dolambda.records.store import RecordStore, records_directory
 from dolambda.version import VERSION
 
@@ -37,6 +44,7 @@ _BLOCK_TASKS = 8192
 _BLOCK_S = 1.0
 _MAX_MESSAGE = 500
 _KIND = 0x0F
+_LIVE = ("tasks", "done", "failed", "retried", "resent", "restored", "running", "elapsed")
 
 
 @dataclass(frozen=True)
@@ -115,7 +123,11 @@ class SessionRecords:
 
 
 class RunRecorder:
-    """The record of one run. For any thread; the file is made with the first reply."""
+    """The record of one run. For any thread.
+
+    A reply is in the file a second after it came, so that others can watch the run. The file is
+    made with the first reply, or after a second in which tasks were submitted.
+    """
 
     def __init__(
         self,
@@ -131,9 +143,16 @@ class RunRecorder:
         self._keep_messages = keep_messages
         self._lock = threading.Lock()
         self._block = Block()
-        self._next_write = 0.0
+        self._timer: threading.Timer | None = None
+        self._counts: Callable[[], Report] | None = None
         self._file: int | None = None
         self._over = False
+
+    def begin(self, counts: Callable[[], Report]) -> None:
+        """Record the counts of a run that was opened, whenever something is written."""
+        with self._lock:
+            self._counts = counts
+            self._write_soon()
 
     def take(self, reply: Reply) -> None:
         """Record an opened reply."""
@@ -142,14 +161,36 @@ class RunRecorder:
                 if self._over:
                     return
                 self._add(reply)
-                now = time.monotonic()
-                if len(self._block) >= _BLOCK_TASKS or now >= self._next_write:
-                    self._next_write = now + _BLOCK_S
+                if len(self._block) >= _BLOCK_TASKS:
                     self._write_block()
+                elif self._timer is None:
+                    self._write_soon()
         except OSError as error:
             self._fail(error)
         except Exception:  # a reply that makes no sense: a record is not worth a run
             log.debug("a reply was not recorded", exc_info=True)
+
+    def _write_soon(self) -> None:
+        self._timer = threading.Timer(_BLOCK_S, self._flush)
+        self._timer.daemon = True
+        self._timer.name = "dolambda-record"
+        self._timer.start()
+
+    def _flush(self) -> None:
+        """Write what came since the last time, and the counts, in the timer's thread."""
+        try:
+            report = self._counts() if self._counts else None
+            with self._lock:
+                self._timer = None
+                if self._over:
+                    return
+                self._write_block()
+                if report and (report.tasks or self._file is not None):
+                    self._write(counts_frame(_live_counts(report)))
+        except OSError as error:
+            self._fail(error)
+        except Exception:  # a record is not worth a run
+            log.debug("a block was not recorded", exc_info=True)
 
     def end(self, report: Report, bill: Bill) -> None:
         """Write what is left, and the footer. A run of which no reply came has no file."""
@@ -213,14 +254,20 @@ class RunRecorder:
         with self._lock:
             self._over = True
             self._block = Block()
+            timer, self._timer = self._timer, None
             file, self._file = self._file, None
+        if timer is not None:
+            timer.cancel()
         if file is not None:
-            with contextlib.suppress(
-                OSError
-            ):  # a network's file system says only now that it is full
+            # A network's file system reports only now that it is full.
+            with contextlib.suppress(OSError):
                 os.close(file)
 
 
 def _footer(report: Report, bill: Bill) -> dict[str, Any]:
     facts = {**asdict(report), "workers": len(report.workers), "ended": time.time()}
     return {**facts, "bill": asdict(bill), "cost": bill.total}
+
+
+def _live_counts(report: Report) -> dict[str, Any]:
+    return {name: getattr(report, name) for name in _LIVE}

@@ -10,11 +10,12 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
 from dolambda.errors import ConfigurationError
+from dolambda.records.file_format import footer_of, header_of
 from dolambda.wording import count, listing
 
 if TYPE_CHECKING:
@@ -23,11 +24,25 @@ if TYPE_CHECKING:
 LAST = "last"
 _SUFFIX = ".run"
 _DAY_S = 86_400
+_END_BYTES = 1 << 16
 
 
 def records_directory() -> Path:
     """Return where records are kept."""
     return Path(platformdirs.user_state_dir("dolambda")) / "runs"
+
+
+def read_ends(path: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Return a file's header, and its footer if it has one, without reading the tasks.
+
+    Raises:
+        OSError: It was removed, or cannot be read.
+        ConfigurationError: It is no record, or one of another version.
+    """
+    with path.open("rb") as file:
+        header = header_of(file.read(_END_BYTES))
+        file.seek(max(0, path.stat().st_size - _END_BYTES))
+        return header, footer_of(file.read())
 
 
 @dataclass(frozen=True)

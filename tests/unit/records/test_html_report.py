@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from array import array
 from html.parser import HTMLParser
 
 import pytest
 
-from dolambda.records.file_format import Block, ErrorEntry, JobEntry, RunRecord
+from dolambda.records.file_format import ErrorEntry, RunRecord
 from dolambda.records.html_report import html_report
 from dolambda.records.timeline import busy_shares, runs_of_levels, task_times
+from support.records import a_header, some_tasks
 
 EVIL = "</script><img src=x onerror=alert(1)><svg onload=alert(2)>"
 
@@ -35,31 +35,8 @@ class Elements(HTMLParser):
 def record_of(
     tasks: int, workers: int = 2, *, name: str = "w", errors: tuple[ErrorEntry, ...] = ()
 ) -> RunRecord:
-    jobs = [
-        JobEntry(
-            number,
-            1,
-            f"{name}{number % workers}",
-            number < workers,
-            100.0 + number,
-            1.0,
-            ((10 * number, 10),),
-        )
-        for number in range(tasks // 10)
-    ]
-    block = Block(
-        jobs,
-        bytearray(tasks),
-        array("f", [0.1 * (place % 10) for place in range(tasks)]),
-        array("f", [0.1] * tasks),
-        array("f", [0.05] * tasks),
-        array("f", [300.0] * tasks),
-        list(errors),
-    )
-    for error in errors:
-        block.kinds[error.task] = 1
-    header = {"id": "abc", "begun": 0.0, "host": name, "program": name, "memory": 1769}
-    return RunRecord(header, block, None)
+    header = a_header("abc", host=name, program=name)
+    return RunRecord(header, some_tasks(tasks, workers=workers, name=name, errors=errors), None)
 
 
 def test_the_times_of_tasks_are_those_of_their_jobs() -> None:
@@ -102,4 +79,4 @@ def test_a_hundred_thousand_tasks_are_a_small_page() -> None:
 
 
 def test_a_run_without_tasks_has_a_page() -> None:
-    assert "tasks with a reply" in html_report(record_of(0))
+    assert "tasks that replied" in html_report(record_of(0))

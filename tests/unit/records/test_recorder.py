@@ -15,7 +15,14 @@ import pytest
 from dolambda import LambdaExecutor
 from dolambda.errors import ConfigurationError
 from dolambda.money.bill import Bill
-from dolambda.records.file_format import Block, JobEntry, RunRecord, footer_of, header_of
+from dolambda.records.file_format import (
+    Block,
+    JobEntry,
+    RecordReader,
+    RunRecord,
+    footer_of,
+    header_of,
+)
 from dolambda.records.recorder import SessionRecords
 from dolambda.records.store import RecordStore
 from dolambda.scheduler.report import Report
@@ -26,6 +33,7 @@ from dolambda.wire.outcome_table import OutcomeTable
 from dolambda.wire.reply import Reply
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SECRET = "hunter2-0123456789"  # noqa: S105 - it opens nothing
@@ -98,8 +106,8 @@ def test_a_file_that_was_cut_off_anywhere_is_read_as_far_as_it_goes(store: Recor
     recorder = records(store).recorder("c/000000", None)
     assert recorder
     for number in range(3):
-        recorder._next_write = 0.0  # each in a block of its own
         recorder.take(reply(number, returned(2 * number), returned(2 * number + 1)))
+        recorder._flush()  # each in a block of its own
     recorder.end(Report(), Bill(0.0, 0.0, 0.0, 0.0))
     data = store.find("last").read_bytes()
     begin = data.index(b"\n") + 1
@@ -202,3 +210,64 @@ def test_a_session_records_its_runs(
 
 def test_an_empty_block_is_nothing() -> None:
     assert len(Block()) == 0
+
+
+def until(found: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 60
+    while not found() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found()
+
+
+def test_a_reply_is_in_the_file_though_no_other_follows(store: RecordStore) -> None:
+    recorder = records(store).recorder("c/000000", None)
+    assert recorder
+    recorder.begin(lambda: Report(tasks=9, done=1, running=2))
+    recorder.take(reply(0, returned(0)))
+    assert until(lambda: bool(store.paths()))
+    record = RunRecord.from_bytes(store.find("last").read_bytes())
+    assert len(record.tasks) == 1
+    assert (record.counts["tasks"], record.counts["running"]) == (9, 2)
+    assert record.footer is None
+    recorder.take(reply(1, returned(1)))
+    assert until(lambda: len(RunRecord.from_bytes(store.find("last").read_bytes()).tasks) == 2)
+    recorder.end(Report(tasks=9, done=9), Bill(0.0, 0.0, 0.0, 0.0))
+
+
+def test_a_run_is_seen_before_its_first_reply(store: RecordStore) -> None:
+    recorder = records(store).recorder("c/000000", None)
+    assert recorder
+    recorder.begin(lambda: Report(tasks=9))
+    assert until(lambda: bool(store.paths()))
+    recorder.end(Report(tasks=9), Bill(0.0, 0.0, 0.0, 0.0))
+    assert RunRecord.from_bytes(store.find("last").read_bytes()).footer
+
+
+def test_nothing_is_written_after_the_end(store: RecordStore) -> None:
+    recorder = records(store).recorder("c/000000", None)
+    assert recorder
+    recorder.begin(lambda: Report(tasks=1, done=1))
+    recorder.take(reply(0, returned(0)))
+    recorder.end(Report(tasks=1, done=1), Bill(0.0, 0.0, 0.0, 0.0))
+    data = store.find("last").read_bytes()
+    recorder.take(reply(1, returned(1)))
+    recorder._flush()
+    assert store.find("last").read_bytes() == data
+
+
+def test_a_record_is_read_in_parts_of_any_size(store: RecordStore) -> None:
+    recorder = records(store).recorder("c/000000", None)
+    assert recorder
+    for number in range(3):
+        recorder.take(reply(number, returned(2 * number), raised(2 * number + 1)))
+        recorder._flush()
+    recorder.end(Report(), Bill(0.0, 0.0, 0.0, 0.0))
+    data = store.find("last").read_bytes()
+    whole = RunRecord.from_bytes(data)
+    for size in (1, 7, 100, len(data)):
+        reader = RecordReader()
+        for at in range(0, len(data), size):
+            reader.feed(data[at : at + size])
+        assert reader.record.tasks.jobs == whole.tasks.jobs
+        assert reader.record.tasks.seconds == whole.tasks.seconds
+        assert reader.record.footer == whole.footer

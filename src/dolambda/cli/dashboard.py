@@ -1,0 +1,80 @@
+"""``dolambda dashboard``: recorded runs in a browser, while they run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import webbrowser
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dolambda.dashboard.server import Dashboard
+from dolambda.errors import ConfigurationError
+from dolambda.records.store import RecordStore, records_directory
+from dolambda.wording import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ENTRANCE = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={}">'
+
+
+def dashboard(
+    port: Annotated[
+        int,
+        typer.Option(
+            min=0, max=65_535, help="Port on 127.0.0.1. Default: any free one.", show_default=False
+        ),
+    ] = 0,
+    open_it: Annotated[bool, typer.Option("--open", help="Show it in a browser.")] = False,
+    idle: Annotated[
+        float, typer.Option(min=0.01, help="Minutes without a request after which it ends.")
+    ] = 15,
+) -> None:
+    """Show recorded runs in a browser, while they run."""
+    store = RecordStore(records_directory())
+    try:
+        server = Dashboard(store, port)
+    except OSError as error:
+        raise ConfigurationError(
+            f"--port {port} cannot be used: {error.strerror}",
+            hint="Name another port, or leave it out for any that is free.",
+        ) from error
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the file below is removed then too
+    with _entrance(server.access.link) as file, contextlib.suppress(KeyboardInterrupt):
+        _say_where(server, file, open_it=open_it)
+        server.serve_until_idle(60 * idle)
+        print(f"no page was asked for in {duration(60 * idle)}: the dashboard has ended")
+
+
+def _say_where(server: Dashboard, file: Path, *, open_it: bool) -> None:
+    """Print the link to a person, and where it is to anything else: that may be a log."""
+    where = f"http://127.0.0.1:{server.server_port}"
+    if open_it and webbrowser.open(file.as_uri()):
+        print(f"dashboard on {where}, opened in your browser; Ctrl-C ends it", flush=True)
+    elif sys.stdout.isatty():
+        print(f"dashboard: {server.access.link}", flush=True)
+        print("The link works once, in one browser. Ctrl-C ends the dashboard.", flush=True)
+    else:
+        print(f"dashboard on {where}; open {file.as_uri()}, which works once", flush=True)
+
+
+@contextlib.contextmanager
+def _entrance(link: str) -> Iterator[Path]:
+    """Make a file that only its owner reads, and that leads a browser to the link.
+
+    Arguments of processes can be read by all users, a browser's too.
+    """
+    descriptor, name = tempfile.mkstemp(prefix="dolambda-dashboard-", suffix=".html")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(_ENTRANCE.format(escape(link)))
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)

@@ -1,0 +1,32 @@
+"""The state of a recorded run.
+
+**Input:** the header and the footer of its record. **Output:** one word.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Any
+
+RUNNING = "running"
+
+
+def run_state(header: dict[str, Any], footer: dict[str, Any] | None) -> str:
+    """Return "complete", "cancelled", "running", or "unfinished" for a run that was killed."""
+    if footer:
+        ended = footer["done"] + footer["failed"]
+        return "complete" if ended == footer["tasks"] else "cancelled"
+    if header.get("host") == platform.node() and _is_alive(int(header["pid"])):
+        return RUNNING
+    return "unfinished"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
