@@ -16,12 +16,14 @@ from dolambda.aws.account import Account
 from dolambda.cli import options as given
 from dolambda.cli.connect import connect, connect_to_deploy, refuse_local
 from dolambda.environment.layer import Contents, table
+from dolambda.environment.system_libraries import missing_libraries
 from dolambda.provision import policies
 from dolambda.provision.commands import commands as as_commands
 from dolambda.provision.deploy import contents_of, names_of, resources
 from dolambda.provision.deploy import deploy as apply_all
 from dolambda.provision.deploy import destroy as remove_all
 from dolambda.settings import Settings
+from dolambda.wire.task import PYTHON
 from dolambda.wording import count
 
 if TYPE_CHECKING:
@@ -110,6 +112,8 @@ def plan(
     for change in changes:
         _show(change)
     _show_sizes(contents, changes)
+    if not here:
+        _warn_of_missing(contents, target.settings)
     console.print(
         f"{count(len(changes), 'change')} to the stack {target.settings.stack} in {target.place}."
         if changes
@@ -151,6 +155,7 @@ def deploy(
     contents = contents_of(settings, here=False)
     parts = resources(account, settings, here=False, contents=contents)
     _show_sizes(contents, [change for part in parts for change in part.changes()])
+    _warn_of_missing(contents, settings)
     if commands:
         directory = Path(tempfile.mkdtemp(prefix="dolambda-zips-"))
         console.print("\n".join(as_commands(account, parts, directory)), markup=False)
@@ -176,6 +181,25 @@ def _show_sizes(contents: Contents, changes: list[Change]) -> None:
         console.print("Packages of the workers, unzipped:")
         for line in table(contents):
             console.print(f"    {line}")
+
+
+def _warn_of_missing(contents: Contents, settings: Settings) -> None:
+    """Name the packages that need of the system what Lambda's image lacks."""
+    missing = missing_libraries(contents.packages, settings.runtime or f"python{PYTHON}")
+    if not missing:
+        return
+    warnings = Console(stderr=True, highlight=False, soft_wrap=True)
+    warnings.print(
+        "Warning: Lambda's image lacks libraries of the system. What needs them fails there:"
+    )
+    for one in missing:
+        warnings.print(f"    {one}", markup=False)
+    where = "the layers of layers= bring them" if settings.layers else "a layer of your own does"
+    warnings.print(
+        f"  It works if {where}, under lib/. Or take a variant of the package that needs none, "
+        "such as opencv-python-headless.",
+        markup=False,
+    )
 
 
 def destroy(

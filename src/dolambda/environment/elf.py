@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import mmap
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,9 +33,14 @@ class _Segment(NamedTuple):
 
 def needed_by(path: Path) -> list[str]:
     """Return the names of the libraries that a file needs; none for what is no such file."""
-    data = path.read_bytes()
-    if not data.startswith(_MAGIC):
-        return []
+    with path.open("rb") as file:
+        if file.read(len(_MAGIC)) != _MAGIC:
+            return []
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _needed_by(data)
+
+
+def _needed_by(data: mmap.mmap) -> list[str]:
     header = _HEADER.unpack_from(data)
     start, size, count = header[5], header[9], header[10]
     segments = [
@@ -60,5 +66,5 @@ def _offset_of(address: int, segments: list[_Segment]) -> int:
     raise ValueError(f"address {address:#x} is in no segment")
 
 
-def _text(data: bytes, at: int) -> str:
-    return data[at : data.index(b"\0", at)].decode()
+def _text(data: mmap.mmap, at: int) -> str:
+    return data[at : data.find(b"\0", at)].decode()
