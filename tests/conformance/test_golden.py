@@ -458,7 +458,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "inorder='x' is neither True nor False",
     ),
     # The mistake.
-    "arg_packages_notchar": (lambda: foreach(i=[1, 2], packages=1), "packages=1 are no names"),  # type: ignore[arg-type]
+    "arg_packages_notchar": (lambda: foreach(i=[1, 2], packages=1), "packages=1 are not names"),  # type: ignore[arg-type]
     # The mistake.
     "nest_bad_left": (lambda: 1 % foreach(i=[1, 2]), "unsupported operand"),  # type: ignore[operator]
     "nest_bad_right": (lambda: foreach(i=[1, 2]) % 3, "only % do, % dopar"),

@@ -230,7 +230,7 @@ def test_two_runs_at_once_and_many_threads() -> None:
         # The mistake.
         (lambda: foreach(i=7), "i=7 is not something to iterate over"),  # type: ignore[arg-type]
         (lambda: foreach(i=[1], init=1), "init= was given without combine="),
-        (lambda: foreach(i=[1], combine="nope"), "combine='nope' is no way to combine"),
+        (lambda: foreach(i=[1], combine="nope"), "combine='nope' is not a way to combine"),
         (lambda: foreach(i=[1], maxcombine=1), "maxcombine=1 is less than 2"),
         # The mistake.
         (lambda: foreach(i=[1], errors="ignore"), "errors='ignore' is none of"),  # type: ignore[arg-type]

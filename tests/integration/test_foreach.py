@@ -479,7 +479,7 @@ def test_any_backend_of_joblibs_by_name_or_instance() -> None:
     assert (backend.name, backend.workers) == ("loky", 3)
     with pytest.raises(
         ConfigurationError,
-        match="backend='nosuch' is no backend that joblib knows\n  Give one of seq, dolambda, ",
+        match="backend='nosuch' is not a joblib backend\n  Use one of seq, dolambda, ",
     ):
         set_backend("nosuch")
 
@@ -512,8 +512,8 @@ def test_pythons_face_is_the_same_as_rs() -> None:
             lambda: (foreach(i=[1]) % foreach(j=lambda i: i)).do(lambda j: j),
             "foreach: j=1 is not something to iterate over",
         ),
-        (lambda: foreach(i=[1], seed=-1), "seed=-1 is no seed"),
-        (lambda: foreach(i=[1], seed=0.5), "seed=0.5 is no seed"),
+        (lambda: foreach(i=[1], seed=-1), "seed=-1 is not a seed"),
+        (lambda: foreach(i=[1], seed=0.5), "seed=0.5 is not a seed"),
         (lambda: foreach(i=[1], combine="+").stream(lambda i: i), "stream.. combines nothing"),
         (lambda: foreach(i=[1], export={"a": 1}).do(len), "has no globals of its own"),
         # The mistake.

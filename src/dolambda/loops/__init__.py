@@ -3,8 +3,8 @@
 loop.py       the construct: loops, operators, nesting
 walk.py       nested loops as one stream of tasks, and their results as one value
 combine.py    results to one value
-function.py   what of the loop's variables a function gets, and what it finds around it
-backends.py   what ``%dopar%`` runs on
+function.py   the loop variables that a function takes, and the names it sees
+backends.py   the backends of ``%dopar%``
 """
 
 from dolambda.loops.backends import Backend, get_backend, set_backend

@@ -1,10 +1,12 @@
-"""What ``%dopar%`` runs on. On entry: calls in order; on leaving: their outcomes as they come.
+"""The backends of ``%dopar%``.
 
-    Sequential      here, one after the other                                 "seq"
-    OnLambda        the workers of the stack in use                           "dolambda", what `register` makes the backend
-    OnJoblib        any backend of joblib's, by name or instance              "loky", "threading", "dask", ...
+**Input:** calls in order. **Output:** their outcomes as they arrive.
 
-As in R: nothing registered means one after the other here, with a warning, once.
+    Sequential      locally, one after the other               "seq"
+    OnLambda        the workers of the current stack           "dolambda", set by `register`
+    OnJoblib        any joblib backend, by name or instance    "loky", "threading", "dask", ...
+
+As in R, a loop without a registered backend runs sequentially, with one warning.
 """
 
 from __future__ import annotations
@@ -35,46 +37,50 @@ Options = Mapping[str, Mapping[str, Any]]
 
 
 class Backend(Protocol):
-    """Where loops run. ``workers`` is how many tasks run at a time."""
+    """A place where loops run."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Name of the backend."""
         ...
 
     @property
     def version(self) -> str:
-        """Of what runs there."""
+        """Version of the software that runs the tasks."""
         ...
 
     @property
     def workers(self) -> int:
-        """How many tasks run at a time."""
+        """Number of tasks that run at a time."""
         ...
 
     def run(self, calls: Iterator[Call | None], *, options: Options) -> Outcomes:
-        """Run calls; give each one's number, counted from 0, and outcome, in any order.
+        """Run calls.
 
-        A generator: closed early, it cancels the rest.
+        Args:
+            calls: Taken only as far as there is capacity, and only by the caller that iterates over
+                the result. None among them means that a task must be done before the next call.
+            options: Options of each backend, by its name.
 
-        ``calls`` is taken from only as far as there is room, and only by the caller that iterates
-        over what this returns. None among them means: not before something else is done.
+        Returns:
+            A generator of the number of each call, counted from 0, and its outcome, in any order.
+            If it is closed early, it cancels the rest.
         """
         ...
 
 
 class Sequential:
-    """Here, one after the other."""
+    """The local backend, which runs one task after the other."""
 
     name = "seq"
     workers = 1
 
     @property
     def version(self) -> str:
-        """Dolambda's."""
+        """Version of dolambda."""
         return version()
 
-    # It has none.
+    # A sequential backend has no options.
     def run(self, calls: Iterator[Call | None], *, options: Options) -> Outcomes:  # noqa: ARG002
         """See `Backend.run`."""
         for number, call in enumerate(call for call in calls if call is not None):
@@ -82,26 +88,26 @@ class Sequential:
 
 
 def attempt(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value | Failure:
-    """Call it; give what it returned or raised."""
+    """Call the function, and return its value or its exception."""
     try:
         return Value(function(*args, **kwargs))
-    except Exception as error:  # noqa: BLE001 - what errors= decides about
+    except Exception as error:  # noqa: BLE001 - errors= decides what happens to it
         return Failure(error)
 
 
 _CHUNK = 4096  # tasks submitted at a time
 _AT_LEAST = 4
-"""Tasks a worker that are under way at the least; more as jobs come to hold more."""
+"""Least number of tasks in flight for each worker. It grows with the size of jobs."""
 
 
 class OnLambda:
-    """On the workers of the stack in use."""
+    """The workers of the current stack."""
 
     name = "dolambda"
 
     @property
     def version(self) -> str:
-        """Dolambda's."""
+        """Version of dolambda."""
         return version()
 
     @property
@@ -128,7 +134,7 @@ class OnLambda:
                 if sent == taken:
                     if not over:
                         raise RuntimeError(
-                            "no task is to be sent before another is done, but none is under way"
+                            "no task may be sent before another is done, but none is in flight"
                         )
                     break
                 number, future = done.get()
@@ -186,7 +192,7 @@ def _arguments_of(sent: dict[int, list[tuple[Any, ...]]], number: int) -> tuple[
 
 
 def _forget_before(sent: dict[int, list[tuple[Any, ...]]], number: int, *, in_order: bool) -> None:
-    """Let go of arguments that no error message needs any more."""
+    """Forget arguments that no error message needs any more."""
     while sent and in_order:
         first = next(iter(sent))
         if first + len(sent[first]) > number:
@@ -197,7 +203,8 @@ def _forget_before(sent: dict[int, list[tuple[Any, ...]]], number: int, *, in_or
 def checked_options(options: object) -> Options:
     """Return the options of each backend.
 
-    Raises `ConfigurationError` for what is wrong with dolambda's own.
+    Raises:
+        ConfigurationError: One of dolambda's own options is wrong.
     """
     if not isinstance(options, Mapping) or not all(
         isinstance(own, Mapping) for own in options.values()
@@ -221,7 +228,7 @@ def checked_options(options: object) -> Options:
 
 
 def version() -> str:
-    """Dolambda's own, asked only where it is installed: a worker has its files, and no more."""
+    """Return the version of dolambda where it is installed. A worker has only its files."""
     return str(import_module("dolambda.version").VERSION)
 
 
@@ -239,7 +246,10 @@ def _open_run(options: Mapping[str, Any]) -> Run:
 
 
 def _room(run: Run) -> int:
-    """How many tasks are to be under way: two jobs for each that the window holds, of the size that jobs now have, within reason."""
+    """Return how many tasks should be in flight.
+
+    That is two jobs of the current size for each job that the window holds, within bounds.
+    """
     return min(
         max(20_000, 100 * run.limits.workers),
         max(_AT_LEAST * run.limits.workers, 2 * run.limits.window * run.batcher.size(1 << 30, 1)),
@@ -247,7 +257,7 @@ def _room(run: Run) -> int:
 
 
 def _some(calls: Iterator[Call | None], most: int) -> tuple[list[Call], bool]:
-    """Up to that many calls, as many as come before a None; and whether there are no more."""
+    """Return up to ``most`` calls, as far as the next None, and whether the calls have ended."""
     some: list[Call] = []
     while len(some) < most:
         call = next(calls, _OVER)
@@ -264,7 +274,10 @@ _OVER: Any = object()
 
 @dataclass
 class OnJoblib:
-    """On a backend of joblib's, in slices: between two of them it is idle for a moment, but takes no more than it can chew."""
+    """A joblib backend, which gets the calls in slices.
+
+    Between two slices it is idle for a moment, but calls are taken only as fast as they are run.
+    """
 
     backend: Any
     name: str
@@ -272,22 +285,22 @@ class OnJoblib:
 
     @property
     def version(self) -> str:
-        """Joblib's."""
-        import joblib  # noqa: PLC0415 - slow, and not paid by who has no use for it
+        """Version of joblib."""
+        import joblib  # noqa: PLC0415 - slow, and only its users pay for it
 
         return str(joblib.__version__)
 
     @property
     def workers(self) -> int:
         """See `Backend`."""
-        import joblib  # noqa: PLC0415 - as above
+        import joblib  # noqa: PLC0415 - slow
 
         with joblib.parallel_config(self.backend, n_jobs=self.n_jobs):
             return int(joblib.effective_n_jobs(self.n_jobs))
 
     def run(self, calls: Iterator[Call | None], *, options: Options) -> Outcomes:
         """See `Backend.run`."""
-        import joblib  # noqa: PLC0415 - as above
+        import joblib  # noqa: PLC0415 - slow
 
         given = {"n_jobs": self.n_jobs} | dict(options.get(self.name, {}))
         size = _AT_LEAST * self.workers
@@ -297,7 +310,7 @@ class OnJoblib:
             some, over = _some(calls, size)
             with joblib.parallel_config(
                 self.backend, **given
-            ):  # around each slice: what the user does in between is not its business
+            ):  # for each slice alone: it must not affect the caller's code in between
                 outcomes: list[Value | Failure] = joblib.Parallel()(
                     joblib.delayed(attempt)(*call) for call in some
                 )
@@ -314,8 +327,8 @@ _warned = False
 
 
 def register_backend(backend: Backend | None) -> None:
-    """Make ``%dopar%`` run there; None for nothing registered."""
-    global _registered  # noqa: PLW0603 - as in R, there is one
+    """Make ``backend`` the backend of ``%dopar%``, or none with None."""
+    global _registered  # noqa: PLW0603 - as in R, there is one backend
     _registered = backend
 
 
@@ -343,12 +356,12 @@ def set_backend(
 
 def _made(backend: Any, workers: int) -> Backend | None:
     if backend is None or hasattr(backend, "run"):
-        return backend  # type: ignore[no-any-return] # it has been looked at
+        return backend  # it was checked
     if backend == "seq":
         return Sequential()
     if backend == OnLambda.name:
         return OnLambda()
-    import joblib  # noqa: PLC0415 - as above
+    import joblib  # noqa: PLC0415 - slow
 
     try:
         with joblib.parallel_config(backend, n_jobs=workers):
@@ -358,7 +371,7 @@ def _made(backend: Any, workers: int) -> Backend | None:
                 else type(joblib.parallel.get_active_backend()[0]).__name__
             )
     except (ValueError, TypeError, AttributeError) as error:
-        msg = f"backend={backend!r} is no backend that joblib knows"
+        msg = f"backend={backend!r} is not a joblib backend"
         known = ", ".join(
             itertools.chain(
                 ["seq", "dolambda"],
@@ -366,7 +379,7 @@ def _made(backend: Any, workers: int) -> Backend | None:
             )
         )
         raise ConfigurationError(
-            msg, hint=f"Give one of {known}, or an instance of a joblib backend."
+            msg, hint=f"Use one of {known}, or an instance of a joblib backend."
         ) from error
     return OnJoblib(backend, name, workers)
 
@@ -381,11 +394,11 @@ def get_backend() -> Backend:
 
 
 def backend_for_dopar() -> Backend:
-    """As `get_backend`; warns the first time that nothing is registered."""
-    global _warned  # noqa: PLW0603 - once a process
+    """Return the backend as `get_backend` does. Warn the first time if none is registered."""
+    global _warned  # noqa: PLW0603 - once in each process
     if (
         _registered is None and not _warned and find_spec("dolambda.session")
-    ):  # within a task there is nothing to register
+    ):  # a task cannot register a backend
         _warned = True
         warnings.warn(
             "no backend is registered, so %dopar% runs sequentially: call dolambda.register() "

@@ -1,11 +1,12 @@
-"""Results to one value.
+"""Combination of results to one value.
 
-On entry: results in the order in which they are to be combined; on leaving: what foreach gives.
+**Input:** results in the order in which they are combined. **Output:** the value that foreach
+returns.
 
-The arities are R's: a function is first called with up to ``most`` results (``init`` among them),
-then with what it has given and up to ``most`` - 1 further ones; it is not called for a single
-result without ``init``. So what is held stays small when the function reduces. The named transports
-that collect ("c", "rbind", "cbind", "concat") do so once, at the end.
+The arities are R's. A function is first called with up to ``most`` results (``init`` among them),
+then with the value it returned and up to ``most`` - 1 further results. It is not called for a
+single result without ``init``. So little is held when the function reduces. The named ways that
+collect ("c", "rbind", "cbind", "concat") do so once, at the end.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MISSING: Any = object()
-"""Stands for "not given", where None would be a value."""
+"""Placeholder for "not given", because None would be a value."""
 
 _MOST = 100
 _FOLDS: dict[str, Callable[[Any, Any], Any]] = {
@@ -34,10 +35,10 @@ _COLLECTORS = ("c", "rbind", "cbind", "concat")
 
 
 class Combiner:
-    """Takes results one by one."""
+    """Combiner of results, which takes them one by one."""
 
     def __init__(self, combine: str | Callable[..., Any] | None, init: Any, most: int) -> None:
-        """Use `Combiner.of`."""
+        """Create a combiner. Use `Combiner.of` instead."""
         self._combine = combine
         self._most = most
         self._held: list[Any] = []
@@ -54,16 +55,26 @@ class Combiner:
         multicombine: bool,
         maxcombine: int | None,
     ) -> Combiner:
-        """Check and choose; ``combine`` is None (a list), one of the named transports, or a function of results."""
-        if maxcombine is not None and maxcombine < 2:  # noqa: PLR2004 - a fold takes two
+        """Check the arguments and create a combiner.
+
+        Args:
+            combine: None for a list, a named way, or a function of results.
+            init: First argument of ``combine``, or `MISSING`.
+            multicombine: True if ``combine`` may get more than two results.
+            maxcombine: Largest number of results of one call.
+
+        Raises:
+            ConfigurationError: An argument cannot work.
+        """
+        if maxcombine is not None and maxcombine < 2:  # noqa: PLR2004 - a fold takes two results
             raise ConfigurationError(
                 f"maxcombine={maxcombine!r} is less than 2",
-                hint="Give a number >= 2, or leave it out.",
+                hint="Use a number >= 2, or leave it out.",
             )
         if combine is None and init is not MISSING:
             raise ConfigurationError(
                 "init= was given without combine=",
-                hint="Give combine= too: without it results are a list, which has no beginning.",
+                hint="Add combine=. Without it the results are a list, which has no first value.",
             )
         known = (
             combine in (*_COLLECTORS, *_FOLDS)
@@ -72,8 +83,8 @@ class Combiner:
         )
         if not known:
             raise ConfigurationError(
-                f"combine={combine!r} is no way to combine",
-                hint=f"Give a function, or one of {', '.join((*_COLLECTORS, *_FOLDS))}; None for "
+                f"combine={combine!r} is not a way to combine results",
+                hint=f"Use a function, one of {', '.join((*_COLLECTORS, *_FOLDS))}, or None for "
                 "a list.",
             )
         if isinstance(combine, str) and combine in _FOLDS:
@@ -81,7 +92,11 @@ class Combiner:
         return cls(combine, init, maxcombine or (_MOST if multicombine else 2))
 
     def add(self, result: Any) -> None:
-        """Take one result. Raises `CombineError`."""
+        """Add one result.
+
+        Raises:
+            CombineError: The function of the user raised an exception.
+        """
         self._any = True
         if self._combine == "c":
             self._held += flattened(result)
@@ -91,21 +106,28 @@ class Combiner:
             self._held = [self._call(self._combine)]
 
     def add_all(self, results: list[Any]) -> None:
-        """Take several results. Raises `CombineError`."""
+        """Add several results.
+
+        Raises:
+            CombineError: The function of the user raised an exception.
+        """
         if self._combine is None:
             self._held += results
         elif self._combine in _FOLDS.values() and results:
             self._any = True
-            # A fold is a function.
+            # A fold is always a function.
             self._held = [self._call(self._combine, [*self._held, *results])]  # type: ignore[arg-type]
         else:
             for result in results:
                 self.add(result)
 
     def result(self) -> Any:
-        """Give what all results make; None when there were none and no ``init``, [] for a list.
+        """Return the combined value.
 
-        Raises `CombineError`.
+        Without results it is ``init`` if that was given, [] for a list, otherwise None.
+
+        Raises:
+            CombineError: The function of the user raised an exception.
         """
         if self._combine is None:
             return self._held
@@ -138,7 +160,10 @@ class Combiner:
 
 
 def flattened(result: Any) -> list[Any]:
-    """What R's c() makes of an argument: None vanishes, lists and arrays open (a matrix by columns), a single value stays."""
+    """Return what R's c() makes of an argument.
+
+    None vanishes, lists and arrays are flattened (a matrix by columns), a single value is kept.
+    """
     if result is None:
         return []
     if isinstance(result, (list, tuple, range)):
@@ -149,12 +174,15 @@ def flattened(result: Any) -> list[Any]:
 
 
 def _bound(way: str, *parts: Any) -> Any:
-    """R's rbind and cbind, over numpy or pandas; always two-dimensional. "concat" is pandas'."""
+    """Bind parts as R's rbind and cbind do, with numpy or pandas. "concat" is that of pandas.
+
+    The result always has two dimensions.
+    """
     if way == "concat" or any(hasattr(part, "iloc") for part in parts):
-        import pandas as pd  # noqa: PLC0415 - only who combines so needs it
+        import pandas as pd  # noqa: PLC0415 - only users of such combinations need it
 
         return pd.concat(parts, axis=1 if way == "cbind" else 0)
-    import numpy as np  # noqa: PLC0415 - as above
+    import numpy as np  # noqa: PLC0415 - only users of such combinations need it
 
     arrays = [np.asarray(part) for part in parts]
     if way == "rbind":

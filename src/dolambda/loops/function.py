@@ -1,7 +1,7 @@
 """The function of a loop.
 
-On entry: as the user wrote it; on leaving: what is sent, and which loop variables it is called
-with.
+**Input:** the function as the user wrote it. **Output:** the function as it is sent, and the loop
+variables that it is called with.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ Variables = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class ArgumentBinder:
-    """Chooses what of the loop's variables a function gets: by keyword those in its signature, or all, in order, by position."""
+    """Choice of the loop variables that a function gets.
+
+    It gets those in its signature by keyword, or all, in order, by position.
+    """
 
     names: frozenset[str] | None = None
     by_position: bool = False
@@ -32,12 +35,13 @@ class ArgumentBinder:
     def of(cls, function: Callable[..., Any], variables: Iterable[str]) -> ArgumentBinder:
         """Read the signature.
 
-        Raises `ConfigurationError` for a function that needs what the loop does not have.
+        Raises:
+            ConfigurationError: The function needs a variable that the loop does not have.
         """
         there = list(variables)
         try:
             parameters = list(inspect.signature(function).parameters.values())
-        except (TypeError, ValueError):  # some built-in functions have none
+        except (TypeError, ValueError):  # some built-in functions have no signature
             return cls(by_position=True)
         draws = RNG not in there and takes_rng(function)
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
@@ -62,14 +66,17 @@ class ArgumentBinder:
             msg = f"the function takes {', '.join(lacking)}, which the loop does not have"
             have = ", ".join(there) or "none with a name"
             raise ConfigurationError(
-                msg, hint=f"Loop variables are handed over by name; this loop has: {have}."
+                msg, hint=f"Loop variables are passed by name. This loop has: {have}."
             )
         return cls(frozenset(one.name for one in parameters), takes_rng=draws)
 
     def order(
         self, function: Callable[..., Any], variables: Iterable[str]
     ) -> tuple[str, ...] | None:
-        """Return in which order the function takes the variables by position; None if it does not."""
+        """Return the variables that the function takes by position, in order.
+
+        Return None if it does not take them by position.
+        """
         there = list(variables)
         if self.takes_rng:
             return None
@@ -85,7 +92,7 @@ class ArgumentBinder:
         return tuple(wanted) if by_position and in_front else None
 
     def __call__(self, variables: Variables) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Give positional and keyword arguments."""
+        """Return positional and keyword arguments."""
         if self.by_position:
             return tuple(variables.values()), {}
         if self.names is None:
@@ -94,7 +101,7 @@ class ArgumentBinder:
 
 
 def called(function: Callable[..., Any], variables: Variables) -> Any:
-    """Call one of the loop's own functions (an iterable's, ``when``, ``init``) with what it takes of the outer variables."""
+    """Call a function of the loop (an iterable, ``when``, ``init``) with its outer variables."""
     args, kwargs = ArgumentBinder.of(function, variables)(variables)
     return function(*args, **kwargs)
 
@@ -106,10 +113,10 @@ def as_sent(
     export: Mapping[str, Any],
     noexport: tuple[str, ...],
 ) -> Callable[..., Any]:
-    """Return the function as it travels.
+    """Return the function as it is sent.
 
-    It sees ``export`` in its globals and its closure, and does not see ``noexport``. It runs once
-    ``packages`` are imported.
+    It sees ``export`` in its globals and its closure, and does not see ``noexport``. It runs after
+    ``packages`` were imported.
     """
     if type(function) is functools.partial:
         inner = as_sent(function.func, packages=(), export=export, noexport=noexport)
@@ -124,7 +131,7 @@ def as_sent(
 def _replaced(
     function: Callable[..., Any], export: Mapping[str, Any], noexport: tuple[str, ...]
 ) -> Callable[..., Any]:
-    """Return the function with names added and taken away, in its globals and in its closure."""
+    """Return the function with names added and removed, in its globals and in its closure."""
     if not isinstance(function, types.FunctionType):
         raise ConfigurationError(
             f"export= and noexport= were given with {function!r}, which has no globals of its own",
@@ -139,7 +146,7 @@ def _replaced(
             cells.append(types.CellType(export[name]))
         elif name in noexport:
             cells.append(types.CellType())
-        elif wrapped is not None and _holds(cell, wrapped):  # what a decorator calls
+        elif wrapped is not None and _holds(cell, wrapped):  # the function that a decorator calls
             cells.append(types.CellType(_replaced(wrapped, export, noexport)))
         else:
             cells.append(cell)
@@ -171,7 +178,10 @@ def copied(
     seen: dict[str, Any],
     closure: tuple[types.CellType, ...] | None,
 ) -> types.FunctionType:
-    """Return the same function with other globals and another closure; where it calls itself, the copy calls the copy."""
+    """Return the same function with other globals and another closure.
+
+    Where the function calls itself, the copy calls the copy.
+    """
     own = types.CellType()
     cells = tuple(own if _holds(cell, function) else cell for cell in closure or ())
     copy = types.FunctionType(

@@ -1,13 +1,14 @@
-"""The construct.
+"""The construct foreach.
 
-On entry: named iterables and a function of some of those names; on leaving: its results, combined.
+**Input:** named iterables and a function of some of these names. **Output:** its results, combined.
 
-    foreach(i=range(3)) % dopar % f                                   R's way; an editor may write it %dopar%
-    foreach(i=range(3)).dopar(f)                                      Python's way
+    foreach(i=range(3)) % dopar % f                 R's way; an editor may write it %dopar%
+    foreach(i=range(3)).dopar(f)                    Python's way
     foreach(i=range(3)) % foreach(j=lambda i: range(i)) % dopar % f   nested: R's %:%
     foreach(i=range(3)).nest(j=lambda i: range(i)).dopar(f)           the same
 
-All are one: ``foreach(...) % dopar`` gives the loop bound to an operator, and ``% f`` runs it.
+All are the same: ``foreach(...) % dopar`` returns the loop bound to an operator, and ``% f`` runs
+it.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ class Operator:
     """``do`` or ``dopar``: the operator between a loop and its function."""
 
     def __init__(self, name: str, backend: Callable[[], Backend]) -> None:
-        """``backend`` is asked when a loop runs."""
+        """Create an operator. ``backend`` is called when a loop runs."""
         self.name = name
         self.backend = backend
 
     def __repr__(self) -> str:
-        """Return it as it is written."""
+        """Return the operator as it is written."""
         return f"%{self.name}%"
 
 
@@ -58,7 +59,7 @@ dopar = Operator("dopar", backend_for_dopar)
 
 @dataclass(frozen=True)
 class When:
-    """A condition on the variables of the loops to its left, as `when` returns it."""
+    """A condition on the variables of the outer loops, as `when` returns it."""
 
     condition: Callable[..., Any]
 
@@ -87,7 +88,7 @@ def when(condition: Callable[..., Any]) -> When:
 
 @dataclass(frozen=True)
 class Foreach:
-    """A loop, or several nested, not yet run.
+    """A loop, or several nested loops, not yet run.
 
     `foreach` returns it. It can be run any number of times.
     """
@@ -111,12 +112,11 @@ class Foreach:
     inner: Foreach | None = None
 
     def __post_init__(self) -> None:
-        """Check what can be checked before anything runs."""
+        """Check the arguments before anything runs."""
         if not self.iterables and not self.unnamed:
             raise ConfigurationError(
                 "foreach() has nothing to iterate over",
-                hint="Give it iterables, named for the function's parameters: "
-                "foreach(i=range(10)).",
+                hint="Pass iterables, named like the function's parameters: foreach(i=range(10)).",
             )
         for name, iterable in self._named():
             if not callable(iterable):
@@ -126,7 +126,7 @@ class Foreach:
         if said not in (None, "stop", "remove", "pass"):
             raise ConfigurationError(
                 f"errors={self.errors!r} is none of stop, remove, pass",
-                hint='Give errors="stop", "remove" or "pass".',
+                hint='Use errors="stop", "remove" or "pass".',
             )
         if not (self.final is None or _is_function(self.final)):
             raise ConfigurationError(
@@ -137,7 +137,7 @@ class Foreach:
             if not isinstance(getattr(self, flag), bool):
                 raise ConfigurationError(
                     f"{flag}={getattr(self, flag)!r} is neither True nor False",
-                    hint=f"Give {flag}=True or False.",
+                    hint=f"Use {flag}=True or False.",
                 )
         for names in ("packages", "noexport"):
             if not all(isinstance(name, str) for name in getattr(self, names)):
@@ -150,13 +150,13 @@ class Foreach:
 
     @property
     def seed(self) -> int | tuple[int, ...] | None:
-        """The seed of the loop's random streams, to pass again as ``seed=``; None if it has none."""
+        """Seed of the loop's random streams, to pass again as ``seed=``. None if it has none."""
         return self.drawn.entropy if self.drawn else None
 
     # Putting loops together.
 
     def __mod__(self, other: object) -> Any:
-        """``% do``, ``% dopar``, ``% foreach(...)`` or ``% when(...)``."""
+        """Apply ``% do``, ``% dopar``, ``% foreach(...)`` or ``% when(...)``."""
         if isinstance(other, Operator):
             return Bound(self, other)
         if isinstance(other, Foreach):
@@ -173,8 +173,8 @@ class Foreach:
         """Add an inner loop.
 
         Args:
-            *unnamed: What `foreach` takes.
-            **more: What `foreach` takes: ``nest(j=lambda i: range(i), combine="+")``.
+            *unnamed: Iterables, as `foreach` takes them.
+            **more: Arguments of `foreach`: ``nest(j=lambda i: range(i), combine="+")``.
 
         Returns:
             The nested loop. Packages and exports of both loops hold for the function, as in R.
@@ -190,7 +190,7 @@ class Foreach:
         """Add a condition to the innermost loop.
 
         Args:
-            condition: What `when` takes.
+            condition: A function, as `when` takes it.
 
         Returns:
             The loop with the condition.
@@ -199,13 +199,13 @@ class Foreach:
         return filtered
 
     def _named(self) -> Iterator[tuple[str, Given]]:
-        """Return the iterables with their names, those without by position."""
+        """Yield the iterables with their names. Those without a name have their position."""
         yield from self.iterables.items()
         for place, iterable in enumerate(self.unnamed):
             yield str(place), iterable
 
     def with_inner(self, inner: Foreach) -> Foreach:
-        """The same, with a loop inside; packages and exports of both hold for the function, as in R."""
+        """Return the loop with a loop inside. Packages and exports of both hold, as in R."""
         for name, iterable in inner._named():
             refuse_iterator(name, iterable)
         return self._with(
@@ -219,7 +219,7 @@ class Foreach:
         )
 
     def with_condition(self, condition: Callable[..., Any]) -> Foreach:
-        """The same, with one more condition."""
+        """Return the loop with one more condition."""
         return self._with(conditions=(*self.conditions, condition))
 
     def _with(self, **changes: Any) -> Foreach:
@@ -230,7 +230,7 @@ class Foreach:
     def _innermost(self, change: Callable[[Foreach], Foreach]) -> Foreach:
         if self.inner is None:
             return change(self)
-        return self.with_inner(self.inner._innermost(change))  # noqa: SLF001 - its own kind
+        return self.with_inner(self.inner._innermost(change))  # noqa: SLF001 - of the same class
 
     # Running.
 
@@ -278,10 +278,13 @@ class Foreach:
         return walk.stream(partial(dopar.backend().run, options=self.options), ordered=ordered)
 
     def run(self, function: Callable[..., Any], backend: Backend) -> Any:
-        """Run on a backend; ``function`` gets by keyword those loop variables that it takes, and ``rng`` if it takes that."""
+        """Run the loop on a backend.
+
+        The function gets by keyword the loop variables that it takes, and ``rng`` if it takes that.
+        """
         plain = self._plain(function, backend)
         if plain:
-            # It has been looked at.
+            # The backend was checked for `run_chunks`.
             return plain.run(backend, self.options)  # type: ignore[arg-type]
         walk = self._walk(function)
         value = walk.run(partial(backend.run, options=self.options))
@@ -291,7 +294,7 @@ class Foreach:
         return value
 
     def _plain(self, function: Callable[..., Any], backend: Backend) -> PlainLoop | None:
-        """Return the loop as one that is run in chunks; None if it must be run task by task."""
+        """Return the loop as one that runs in chunks, or None if it must run task by task."""
         level = logging.INFO if self.verbose else logging.DEBUG
         single = self.inner or self.conditions or self.drawn or log.isEnabledFor(level)
         if single or not hasattr(backend, "run_chunks") or not _is_function(function):
@@ -307,7 +310,7 @@ class Foreach:
         if not _is_function(function):
             raise ConfigurationError(
                 f"a loop was given {function!r}, which is not a function",
-                hint="Python evaluates an expression before the loop sees it: write lambda i: ...",
+                hint="Python evaluates an expression before the loop gets it. Write lambda i: ...",
             )
         levels = self._levels()
         binder = ArgumentBinder.of(
@@ -317,7 +320,7 @@ class Foreach:
         seed = self.drawn or (Seed.of(seed=True) if binder.takes_rng else None)
         sent = as_sent(function, packages=self.packages, export=self.export, noexport=self.noexport)
         said: list[Errors] = [level.errors for level in levels if level.errors]
-        errors = said[-1] if said else "stop"  # the innermost that says something
+        errors = said[-1] if said else "stop"  # the innermost one that is set
         return Walk(
             tuple(level.as_level() for level in levels),
             sent,
@@ -328,10 +331,11 @@ class Foreach:
         )
 
     def _levels(self) -> list[Foreach]:
-        return [self, *(self.inner._levels() if self.inner else [])]  # noqa: SLF001 - as above
+        # Of the same class.
+        return [self, *(self.inner._levels() if self.inner else [])]  # noqa: SLF001
 
     def as_level(self) -> Level:
-        """This loop alone, as `Walk` takes it."""
+        """Return this loop alone, as `Walk` takes it."""
         return Level(
             self.iterables, self.unnamed, self.conditions, self._combiner, self.final, self.inorder
         )
@@ -346,7 +350,7 @@ class Foreach:
 
 
 def _own(init: Any) -> Any:
-    """Return a copy: what one group adds to ``init=`` is not in another's, nor in the next run's."""
+    """Return a copy of ``init=``: what one group or run adds must not appear in another."""
     try:
         return copy.deepcopy(init)
     except Exception as error:  # the user's class may raise anything
@@ -358,7 +362,7 @@ def _own(init: Any) -> Any:
 
 
 def _refuse_misspelt(name: str, given: object) -> None:
-    """Raise `ConfigurationError` for an option whose name is misspelt: it looks like an iterable's."""
+    """Raise `ConfigurationError` for a misspelt option, which looks like an iterable."""
     if not hasattr(given, "__iter__") or isinstance(given, (str, bytes)):
         for option in difflib.get_close_matches(name, _OPTIONS, n=1, cutoff=0.75):
             raise ConfigurationError(
@@ -368,25 +372,28 @@ def _refuse_misspelt(name: str, given: object) -> None:
 
 
 def _is_function(given: object) -> bool:
-    """As `callable`, for what is annotated as a function and may be none: type checkers take the plain check for unreachable code."""
+    """Return whether it is callable, for a value that is annotated as a function but may be none.
+
+    Type checkers take the plain check for unreachable code.
+    """
     return callable(given)
 
 
 class Results(list[Any]):
-    """A list of results that keeps the ``seed`` they came from."""
+    """A list of results with the ``seed`` that they came from."""
 
     seed: int | tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Bound:
-    """A loop and an operator, waiting for the function."""
+    """A loop and an operator, which wait for the function."""
 
     loop: Foreach
     operator: Operator = field(default=dopar)
 
     def __mod__(self, function: Callable[..., Any]) -> Any:
-        """Run."""
+        """Run the loop."""
         return self.loop.run(function, self.operator.backend())
 
 
@@ -477,7 +484,7 @@ def _names(what: str, given: Iterable[str]) -> tuple[str, ...]:
         return (given,)
     if not hasattr(given, "__iter__"):
         raise ConfigurationError(
-            f"{what}={given!r} are no names", hint=f'Give {what}=["numpy", ...].'
+            f"{what}={given!r} are not names", hint=f'Use {what}=["numpy", ...].'
         )
     return tuple(given)
 

@@ -1,4 +1,4 @@
-"""What a backend returns of a plain loop: the values of consecutive tasks."""
+"""The unit in which a backend returns the results of a plain loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Piece:
     Attributes:
         start: Number of the first task.
         values: Their values.
-        error: The error of the one task. None: ``values`` counts.
+        error: The error of the one task. None if ``values`` is set.
         arguments: The arguments of the task that failed.
     """
 

@@ -1,9 +1,11 @@
-"""Plain loops: one level, no condition, no seed, no logging of single tasks. Most loops are such.
+"""Plain loops: one level, no condition, no seed, no logging of single tasks. Most loops are plain.
 
     iterables -- zip --> arguments -- chunks --> a backend -- pieces of values --> Combiner
 
-Nothing is made for a single task but its arguments and its value. `Walk` does the same for all
-other loops, task by task. Input: a level and arguments. Output: the loop's value.
+Each task costs only its arguments and its value. `Walk` does the same for all other loops, task by
+task.
+
+**Input:** a level and arguments. **Output:** the value of the loop.
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ class RunsChunks(Protocol):
         in_order: bool,
         options: Options,
     ) -> Iterator[Piece]:
-        """Run ``function`` with each of the arguments. Closed early, it cancels the rest."""
+        """Run ``function`` with each of the arguments.
+
+        If the result is closed early, cancel the rest.
+        """
         ...
 
 
@@ -42,9 +47,9 @@ class PlainLoop:
 
     Args:
         level: The loop.
-        function: What is sent.
+        function: The function as it is sent.
         order: Names of the loop variables that the function takes by position, in order.
-        errors: What a failed task does.
+        errors: What happens after a failed task.
     """
 
     def __init__(
@@ -56,7 +61,15 @@ class PlainLoop:
         self._errors = errors
 
     def run(self, backend: RunsChunks, options: Options) -> Any:
-        """Run on a backend. Return the value. Raises `TaskError`, `CombineError`."""
+        """Run the loop on a backend.
+
+        Returns:
+            The value of the loop.
+
+        Raises:
+            TaskError: A task failed, with errors="stop".
+            CombineError: The function that combines results failed.
+        """
         level = self._level
         combiner = level.combiner({})
         pieces = backend.run_chunks(
@@ -73,18 +86,18 @@ class PlainLoop:
                 elif self._errors == "pass":
                     combiner.add(piece.error)
         finally:
-            # A generator: closed early it cancels the rest.
+            # The iterator is a generator: closed early, it cancels the rest.
             pieces.close()  # type: ignore[attr-defined]
         value = combiner.result()
         return level.final(value) if level.final else value
 
     def _arguments(self) -> Arguments:
-        """The arguments of each task. Iterables that only count are not among them."""
+        """Return the arguments of each task, without iterables that only count."""
         level = self._level
         used: dict[str, object] = {}
         named = {name: resolved(name, one, {}, used) for name, one in level.iterables.items()}
         others = [resolved(str(place), one, {}, used) for place, one in enumerate(level.unnamed)]
-        # In the order given: once one of them is over, those after it are not asked.
+        # In the order given: once an iterable has ended, those after it are not read.
         every = zip(*named.values(), *others, strict=False)
         names = list(named)
         places = [names.index(name) for name in self._order]

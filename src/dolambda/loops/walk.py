@@ -1,18 +1,21 @@
 """Nested loops as one stream of tasks, and their results as one value.
 
     levels        foreach(i=...)  %  when(...)  %  foreach(j=lambda i: ...)
-        | Walk.calls      lazily: the outer iterables, for each of their values the inner ones; what `when` refuses is left out
-    (function, args, kwargs), one after the other, or None: not before something else is done
+        | Walk.calls      lazily: the outer iterables, for each of their values the inner ones,
+        |                 without the steps that a condition refuses
+    (function, args, kwargs), one after the other, or None: wait until another task is done
         | a backend
     (number, outcome), in any order
         | Walk.run, Walk.stream
-    Group         the results of one run of one level, combined in order, or as they come; when all are there its value is a
-                  result of the group above
+    Group         the results of one run of one level, combined in order, or as they arrive; the
+                  complete value is a result of the group above
         | the outermost
     Walk.value
 
-Only what came out of order is held back, and while `_HELD` such results are there nothing more is
-sent. On entry: levels; on leaving: calls, and a value.
+Only results that arrive out of order are held back. While `_HELD` of them are held, nothing more is
+sent.
+
+**Input:** levels. **Output:** calls, and a value.
 """
 
 from __future__ import annotations
@@ -43,7 +46,10 @@ log = logging.getLogger("dolambda.foreach")
 class Level:
     """One foreach of a nest.
 
-    ``combiner`` and ``final`` are called again for each group; ``conditions`` are its `when`s.
+    Attributes:
+        combiner: Returns the combiner of a new group.
+        final: Returns the value of a group from the combined results.
+        conditions: The conditions of `when`.
     """
 
     iterables: Mapping[str, Any]
@@ -56,9 +62,9 @@ class Level:
     def steps(
         self, outer: Mapping[str, Any], used: dict[str, object]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Return index and variables of each step that the conditions let pass.
+        """Yield index and variables of each step that satisfies the conditions.
 
-        ``used`` are the iterators of the previous round of this level, by name.
+        ``used`` holds the iterators of the previous round of this level, by name.
         """
         named = [resolved(name, given, outer, used) for name, given in self.iterables.items()]
         unnamed = [
@@ -72,22 +78,25 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class ResultSlot:
-    """Where a task's result belongs."""
+    """The place of a task's result."""
 
     group: Group | NullGroup
     place: int
     index: tuple[int, ...]
     values: str
-    """The loop variables that a line of text can show."""
+    """The loop variables, for a line of text."""
 
 
 class Group:
-    """One run of one level: takes the results of its steps, combines them, and hands the value up."""
+    """One run of one level.
+
+    It takes the results of its steps, combines them, and passes the value to the group above.
+    """
 
     def __init__(
         self, level: Level, outer: Mapping[str, Any], hand_up: Callable[[Any], None], walk: Walk
     ) -> None:
-        """``outer`` are the variables of the levels above."""
+        """Begin a run. ``outer`` holds the variables of the levels above."""
         self._level = level
         self._combiner = level.combiner(outer)
         self._hand_up = hand_up
@@ -98,7 +107,7 @@ class Group:
         self._steps: int | None = None
 
     def put(self, place: int, result: Any) -> None:
-        """Take the result of a step."""
+        """Add the result of a step."""
         if not self._level.inorder:
             self._add(result)
         elif place != self._due:
@@ -115,7 +124,7 @@ class Group:
         self._finish()
 
     def close(self, steps: int) -> None:
-        """There will be no more steps than these."""
+        """Set the number of steps: no more will follow."""
         self._steps = steps
         self._finish()
 
@@ -131,13 +140,13 @@ class Group:
 
 
 class NullGroup:
-    """Stands for groups where nothing is combined: in a stream."""
+    """Replacement of the groups in a stream, where nothing is combined."""
 
     def put(self, place: int, result: Any) -> None:
-        """Nothing is kept."""
+        """Keep nothing."""
 
     def close(self, steps: int) -> None:
-        """Nothing is finished."""
+        """Finish nothing."""
 
 
 class Walk:
@@ -153,7 +162,7 @@ class Walk:
         seed: Seed | None,
         verbose: bool,
     ) -> None:
-        """Nothing is taken from the iterables yet."""
+        """Prepare the run. Nothing is taken from the iterables yet."""
         self._levels = levels
         self._taker = binder
         self._errors = errors
@@ -172,14 +181,19 @@ class Walk:
     def run(
         self, backend: Callable[[Iterator[Call | None]], Iterator[tuple[int, Value | Failure]]]
     ) -> Any:
-        """Run on a backend; give the value. Raises `TaskError`, `CombineError`."""
+        """Run on a backend, and return the value.
+
+        Raises:
+            TaskError: A task failed, with errors="stop".
+            CombineError: The function that combines results failed.
+        """
         outcomes = backend(self.calls())
         try:
             for number, outcome in outcomes:
                 slot = self._slots.pop(number)
                 slot.group.put(slot.place, self.result(slot, outcome))
         finally:
-            # All are generators: closed early they cancel the rest.
+            # All are generators: closed early, they cancel the rest.
             outcomes.close()  # type: ignore[attr-defined]
         return self.value
 
@@ -189,7 +203,7 @@ class Walk:
         *,
         ordered: bool,
     ) -> Iterator[Any]:
-        """Run on a backend; give results one by one, combined by nothing."""
+        """Run on a backend, and yield the results one by one, not combined."""
         self._streams = True
         outcomes = backend(self.calls())
         early: dict[int, Any] = {}
@@ -210,10 +224,10 @@ class Walk:
                         yield result
                 self.held = len(early)
         finally:
-            outcomes.close()  # type: ignore[attr-defined] # as above
+            outcomes.close()  # as in `run`
 
     def calls(self) -> Iterator[Call | None]:
-        """The tasks, one by one; None when more must wait until another is done."""
+        """Yield the tasks one by one, and None when a task must be done before the next."""
 
         def keep(value: Any) -> None:
             self.value = value
@@ -249,7 +263,11 @@ class Walk:
         group.close(place)
 
     def result(self, slot: ResultSlot, outcome: Value | Failure) -> Any:
-        """Return what of an outcome is combined. Raises `TaskError` under errors="stop"."""
+        """Return the part of an outcome that is combined.
+
+        Raises:
+            TaskError: The task failed, with errors="stop".
+        """
         index = slot.index
         if isinstance(outcome, Failure):
             log.log(self._level_of_log, "task %s failed: %r", shown(index), outcome.exception)
@@ -268,7 +286,7 @@ _LEFT_OUT: Any = object()
 def task_error(index: tuple[int, ...], exception: BaseException, values: str) -> TaskError:
     """Return the error of a loop.
 
-    R counts tasks from 1, we count from 0 as Python does, in message and index.
+    Message and index count from 0, as Python does. R counts tasks from 1.
     """
     text = said(exception)
     error = TaskError(
@@ -290,7 +308,7 @@ def said(exception: BaseException) -> str:
 
 
 def as_text(variables: Mapping[str, Any]) -> str:
-    """Return those variables that are short, as one writes them: a number, a word."""
+    """Return the variables that are short, as text: numbers and words."""
     return ", ".join(
         f"{name}={value!r}"
         for name, value in variables.items()
@@ -306,7 +324,10 @@ _SHORT = 40
 def resolved(
     name: str, iterable: Any, outer: Mapping[str, Any], used: dict[str, object]
 ) -> Iterable[Any]:
-    """Return an iterable as given, or as made from the outer variables; each round one of its own."""
+    """Return an iterable as given, or as a function made it from the outer variables.
+
+    Each round needs an iterable of its own.
+    """
     found = (
         called(iterable, outer)
         if callable(iterable) and not hasattr(iterable, "__iter__")
@@ -317,18 +338,18 @@ def resolved(
         if used.get(name) is found:
             _refuse_used(name, found)
         used[name] = found
-    return found  # type: ignore[no-any-return] # it has been checked
+    return found  # it was checked
 
 
 def check_iterable(name: str, given: object) -> None:
-    """Raise `ConfigurationError` for what cannot, or should not, be iterated over.
+    """Raise `ConfigurationError` for a value that cannot, or should not, be iterated over.
 
     ``name`` may be a position.
     """
     if not isinstance(given, (str, bytes)) and hasattr(given, "__iter__"):
         try:
             iter(given)
-        except TypeError:  # such as an array without dimensions
+        except TypeError:  # for example an array without dimensions
             pass
         else:
             return
@@ -344,7 +365,7 @@ def check_iterable(name: str, given: object) -> None:
 
 
 def refuse_iterator(name: str, given: object) -> None:
-    """Raise `ConfigurationError` for what an inner loop could go through only once."""
+    """Raise `ConfigurationError` for an iterator, which an inner loop could read only once."""
     if _is_iterator(given):
         _refuse_used(name, given)
 

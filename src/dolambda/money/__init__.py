@@ -1,6 +1,6 @@
-"""What it costs. On entry: reports; on leaving: dollars, by list price.
+"""Costs: reports to dollars, by list price.
 
 prices.py   list prices, as data with a date and a source
-bill.py     what a report would be billed
-quote.py    what the rest of a run would cost, shown
+bill.py     the bill of a report
+quote.py    the expected costs of the rest of a run, shown to the user
 """

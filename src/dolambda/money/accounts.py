@@ -1,4 +1,4 @@
-"""What the runs of a session have done and cost.
+"""Counts and costs of the runs of a session.
 
 **Input:** runs that begin and end, and the requests of the session's transport. **Output:** a
 `Report` and a `Bill` of all of them, the cost of a run while it runs, and the rates that its budget
@@ -31,9 +31,9 @@ log = logging.getLogger("dolambda")
 
 
 class Accounts:
-    """The runs of one session and their costs. For any thread.
+    """The runs of one session and their costs. Thread-safe.
 
-    Without a stack nothing costs anything.
+    Without a stack all costs are zero.
     """
 
     def __init__(self, transport: Transport, stack: Stack | None, settings: Settings) -> None:
@@ -51,13 +51,17 @@ class Accounts:
             return list(self._runs)
 
     def begin(self, run: Run) -> None:
-        """Count a run from here on."""
+        """Count a run from now on."""
         with self._lock:
             self._runs.add(run)
             self._requests_before[run.name] = self._requests()
 
     def end(self, run: Run) -> tuple[Report, Bill]:
-        """Keep the counts of a run that has ended. Log its bill, and return both."""
+        """Keep the counts of a run that has ended. Log its bill.
+
+        Returns:
+            Report and bill of the run.
+        """
         with self._lock:
             report = run.report()
             self._runs.discard(run)
@@ -69,14 +73,14 @@ class Accounts:
         return report, bill
 
     def report(self) -> Report:
-        """Return what all runs have done so far, with the requests of both sides."""
+        """Return the report of all runs so far, with the requests of both sides."""
         calls = self._transport.calls
         own = Report(calls=calls.totals(), sent=calls.sent, received=calls.received)
         total = self._all_runs() + own
         return replace(total, cost=self._cost(total))
 
     def bill(self) -> Bill:
-        """Return what all runs would cost so far, by list price."""
+        """Return the bill of all runs so far, by list price."""
         return self._bill_of(self._all_runs(), Counter())
 
     def with_cost(self, show: Callable[[Report], None]) -> Callable[[Report], None]:
@@ -90,7 +94,7 @@ class Accounts:
         return show_with_cost
 
     def rates(self, runtime: float, *, queues: bool) -> Rates:
-        """Return what a budget reckons with, for jobs that run at most ``runtime`` seconds."""
+        """Return the rates of a budget, for jobs that run at most ``runtime`` seconds."""
         if self._stack is None:
             return Rates(0.0, 0.0)
         prices = PRICES[self._stack.architecture]
@@ -112,7 +116,7 @@ class Accounts:
             return sum((run.report() for run in list(self._runs)), self._finished)
 
     def _bill_of(self, report: Report, before: Counter[str]) -> Bill:
-        """Price a report, and the requests of this side since ``before``."""
+        """Return the bill of a report, with the requests of this side since ``before``."""
         return self._price(report + Report(calls=self._requests() - before))
 
     def _price(self, report: Report) -> Bill:

@@ -1,6 +1,6 @@
-"""What a report would be billed on AWS.
+"""The bill of a report on AWS.
 
-On entry: counts and seconds; on leaving: a `Bill` in dollars.
+**Input:** counts and seconds. **Output:** a `Bill` in dollars.
 """
 
 from __future__ import annotations
@@ -30,9 +30,14 @@ class Bill:
 
     @classmethod
     def from_report(cls, report: Report, *, memory: int, architecture: str) -> Bill:
-        """Price a report; ``memory`` is in MB.
+        """Return the bill of a report.
 
-        Start-up and what a crashed job used are not in the report, so not in the bill.
+        Start-up of workers and the time of crashed jobs are not in the report, so not in the bill.
+
+        Args:
+            report: Counts and seconds.
+            memory: Memory of a worker, in MB.
+            architecture: "arm64" or "x86_64".
         """
         prices = PRICES[architecture]
         gb_seconds = report.seconds * memory / _MB_PER_GB
@@ -42,7 +47,7 @@ class Bill:
 
     @property
     def total(self) -> float:
-        """All together."""
+        """Sum of all costs."""
         return self.compute + self.invocations + self.requests
 
     def __repr__(self) -> str:
@@ -60,7 +65,7 @@ class Bill:
         return notebook_table(f"dolambda: list prices of {AS_OF}, {self.architecture}", rows)
 
     def __str__(self) -> str:
-        """For a person."""
+        """Return one sentence."""
         return (
             f"{dollars(self.total)}: {self.gb_seconds:,.1f} GB-s {dollars(self.compute)}, "
             f"invocations {dollars(self.invocations)}, S3 requests {dollars(self.requests)} "

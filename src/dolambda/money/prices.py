@@ -1,6 +1,6 @@
 """List prices of AWS, in US dollars, without free tier and discounts.
 
-Data: change `AS_OF` with them.
+Update `AS_OF` together with the data.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ SOURCE = "aws.amazon.com/lambda/pricing and aws.amazon.com/s3/pricing, us-east-1
 
 @dataclass(frozen=True)
 class Prices:
-    """Dollars a GB-second, an invocation, and a request of each kind of S3's."""
+    """Dollars for a GB-second, an invocation, and an S3 request of each kind."""
 
     gb_second: float
     invocation: float

@@ -1,4 +1,4 @@
-"""A quote, shown.
+"""A quote, shown to the user.
 
 **Input:** an estimate after the first tasks of a run, its sample. **Output:** whether to run the
 rest.
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 def verdict(estimate: Estimate, *, only: bool = False) -> bool:
-    """Print what is left to standard error. On a terminal ask whether to run it, else run it.
+    """Print the estimate to standard error. On a terminal ask whether to run the rest, else run it.
 
-    ``only``: nothing but the quote is wanted, so never run it. `dolambda quote` says so by a
-    variable, which holds for a program with ``quote=True``, too.
+    ``only`` asks for nothing but the quote, so the rest never runs. `dolambda quote` sets it by an
+    environment variable, so it also holds for a program with ``quote=True``.
     """
     only = only or os.environ.get("DOLAMBDA_QUOTE") == "only"
     with cleared():
-        # It is what was asked for.
+        # The user asked for this output.
         print(f"dolambda: {estimate} (prices of {AS_OF}, us-east-1)", file=sys.stderr, flush=True)  # noqa: T201
         if only:
             return False

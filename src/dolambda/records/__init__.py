@@ -1,10 +1,10 @@
-"""A record of every run, in the user's state directory.
+"""Records of all runs, in the user's state directory.
 
-**Input:** replies as they come, and the counts at the end. **Output:** one file for each run.
+**Input:** replies as they arrive, and the counts at the end. **Output:** one file for each run.
 
     file_format.py   the file: a header, blocks of columns, a footer
     recorder.py      writes the file of one run while it runs
-    timeline.py      when each task ran
+    timeline.py      the times at which each task ran
     html_report.py   the record as a page
     state.py         whether a run is running, complete or was killed
     store.py         the directory: new files, old files, a file by its name

@@ -8,7 +8,7 @@ r"""The file of one run. It is only appended to, and readable at any time.
 A run that was killed has no footer, and perhaps half a frame at the end, which is left out. Readers
 ignore frames with a tag that they do not know.
 
-**Input:** blocks of tasks. **Output:** bytes; and from bytes a `RunRecord`.
+**Input:** blocks of tasks. **Output:** bytes. From bytes, a `RunRecord`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HEADER_BYTES = 1 << 16
 
 
 class JobEntry(NamedTuple):
-    """One job whose reply has come. ``spans`` are the first index and the number of its tasks."""
+    """A job whose reply has arrived. ``spans`` are the first index and the number of its tasks."""
 
     number: int
     attempt: int
@@ -46,7 +46,7 @@ class JobEntry(NamedTuple):
 
 
 class ErrorEntry(NamedTuple):
-    """A task that gave no value. ``message`` is empty unless messages are to be kept."""
+    """A task without a value. ``message`` is empty unless messages are kept."""
 
     task: int
     kind: str
@@ -56,17 +56,7 @@ class ErrorEntry(NamedTuple):
 
 @dataclass(eq=False)
 class Block:
-    """Tasks in the order in which their replies came, as columns.
-
-    Attributes:
-        jobs: Their jobs.
-        kinds: 0 for a value, 1 for a failure, 2 for a lost task; one byte each.
-        started: Seconds since the job began.
-        seconds: Seconds that the task took.
-        cpu: Seconds of CPU.
-        peak: MB that its process had used at most.
-        errors: The tasks that gave no value.
-    """
+    """Tasks in the order in which their replies arrived, as columns."""
 
     jobs: list[JobEntry] = field(default_factory=list)
     kinds: bytearray = field(default_factory=bytearray)
@@ -81,7 +71,7 @@ class Block:
         return len(self.kinds)
 
     def to_bytes(self) -> bytes:
-        """Return the frame."""
+        """Return the block as a frame."""
         columns = [getattr(self, name) for name in _MEASURES]
         if sys.byteorder == "big":
             columns = [array("f", column) for column in columns]
@@ -91,7 +81,7 @@ class Block:
         return _framed(_BLOCK, {"jobs": self.jobs, "errors": self.errors}, body)
 
     def extend(self, header: dict[str, Any], body: bytes) -> None:
-        """Add the tasks of a frame. Raises ValueError and others for one that makes no sense."""
+        """Add the tasks of a frame. A malformed frame raises ValueError, TypeError or KeyError."""
         jobs = [
             JobEntry._make([*facts, tuple((first, length) for first, length in spans)])
             for *facts, spans in header["jobs"]
@@ -128,9 +118,10 @@ class RunRecord:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> RunRecord:
-        """Read a file as far as it makes sense.
+        """Read a file as far as it is well-formed.
 
-        Raises `ConfigurationError` for another kind of file.
+        Raises:
+            ConfigurationError: The file is not a record of this format.
         """
         header_of(data)
         reader = RecordReader()
@@ -184,7 +175,11 @@ class RecordReader:
 
 
 def header_of(data: bytes) -> dict[str, Any]:
-    """Return the header. Raises `ConfigurationError`."""
+    """Return the header.
+
+    Raises:
+        ConfigurationError: The data is not a record of this format.
+    """
     try:
         header = json.loads(data[: data.index(b"\n", 0, _HEADER_BYTES)])
         known = header["format"] == FORMAT and isinstance(header["id"], str)
@@ -199,7 +194,7 @@ def header_of(data: bytes) -> dict[str, Any]:
 
 
 def footer_of(tail: bytes) -> dict[str, Any] | None:
-    """Return the footer from the last bytes of a file, None if there is none."""
+    """Return the footer from the last bytes of a file, or None if there is none."""
     at = tail.rfind(_FOOTER)
     try:
         frames = list(_frames(memoryview(tail)[at:])) if at >= 0 else []
@@ -209,7 +204,7 @@ def footer_of(tail: bytes) -> dict[str, Any] | None:
 
 
 def header_line(header: dict[str, Any]) -> bytes:
-    """Return the header as it is written."""
+    """Return the header in its written form."""
     return json.dumps({"format": FORMAT, **header}, separators=(",", ":")).encode() + b"\n"
 
 
@@ -219,7 +214,7 @@ def counts_frame(facts: dict[str, Any]) -> bytes:
 
 
 def footer_frame(facts: dict[str, Any]) -> bytes:
-    """Return the footer as it is written."""
+    """Return the footer in its written form."""
     return _framed(_FOOTER, facts, b"")
 
 

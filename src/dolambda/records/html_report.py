@@ -1,6 +1,6 @@
 """A record as one HTML file: no network, no scripts, readable in light and dark, printable.
 
-**Input:** a `RunRecord`. **Output:** text. All that comes from a program is escaped.
+**Input:** a `RunRecord`. **Output:** text. Text from a program is escaped.
 """
 
 from __future__ import annotations

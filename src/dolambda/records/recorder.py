@@ -1,7 +1,7 @@
-"""Writes the record of a run while it runs.
+"""Writer of the record of a run while it runs.
 
-**Input:** opened replies, from any thread; at the end a report and a bill. **Output:** a file. What
-cannot be written is one warning for each session, and never an error of the run.
+**Input:** opened replies, from any thread, and a report and a bill at the end. **Output:** a file.
+A failure to write is one warning in each session, and never an error of the run.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _LIVE = ("tasks", "done", "failed", "retried", "resent", "restored", "running", 
 
 @dataclass(frozen=True)
 class Program:
-    """Which program opened a run. Not with which arguments: they may be secret."""
+    """The program that opened a run, without its arguments: they may be secret."""
 
     program: str
     directory: str
@@ -60,7 +60,7 @@ class Program:
 
     @classmethod
     def from_interpreter(cls) -> Program:
-        """Return the one that runs here."""
+        """Return the program of this interpreter."""
         script = Path(sys.argv[0]) if sys.argv and sys.argv[0] else Path()
         name = script.name if script.is_file() else ""
         where = str(script.resolve().parent) if name else ""
@@ -68,14 +68,17 @@ class Program:
 
 
 class SessionRecords:
-    """Opens the recorders of one session's runs. After an error of the disk, no more."""
+    """Recorders of one session's runs. There are no more after a disk error."""
 
     def __init__(
         self, store: RecordStore | None, facts: dict[str, Any], *, keep_messages: bool = False
     ) -> None:
-        """``facts`` are the session's: they go into each header.
+        """Prepare the records.
 
-        Without a store nothing is recorded.
+        Args:
+            store: The directory. None records nothing.
+            facts: Facts of the session, which go into each header.
+            keep_messages: True to record messages of errors.
         """
         self._store = store
         self._facts = facts
@@ -85,7 +88,7 @@ class SessionRecords:
 
     @classmethod
     def from_settings(cls, settings: Settings, stack: Stack | None) -> SessionRecords:
-        """Return what records the runs of a session with this stack."""
+        """Return the records of a session with this stack."""
         facts = {
             "transport": settings.transport,
             "emulated": settings.endpoint_url is not None,
@@ -98,9 +101,9 @@ class SessionRecords:
         return cls(store, facts, keep_messages=settings.record_errors)
 
     def recorder(self, run: str, name: str | None) -> RunRecorder | None:
-        """Return what records a run; None after an error of the disk.
+        """Return the recorder of a run, or None after a disk error.
 
-        ``name`` is what a user named it.
+        ``name`` is the name that the user gave the run.
         """
         if self._failed or self._store is None:
             return None
@@ -167,7 +170,7 @@ class RunRecorder:
                     self._write_soon()
         except OSError as error:
             self._fail(error)
-        except Exception:  # a reply that makes no sense: a record is not worth a run
+        except Exception:  # a malformed reply: a record must not break a run
             log.debug("a reply was not recorded", exc_info=True)
 
     def _write_soon(self) -> None:
@@ -193,7 +196,7 @@ class RunRecorder:
             log.debug("a block was not recorded", exc_info=True)
 
     def end(self, report: Report, bill: Bill) -> None:
-        """Write what is left, and the footer. A run of which no reply came has no file."""
+        """Write the rest, and the footer. A run without replies has no file."""
         try:
             with self._lock:
                 if self._over or not (self._file is not None or len(self._block)):

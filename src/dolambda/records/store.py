@@ -1,4 +1,4 @@
-"""The directory of records. Only its owner can read it, and it is bounded.
+"""The directory of records. Only its owner can read it, and its size is limited.
 
 **Input:** the id of a new run, or a name that a user gave. **Output:** a file.
 """
@@ -28,7 +28,7 @@ _END_BYTES = 1 << 16
 
 
 def records_directory() -> Path:
-    """Return where records are kept."""
+    """Return the directory of records."""
     return Path(platformdirs.user_state_dir("dolambda")) / "runs"
 
 
@@ -47,7 +47,7 @@ def read_ends(path: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
 
 @dataclass(frozen=True)
 class RecordStore:
-    """Files of runs. Beyond any of the bounds the oldest are removed."""
+    """Files of runs. The oldest are removed when a limit is exceeded."""
 
     directory: Path
     max_runs: int = 200
@@ -55,7 +55,14 @@ class RecordStore:
     max_days: float = 90
 
     def create(self, run: str) -> int:
-        """Open a new file for appending; return its descriptor. Raises OSError."""
+        """Open a new file for appending.
+
+        Returns:
+            Its descriptor.
+
+        Raises:
+            OSError: The file cannot be created.
+        """
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.directory.chmod(0o700)
         self.prune(self.max_runs - 1)
@@ -63,11 +70,11 @@ class RecordStore:
         return os.open(self.directory / f"{run}{_SUFFIX}", flags, 0o600)
 
     def paths(self) -> list[Path]:
-        """Return all files, the one that was written to last first."""
+        """Return all files, the most recently written first."""
         return [path for _, _, path in self._dated()]
 
     def find(self, name: str) -> Path:
-        """Return the file of the run that an id, its beginning or "last" means."""
+        """Return the file of the run named by an id, the beginning of an id, or "last"."""
         known = {self.id_of(path): path for path in self.paths()}
         if name in known:
             return known[name]
@@ -78,20 +85,21 @@ class RecordStore:
             return known[fitting[0]]
         if fitting:
             raise ConfigurationError(
-                f"{count(len(fitting), 'run')} begin with {name!r}: {listing(sorted(fitting))}",
-                hint="Write enough of the name to tell them apart.",
+                f"{count(len(fitting), 'run')} have names that begin with {name!r}: "
+                f"{listing(sorted(fitting))}",
+                hint="Use a longer part of the name.",
             )
         raise ConfigurationError(
-            f"there is no record of a run {name!r}", hint="`dolambda runs` lists all."
+            f"no run {name!r} is recorded", hint="`dolambda runs` lists all runs."
         )
 
     @staticmethod
     def id_of(path: Path) -> str:
-        """Return the id of the run whose file it is."""
+        """Return the id of the run that a file records."""
         return path.name.removesuffix(_SUFFIX)
 
     def prune(self, keep: int) -> None:
-        """Remove what is too old, and the oldest of what is too many or too large."""
+        """Remove files that are too old, then the oldest until the limits are met."""
         oldest = time.time() - self.max_days * _DAY_S
         total = 0
         for position, (changed, size, path) in enumerate(self._dated()):

@@ -1,6 +1,6 @@
-"""When each task of a record ran, on which worker.
+"""The time and worker of each task in a record.
 
-**Input:** the tasks of a record. **Output:** `TaskTimes`, and for each worker how busy it was.
+**Input:** the tasks of a record. **Output:** `TaskTimes`, and the load of each worker.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TaskTime:
-    """One task. ``begin`` is in seconds since the first job began; ``kind`` is 0 for a value."""
+    """A task. ``begin`` is in seconds since the first job began. ``kind`` is 0 for a value."""
 
     task: int
     begin: float
@@ -25,7 +25,7 @@ class TaskTime:
 
 
 def task_times(tasks: Block) -> list[TaskTime]:
-    """Return the tasks in the order of the record."""
+    """Return the times of all tasks, in the order of the record."""
     zero = min((job.started for job in tasks.jobs), default=0.0)
     times, at = [], 0
     for job in tasks.jobs:
@@ -39,7 +39,7 @@ def task_times(tasks: Block) -> list[TaskTime]:
 
 
 def busy_shares(times: list[TaskTime], span: float, bins: int) -> dict[str, list[float]]:
-    """Return for each worker which share of each bin of time its tasks took, from 0 to 1."""
+    """Return, for each worker, the share of each time bin that its tasks took, from 0 to 1."""
     shares: dict[str, list[float]] = defaultdict(lambda: [0.0] * bins)
     width = span / bins
     for one in times:
@@ -52,7 +52,10 @@ def busy_shares(times: list[TaskTime], span: float, bins: int) -> dict[str, list
 
 
 def runs_of_levels(shares: list[float], levels: int) -> list[tuple[int, int, int]]:
-    """Return first bin, number of bins and level of each stretch that is equally busy, but for idle ones."""
+    """Return first bin, number of bins and level of each stretch of equal load.
+
+    Idle stretches are left out.
+    """
     stretches: list[tuple[int, int, int]] = []
     for number, share in enumerate(shares):
         level = min(levels, int(share * levels) + 1) if share > 0 else 0

@@ -1,6 +1,8 @@
-"""An executor's initializer: run once in each child process, before the first of that executor's tasks there.
+"""The initializer of an executor.
 
-On entry: a function wrapped by `Initialised`; on leaving: what the function returns. The wrapper
+It runs once in each child process, before that executor's first task in the process.
+
+**Input:** a function wrapped by `Initialised`. **Output:** the function's result. The wrapper
 travels in the function's place.
 """
 
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Functions whose wrappers are kept, so that what is submitted often is pickled as one.
+# Functions whose wrappers are kept, so that a function submitted often is pickled once.
 _WRAPPED = 256
 
 _done: set[str] = set()
@@ -22,7 +24,7 @@ _done: set[str] = set()
 
 
 class Initialised:
-    """A function that first sees to it that the initializer named by ``token`` has run in this process."""
+    """A function that first runs the initializer named by ``token``, once in each process."""
 
     def __init__(
         self,
@@ -31,7 +33,7 @@ class Initialised:
         initargs: tuple[Any, ...],
         function: Callable[..., Any],
     ) -> None:
-        """All of it travels."""
+        """Wrap the function. All arguments travel."""
         self._token = token
         self._initializer = initializer
         self._initargs = initargs
@@ -41,7 +43,8 @@ class Initialised:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function.
 
-        Raises BrokenExecutor when the initializer raises, as the standard library's executors do.
+        Raises:
+            BrokenExecutor: The initializer raised, as with the standard library's executors.
         """
         if self._token not in _done:
             try:
@@ -57,9 +60,9 @@ class Initialised:
 def with_initializer(
     initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give what wraps functions so that ``initializer(*initargs)`` runs first; None wraps nothing.
+    """Return a wrapper of functions that runs ``initializer(*initargs)`` first.
 
-    Sending side.
+    It is called on the sending side. Without an initializer it wraps nothing.
     """
     if initializer is None:
         return lambda function: function
@@ -69,7 +72,7 @@ def with_initializer(
     def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
         if (
             id(function) not in wrapped
-        ):  # one wrapper a function, which is kept alive while its id is the key
+        ):  # one wrapper for each function, which is kept alive while its id is the key
             wrapped[id(function)] = function, Initialised(token, initializer, initargs, function)
             if len(wrapped) > _WRAPPED:
                 wrapped.popitem(last=False)

@@ -1,6 +1,7 @@
-"""What a loop's function finds done before it: packages imported. Sent in the function's place.
+"""Import of packages before a loop's function runs.
 
-On entry: a function wrapped by `Prepared`; on leaving: what the function returns.
+**Input:** a function wrapped by `Prepared`. **Output:** the function's result. The wrapper travels
+in the function's place.
 """
 
 from __future__ import annotations
@@ -15,18 +16,25 @@ if TYPE_CHECKING:
 
 
 class Prepared:
-    """A function that runs once ``packages`` are imported, and finds each among its globals by its first name."""
+    """A function that runs after ``packages`` were imported.
+
+    It sees each package under its first name.
+    """
 
     def __init__(self, function: Callable[..., Any], packages: tuple[str, ...]) -> None:
-        """Both travel."""
+        """Wrap the function. Both arguments travel."""
         self._function = function
         self._packages = packages
         self._ready = False
-        imported_names.update(packages)  # one may be the user's own
+        imported_names.update(packages)  # a package may be the user's own
         self.__qualname__ = getattr(function, "__qualname__", repr(function))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function. Raises ImportError, naming the package, before it begins."""
+        """Call the function.
+
+        Raises:
+            ImportError: A package, which the message names, cannot be imported.
+        """
         if not self._ready:
             for package in self._packages:
                 self._import(package)
@@ -46,7 +54,10 @@ class Prepared:
 
 
 def _globals_of(function: Any) -> dict[str, Any]:
-    """Return the globals of the function that a partial, a method or a callable object calls in the end."""
+    """Return the globals of the function that a callable object finally calls.
+
+    The object may be a partial, a method or an instance.
+    """
     while not hasattr(function, "__globals__"):
         if hasattr(function, "func"):  # functools.partial
             function = function.func
@@ -54,6 +65,6 @@ def _globals_of(function: Any) -> dict[str, Any]:
             function = function.__func__
         elif hasattr(type(function).__call__, "__globals__"):
             function = type(function).__call__
-        else:  # of compiled code: it has none
+        else:  # compiled code has none
             return {}
-    return function.__globals__  # type: ignore[no-any-return] # it has been looked at
+    return function.__globals__  # it was checked

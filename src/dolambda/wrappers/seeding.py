@@ -1,10 +1,10 @@
 """A random stream for each task.
 
-On entry: a seed and a task's index; on leaving: the task's result, and what it drew from.
+**Input:** a seed and a task's index. **Output:** the task's result, and the generators it used.
 
 Streams are numpy's: ``SeedSequence(seed, spawn_key=index)`` (O'Neill's design,
-numpy.org/doc/stable/reference/random/parallel.html). They depend on nothing but seed and index: not
-on backend, width, batch size, attempt, or how many tasks there are.
+numpy.org/doc/stable/reference/random/parallel.html). They depend only on seed and index: not on
+backend, number of workers, batch size, attempt or number of tasks.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RNG = "rng"
-"""Name of the parameter by which a function gets its stream."""
+"""Name of the parameter that receives a function's stream."""
 
 
 def takes_rng(function: Callable[..., Any]) -> bool:
-    """Whether a function has such a parameter."""
+    """Return whether a function has that parameter."""
     try:
         return RNG in inspect.signature(function).parameters
     except (TypeError, ValueError):  # some built-in functions have no signature
@@ -37,7 +37,13 @@ def takes_rng(function: Callable[..., Any]) -> bool:
 
 @dataclass(frozen=True)
 class Seed:
-    """``entropy`` and ``spawn_key`` are those of numpy's SeedSequence; ``everywhere``: seed `random` and `numpy.random` too."""
+    """The seed of a loop.
+
+    Attributes:
+        entropy: As in numpy's SeedSequence.
+        spawn_key: As in numpy's SeedSequence.
+        everywhere: Seed `random` and `numpy.random` too.
+    """
 
     entropy: int | tuple[int, ...]
     spawn_key: tuple[int, ...] = ()
@@ -45,9 +51,10 @@ class Seed:
 
     @classmethod
     def of(cls, seed: object, *, everywhere: bool = False) -> Seed | None:
-        """Take what users give for a seed; True stands for one drawn now, None for none.
+        """Return the seed that a user gave. True draws one now, None means no seed.
 
-        Raises `ConfigurationError`.
+        Raises:
+            ConfigurationError: ``seed`` is not a seed.
         """
         if seed is None or seed is False:
             return cls.of(seed=True, everywhere=True) if everywhere else None
@@ -67,16 +74,16 @@ class Seed:
                 everywhere,
             )
         raise ConfigurationError(
-            f"seed={seed!r} is no seed",
-            hint="Give a whole number from 0, several of them, a numpy SeedSequence, or True for "
-            "one drawn now.",
+            f"seed={seed!r} is not a seed",
+            hint="Use a whole number from 0, several of them, a numpy SeedSequence, or True to "
+            "draw one now.",
         )
 
 
 def _whole(given: object) -> int | None:
-    """A whole number from 0, of Python's or numpy's; None for anything else."""
+    """Return a whole number from 0, of Python's or numpy's types, or None for anything else."""
     try:
-        number = operator.index(given)  # type: ignore[arg-type] # a TypeError says that it is none
+        number = operator.index(given)  # a TypeError shows that it is not a number
     except TypeError:
         return None
     return number if number >= 0 else None
@@ -84,7 +91,7 @@ def _whole(given: object) -> int | None:
 
 @dataclass(frozen=True)
 class SeededResult:
-    """The result of a task, and which of the global generators it drew from without their being seeded."""
+    """The result of a task, and the unseeded global generators that it used."""
 
     index: tuple[int, ...]
     value: Any
@@ -92,14 +99,14 @@ class SeededResult:
 
 
 class SeededResultReader:
-    """Takes results out of what came with them; warns, once, of a task whose numbers the seed does not decide."""
+    """Reader of seeded results. It warns once of a task whose numbers do not depend on the seed."""
 
     def __init__(self) -> None:
-        """It has not warned yet."""
+        """Create a reader that has not warned yet."""
         self._told = False
 
     def open(self, result: Any, stacklevel: int) -> Any:
-        """Give the task's own result.
+        """Return the task's own result.
 
         ``stacklevel`` is that of the caller, as `warnings.warn` counts it.
         """
@@ -110,31 +117,38 @@ class SeededResultReader:
             warnings.warn(
                 f"task {shown(result.index)} drew from {' and '.join(result.unseeded)}, which "
                 "seed= does not seed, so its numbers are not "
-                "reproducible: draw from an argument named rng, or give seed_everywhere=True",
+                "reproducible: draw from an argument named rng, or use seed_everywhere=True",
                 stacklevel=stacklevel + 1,
             )
         return result.value
 
 
 def shown(index: tuple[int, ...]) -> str:
-    """A task's index as people write it: a number, or several where loops are nested."""
+    """Return a task's index as text: a number, or several in nested loops."""
     return str(index[0]) if len(index) == 1 else str(index)
 
 
 class Seeded:
-    """A function called with its task's index before its arguments, and with ``rng`` if it ``takes_rng``; gives a `SeededResult`."""
+    """A function that is called with its task's index before its arguments.
+
+    It also gets ``rng`` if it ``takes_rng``, and returns a `SeededResult`.
+    """
 
     def __init__(self, function: Callable[..., Any], seed: Seed, *, takes_rng: bool) -> None:
-        """All of it travels."""
+        """Wrap the function. All arguments travel."""
         self._function = function
         self._seed = seed
         self._takes_rng = takes_rng
         self.__qualname__ = getattr(function, "__qualname__", repr(function))
 
     def __call__(self, index: tuple[int, ...], *args: Any, **kwargs: Any) -> SeededResult:
-        """Call the function. Raises ImportError if a stream is wanted where there is no numpy."""
+        """Call the function.
+
+        Raises:
+            ImportError: A stream is needed, but numpy is missing.
+        """
         if self._takes_rng or self._seed.everywhere:
-            import numpy as np  # noqa: PLC0415 - only workers that are to draw need it
+            import numpy as np  # noqa: PLC0415 - only workers that draw need it
 
             sequence = np.random.SeedSequence(
                 self._seed.entropy, spawn_key=(*self._seed.spawn_key, *index)
@@ -142,7 +156,7 @@ class Seeded:
             if self._takes_rng:
                 kwargs["rng"] = np.random.default_rng(sequence)
             if self._seed.everywhere:
-                # It is what the user's code draws from.
+                # The user's code draws from this generator.
                 np.random.seed(sequence.generate_state(4))  # noqa: NPY002
                 random.seed(sequence.generate_state(8).tobytes())
                 return SeededResult(index, self._function(*args, **kwargs))

@@ -57,7 +57,7 @@ def test_the_key_that_signs_is_found_among_several_and_what_none_signs_is_refuse
 
 
 def test_a_reply_does_not_pass_for_a_job() -> None:
-    with pytest.raises(SignatureError, match="a reply where a job belongs"):
+    with pytest.raises(SignatureError, match="a reply in the place of a job"):
         envelope.unseal("job", envelope.seal("reply", {}, [], KEY), KEY)
 
 

@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dolambda.errors import EnvelopeError
@@ -161,6 +161,7 @@ def test_any_event_is_answered(event: Any) -> None:
 
 @given(st.binary(max_size=300))
 def test_an_object_that_is_no_job_is_refused_in_a_sealed_reply(content: bytes) -> None:
+    assume(not content.startswith(b"dlb1"))  # format 1, whose clients get a reply in their format
     store = Store({keys.job_key("client/000000", 7): content})
     event = {"Records": [{"s3": {"object": {"key": keys.job_key("client/000000", 7)}}}]}
     assert respond(event, store) == ["answered"]
