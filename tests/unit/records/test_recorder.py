@@ -156,7 +156,9 @@ def test_a_run_is_found_by_the_beginning_of_its_id(store: RecordStore) -> None:
     for name in ("abc1", "abd2"):
         os.close(store.create(name))
     assert store.id_of(store.find("abc")) == "abc1"
-    with pytest.raises(ConfigurationError, match="2 runs begin with 'ab': abc1 and abd2"):
+    with pytest.raises(
+        ConfigurationError, match="2 runs have names that begin with 'ab': abc1 and abd2"
+    ):
         store.find("ab")
     with pytest.raises(ConfigurationError, match="no record of a run 'x'"):
         store.find("x")
