@@ -356,7 +356,7 @@ def set_backend(
 
 def _made(backend: Any, workers: int) -> Backend | None:
     if backend is None or hasattr(backend, "run"):
-        return backend  # it was checked
+        return backend  # type: ignore[no-any-return] # it was checked
     if backend == "seq":
         return Sequential()
     if backend == OnLambda.name:

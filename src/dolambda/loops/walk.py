@@ -224,7 +224,7 @@ class Walk:
                         yield result
                 self.held = len(early)
         finally:
-            outcomes.close()  # as in `run`
+            outcomes.close()  # type: ignore[attr-defined] # as in `run`
 
     def calls(self) -> Iterator[Call | None]:
         """Yield the tasks one by one, and None when a task must be done before the next."""
@@ -338,7 +338,7 @@ def resolved(
         if used.get(name) is found:
             _refuse_used(name, found)
         used[name] = found
-    return found  # it was checked
+    return found  # type: ignore[no-any-return] # it was checked
 
 
 def check_iterable(name: str, given: object) -> None:

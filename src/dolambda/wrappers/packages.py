@@ -67,4 +67,4 @@ def _globals_of(function: Any) -> dict[str, Any]:
             function = type(function).__call__
         else:  # compiled code has none
             return {}
-    return function.__globals__  # it was checked
+    return function.__globals__  # type: ignore[no-any-return] # it was checked

@@ -160,7 +160,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id(store: RecordStore) -> None:
         ConfigurationError, match="2 runs have names that begin with 'ab': abc1 and abd2"
     ):
         store.find("ab")
-    with pytest.raises(ConfigurationError, match="no record of a run 'x'"):
+    with pytest.raises(ConfigurationError, match="no run 'x' is recorded"):
         store.find("x")
 
 
