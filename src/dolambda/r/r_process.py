@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from dolambda.r.function import Part
 
 _SCRIPT = Path(__file__).with_name("worker.R")
-_HEADER = struct.Struct(">id")
+_HEADER = struct.Struct(">dd")
 _ANSWER = struct.Struct(">dd")
 _PART, _FUNCTION, _TASK = 1, 2, 3
 _READY_WITHIN_S = 60.0

@@ -71,7 +71,7 @@ evalq({
         },
         error = function(e) trace <<- sys.calls()),
       error = function(e) e)
-    list(value, warnings, calls_below(trace))
+    list(value, warnings, if (is.null(trace)) character() else calls_below(trace))
   }
 
   # The calls of the user's code among those on the stack: those below our eval().
@@ -217,16 +217,17 @@ evalq({
   serve <- function() {
     answer(list("ready"))
     repeat {
-      kind <- readBin(input, "integer", 1L, endian = "big")
-      if (length(kind) == 0L) quit("no", 0L, FALSE)
-      size <- readBin(input, "double", 1L, endian = "big")
-      if (kind == 3L) {
+      head <- readBin(input, "double", 2L, endian = "big")
+      if (length(head) < 2L) quit("no", 0L, FALSE)
+      kind <- head[[1L]]
+      size <- head[[2L]]
+      if (kind == 3) {
         payload <- read(size)
         result <- if (is.null(failed)) run(payload) else failed
         if (!warned) result[[2L]] <- c(version_warning(), result[[2L]])
         answer(result)
         result <- payload <- NULL
-      } else if (kind == 1L) {
+      } else if (kind == 1) {
         digest <- rawToChar(read(64))
         parts[[digest]] <<- read(size - 64)
       } else {
