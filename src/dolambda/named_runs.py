@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from dolambda.aws.objects import Bucket
     from dolambda.scheduler.report import Report
+    from dolambda.transport.base import Transport
+    from dolambda.transport.factory import TransportFactory
     from dolambda.wire.outcome import PackedOutcome
 
 log = logging.getLogger("dolambda")
@@ -267,6 +269,61 @@ class NamedRun:
         there = [*self.jobs(), *self.reply_keys(), *own]
         self._bucket.delete([*there, keys.lease_key(self.run)])
         return len(there)
+
+
+class OpenNamedRuns:
+    """The named runs that a session has open, each with a transport that keeps its replies.
+
+    Args:
+        bucket: Keeps the replies. None: there is none.
+        key: Signs them.
+        transports: Makes the transports.
+    """
+
+    def __init__(
+        self, bucket: Bucket | None, key: bytes, transports: TransportFactory | None
+    ) -> None:
+        self._bucket = bucket
+        self._key = key
+        self._transports = transports
+        self._open: dict[str, Transport] = {}
+
+    def take_over(self, name: str, way: Transport) -> tuple[NamedRun, Stored, Transport]:
+        """Begin or continue the run of that name.
+
+        Returns:
+            The run, what earlier clients have left of it, and its transport.
+
+        Raises:
+            ConfigurationError: There is nothing to keep replies in, or it is open already.
+        """
+        if self._bucket is None or not way.queues:
+            raise ConfigurationError(
+                f"run={name!r} was given with a transport that keeps no replies",
+                hint='Named runs go through the bucket: transport="queue".',
+            )
+        named = NamedRun(name, self._bucket, self._key)
+        if named.run in self._open:
+            raise ConfigurationError(
+                f"run={name!r} is already open in this session",
+                hint="Give another name, or wait for its end.",
+            )
+        stored = named.begin()
+        if len(stored):
+            log.info("run %s: %s tasks have been done before", name, len(stored))
+        if self._transports:
+            way = self._open[named.run] = self._transports.keeping(named.client)
+        return named, stored, way
+
+    def release(self, run: str) -> None:
+        """Close the transport of a run that has ended, if it is a named one."""
+        if kept := self._open.pop(run, None):
+            kept.close()
+
+    def close(self) -> None:
+        """Close all of them."""
+        for run in list(self._open):
+            self.release(run)
 
 
 class Recorder:

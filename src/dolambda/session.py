@@ -28,7 +28,7 @@ from dolambda.local.status import Status
 from dolambda.local.watch import Watch
 from dolambda.money.accounts import Accounts
 from dolambda.money.quote import verdict
-from dolambda.named_runs import NamedRun, Recorder
+from dolambda.named_runs import NamedRun, OpenNamedRuns, Recorder
 from dolambda.options import Env, RunOptions
 from dolambda.progress import display, notice
 from dolambda.records.recorder import RunRecorder, SessionRecords
@@ -86,7 +86,6 @@ class Session:
     env: Mapping[str, str] = field(default_factory=Env)
     _client: str = field(default_factory=keys.new_client_id)
     _sequence: itertools.count[int] = field(default_factory=itertools.count)
-    _kept: dict[str, Transport] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _clean_up: CleanUp = field(default_factory=CleanUp)
     _watch: Watch | None = field(default=None)
@@ -99,6 +98,7 @@ class Session:
         """Nothing is sent."""
         self._code = OwnModules(self.settings)
         self._accounts = Accounts(self.transport, self.stack, self.settings)
+        self._named_runs = OpenNamedRuns(self.bucket, self.key, self.transports)
         self._records = SessionRecords.from_settings(self.settings, self.stack)
         INTERPRETER_END.add(self)
 
@@ -231,13 +231,7 @@ class Session:
             place=self._place(),
             code=self._code if self.stack else lambda: None,
             stored=stored,
-            hooks=RunHooks(
-                relay=relay or _RELAYS[self.settings.logs],
-                progress=self._shown(options.progress, named),
-                confirm=self._confirm(),
-                record=recorder.take if recorder else None,
-                on_end=partial(self._on_end, recorder),
-            ),
+            hooks=self._hooks(options, named, relay, recorder),
             clean_up=self._clean_up,
         )
         self._accounts.begin(opened)
@@ -247,6 +241,22 @@ class Session:
             opened.abandon(self._gone)
         return opened
 
+    def _hooks(
+        self,
+        options: RunOptions,
+        named: NamedRun | None,
+        relay: Callable[[int, str, bool], None] | None,
+        recorder: RunRecorder | None,
+    ) -> RunHooks:
+        """Return the functions that a run calls."""
+        return RunHooks(
+            relay=relay or _RELAYS[self.settings.logs],
+            progress=self._shown(options.progress, named),
+            confirm=self._confirm(),
+            record=recorder.take if recorder else None,
+            on_end=partial(self._on_end, recorder),
+        )
+
     def _choose_way(
         self, options: RunOptions
     ) -> tuple[str, Transport, NamedRun | None, Stored | None]:
@@ -255,9 +265,7 @@ class Session:
         way = self.transports.of(transport) if transport and self.transports else self.transport
         if options.run is None:
             return keys.run_name(self._client, next(self._sequence)), way, None, None
-        named, stored = self._named(options.run, way)
-        if self.transports:
-            way = self._kept[named.run] = self.transports.keeping(named.client)
+        named, stored, way = self._named_runs.take_over(options.run, way)
         return named.run, way, named, stored
 
     def _refuse_ended(self) -> None:
@@ -323,27 +331,6 @@ class Session:
         for run in self._accounts.open_runs():
             run.abandon(self._gone)
 
-    def _named(self, name: str, way: Transport) -> tuple[NamedRun, Stored]:
-        """Take over the run of that name.
-
-        Raises `ConfigurationError` where there is nothing to keep replies in.
-        """
-        if self.bucket is None or not way.queues:
-            raise ConfigurationError(
-                f"run={name!r} was given with a transport that keeps no replies",
-                hint='Named runs go through the bucket: transport="queue".',
-            )
-        named = NamedRun(name, self.bucket, self.key)
-        if named.run in self._kept:
-            raise ConfigurationError(
-                f"run={name!r} is under way in this session already",
-                hint="Give another name, or wait for its end.",
-            )
-        stored = named.begin()
-        if len(stored):
-            log.info("run %s: %s tasks have been done before", name, len(stored))
-        return named, stored
-
     def _salt(self) -> bytes:
         """Return what the outcome of any task depends on, apart from the task."""
         code = self._code()
@@ -367,8 +354,7 @@ class Session:
         report, bill = self._accounts.end(run)
         if recorder:
             recorder.end(report, bill)
-        if kept := self._kept.pop(run.name, None):
-            kept.close()
+        self._named_runs.release(run.name)
 
     def report(self) -> Report:
         """Count what all runs of this session have done so far.
@@ -451,9 +437,7 @@ class Session:
             return
         try:
             self.abandon()
-            for kept in list(self._kept.values()):
-                kept.close()
-            self._kept.clear()
+            self._named_runs.close()
             (self.transports or self.transport).close()
         finally:  # whatever is left on the network, or a second Ctrl-C
             self._end_emulator()

@@ -109,9 +109,9 @@ def test_a_named_run_that_has_ended_frees_its_name(session: Session, wait: bool)
         future = executor.submit(abs, -3)
         assert future.result(60) == 3
         executor.shutdown(wait=wait)
-        until(lambda: not session._kept)
+        until(lambda: not session._named_runs._open)
     executor = LambdaExecutor(run="twice-in-a-session")
     executor.shutdown(wait=wait)
-    until(lambda: not session._kept)
+    until(lambda: not session._named_runs._open)
     assert session.bucket is not None
     NamedRun("twice-in-a-session", session.bucket, session.key).clean()

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _OURS = (
     "__init__.py",
     "errors.py",
-    "iterators.py",
     "joblib_hook.py",
     "bootstrap.py",
     "handler.py",
@@ -48,10 +47,10 @@ _OURS = (
     "r/r_process.py",
     "r/worker.R",
 )
-_OUR_PACKAGES = ("loops", "wire", "worker", "wrappers")
+_OUR_PACKAGES = ("iterators", "loops", "wire", "worker", "wrappers")
 _RARELY_IMPORTED = (
     "dolambda/loops/",
-    "dolambda/iterators.py",
+    "dolambda/iterators/",
     "dolambda/bootstrap.py",
     "dolambda/r/",
 )
