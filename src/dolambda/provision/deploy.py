@@ -22,6 +22,7 @@ from dolambda.provision.layer import Layers, StaleLayers
 from dolambda.provision.limits import limits_of
 from dolambda.provision.log_group import LogGroup
 from dolambda.provision.names import Names
+from dolambda.provision.own_layers import OwnLayers
 from dolambda.provision.panic import NotInPanic
 from dolambda.provision.role import Role
 from dolambda.provision.trigger import Trigger
@@ -82,6 +83,7 @@ def resources(
     )
     return [
         NotInPanic(account, names),
+        OwnLayers(account, settings.layers, contents),
         # First made and last removed: it may hold what is not ours, and then stays.
         Bucket(account, names),
         FormerBucket(account, names),

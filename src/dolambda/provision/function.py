@@ -106,6 +106,11 @@ class Function:
 
     def _differences(self, found: dict[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
         """Return why something has to be changed, and the request that does."""
+        # The code first: its version is in the configuration, which clients compare with theirs.
+        if found["CodeSha256"] != base64.b64encode(hashlib.sha256(self._code).digest()).decode():
+            yield "its code is another version's", self._put_code
+        if found.get("Architectures", ["x86_64"]) != [self._architecture]:
+            yield f"architecture to {self._architecture}", self._put_code
         wanted = self._wanted(found)
         shown = {name: _shown(found, name) for name in wanted}
         differing = differences(shown, wanted)
@@ -117,10 +122,6 @@ class Function:
                     FunctionName=self._names.stack, **wanted
                 ),
             )
-        if found["CodeSha256"] != base64.b64encode(hashlib.sha256(self._code).digest()).decode():
-            yield "its code is another version's", self._put_code
-        if found.get("Architectures", ["x86_64"]) != [self._architecture]:
-            yield f"architecture to {self._architecture}", self._put_code
         if not self._own_retries():
             yield "Lambda's own retries off, events wait for 6 h", self._put_async
 

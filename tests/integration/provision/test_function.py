@@ -4,7 +4,9 @@ failures.
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -222,3 +224,19 @@ def test_what_is_written_at_home_has_a_home_on_lambda_but_not_here(account: Acco
     assert variables(account)["SSL_CERT_FILE"] == "/etc/pki/tls/certs/ca-bundle.crt"
     deploy(resources(account, SETTINGS, here=True, contents=Contents()))
     assert not {"HOME", "MPLCONFIGDIR", "SSL_CERT_FILE"} & variables(account).keys()
+
+
+def test_new_code_is_there_before_the_configuration_names_its_version(
+    account: Account, strict: StrictAws
+) -> None:
+    """Lambda changes the two one after the other; clients look at the configuration only."""
+    put(account)
+    older = io.BytesIO()
+    with zipfile.ZipFile(older, "w") as archive:
+        archive.writestr("dolambda/handler.py", "")
+    client = account.client("lambda")
+    client.update_function_code(FunctionName="worker", ZipFile=older.getvalue())
+    strict.requests.clear()
+    put(account, replace(SETTINGS, memory=512))
+    changes = [one.operation for one in strict.requests if one.operation.startswith("Update")]
+    assert changes == ["UpdateFunctionCode", "UpdateFunctionConfiguration"]
