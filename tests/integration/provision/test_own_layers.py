@@ -44,7 +44,7 @@ def put(account: Account, arn: str, megabytes: int) -> int:
 
 def test_more_than_lambda_takes_is_refused_before_anything_is_made(account: Account) -> None:
     arn = published(account, 3)
-    with pytest.raises(ProvisionError, match="layers= take 3 MiB zipped.*248 MiB unzipped"):
+    with pytest.raises(ProvisionError, match=r"layers= take 3 MiB zipped.*248 MiB unzipped"):
         put(account, arn, 248)
     assert account.client("s3").list_buckets()["Buckets"] == []
     assert put(account, arn, 240) > 0
