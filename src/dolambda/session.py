@@ -215,7 +215,12 @@ class Session:
         options = options or RunOptions()
         self._code.look_again()
         name, way, named, stored = self._choose_way(options)
-        recorder = self._records.recorder(name, options.run)
+        recorder = self._records.recorder(
+            name,
+            options.run,
+            batch=options.batch,
+            task_timeout=options.task_timeout or self.settings.task_timeout,
+        )
         packer = Packer(
             same_buffers=same_buffers,
             same_functions=same_functions,

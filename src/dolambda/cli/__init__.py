@@ -18,6 +18,7 @@ runs.py         dolambda runs list | show | fetch | resume | cancel | clean
 quote.py        dolambda quote
 report.py       dolambda report
 dashboard.py    dolambda dashboard
+advise.py       dolambda advise
 code.py         dolambda code
 r_layers.py     dolambda r-layers
 config.py       dolambda config | init
@@ -35,6 +36,7 @@ import warnings
 
 import typer
 
+from dolambda.cli.advise import advise
 from dolambda.cli.code import code
 from dolambda.cli.config import config, init
 from dolambda.cli.dashboard import dashboard
@@ -64,7 +66,7 @@ app = typer.Typer(
 )
 for panel, commands in (
     (_RUN, (demo, code)),
-    (_SEE, (status, doctor, logs, report, dashboard, config, version)),
+    (_SEE, (status, doctor, logs, report, dashboard, advise, config, version)),
     (_STACK, (init, plan, deploy, destroy, policy, panic, rotate_key, r_layers)),
 ):
     for command in commands:

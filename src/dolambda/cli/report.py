@@ -13,14 +13,16 @@ from dolambda.records.file_format import RunRecord
 from dolambda.records.html_report import html_report
 from dolambda.records.store import LAST, RecordStore, records_directory
 
+RunName = Annotated[
+    str,
+    typer.Argument(
+        help="The run's id, the beginning of it, or 'last' for the latest.", metavar="RUN"
+    ),
+]
+
 
 def report(
-    run: Annotated[
-        str,
-        typer.Argument(
-            help="The run's id, the beginning of it, or 'last' for the latest.", metavar="RUN"
-        ),
-    ] = LAST,
+    run: RunName = LAST,
     to: Annotated[
         Path | None, typer.Option(help="The file. Default: RUN.html.", show_default=False)
     ] = None,

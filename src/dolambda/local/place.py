@@ -189,6 +189,17 @@ def read(directory: Path, name: str) -> dict[str, Any]:
     return found
 
 
+def limits_cpu(endpoint_url: str | None) -> bool:
+    """Return whether an instance of this user at that URL gives workers CPU as Lambda does."""
+    if endpoint_url is None or fcntl is None:
+        return False
+    for file in home().glob("*/instance.json"):
+        wanted = read(file.parent, file.name)
+        if wanted.get("endpoint_url") == endpoint_url:
+            return bool(wanted.get("environment", {}).get("DOLAMBDA_LOCAL_SANDBOX") == "cpu")
+    return False
+
+
 def _is_emulator(group: int, scratch: Path) -> bool:
     """Return whether that process group is still the emulator of that instance, and not someone else's by now."""
     asked = subprocess.run(

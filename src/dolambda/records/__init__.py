@@ -7,6 +7,9 @@
     timeline.py      the times at which each task ran
     html_report.py   the record as a page
     state.py         whether a run is running, complete or was killed
+    advice.py        what to change before the next run
+    work.py          how long jobs take at another memory size
+    straggler.py     why the end of a run was waited for
     store.py         the directory: new files, old files, a file by its name
 
 A record holds no arguments, no results and no output.

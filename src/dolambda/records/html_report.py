@@ -10,7 +10,8 @@ from collections import Counter
 from html import escape
 from typing import TYPE_CHECKING
 
-from dolambda.records.state import run_state
+from dolambda.records.advice import NOTHING, advice_of
+from dolambda.records.state import RUNNING, run_state
 from dolambda.records.timeline import busy_shares, runs_of_levels, task_times
 from dolambda.wording import count, dollars, duration, moment
 
@@ -72,6 +73,7 @@ def report_body(record: RunRecord, state: str) -> str:
     times = task_times(tasks)
     sections = {
         "Summary": _table([], _summary(record, times, state)),
+        "Advice": "" if state == RUNNING else _advice(record),
         "Workers over time": _timeline(times),
         "How long tasks took": _durations(tasks.seconds),
         "Slowest tasks": _slowest(times),
@@ -115,6 +117,12 @@ def _summary(record: RunRecord, times: list[TaskTime], state: str) -> list[tuple
         total = f"{dollars(footer['cost'])} ({items}, requests {dollars(bill['requests'])})"
         rows.append(("cost by list price", total + emulated))
     return rows
+
+
+def _advice(record: RunRecord) -> str:
+    found = advice_of(record)
+    rows = [(one.kind, one.text) for one in found] or [("", NOTHING)]
+    return _table([], rows) if len(record.tasks) else ""
 
 
 def _timeline(times: list[TaskTime]) -> str:

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dolambda.local.place import limits_cpu
 from dolambda.records.file_format import (
     Block,
     ErrorEntry,
@@ -96,14 +97,16 @@ class SessionRecords:
             "region": stack.region if stack else None,
             "memory": stack.memory if stack else None,
             "architecture": stack.architecture if stack else None,
+            "timeout": stack.timeout if stack else None,
+            "cpu_limited": limits_cpu(settings.endpoint_url),
         }
         store = RecordStore(records_directory()) if settings.record else None
         return cls(store, facts, keep_messages=settings.record_errors)
 
-    def recorder(self, run: str, name: str | None) -> RunRecorder | None:
+    def recorder(self, run: str, name: str | None, **options: object) -> RunRecorder | None:
         """Return the recorder of a run, or None after a disk error.
 
-        ``name`` is the name that the user gave the run.
+        ``name`` is the name that the user gave the run; ``options`` of it go into the header.
         """
         if self._failed or self._store is None:
             return None
@@ -115,6 +118,7 @@ class SessionRecords:
             "begun": time.time(),
             **asdict(Program.from_interpreter()),
             **self._facts,
+            **options,
         }
         return RunRecorder(self._store, header, self._warn_once, keep_messages=self._keep_messages)
 
@@ -150,6 +154,7 @@ class RunRecorder:
         self._counts: Callable[[], Report] | None = None
         self._file: int | None = None
         self._over = False
+        self._largest_reply = 0
 
     def begin(self, counts: Callable[[], Report]) -> None:
         """Record the counts of a run that was opened, whenever something is written."""
@@ -202,7 +207,8 @@ class RunRecorder:
                 if self._over or not (self._file is not None or len(self._block)):
                     return
                 self._write_block()
-                self._write(footer_frame(_footer(report, bill)))
+                facts = {**_footer(report, bill), "largest_reply": self._largest_reply}
+                self._write(footer_frame(facts))
         except OSError as error:
             self._fail(error)
         finally:
@@ -212,6 +218,7 @@ class RunRecorder:
         table, usage, block = reply.outcomes, reply.usage, self._block
         if not len(table):
             return
+        self._largest_reply = max(self._largest_reply, len(table.payload))
         job = (reply.number, reply.attempt, usage.worker, bool(usage.cold), usage.started)
         block.jobs.append(JobEntry(*job, usage.seconds, table.spans))
         if any(table.kinds):

@@ -114,7 +114,8 @@ class OutcomeTable:
         started: Seconds since the job began.
         seconds: Seconds that each task took.
         cpu: Seconds of CPU that each task took, 0 if not measured.
-        peak: Largest MB of memory that its process had used by then, 0 if not measured.
+        peak: Largest MB of memory that its process had used by then, and the largest process that
+            it had started; 0 if not measured.
         payload: The entries.
         identities: Digest of each task's content, in a named run. Empty otherwise.
     """

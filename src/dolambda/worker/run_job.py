@@ -47,8 +47,22 @@ _RSS_UNITS_PER_MB = 1 << 20 if sys.platform == "darwin" else 1 << 10  # getrusag
 
 
 def _peak() -> float:
-    """Return the most memory that this process has used, in MB; 0 where the system does not say."""
-    return _getrusage(resource.RUSAGE_SELF).ru_maxrss / _RSS_UNITS_PER_MB if _getrusage else 0.0
+    """Return the most memory that this process and the largest that it started have used, in MB.
+
+    0 where the system does not say.
+    """
+    if not _getrusage:
+        return 0.0
+    own, started = _getrusage(resource.RUSAGE_SELF), _getrusage(resource.RUSAGE_CHILDREN)
+    return float(own.ru_maxrss + started.ru_maxrss) / _RSS_UNITS_PER_MB
+
+
+def _cpu_seconds() -> float:
+    """Return the CPU time of this process and of those that it started and that have ended."""
+    if not _getrusage:
+        return _process_time()
+    started = _getrusage(resource.RUSAGE_CHILDREN)
+    return _process_time() + float(started.ru_utime + started.ru_stime)
 
 
 class _Never(Warning):
@@ -159,7 +173,7 @@ class TaskRunner:
         """Run all tasks of a job. Return False if this process must run no other task."""
         self._cache.hold(job.inline)
         self._began = _clock()
-        self._cpu = _process_time()
+        self._cpu = _cpu_seconds()
         # Any change of the filters makes Python forget what it has warned of: each job warns.
         warnings.simplefilter("ignore", _Never, append=True)
         self._nesting = job.context.nesting
@@ -250,7 +264,7 @@ class TaskRunner:
         called: bool,
     ) -> bool:
         """Write an outcome with all that is measured of a task. Return False if it is the last."""
-        cpu, before = _process_time(), self._cpu
+        cpu, before = _cpu_seconds(), self._cpu
         self._cpu = cpu
         peak = _peak()
         measures = Measures(start - self._began, now - start, max(0.0, cpu - before), peak)

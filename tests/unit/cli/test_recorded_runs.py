@@ -84,6 +84,16 @@ def test_all_runs_are_listed_and_shown(home: Path) -> None:
     assert f"Run {listed[0]['run']}" in (home / "run.html").read_text(encoding="utf-8")
 
 
+def test_advice_is_printed_for_people_and_scripts(home: Path) -> None:
+    listed = json.loads(runs(home, "--json").stdout)
+    said = run(home, "-m", "dolambda", "advise").stdout
+    assert said == f"{listed[0]['run']}: 10 tasks\n  nothing to change\n"
+    first = listed[1]["run"]
+    facts = json.loads(run(home, "-m", "dolambda", "advise", first[:6], "--json").stdout)
+    assert (facts["run"], facts["tasks"], facts["advice"]) == (first, 5, [])
+    assert run(home, "-m", "dolambda", "advise", "nothing-like-it").returncode == 1
+
+
 def test_a_run_that_does_not_exist_is_two_lines(home: Path) -> None:
     done = runs(home, "show", "nothing-like-it")
     assert done.returncode == 1

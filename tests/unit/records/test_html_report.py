@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from html.parser import HTMLParser
 
 import pytest
@@ -60,6 +61,15 @@ def test_the_page_says_what_happened() -> None:
         assert said in page.text
     assert "has not ended" in page.text
     assert page.tags >= {"svg", "rect", "table"}
+
+
+def test_the_page_has_advice() -> None:
+    record = record_of(40)
+    record.tasks.cpu[:] = array("f", [0.001] * 40)
+    page = Elements(html_report(record))
+    assert "tasks used at most 300 MB of 1,769: memory=" in page.text
+    assert "nothing to change" in Elements(html_report(record_of(40))).text
+    assert "Advice" not in Elements(html_report(record_of(0))).text
 
 
 def test_text_of_a_program_is_never_markup() -> None:

@@ -197,6 +197,18 @@ def test_what_is_printed_by_python_and_by_others_comes_back_by_task(worker: Work
     ]
 
 
+def test_memory_and_cpu_of_what_a_task_starts_are_its_own(worker: Worker) -> None:
+    """Else advice would leave a task less memory than its programs need."""
+
+    def start(megabytes: int, seconds: float) -> None:
+        busy = f"import time; x = b'x' * ({megabytes} << 20)\nwhile time.process_time() < {seconds}: pass"
+        subprocess.run([sys.executable, "-c", busy], check=True)
+
+    small, large = (run(worker, job((start, each))).outcomes for each in ((1, 0.0), (200, 0.5)))
+    assert large.peak[0] - small.peak[0] > 100
+    assert large.cpu[0] > 0.5
+
+
 def test_output_is_capped(worker: Worker) -> None:
     reply = run(worker, job((lambda: print("x" * 1_000_000), ())))
     assert len(reply.outcomes[0].output) < 70_000
