@@ -65,7 +65,12 @@ _TESTED = ("wire", "transport", "aws/test_small_objects.py", "test_settings.py")
 
 def test_the_clients_unit_tests_pass_where_posix_is_hidden() -> None:
     files = [f"tests/unit/{name}" for name in _TESTED]
-    worker = ("wire/test_fuzz.py", "transport/test_lease.py", "transport/test_refusals.py")
+    worker = (
+        "wire/test_fuzz.py",
+        "transport/test_direct.py",
+        "transport/test_lease.py",
+        "transport/test_refusals.py",
+    )
     files += [f"--ignore=tests/unit/{name}" for name in worker]  # these start the worker's side
     program = (
         "\nimport pytest\nraise "

@@ -8,7 +8,8 @@ backends.py   the backends of ``%dopar%``
 """
 
 from dolambda.loops.backends import Backend, get_backend, set_backend
-from dolambda.loops.loop import Foreach, Operator, When, do, dopar, foreach, times, when
+from dolambda.loops.loop import Foreach, foreach, times
+from dolambda.loops.operators import Operator, When, do, dopar, when
 
 __all__ = [
     "Backend",

@@ -24,9 +24,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dolambda.errors import ConfigurationError
-from dolambda.loops.backends import Sequential, backend_for_dopar, checked_options
+from dolambda.loops.backends import checked_options
 from dolambda.loops.combine import MISSING, Combiner
 from dolambda.loops.function import ArgumentBinder, as_sent, called
+from dolambda.loops.operators import Operator, When, do, dopar, is_function, when
 from dolambda.loops.plain import PlainLoop
 from dolambda.loops.walk import Errors, Level, Walk, check_iterable, log, refuse_iterator
 from dolambda.wrappers.seeding import Seed
@@ -35,55 +36,6 @@ if TYPE_CHECKING:
     from dolambda.loops.backends import Backend
 
 Given = Iterable[Any] | Callable[..., Iterable[Any]]
-
-
-class Operator:
-    """``do`` or ``dopar``: the operator between a loop and its function."""
-
-    def __init__(self, name: str, backend: Callable[[], Backend]) -> None:
-        """Create an operator. ``backend`` is called when a loop runs."""
-        self.name = name
-        self.backend = backend
-
-    def __repr__(self) -> str:
-        """Return the operator as it is written."""
-        return f"%{self.name}%"
-
-
-do = Operator("do", Sequential)
-"""Run the loop locally, one task after the other: ``foreach(...) % do % function``."""
-
-dopar = Operator("dopar", backend_for_dopar)
-"""Run the loop on the registered backend: ``foreach(...) % dopar % function``."""
-
-
-@dataclass(frozen=True)
-class When:
-    """A condition on the variables of the outer loops, as `when` returns it."""
-
-    condition: Callable[..., Any]
-
-
-def when(condition: Callable[..., Any]) -> When:
-    """Leave steps out of a loop before they are sent.
-
-    Args:
-        condition: Function of the loop variables that it takes. It is called locally. Steps for
-            which it is false are left out.
-
-    Returns:
-        The condition, for use as ``foreach(...) % when(...) % dopar % function``.
-
-    Raises:
-        ConfigurationError: ``condition`` is not a function.
-    """
-    if not _is_function(condition):
-        raise ConfigurationError(
-            f"when({condition!r}) was not given a function",
-            hint="Python evaluates an expression before the loop sees it: write when(lambda i: i "
-            "> 3).",
-        )
-    return When(condition)
 
 
 @dataclass(frozen=True)
@@ -128,7 +80,7 @@ class Foreach:
                 f"errors={self.errors!r} is none of stop, remove, pass",
                 hint='Use errors="stop", "remove" or "pass".',
             )
-        if not (self.final is None or _is_function(self.final)):
+        if not (self.final is None or is_function(self.final)):
             raise ConfigurationError(
                 f"final={self.final!r} is not a function",
                 hint="It is called with the combined result.",
@@ -297,7 +249,7 @@ class Foreach:
         """Return the loop as one that runs in chunks, or None if it must run task by task."""
         level = logging.INFO if self.verbose else logging.DEBUG
         single = self.inner or self.conditions or self.drawn or log.isEnabledFor(level)
-        if single or not hasattr(backend, "run_chunks") or not _is_function(function):
+        if single or not hasattr(backend, "run_chunks") or not is_function(function):
             return None
         binder = ArgumentBinder.of(function, self.iterables)
         order = binder.order(function, self.iterables)
@@ -307,7 +259,7 @@ class Foreach:
         return PlainLoop(self.as_level(), sent, order, self.errors or "stop")
 
     def _walk(self, function: Callable[..., Any]) -> Walk:
-        if not _is_function(function):
+        if not is_function(function):
             raise ConfigurationError(
                 f"a loop was given {function!r}, which is not a function",
                 hint="Python evaluates an expression before the loop gets it. Write lambda i: ...",
@@ -369,14 +321,6 @@ def _refuse_misspelt(name: str, given: object) -> None:
                 f"foreach: unknown option {name}={given!r}",
                 hint=f"Did you mean {option}=? An iterable of that name would be {name}=[...].",
             )
-
-
-def _is_function(given: object) -> bool:
-    """Return whether it is callable, for a value that is annotated as a function but may be none.
-
-    Type checkers take the plain check for unreachable code.
-    """
-    return callable(given)
 
 
 class Results(list[Any]):
