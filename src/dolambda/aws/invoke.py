@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from dolambda.aws.account import MEND_CLOCK, is_skewed
 from dolambda.aws.partitions import host
-from dolambda.aws.reactor import Answer, Request
+from dolambda.aws.request import Answer, Request
 from dolambda.errors import AccessDeniedError, AwsError, NotDeployedError, ThrottledError
 
 if TYPE_CHECKING:

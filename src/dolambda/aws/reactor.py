@@ -10,14 +10,12 @@ The receiver of a reply is called in the same thread, by `followers`, which sees
 holds the requests up.
 
 A libcurl multi handle looks through its idle connections one by one, so there are several, of
-`_PER_SHARD` connections each.
+`PER_SHARD` connections each.
 """
 
 from __future__ import annotations
 
-import hashlib
 import heapq
-import io
 import logging
 import random
 import selectors
@@ -25,25 +23,21 @@ import socket
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import certifi
 import pycurl
 
+from dolambda.aws.curl_handles import PER_SHARD, EasyHandle, MultiHandle
 from dolambda.aws.leader_followers import LeaderFollowers
+from dolambda.aws.request import Answer
 from dolambda.errors import AccessDeniedError, AwsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from dolambda.aws.account import Account
+    from dolambda.aws.request import Request
 
 log = logging.getLogger("dolambda")
 
-_PER_SHARD = 300
-_LONGEST = {"s3": 120.0, "lambda": 905.0}  # seconds of one try; a function runs 900 at most
-_CONNECT = 10.0
 _JOIN = 5.0  # seconds for a thread that has nothing left to do
 _BACK_OFF, _LONGEST_BACK_OFF = 0.05, 5.0
 _AT_ONCE = {"s3": 256, "lambda": 20_000}
@@ -55,169 +49,6 @@ _NOT_SENT = frozenset(
         pycurl.E_COULDNT_RESOLVE_PROXY,
     }
 )
-_EVENTS = {
-    pycurl.POLL_IN: selectors.EVENT_READ,
-    pycurl.POLL_OUT: selectors.EVENT_WRITE,
-    pycurl.POLL_INOUT: selectors.EVENT_READ | selectors.EVENT_WRITE,
-}
-
-
-@dataclass(slots=True)
-class Answer:
-    """What came back.
-
-    Without a connection ``status`` is 0, ``error`` says why, and ``sent`` whether AWS may have got
-    the request.
-    """
-
-    status: int
-    body: bytes = field(default=b"", repr=False)
-    head: bytes = field(default=b"", repr=False)
-    error: str = ""
-    sent: bool = True
-
-    def header(self, name: str) -> str:
-        """A header's value, "" if it is not there; ``name`` in small letters."""
-        for line in self.head.split(b"\r\n"):
-            found, _, value = line.partition(b":")
-            if found.lower() == name.encode():
-                return value.strip().decode("latin-1")
-        return ""
-
-
-@dataclass(slots=True, eq=False, weakref_slot=True)
-class Request:
-    """What is to be asked.
-
-    ``answered`` is called in the thread that leads, once for each time that the request was sent.
-
-    ``service`` is AWS's name for it, to be signed with. ``until`` is when it is no longer repeated,
-    on the monotonic clock; ``done`` is who waits for what ``answered`` makes of it. Once
-    ``dropped``, it is not sent any more.
-    """
-
-    service: str
-    verb: str
-    url: str
-    headers: tuple[str, ...]
-    payload: bytes = field(repr=False)
-    answered: Callable[[Request, Answer | AwsError], None]
-    done: Callable[[Any], None]
-    until: float
-    tries: int = 0
-    dropped: bool = False
-
-    @property
-    def once(self) -> bool:
-        """Whether libcurl must not send it again by itself, as its effect may be there twice.
-
-        It does so when a connection that was used before ends without an answer, unless the
-        payload comes from a function that cannot go back.
-        """
-        return self.verb == "POST"
-
-
-class MultiHandle:
-    """Some connections: a libcurl multi handle, and when it wants to be called."""
-
-    def __init__(self, selector: selectors.BaseSelector) -> None:
-        """No connections yet."""
-        self.active = 0
-        self.timer: float | None = None
-        self._selector = selector
-        self._watched: set[int] = set()
-        self.multi = pycurl.CurlMulti()
-        self.multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
-        self.multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
-        self.multi.setopt(pycurl.M_MAXCONNECTS, _PER_SHARD)
-
-    def _watch(self, event: int, fd: int, _multi: object, _data: object) -> None:
-        if event == pycurl.POLL_REMOVE:
-            if fd in self._watched:
-                self._watched.remove(fd)
-                self._selector.unregister(fd)
-        elif fd in self._watched:
-            self._selector.modify(fd, _EVENTS[event], self)
-        else:
-            self._watched.add(fd)
-            self._selector.register(fd, _EVENTS[event], self)
-
-    def _set_timer(self, milliseconds: int) -> None:
-        self.timer = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
-
-
-class EasyHandle:
-    """A libcurl easy handle for requests of one kind, used for one after the other.
-
-    Idle, it holds nothing of the last.
-    """
-
-    def __init__(self, service: str, verb: str, account: Account) -> None:
-        """What all of its requests have in common."""
-        self.kind = (service, verb)
-        self.body: list[bytes] = []
-        self.head: list[bytes] = []
-        self.shard: MultiHandle | None = None
-        self.request: Request | None = None
-        self._set: dict[int, Any] = {}
-        self.curl = curl = pycurl.Curl()
-        curl.setopt(pycurl.NOSIGNAL, 1)
-        curl.setopt(pycurl.TCP_NODELAY, 1)
-        curl.setopt(pycurl.TCP_KEEPALIVE, 1)
-        curl.setopt(pycurl.CAINFO, account.ca_bundle or certifi.where())
-        curl.setopt(pycurl.AWS_SIGV4, f"aws:amz:{account.region}:{service}")
-        if account.is_here:
-            curl.setopt(pycurl.PROXY, "")  # not the environment's
-        curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
-        curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(_CONNECT * 1000))
-        curl.setopt(pycurl.TIMEOUT_MS, int(_LONGEST[service] * 1000))
-        curl.setopt(pycurl.WRITEFUNCTION, self.body.append)
-        curl.setopt(pycurl.HEADERFUNCTION, self.head.append)
-        if verb != "GET":
-            curl.setopt(pycurl.POST, 1)
-            curl.setopt(pycurl.CUSTOMREQUEST, verb)
-
-    def load(self, request: Request, credentials: Any) -> None:
-        """Take up a request."""
-        self.request = request
-        headers = request.headers
-        if request.once:  # libcurl signs the digest, as it does not know what it is about to read
-            digest = hashlib.sha256(request.payload).hexdigest()
-            headers = (*headers, f"X-Amz-Content-Sha256: {digest}")
-        if credentials.token:
-            headers = (*headers, f"X-Amz-Security-Token: {credentials.token}")
-        self._change(pycurl.URL, request.url)
-        self._change(pycurl.HTTPHEADER, headers)
-        self._change(pycurl.USERPWD, f"{credentials.access_key}:{credentials.secret_key}")
-        if request.once:
-            self.curl.setopt(pycurl.READFUNCTION, io.BytesIO(request.payload).read)
-            self.curl.setopt(pycurl.POSTFIELDSIZE, len(request.payload))
-        elif request.verb != "GET":
-            self.curl.setopt(pycurl.POSTFIELDS, request.payload)
-
-    def unload(self) -> tuple[Request, int, bytes, bytes]:
-        """Give the request back, and status, body and headers of its answer."""
-        request, self.request = self.request, None
-        if request is None:
-            raise AssertionError("an idle line has no request to give back")
-        taken = (
-            request,
-            self.curl.getinfo(pycurl.RESPONSE_CODE),
-            b"".join(self.body),
-            b"".join(self.head),
-        )
-        self.body.clear()
-        self.head.clear()
-        if request.once:
-            self.curl.setopt(pycurl.READFUNCTION, io.BytesIO().read)
-        elif request.verb != "GET":
-            self.curl.setopt(pycurl.POSTFIELDS, b"")
-        return taken
-
-    def _change(self, option: int, value: Any) -> None:
-        if self._set.get(option) != value:
-            self.curl.setopt(option, value)
-            self._set[option] = value
 
 
 class Reactor:
@@ -415,7 +246,7 @@ class Reactor:
         kind = (request.service, request.verb)
         idle = self._idle.setdefault(kind, [])
         line = idle.pop() if idle else EasyHandle(*kind, self._account)
-        shard = next((shard for shard in self._shards if shard.active < _PER_SHARD), None)
+        shard = next((shard for shard in self._shards if shard.active < PER_SHARD), None)
         if shard is None:
             shard = MultiHandle(self._selector)
             self._shards.append(shard)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.objects import denied, failed
 from dolambda.aws.partitions import host
-from dolambda.aws.reactor import Answer, Request
+from dolambda.aws.request import Answer, Request
 from dolambda.errors import AwsError
 
 if TYPE_CHECKING:

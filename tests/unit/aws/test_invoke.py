@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pytest
 
 from dolambda.aws.invoke import FunctionEndedError, Invoker, UnknownOutcomeError
-from dolambda.aws.reactor import Reactor, Request
+from dolambda.aws.reactor import Reactor
+from dolambda.aws.request import Request
 from dolambda.aws.request_counter import RequestCounter
 from dolambda.errors import AccessDeniedError, AwsError, NotDeployedError, ThrottledError
 from support.http_server import Server, account

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from dolambda.aws.leader_followers import LeaderFollowers
     from dolambda.aws.objects import Bucket
-    from dolambda.aws.reactor import Request
+    from dolambda.aws.request import Request
     from dolambda.aws.small_objects import SmallObjects
     from dolambda.transport.base import OnReply, SealedJob
     from dolambda.transport.lease.client import Leases
