@@ -189,10 +189,7 @@ class Packer:
                     covered.clear()  # each task carries the source lines of its own functions
                 digests: tuple[str, ...] = ()
                 if apart:
-                    named = self._named_buffers(apart)
-                    blobs.update((blob.digest, blob) for blob in named)
-                    digests = buffers[len(ends)] = tuple(blob.digest for blob in named)
-                    apart.clear()
+                    digests = buffers[len(ends)] = self._set_apart(apart, blobs)
                 begin, end = end, tell()
                 append(end)
                 if salt is not None:
@@ -204,17 +201,17 @@ class Packer:
         except Exception as error:  # noqa: BLE001 - __reduce__ of any class may raise anything
             args, kwargs = call if keywords else (call, {})
             refused = pickling.call_not_picklable(args, kwargs, error)
-        chunk = Chunk(
-            first,
-            shared.blobs[0].digest,
-            keywords,
-            ends,
-            file.getbuffer()[: ends[-1] if ends else 0],
-            buffers,
-            blobs,
-            tuple(identities[: len(ends)]),
-        )
-        return chunk, refused
+        payloads = file.getbuffer()[: ends[-1] if ends else 0]
+        known = tuple(identities[: len(ends)])
+        function = shared.blobs[0].digest
+        return Chunk(first, function, keywords, ends, payloads, buffers, blobs, known), refused
+
+    def _set_apart(self, apart: list[memoryview], blobs: dict[str, Blob]) -> tuple[str, ...]:
+        """Make blobs of a task's large buffers. Return their digests."""
+        named = self._named_buffers(apart)
+        blobs.update((blob.digest, blob) for blob in named)
+        apart.clear()
+        return tuple(blob.digest for blob in named)
 
     def _identity(
         self, salt: bytes, digests: tuple[str, ...], call: Any, payload: bytes | memoryview

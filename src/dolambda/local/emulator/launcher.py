@@ -288,13 +288,22 @@ def install_starting_ahead() -> None:
 
 def install() -> None:
     """Put all other changes in place."""
+    install_python_workers()
+    install_async_in_turn()
+    action_of = iam_actions._lambda_action
+
+    def action(method: str, path: str) -> str | None:
+        if path.endswith("/concurrency") and method in {"GET", "DELETE"}:
+            return f"{method.capitalize()}FunctionConcurrency"
+        return action_of(method, path)  # type: ignore[no-any-return] # ministack has no types
+
+    iam_actions._lambda_action = action
+
+
+def install_python_workers() -> None:
+    """Put in place what runs Python functions as `PythonWorker`, in a clean environment."""
     class_for, warm = runtime._worker_class_for, service._execute_function_warm
-    environment, invoke_async, execute = (
-        service._provided_worker_env,
-        service.invoke_async_with_retry,
-        service._execute_function,
-    )
-    is_async = contextvars.ContextVar("is_async", default=False)
+    environment = service._provided_worker_env
 
     def execute_warm(function: dict[str, Any], event: Any, request: str) -> Any:
         python = is_python(function.get("config") or function)
@@ -313,6 +322,18 @@ def install() -> None:
             if name not in os.environ or name in own or name.startswith("AWS_")
         }
 
+    runtime._worker_class_for = lambda config: (
+        PythonWorker if is_python(config) else class_for(config)
+    )
+    service._execute_function_warm = execute_warm
+    service._provided_worker_env = clean_environment
+
+
+def install_async_in_turn() -> None:
+    """Put in place what runs no more asynchronous invocations at once than there are slots."""
+    invoke_async, execute = service.invoke_async_with_retry, service._execute_function
+    is_async = contextvars.ContextVar("is_async", default=False)
+
     def invoke_marked(function: dict[str, Any], event: Any) -> None:
         token = is_async.set(True)
         try:
@@ -326,19 +347,6 @@ def install() -> None:
         with _SLOTS:
             return execute(function, event)
 
-    action_of = iam_actions._lambda_action
-
-    def action(method: str, path: str) -> str | None:
-        if path.endswith("/concurrency") and method in {"GET", "DELETE"}:
-            return f"{method.capitalize()}FunctionConcurrency"
-        return action_of(method, path)  # type: ignore[no-any-return] # ministack has no types
-
-    iam_actions._lambda_action = action
-    runtime._worker_class_for = lambda config: (
-        PythonWorker if is_python(config) else class_for(config)
-    )
-    service._execute_function_warm = execute_warm
-    service._provided_worker_env = clean_environment
     service.invoke_async_with_retry = invoke_marked
     service._execute_function = execute_in_turn
 
