@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from dolambda.aws.account import Account
     from dolambda.provision.plan import Change, Resource
 
-_READS = ("Get", "List", "Head", "Describe")
+READS = ("Get", "List", "Head", "Describe")
+"""What the names of operations that only read begin with."""
 _S3API = "s3"  # the CLI's `s3` is another thing; the API's operations are under `s3api`
 _STREAMS = ("PutObject", "Body")  # the one parameter that the CLI takes as a path
 _WAITS = {
@@ -78,7 +79,7 @@ class _Printed:
 
     def catch(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any] | None:
         """Print a request that writes; its answer is only used where a later one names it."""
-        if operation.startswith(_READS):
+        if operation.startswith(READS):
             return None
         line = self._command(service, operation, params)
         answer = {}
