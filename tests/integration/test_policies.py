@@ -216,6 +216,27 @@ def test_without_an_action_it_fails_and_says_which(
     destroy(resources(admin, settings, here=True))
 
 
+def test_without_rights_on_roles_deploy_works_where_the_role_is_in_use(
+    instance: Instance, user: User
+) -> None:
+    """An administrator made the stack, as with a template; its users may not even read roles."""
+    settings, admin = root(instance, Settings(stack="ninth", requires=()))
+    policy = quirks(policies.deployer(names_of(admin, settings)), "ninth")
+    for statement in policy["Statement"]:
+        kept = [action for action in statement["Action"] if not action.startswith("iam:")]
+        statement["Action"] = kept
+    policy["Statement"] = [statement for statement in policy["Statement"] if statement["Action"]]
+    user.may(policy)
+    account = Account.from_settings(settings, user.credentials)
+    with pytest.raises(AccessDeniedError, match="iam:GetRole"):
+        deploy(resources(account, settings, here=True))
+    assert deploy(resources(admin, settings, here=True)) > 0
+    assert deploy(resources(account, settings, here=True)) == 0
+    # What concerns no role can still be changed.
+    assert deploy(resources(account, replace(settings, log_days=7), here=True)) == 1
+    destroy(resources(admin, settings, here=True))
+
+
 def journey(settings: Settings, credentials: Credentials) -> None:
     """Everything that a submitter does: find the stack, send small and large, get answers, clean
     up.

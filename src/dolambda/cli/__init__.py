@@ -8,6 +8,7 @@ files.py        files that commands write
 connect.py      the stack that a command is about, on AWS or emulated here
 words.py        errors in the words of the command line
 stack.py        dolambda plan | deploy | destroy | policy
+template.py     dolambda template
 status.py       dolambda status
 doctor.py       dolambda doctor
 logs.py         dolambda logs
@@ -52,6 +53,7 @@ from dolambda.cli.rotate_key import rotate_key
 from dolambda.cli.runs import runs
 from dolambda.cli.stack import deploy, destroy, plan, policy
 from dolambda.cli.status import status
+from dolambda.cli.template import template
 from dolambda.cli.version import version
 from dolambda.cli.words import in_options
 from dolambda.errors import DolambdaError
@@ -67,7 +69,7 @@ app = typer.Typer(
 for panel, commands in (
     (_RUN, (demo, code)),
     (_SEE, (status, doctor, logs, report, dashboard, advise, config, version)),
-    (_STACK, (init, plan, deploy, destroy, policy, panic, rotate_key, r_layers)),
+    (_STACK, (init, plan, deploy, template, destroy, policy, panic, rotate_key, r_layers)),
 ):
     for command in commands:
         app.command(rich_help_panel=panel)(command)

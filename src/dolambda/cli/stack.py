@@ -52,7 +52,7 @@ _POLICIES = {
 }
 
 
-def _settings(context: typer.Context) -> dict[str, Any]:
+def given_settings(context: typer.Context) -> dict[str, Any]:
     """Return those options of a command that are settings, lists as tuples."""
     known = {field.name for field in fields(Settings)}
     values = {name: value for name, value in context.params.items() if name in known}
@@ -96,7 +96,7 @@ def plan(
     as_json: given.AsJson = False,
 ) -> None:
     """Show what deploy would change, and why. Change nothing."""
-    target, contents = connect_to_deploy(local=local, **_settings(context))
+    target, contents = connect_to_deploy(local=local, **given_settings(context))
     here = target.instance is not None
     changes = [
         change
@@ -149,7 +149,7 @@ def deploy(
     commands: Commands = False,
 ) -> None:
     """Create or update the stack. Running it again changes nothing."""
-    settings = Settings.resolve(**_settings(context))
+    settings = Settings.resolve(**given_settings(context))
     refuse_local(settings)
     account = Account.from_settings(settings)
     contents = contents_of(settings, here=False)
@@ -212,7 +212,7 @@ def destroy(
     yes: given.Yes = False,
 ) -> None:
     """Remove all that deploy made, and nothing else."""
-    settings = Settings.resolve(**_settings(context))
+    settings = Settings.resolve(**given_settings(context))
     refuse_local(settings)
     account = Account.from_settings(settings)
     parts = resources(account, settings, here=False, contents=Contents())

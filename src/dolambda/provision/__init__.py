@@ -7,6 +7,7 @@ One resource is one file; each plans by reading only, then applies.
     policies.py    who may do what: worker, submitter, deployer
     bucket.py  log_group.py  role.py  layer.py  bundle.py  function.py  trigger.py   the resources, in the order they are made
     commands.py    the same as commands of the AWS CLI
+    template.py  template_resources.py   the same as a CloudFormation template
     panic.py       stop a stack that runs away, and undo it
     rotate_key.py  replace the signing key while sessions go on
     deploy.py      plan, deploy, destroy: all of them in order, or in the reverse

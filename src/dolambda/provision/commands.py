@@ -46,10 +46,10 @@ def commands(account: Account, parts: list[Resource], directory: Path) -> list[s
     account.number  # noqa: B018 - asked for before requests are caught
     account.intercept(printed.catch)
     deploy(parts, printed.announce)
-    return [*_settings(account), *printed.lines]
+    return [*shell_settings(account), *printed.lines]
 
 
-def _settings(account: Account) -> list[str]:
+def shell_settings(account: Account) -> list[str]:
     """Return what makes the commands go to the same account and region."""
     profile = account.session.profile_name
     values = {

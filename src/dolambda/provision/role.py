@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.account import translated
+from dolambda.aws.partitions import LAMBDA_SERVICE, account_in
 from dolambda.errors import AccessDeniedError, ProvisionError
 from dolambda.provision import policies
 from dolambda.provision.plan import Change
@@ -27,44 +28,83 @@ class Role:
         """``boundary`` is the ARN of the policy that bounds what the role may do; nothing is sent yet."""
         self._boundary = boundary
         self._iam = account.client("iam")
+        self._lambda = account.client("lambda")
         self._names = names
         self._policy = policies.worker(names)
 
     def changes(self) -> list[Change]:
-        """See `Resource.changes`. Raises `ProvisionError` for a given role that does not exist."""
+        """See `Resource.changes`. Raises `ProvisionError` for a given role that cannot be used."""
         if self._names.own_role:
-            self._refuse_missing()
+            self._refuse_unusable()
             return []
-        found = self._found()
+        try:
+            return self._differences()
+        except AccessDeniedError:
+            if self._in_use():  # an administrator made it, and keeps it up to date
+                return []
+            raise
+
+    def _differences(self) -> list[Change]:
+        title, found = f"role {self._names.role}", self._found()
         if found is None:
-            return [
-                Change(
-                    "create",
-                    f"role {self._names.role}",
-                    "may read jobs and blobs, write replies and its log",
-                    self._create,
-                )
-            ]
-        title, changes = f"role {self._names.role}", []
+            self._refuse_foreign("permissions_boundary", self._boundary or "")
+            why = "may read jobs and blobs, write replies and its log"
+            return [Change("create", title, why, self._create)]
+        changes = []
         if self._found_policy() != self._policy:
             why = "its policy differs from the one wanted"
             changes.append(Change("update", title, why, self._put_policy))
         bounded = found.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
         if bounded != self._boundary:
+            self._refuse_foreign("permissions_boundary", self._boundary or "")
             why = f"permissions boundary {self._boundary or 'removed'}"
             changes.append(Change("update", title, why, self._put_boundary))
         return changes
 
-    def _refuse_missing(self) -> None:
-        """Who may not ask for a role is told by Lambda whether it can be used."""
-        with suppress(AccessDeniedError):
-            if self._found() is None:
-                raise ProvisionError(
-                    f"role={self._names.own_role!r} does not exist",
-                    hint="Set role= to the ARN of a role that Lambda may assume, with what "
-                    "`dolambda policy worker` "
-                    "prints; or leave it out, and deploy makes one.",
-                )
+    def _refuse_foreign(self, setting: str, arn: str) -> None:
+        """Raise `ProvisionError` for an ARN of another account: IAM would not find it in this one."""
+        owner = account_in(arn)
+        if owner not in ("", self._names.account):
+            raise ProvisionError(
+                f"{setting}={arn!r} belongs to account {owner}, the stack to {self._names.account}",
+                hint=f"Set {setting}= to one of account {self._names.account}, or use credentials "
+                f"of account {owner}.",
+            )
+
+    def _refuse_unusable(self) -> None:
+        """Raise `ProvisionError` for a given role that Lambda could not assume.
+
+        Whether it can be used is found out by Lambda where the credentials may not read roles.
+        """
+        arn = self._names.own_role
+        self._refuse_foreign("role", arn)
+        try:
+            found = self._found()
+        except AccessDeniedError:
+            return
+        if found is None or found["Arn"] != arn:
+            like = f"; the role of that name is {found['Arn']}" if found else ""
+            raise ProvisionError(
+                f"role={arn!r} does not exist{like}",
+                hint="Set role= to the ARN of a role that Lambda may assume, with what "
+                "`dolambda policy worker` prints; or leave it out, and deploy makes one.",
+            )
+        if not _lambda_may_assume(found["AssumeRolePolicyDocument"]):
+            raise ProvisionError(
+                f"role={arn!r} cannot be assumed by Lambda: its trust policy does not allow "
+                f"sts:AssumeRole to the service {LAMBDA_SERVICE}",
+                hint="Have an administrator add that to the role's trust policy, or set role= to "
+                "another one.",
+            )
+
+    def _in_use(self) -> bool:
+        """Return true if the stack's function runs in this role already."""
+        with translated():
+            try:
+                found = self._lambda.get_function_configuration(FunctionName=self._names.stack)
+            except self._lambda.exceptions.ResourceNotFoundException:
+                return False
+        return bool(found["Role"] == self._names.role_arn)
 
     def _put_boundary(self) -> None:
         name = self._names.role
@@ -87,8 +127,11 @@ class Role:
         )
 
     def created(self) -> datetime | None:
-        """Return when the role was made; None if there is none, or it is a given one."""
-        found = None if self._names.own_role else self._found()
+        """Return when the role was made; None if there is none, or it is not ours to read."""
+        found = None
+        if not self._names.own_role:
+            with suppress(AccessDeniedError):  # see `changes`
+                found = self._found()
         return found["CreateDate"] if found else None
 
     def _exists(self) -> bool:
@@ -141,3 +184,27 @@ class Role:
                         RoleName=self._names.role, PolicyArn=policy["PolicyArn"]
                     )
             self._iam.delete_role(RoleName=self._names.role)
+
+
+def _lambda_may_assume(trust: dict[str, Any]) -> bool:
+    """Return true if a trust policy allows it; conditions are taken as met."""
+    statements = _several(trust.get("Statement", []))
+    return any(
+        statement.get("Effect") == "Allow"
+        and _names_lambda(statement.get("Principal"))
+        and {"sts:assumerole", "sts:*", "*"}
+        & {action.lower() for action in _several(statement.get("Action", []))}
+        for statement in statements
+    )
+
+
+def _names_lambda(principal: Any) -> bool:
+    if principal == "*":
+        return True
+    services = _several(principal.get("Service", [])) if isinstance(principal, dict) else []
+    return LAMBDA_SERVICE in services
+
+
+def _several(one: Any) -> list[Any]:
+    """Return a list, which policies may leave out around a single value."""
+    return one if isinstance(one, list) else [one]

@@ -64,6 +64,56 @@ def test_a_given_role_is_used_and_neither_changed_nor_removed(
     assert [role["Arn"] for role in iam.list_roles()["Roles"]] == [THEIRS]
 
 
+def trust(**statement: object) -> str:
+    allowed = {"Effect": "Allow", "Action": "sts:AssumeRole"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [allowed | statement]})
+
+
+@pytest.mark.parametrize(
+    ("document", "usable"),
+    [
+        (trust(Principal={"Service": ["ec2.amazonaws.com", "lambda.amazonaws.com"]}), True),
+        (trust(Principal={"Service": "lambda.amazonaws.com"}, Action=["sts:*"]), True),
+        (trust(Principal={"Service": "ec2.amazonaws.com"}), False),
+        (trust(Principal={"AWS": "123456789012"}), False),
+        (trust(Principal={"Service": "lambda.amazonaws.com"}, Effect="Deny"), False),
+        (trust(Principal={"Service": "lambda.amazonaws.com"}, Action="sts:TagSession"), False),
+    ],
+)
+def test_a_given_role_has_to_trust_lambda(account: Account, document: str, *, usable: bool) -> None:
+    settings = replace(SETTINGS, role=THEIRS)
+    account.client("iam").create_role(
+        RoleName="made-by-an-administrator", Path="/team/", AssumeRolePolicyDocument=document
+    )
+    if usable:
+        assert put(account, settings) > 0
+        return
+    with pytest.raises(ProvisionError, match=r"role='.*' cannot be assumed by Lambda.*\n.*trust"):
+        put(account, settings)
+    assert account.client("s3").list_buckets()["Buckets"] == []
+
+
+def test_a_role_of_that_name_under_another_path_is_told(account: Account) -> None:
+    account.client("iam").create_role(
+        RoleName="made-by-an-administrator",
+        AssumeRolePolicyDocument=json.dumps(policies.ASSUMED_BY_LAMBDA),
+    )
+    elsewhere = "does not exist; the role of that name is arn:aws:iam::123456789012:role/made-by"
+    with pytest.raises(ProvisionError, match=elsewhere):
+        put(account, replace(SETTINGS, role=THEIRS))
+
+
+@pytest.mark.parametrize("setting", ["role", "permissions_boundary"])
+def test_what_belongs_to_another_account_is_refused_before_anything_is_made(
+    account: Account, setting: str
+) -> None:
+    kind = setting.removeprefix("permissions_").replace("boundary", "policy")
+    settings = replace(SETTINGS, **{setting: f"arn:aws:iam::210987654321:{kind}/theirs"})  # type: ignore[arg-type] # a str
+    with pytest.raises(ProvisionError, match=f"{setting}=.* belongs to account 210987654321"):
+        put(account, settings)
+    assert account.client("s3").list_buckets()["Buckets"] == []
+
+
 def test_with_a_given_role_the_deployer_may_pass_it_and_make_none(account: Account) -> None:
     policy = policies.deployer(names_of(account, replace(SETTINGS, role=THEIRS)))
     granted = {
