@@ -76,6 +76,19 @@ LOOPS = [
     "foreach(i = 1:3) %WAY% tables[[i]](i)",
     "foreach(d = isplit(mtcars$mpg, mtcars$cyl), .combine = c) %WAY% median(d$value)",
     "foreach(i = 1:3, .combine = c) %WAY% predict(lm(mpg ~ wt, mtcars), data.frame(wt = i))[[1]]",
+    "foreach(i = 1:3) %:% foreach(j = iter(letters[1:i]), .combine = c) %WAY% paste(i, j)",
+    "foreach(i = 1:2) %WAY% vectorized(1:3, i)",
+    "foreach(i = 1:2) %WAY% do.call('f', list(i))",
+    "foreach(i = 1:2) %WAY% sapply(1:2, 'f')",
+    "foreach(i = 1:2) %WAY% (get('k') + .GlobalEnv$k)",
+    "(function(...) foreach(i = 1:2) %WAY% (..1 + ...length() + i))(5, 6)",
+    "(function(...) foreach(i = 1:2) %WAY% sapply(i, ...))(function(x) x + k)",
+    "foreach(one = tables) %WAY% one(1)",
+    "foreach(n = 1:2) %:% foreach(one = list(function(x) x + k, f)) %WAY% one(n)",
+    "foreach(i = 1:2) %WAY% area(new('Square', side = i))",
+    "foreach(s = list(new('Square', side = 3))) %WAY% list(area(s), (s + s)@side, length(s))",
+    "foreach(i = 1:2) %WAY% tryCatch(new('Square', side = -i), error = function(e) 'refused')",
+    "foreach(i = 1:2) %WAY% Account$new(total = i)$add(1)",
 ]
 
 
@@ -93,6 +106,15 @@ def test_loops_give_with_dopar_what_they_give_with_do(r_session: RSession, tmp_p
     describe.mine <- function(x) paste("mine", x$v, helper())
     helper <- function() "helped"
     shadowing <- function(helper) { k <- helper; k + base_k() }
+    vectorized <- Vectorize(function(a, b) a + b * k)
+    setClass("Square", representation(side = "numeric"),
+      validity = function(object) if (object@side < 0) paste(helper(), "not") else TRUE)
+    setGeneric("area", function(shape) standardGeneric("area"))
+    setMethod("area", "Square", function(shape) shape@side^2 * k)
+    setMethod("+", signature("Square", "Square"), function(e1, e2) new("Square", side = e1@side + e2@side))
+    setMethod("length", "Square", function(x) 4L)
+    Account <- setRefClass("Account", fields = list(total = "numeric"),
+      methods = list(add = function(n) { total <<- total + n * k; total }))
     tables <- list(function(x) x, function(x) g(x), function(x) f(x))
     for (file in sort(Sys.glob(file.path(Sys.getenv("LOOPS"), "*.do")))) {
       a <- eval(parse(paste0(file, "par")))
@@ -101,6 +123,7 @@ def test_loops_give_with_dopar_what_they_give_with_do(r_session: RSession, tmp_p
     }
     """
     found = r_session.lines(code, LOOPS=str(tmp_path))
+    found = found[1:]  # what setGeneric() prints
     assert len(found) == len(LOOPS)
     assert [loop for loop, same in zip(LOOPS, found, strict=True) if same != "TRUE "] == []
 
@@ -137,6 +160,17 @@ def test_loops_of_one_session_do_not_see_each_others_variables(r_session: RSessi
     print(unlist(foreach(i = 1:4) %dopar% exists("secret")))
     """
     assert r_session.lines(code) == ["[1] FALSE FALSE FALSE FALSE"]
+
+
+def test_classes_that_are_no_longer_defined_are_gone_from_the_workers(r_session: RSession) -> None:
+    code = """
+    setClass("Square", representation(side = "numeric"))
+    known <- function() any(unlist(foreach(i = 1:8) %dopar% { Sys.sleep(0.05); isClass("Square") }))
+    before <- known()
+    invisible(removeClass("Square"))
+    cat(before, known(), "\\n")
+    """
+    assert r_session.lines(code) == ["TRUE FALSE "]
 
 
 def test_what_another_r_session_left_on_a_worker_is_not_seen(r_session: RSession) -> None:

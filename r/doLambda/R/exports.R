@@ -34,8 +34,14 @@ walk <- function(e, bound, found) {
   walk_call(as.character(head), e, bound, found)
 }
 
+# Functions whose arguments may name a function, or a variable, by a text.
+BY_TEXT <- c("do.call", "match.fun", "get", "get0", "lapply", "sapply", "vapply", "mapply", "Map", "Reduce",
+  "Filter", "apply", "tapply", "outer")
+
 walk_call <- function(name, e, bound, found) {
   args <- as.list(e)[-1L]
+  if (name %in% BY_TEXT)
+    for (part in args) if (is_text(part)) walk(as.symbol(part), bound, found)
   each <- function(parts, bound) for (part in parts) if (!missing(part)) walk(part, bound, found)
   switch(name,
     "{" = , "(" = {
@@ -61,6 +67,7 @@ walk_call <- function(name, e, bound, found) {
     },
     "$" = , "@" = {
       walk(args[[1L]], bound, found)
+      if (identical(args[[1L]], quote(.GlobalEnv)) && is.symbol(args[[2L]])) walk(args[[2L]], bound, found)
       bound
     },
     "::" = , ":::" = bound,
@@ -74,6 +81,8 @@ walk_call <- function(name, e, bound, found) {
       bound
     })
 }
+
+is_text <- function(part) is.character(part) && length(part) == 1L && !is.na(part) && nzchar(part)
 
 walk_assign <- function(name, args, bound, found) {
   if (length(args) < 2L) return(bound)
@@ -151,7 +160,8 @@ collect_one <- function(name, env, into, top) {
 collect_inside <- function(value, into, depth) {
   if (is.function(value)) {
     env <- environment(value)
-    if (is.null(env) || isNamespace(topenv(env)) || is_known(value, into)) return()
+    if (is.null(env) || is_known(value, into)) return()
+    if (isNamespace(topenv(env))) return(collect_held(env, into, depth))
     into$functions[[length(into$functions) + 1L]] <- value
     collect(function_names(value), env, into, top = FALSE)
   } else if (depth > 0L && is.list(value) && !is.data.frame(value)) {
@@ -163,6 +173,35 @@ collect_inside <- function(value, into, depth) {
       if (is.recursive(part)) collect_inside(part, into, depth - 1L)
     }
   }
+}
+
+# What a package's function has made may hold the user's functions: Vectorize(f) holds f.
+collect_held <- function(env, into, depth) {
+  while (!isNamespace(env) && !identical(env, globalenv()) && !identical(env, emptyenv())) {
+    collect_inside(env, into, depth)
+    env <- parent.env(env)
+  }
+}
+
+# What is iterated over travels with each task, but not what functions in it refer to.
+collect_arguments <- function(obj, envir, into) {
+  if (inherits(obj, "xforeach")) collect_arguments(obj$e2, envir, into)
+  if (!is.null(obj$e1)) return(collect_arguments(obj$e1, envir, into))
+  for (arg in as.list(obj$args)) {
+    for (inner in functions_in(arg)) collect(free_names(inner), envir, into, top = TRUE)
+    for (name in free_names(arg)) {
+      env <- place_of(name, envir)$env
+      value <- if (!is.null(env)) tryCatch(get(name, env, inherits = FALSE), error = function(e) NULL)
+      if (is.recursive(value)) collect_inside(value, into, DEPTH)
+    }
+  }
+}
+
+# The calls of `function` in an expression.
+functions_in <- function(e) {
+  if (!is.call(e)) return(list())
+  if (identical(e[[1L]], quote(`function`))) return(list(e))
+  unlist(lapply(as.list(e), function(part) if (!missing(part)) functions_in(part)))
 }
 
 is_known <- function(value, into)
@@ -179,6 +218,22 @@ methods_of <- function(name, into) {
   setdiff(mine[vapply(mine, exists, TRUE, globalenv(), mode = "function", inherits = FALSE)], into$noexport)
 }
 
+# S4 classes, generics and methods that the session has defined. Objects of these may come from
+# anywhere, so all of them travel.
+definitions_of <- function(into) {
+  names <- ls(globalenv(), all.names = TRUE)
+  classes <- names[startsWith(names, ".__C__")]
+  tables <- names[startsWith(names, ".__T__")]
+  generics <- intersect(sub("^[.]__T__(.*):[^:]*$", "\\1", tables), names)
+  found <- mget(c(classes, tables, generics), globalenv())
+  for (table in found[tables]) collect_inside(table, into, DEPTH)
+  for (class in found[classes]) {
+    collect_inside(class@validity, into, DEPTH)
+    if (methods::is(class, "refClassRepresentation")) collect_inside(class@refMethods, into, DEPTH)
+  }
+  found
+}
+
 # Serialize what the tasks of a loop share, large variables apart. Raises an error when it is too large.
 shared_of <- function(expr, envir, obj, max_size, data) {
   into <- new.env(parent = emptyenv())
@@ -191,7 +246,10 @@ shared_of <- function(expr, envir, obj, max_size, data) {
     if (place_of(name, envir)$kind == "") into$locals[name] <- list(get(name, envir))  # of a namespace
     else collect_one(name, envir, into, TRUE)
   }
-  dots <- if ("..." %in% all.names(expr)) dots_of(envir)
+  collect_arguments(obj, envir, into)
+  dots <- if (any(grepl(DOTS, all.names(expr)))) dots_of(envir)
+  collect_inside(dots, into, DEPTH)
+  definitions <- definitions_of(into)
   if (obj$verbose) tell_exports(into)
   packages <- union(obj$packages, rev(intersect(sub("package:", "", search()), into$packages)))
   home <- topenv(envir)
@@ -199,17 +257,24 @@ shared_of <- function(expr, envir, obj, max_size, data) {
     expr = expr, packages = setdiff(packages, "doLambda"), libraries = .libPaths(), dots = dots,
     version = paste(R.version$major, sub("[.].*", "", R.version$minor), sep = "."),
     home = if (isNamespace(home)) home)
-  parts <- apart(first, into)
+  parts <- apart(first, into, definitions)
   size <- sum(lengths(parts))
   if (size > max_size) too_large(into, size, max_size)
   list(parts = parts, packages = first$packages)
 }
 
+DOTS <- "^([.][.][.](length|elt|names)?|[.][.][0-9]+)$"
+
 dots_of <- function(envir) tryCatch(eval(quote(list(...)), envir), error = function(e) NULL)
 
 # The serialized parts: the first holds all but the large variables, and says where these belong.
-apart <- function(first, into) {
+apart <- function(first, into, definitions) {
   parts <- list(NULL)
+  into$globals <- into$globals[setdiff(names(into$globals), names(definitions))]
+  if (length(definitions)) {
+    parts[[2L]] <- serialize(definitions, NULL, xdr = FALSE)
+    first$definitions <- 2L
+  }
   large <- list()
   for (kind in c("globals", "locals")) {
     for (name in names(into[[kind]])) {

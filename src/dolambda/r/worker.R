@@ -97,8 +97,27 @@ evalq({
     known[[digest]][[1L]]
   }
 
-  clear <- function()
+  clear <- function() {
+    define(character())
     rm(list = setdiff(ls(globalenv(), all.names = TRUE), ".Random.seed"), envir = globalenv())
+  }
+
+  # S4 classes, generics and methods are known once R's tables of them have been brought up to date.
+  defined <- character()  # the digest of those at hand
+  define <- function(digest) {
+    if (identical(digest, defined)) return()
+    if (length(defined)) {
+      methods::cacheMetaData(globalenv(), FALSE)
+      rm(list = intersect(definitions, ls(globalenv(), all.names = TRUE)), envir = globalenv())
+    }
+    defined <<- digest
+    if (!length(digest)) return()
+    values <- part(digest)
+    definitions <<- names(values)
+    list2env(values, globalenv())
+    methods::cacheMetaData(globalenv(), TRUE)
+  }
+  definitions <- character()
 
   # Digests of the calls that have been made in this process as a node of a cluster; LOOP once it has
   # served a loop of foreach's.
@@ -120,6 +139,7 @@ evalq({
     locals <- if (is.null(first$dots)) new.env(parent = globalenv())
       else do.call(function(...) environment(), first$dots, quote = TRUE)
     parent.env(locals) <- if (is.null(first$home)) globalenv() else first$home
+    define(if (is.null(first$definitions)) character() else digests[[first$definitions]])
     list2env(first$locals, locals)
     list2env(first$globals, globalenv())
     for (large in first$large) {
