@@ -121,7 +121,7 @@ def test_policies_are_printed_scoped_to_the_stack(cli: Any, who: str) -> None:
             ["deploy", "--memory", "20000"],
             "--memory 20000 is not a whole number of MB from 128 to 10,240",
         ),
-        (["deploy", "--requires", "./mine"], "your own modules travel by themselves"),
+        (["deploy", "--requires", "./mine"], "Your own modules travel without being required"),
         (["deploy", "--log-days", "2"], "--log-days 2 is not one of the numbers of days"),
         (["deploy", "--requires", "no-such-package-of-ours-at-all"], "could not be resolved"),
     ],

@@ -1,8 +1,8 @@
 """Zips that are the same, byte for byte, whenever and wherever they are made.
 
-On entry: names and content; on leaving: a zip.
+**Input:** names and content. **Output:** a zip.
 
-Entries are sorted and carry no time and no owner, so that unchanged content has an unchanged digest
+Entries are sorted and carry neither time nor owner. So unchanged content has an unchanged digest,
 and nothing is uploaded twice.
 """
 
@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_WHEN = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
+_WHEN = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 
 
 def make_zip(entries: Mapping[str, bytes | Path], *, compress: bool = True) -> bytes:
-    """Zip contents, or files, under their names."""
+    """Return a zip of contents, or files, under their names."""
     with io.BytesIO() as file:
         with zipfile.ZipFile(
             file, "w", zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED, compresslevel=6
@@ -34,7 +34,7 @@ def make_zip(entries: Mapping[str, bytes | Path], *, compress: bool = True) -> b
                     else content.stat().st_mode & 0o100
                 )
                 info = zipfile.ZipInfo(name, _WHEN)
-                info.create_system = 3  # Unix, whatever this is
+                info.create_system = 3  # Unix, on every system
                 info.external_attr = (0o100755 if executable else 0o100644) << 16
                 info.compress_type = archive.compression
                 archive.writestr(
@@ -44,12 +44,12 @@ def make_zip(entries: Mapping[str, bytes | Path], *, compress: bool = True) -> b
 
 
 def is_program(content: bytes) -> bool:
-    """Return whether content that is in no file yet is a script or a program of Linux."""
+    """Return whether content is a script or a program of Linux."""
     return content.startswith((b"#!", b"\x7fELF"))
 
 
 def files_below(directory: Path, suffix: str = "") -> dict[str, bytes | Path]:
-    """All files below a directory by their relative names, caches left out."""
+    """Return all files below a directory by their relative names, without caches."""
     return {
         path.relative_to(directory).as_posix(): path
         for path in directory.rglob(f"*{suffix}")
@@ -58,7 +58,10 @@ def files_below(directory: Path, suffix: str = "") -> dict[str, bytes | Path]:
 
 
 def digest_of_files(entries: Mapping[str, bytes | Path]) -> str:
-    """A name for what a zip would hold, without making it: SHA-256 over names and contents, in order."""
+    """Return a name for the content of a zip, without making the zip.
+
+    It is the SHA-256 over names and contents, in order.
+    """
     digest = hashlib.sha256()
     for name in sorted(entries):
         source = entries[name]
@@ -69,5 +72,5 @@ def digest_of_files(entries: Mapping[str, bytes | Path]) -> str:
 
 
 def digest_of(content: bytes) -> str:
-    """The name that content goes by: SHA-256 in hexadecimal."""
+    """Return the name of content: its SHA-256 in hexadecimal."""
     return hashlib.sha256(content).hexdigest()

@@ -1,12 +1,13 @@
 """The user's own modules as one zip, the code archive, which workers unpack onto their import path.
 
-**Input:** what is imported now, and names of modules that functions import when they run.
+**Input:** the modules imported now, and names of modules that functions import when they run.
 **Output:** `CodeFiles`, and the archive named by content.
 
     imported modules --+
-    names in functions +--> own ones: packages whole, modules alone --> modules that their sources import, and so on
+    names in functions +--> own ones: packages whole, modules alone --> modules that their sources
+                            import, and so on
 
-What is installed belongs in a layer; ``__main__``, lambdas and closures travel by value.
+Installed packages belong in a layer. ``__main__``, lambdas and closures travel by value.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ if TYPE_CHECKING:
     from dolambda.environment.module_search import Found
 
 LIMIT = 20 << 20
-"""Bytes of own modules that travel at most, zipped; more is rarely meant (data beside the code)."""
+"""Largest zipped size of the own modules, in bytes. More is rarely intended (data beside the code).
+"""
 
 UNPACKED_LIMIT = 400 << 20
-"""Bytes of own modules that travel at most, unpacked: a worker's /tmp has 512 MB."""
+"""Largest unpacked size of the own modules, in bytes: a worker's /tmp has 512 MB."""
 
 _NEVER = frozenset({"dolambda", "__main__", "__mp_main__"})
 _SCANNED_FILES = 4096
@@ -46,13 +48,17 @@ _SCANNED_FILES = 4096
 
 @dataclass
 class CodeFiles:
-    """What travels, by name on the import path; and what stays, with the reason."""
+    """The files that travel, by name on the import path, and those that do not, with the reason."""
 
     entries: dict[str, bytes | Path] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
     def archive(self) -> Blob | None:
-        """Zip it; None when there is nothing. Raises `TooLargeError`."""
+        """Return the files as a zip, or None if there are none.
+
+        Raises:
+            TooLargeError: The modules exceed a limit.
+        """
         if not self.entries:
             return None
         unpacked = sum(map(size_of, self.entries.values()))
@@ -67,14 +73,15 @@ class CodeFiles:
     def _too_large(self, size: str, limit: str) -> TooLargeError:
         largest = max(self.entries, key=lambda entry: size_of(self.entries[entry]))
         return TooLargeError(
-            f"your own modules are {size}, more than the {limit} that travel; largest is {largest}",
+            f"your own modules are {size}, more than the {limit} that can travel. The largest is "
+            f"{largest}",
             hint="Leave it out (exclude_code=), move data out of the package, or install the "
             "package so that it goes into a layer. `dolambda code SCRIPT` lists what travels.",
         )
 
 
 def size_of(content: bytes | Path) -> int:
-    """Size of an entry in bytes."""
+    """Return the size of an entry in bytes."""
     return content.stat().st_size if isinstance(content, Path) else len(content)
 
 
@@ -85,13 +92,16 @@ def collect(
     include: Iterable[str] = (),
     exclude: Sequence[str] = (),
 ) -> CodeFiles:
-    """Gather the user's own modules.
+    """Collect the user's own modules.
 
     Args:
-        modules: What is imported. Default: `sys.modules`.
+        modules: The imported modules. Default: `sys.modules`.
         names: Modules that functions import when they run.
-        include: Modules that travel though they are installed.
+        include: Modules that travel although they are installed.
         exclude: Modules that do not travel, or files as patterns ("mine/data/*").
+
+    Returns:
+        The files that travel, and those that do not.
     """
     wanted = tuple(include)
     for name in wanted:
@@ -112,15 +122,19 @@ def bundle(
     include: Iterable[str] = (),
     exclude: Sequence[str] = (),
 ) -> Blob | None:
-    """Zip what `collect` gathers; None when there is nothing. Raises `TooLargeError`."""
+    """Return a zip of the modules that `collect` finds, or None if there are none.
+
+    Raises:
+        TooLargeError: The modules exceed a limit.
+    """
     return collect(modules, include=include, exclude=exclude).archive()
 
 
 class _Gathering:
-    """Adds modules, and what their sources import, until nothing new is found."""
+    """Collection of modules, and of those that their sources import, until nothing new is found."""
 
     def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
-        """Nothing yet."""
+        """Start with nothing."""
         self.files = CodeFiles()
         self._include = include
         self._exclude = exclude
@@ -128,7 +142,7 @@ class _Gathering:
         self._waiting: list[str] = []
 
     def follow(self, names: Iterable[str]) -> None:
-        """Find modules by name, and those that they import in turn."""
+        """Find modules by name, and those that they import."""
         self._waiting += names
         while self._waiting:
             parts = self._waiting.pop().split(".")
@@ -138,10 +152,10 @@ class _Gathering:
             for end in range(1, len(parts) + 1):
                 parent = self._find(".".join(parts[:end]), parent)
                 if parent is None or parent.is_package or not parent.directories:
-                    break  # a package travels whole; a module has nothing below it
+                    break  # a package travels whole; a module contains no others
 
     def add(self, found: Found) -> None:
-        """Add a module if it is the user's own, or wanted."""
+        """Add a module if it is the user's own or was asked for."""
         self._known.setdefault(found.name, found)
         if not (found.name in self._include or found.is_own) or found.file is None:
             return
@@ -169,7 +183,7 @@ class _Gathering:
 
     def _package(self, found: Found) -> dict[str, bytes | Path]:
         new: dict[str, bytes | Path] = {}
-        # A package has a file.
+        # A package always has a file.
         for directory in dict.fromkeys((found.file.parent, *found.directories)):  # type: ignore[union-attr]
             files, left = package_files(directory)
             for name, path in files.items():
@@ -179,9 +193,9 @@ class _Gathering:
 
 
 def _zipped(found: Found) -> dict[str, bytes | Path]:
-    """What a zip on the import path holds of a module."""
-    assert found.file is not None  # noqa: S101 - for type checkers: what is in a zip has a file
-    assert found.archive is not None  # noqa: S101 - as above
+    """Return the files of a module from a zip on the import path."""
+    assert found.file is not None  # noqa: S101 - for type checkers: a module in a zip has a file
+    assert found.archive is not None  # noqa: S101 - for type checkers
     inside = found.file.relative_to(found.archive)
     with zipfile.ZipFile(found.archive) as archive:
         if not found.is_package:
@@ -206,7 +220,10 @@ def _is_excluded(place: str, exclude: Sequence[str]) -> bool:
 
 
 def _imports(place: str, content: bytes | Path) -> frozenset[str]:
-    """Modules that a source file imports; none for what is no source, or does not compile."""
+    """Return the modules that a source file imports.
+
+    Return none if it is no source or cannot compile.
+    """
     if not place.endswith(".py"):
         return frozenset()
     stem = place.removesuffix(".py").replace("/", ".")
@@ -222,7 +239,7 @@ def _imports(place: str, content: bytes | Path) -> frozenset[str]:
 def _imports_of_source(source: bytes, place: str, package: str) -> frozenset[str]:
     try:
         return imports_of(compile(source, place, "exec", dont_inherit=True), package)
-    except (SyntaxError, ValueError, RecursionError):  # a template, or another Python's
+    except (SyntaxError, ValueError, RecursionError):  # a template, or source of another Python
         return frozenset()
 
 
@@ -230,13 +247,13 @@ def _imports_of_source(source: bytes, place: str, package: str) -> frozenset[str
 def _imports_of_file(path: str, package: str, _mtime: int, _size: int) -> frozenset[str]:
     try:
         code = _Reader("scanned", path).get_code("scanned")
-    except (SyntaxError, ValueError, RecursionError, OSError, ImportError):  # as above
+    except (SyntaxError, ValueError, RecursionError, OSError, ImportError):  # no readable source
         return frozenset()
     return imports_of(code, package) if code else frozenset()
 
 
 class _Reader(SourceFileLoader):
-    """Reads compiled sources where they are cached, and never writes any."""
+    """Loader that reads compiled sources from the cache and never writes any."""
 
     def set_data(self, *_args: object, **_options: object) -> None:
         """Write nothing."""

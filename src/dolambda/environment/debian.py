@@ -1,9 +1,9 @@
 """Debian's binary packages, for any architecture, without root and without changing this system.
 
-**Input:** names of packages. **Output:** a directory into which they are unpacked, with all that
-they depend on.
+**Input:** names of packages. **Output:** a directory into which they and all their dependencies are
+unpacked.
 
-apt knows where the packages are and checks their signatures. It is given directories of its own, an
+apt finds the packages and checks their signatures. It uses directories of its own, the given
 architecture, and an empty list of installed packages.
 """
 
@@ -30,17 +30,22 @@ _NO_APT = (
 
 @dataclass(frozen=True)
 class Apt:
-    """apt with directories of its own."""
+    """The program apt, with directories of its own."""
 
     directory: Path
     architecture: str
 
     @classmethod
     def from_directory(cls, directory: Path, architecture: str) -> Apt:
-        """Fetch the lists of packages. Raises `ConfigurationError` where there is no apt."""
+        """Fetch the lists of packages.
+
+        Raises:
+            ConfigurationError: apt is not installed, or fails.
+        """
         if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
             raise ConfigurationError(
-                "R's layers are made of Debian's packages, and there is no apt here", hint=_NO_APT
+                "the layers of R are built from Debian packages, but apt is not installed",
+                hint=_NO_APT,
             )
         for place in ("lists/partial", "cache/archives/partial", "debs", "root"):
             (directory / place).mkdir(parents=True, exist_ok=True)
@@ -50,9 +55,13 @@ class Apt:
         return apt
 
     def unpack(self, names: Sequence[str]) -> Path:
-        """Download packages and what they depend on; return where they are unpacked.
+        """Download packages with their dependencies, and unpack them.
 
-        Raises `ConfigurationError`, which names a package that does not exist.
+        Returns:
+            The directory with the unpacked files.
+
+        Raises:
+            ConfigurationError: apt fails, for example because a package does not exist.
         """
         wanted = self._resolved(names)
         self._run("download", *wanted, cwd=self.directory / "debs")
@@ -63,7 +72,7 @@ class Apt:
         return root
 
     def _resolved(self, names: Sequence[str]) -> list[str]:
-        """Return the packages with all that they depend on, each with its version."""
+        """Return the packages with all their dependencies, each with its version."""
         printed = self._run("install", "--simulate", "--no-install-recommends", "--yes", *names)
         chosen = [line.split() for line in printed.splitlines() if line.startswith("Inst ")]
         return [f"{words[1].split(':')[0]}={words[2].lstrip('(')}" for words in chosen]
@@ -90,12 +99,13 @@ def _call(command: Sequence[str], cwd: Path | None = None) -> str:
         )
     except subprocess.TimeoutExpired as error:
         raise ConfigurationError(
-            f"{command[0]} took more than {_PATIENCE_S} s", hint="Can its mirror be reached?"
+            f"{command[0]} took more than {_PATIENCE_S} s",
+            hint="Check that its mirror can be reached.",
         ) from error
     if done.returncode:
         said = "\n    ".join(done.stderr.strip().splitlines()[-5:])
         raise ConfigurationError(
             f"{command[0]} failed:\n    {said}",
-            hint="Is the package's name right? Debian's are r-cran-<name>, in lower case.",
+            hint="Check the name of the package. In Debian it is r-cran-<name>, in lower case.",
         )
     return done.stdout

@@ -1,14 +1,15 @@
-"""Requirements to layers, and to a bundle for what layers cannot hold.
+"""Requirements to layers, and to a bundle for what exceeds the layers.
 
-On entry: requirements and a platform. On leaving: `Contents`, zips named by content. Two transports
-lead there: uv resolves and downloads wheels for the Lambda platform in seconds, with no Docker; or,
-for an emulated AWS on this very machine, what is installed here is taken as it is. What no program
-imports or reads is left out (tests, caches); shared objects stay as they are: stripping them breaks
-some.
+**Input:** requirements and a platform. **Output:** `Contents`, zips named by content.
 
-A large package has a layer to itself, the small ones share one: upgrading one uploads one. What
-exceeds the 250 MB that Lambda allows travels as a bundle in the bucket, which a cold worker unpacks
-into /tmp.
+There are two ways. uv resolves and downloads wheels for the Lambda platform in seconds, without
+Docker. For AWS emulated on this machine, the installed packages are taken as they are. Files that
+no program imports or reads are left out (tests, caches). Shared objects stay unchanged: stripping
+them breaks some.
+
+A large package has a layer to itself, the small ones share one, so upgrading a package uploads one
+layer. Packages that exceed Lambda's 250 MB travel as a bundle in the bucket, which a cold worker
+unpacks into /tmp.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ UNZIPPED_LIMIT = 250 * MB
 MOST_LAYERS = 5
 _ROOM = 245 * MB  # the rest is for the function's own code
 _LARGE = 15 * MB
-_SPARE = 64  # MB of /tmp beside the bundle
+_SPARE = 64  # MB of /tmp that are left free beside the bundle
 _STORAGE_LIMIT = 10_240 * MB
 _PATIENCE = 600
 _SCRATCH = "dolambda-layer-"
@@ -61,26 +62,31 @@ _ON_AMAZON_LINUX_2 = "3.11"
 _TEST_DIRECTORIES = frozenset({"tests", "test"})
 _TEST_FILES = re.compile(r"test_.*\.py|.*_test\.py")
 _BUILD_SUFFIXES = (".a", ".pyx", ".pxd")
-_NAMED = 4  # packages of a layer that are named to a person
+_NAMED = 4  # packages of a layer that are listed by name
 
 
 @dataclass(frozen=True)
 class Platform:
-    """What wheels must fit: Python minor version, and uv's name of the platform (None: this very machine)."""
+    """The platform that wheels must fit.
+
+    Attributes:
+        python: Minor version of Python.
+        name: uv's name of the platform. None for this machine.
+    """
 
     python: str
     name: str | None
 
     def __str__(self) -> str:
-        """For a person."""
+        """Return the name for a message."""
         return f"Python {self.python} on {self.name or 'this machine'}"
 
 
 @dataclass(frozen=True)
 class Package:
-    """One installed package: its files by the name they have on the import path.
+    """One installed package: its files by their name on the import path.
 
-    Sizes in bytes, before and after stripping.
+    Sizes are in bytes, before and after stripping.
     """
 
     name: str
@@ -90,7 +96,7 @@ class Package:
 
     @classmethod
     def from_files(cls, name: str, files: dict[str, Path]) -> Package:
-        """Strip what no program runs."""
+        """Return the package without files that no program uses."""
         sizes = {place: path.stat().st_size for place, path in files.items()}
         kept = {place: path for place, path in files.items() if _is_run(place)}
         return cls(name, kept, sum(sizes.values()), sum(sizes[place] for place in kept))
@@ -99,7 +105,7 @@ class Package:
 class Archive:
     """Packages in one zip, a layer or the bundle.
 
-    It is named by its files' content, and zipped only if it has to be uploaded.
+    The content of its files names it. It is zipped only if it has to be uploaded.
     """
 
     def __init__(
@@ -110,7 +116,7 @@ class Archive:
         *,
         compress: bool,
     ) -> None:
-        """``size`` is in bytes, unzipped."""
+        """Describe a zip. ``size`` is in bytes, unzipped."""
         self.packages = tuple(sorted(packages))
         self.size = size
         self.entries = entries
@@ -127,7 +133,7 @@ class Archive:
         return make_zip(self.entries, compress=self._compress)
 
     def joined(self, other: Archive) -> Archive:
-        """Return one that holds what both hold."""
+        """Return an archive with the content of both."""
         return Archive(
             (*self.packages, *other.packages),
             {**self.entries, **other.entries},
@@ -136,7 +142,7 @@ class Archive:
         )
 
     def __str__(self) -> str:
-        """For a person."""
+        """Return one line for the user."""
         others = len(self.packages) - _NAMED
         names = ", ".join(self.packages[:_NAMED]) + (f" and {others} more" if others > 0 else "")
         return f"{names}: {self.size / MB:.0f} MiB"
@@ -144,9 +150,9 @@ class Archive:
 
 @dataclass(frozen=True)
 class Contents:
-    """All that workers are to have installed.
+    """All that is installed on workers.
 
-    ``requires`` are the pins, for comparing with what a client has.
+    ``requires`` are the pins, for the comparison with a client's packages.
     """
 
     requires: tuple[str, ...] = ()
@@ -156,9 +162,9 @@ class Contents:
 
     @property
     def storage(self) -> int:
-        """MB of /tmp that the bundle needs: its zip, at most as large as what it unpacks to, and that.
+        """MB of /tmp that the bundle needs, 0 without a bundle.
 
-        0 without one.
+        This is its unpacked size, and its zip, which is at most as large.
         """
         return -(-2 * self.bundle.size // MB) + _SPARE if self.bundle else 0
 
@@ -172,23 +178,26 @@ def build(
     most_layers: int = MOST_LAYERS,
     compress: bool = True,
 ) -> Contents:
-    """Collect, strip, arrange and zip.
+    """Collect, strip, arrange and zip packages.
 
     Args:
-        requires: What to install. None: what is installed here.
-        platform: What wheels must fit.
-        extra: What to install as well.
-        exclude: Packages installed here that are left out.
-        most_layers: Layers to make at most.
+        requires: Requirements to install. None for the packages installed locally.
+        platform: The platform that wheels must fit.
+        extra: Further requirements.
+        exclude: Locally installed packages to leave out.
+        most_layers: Largest number of layers.
         compress: False for zips that stay on this machine.
 
+    Returns:
+        The layers and the bundle.
+
     Raises:
-        ConfigurationError: Something cannot be resolved, or is too large.
+        ConfigurationError: A requirement cannot be resolved, or the packages are too large.
     """
     more = pinned(extra)
     found = {} if requires is not None else installed_here(exclude, base_names(extra))
     if requires is None and platform.name is None:
-        wanted: tuple[str, ...] = tuple(not_among(more, found))  # what is not installed here
+        wanted: tuple[str, ...] = tuple(not_among(more, found))  # not installed locally
         names = tuple(f"{name}=={one.version}" for name, one in found.items()) + wanted
         packages = [_from_installed(*item) for item in found.items()]
     else:
@@ -204,16 +213,16 @@ def build(
         _install_as_here(wanted, platform, scratch)
         packages += [one for one in _from_directory(scratch) if one.name not in found]
         contents = _arranged(names, packages, most_layers, compress=compress)
-    except BaseException:  # Ctrl-C too: nobody else knows of the directory
+    except BaseException:  # Ctrl-C too: nothing else removes the directory
         shutil.rmtree(scratch)
         raise
-    # The zips are made from it when they are needed.
+    # The zips are made from the directory when they are needed.
     weakref.finalize(contents, shutil.rmtree, scratch)
     return contents
 
 
 def table(contents: Contents, most: int = 8) -> list[str]:
-    """The largest packages and what stripping saved, as lines for a person."""
+    """Return the largest packages, and the bytes saved by stripping, as lines of text."""
     packages = sorted(contents.packages, key=lambda package: -package.size)
     lines = [
         (
@@ -247,7 +256,11 @@ def _arranged(
     *,
     compress: bool,
 ) -> Contents:
-    """Largest first into the bundle until the rest fits into layers; each large one of the rest into a layer of its own."""
+    """Arrange packages in layers and a bundle.
+
+    The largest packages go into the bundle until the rest fits into layers. Each large package of
+    the rest gets a layer of its own.
+    """
     rest = sorted(
         (package for package in packages if package.files), key=lambda package: package.size
     )
@@ -289,7 +302,7 @@ def _from_installed(name: str, found: Distribution) -> Package:
     root = str(found.locate_file(""))
     places = _recorded(found) or _places_of_unrecorded(found)
     located = {
-        place: os.path.join(root, place)  # noqa: PTH118 - ten thousands of files
+        place: os.path.join(root, place)  # noqa: PTH118 - tens of thousands of files
         for place in places
         if not place.startswith(("..", "/"))
     }
@@ -300,7 +313,7 @@ def _from_installed(name: str, found: Distribution) -> Package:
 
 
 def _recorded(found: Distribution) -> list[str]:
-    """Names of a package's files. `Distribution.files` takes a tenth of a millisecond for each."""
+    """Return the names of a package's files. `Distribution.files` takes 0.1 ms for each."""
     record = found.read_text("RECORD")
     if record is None:
         return [file.as_posix() for file in found.files or []]
@@ -308,7 +321,7 @@ def _recorded(found: Distribution) -> list[str]:
 
 
 def _places_of_unrecorded(found: Distribution) -> list[str]:
-    """Files of a package whose installer kept no list of them, as Linux distributions' do not."""
+    """Return the files of a package without a list of them, such as one of a Linux distribution."""
     root = Path(str(found.locate_file("")))
     tops = (found.read_text("top_level.txt") or found.metadata["Name"].replace("-", "_")).split()
     places = []
@@ -320,7 +333,7 @@ def _places_of_unrecorded(found: Distribution) -> list[str]:
 
 
 def _from_directory(target: Path) -> list[Package]:
-    """Packages of a directory that uv installed into, told apart by the records of their files."""
+    """Return the packages of a directory that uv installed into, separated by their records."""
     left = {place: path for place, path in files_below(target).items() if isinstance(path, Path)}
     packages = []
     for record in sorted(target.glob("*.dist-info/RECORD")):
@@ -338,7 +351,7 @@ def _from_directory(target: Path) -> list[Package]:
 
 
 def _install_as_here(requires: Sequence[str], platform: Platform, target: Path) -> None:
-    """Install with the versions that are here of what the requirements need in turn; if that cannot be, with others."""
+    """Install with the local versions of all dependencies, or with others if that is impossible."""
     try:
         _install(requires, platform, target, versions_here())
     except ConfigurationError as error:
@@ -374,7 +387,7 @@ def _install(
     except subprocess.TimeoutExpired as error:
         raise ConfigurationError(
             f"downloading {', '.join(requires)} took more than {_PATIENCE} s",
-            hint="Is the package registry reachable?",
+            hint="Check that the package registry can be reached.",
         ) from error
     finally:
         target.with_suffix(".constraints").unlink(missing_ok=True)
@@ -384,8 +397,8 @@ def _install(
 
 def _unresolved(requires: Sequence[str], platform: Platform, said: str) -> ConfigurationError:
     if "wheel" in said:
-        msg = f"something required has no wheel for {platform}, and is not built here"
-        hint = "Take a version that has one, another architecture, or leave it out (exclude=). "
+        msg = f"a requirement has no wheel for {platform}, and dolambda does not build wheels"
+        hint = "Use a version that has one or another architecture, or leave it out (exclude=). "
         if platform.python == _ON_AMAZON_LINUX_2:
             hint += (
                 "Lambda runs Python 3.11 on Amazon Linux 2 (glibc 2.26); Python 3.12 and "
@@ -398,7 +411,7 @@ def _unresolved(requires: Sequence[str], platform: Platform, said: str) -> Confi
 
 
 def _sweep() -> None:
-    """Remove what processes that were killed have left behind."""
+    """Remove the directories that killed processes left behind."""
     for left in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
         process = left.name.removeprefix(_SCRATCH).split("-")[0]
         try:
@@ -406,16 +419,16 @@ def _sweep() -> None:
         except ProcessLookupError:
             shutil.rmtree(left, ignore_errors=True)
         except (PermissionError, ValueError):
-            continue  # another user's
+            continue  # it belongs to another user
 
 
 def _is_run(place: str) -> bool:
-    """Return whether a program may import or read it.
+    """Return whether a program may import or read the file.
 
-    In directories of tests only the tests themselves go.
+    In directories of tests only the tests themselves are left out.
 
-    What stays though it looks useless: stubs, which lazy_loader reads; headers, which compilers on
-    the worker read.
+    Two kinds of files stay although they look useless: stubs, which lazy_loader reads, and headers,
+    which compilers on the worker read.
     """
     *directories, name = place.split("/")
     if "__pycache__" in directories or name.endswith(_BUILD_SUFFIXES):

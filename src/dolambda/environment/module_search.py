@@ -1,9 +1,9 @@
-"""Where a module is, without importing it.
+"""Search for a module without importing it.
 
-**Input:** a module's name. **Output:** a `Found`: its file or its directories, and whether it is
-the user's own.
+**Input:** a module's name. **Output:** a `Found`: its file or directories, and whether it is the
+user's own.
 
-A module is the user's own when it is neither in the standard library nor installed (in a
+A module is the user's own if it is neither in the standard library nor installed (in a
 site-packages directory).
 """
 
@@ -27,7 +27,10 @@ _STANDARD_ZIP = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
 
 @dataclass(frozen=True)
 class Found:
-    """A module. ``file`` is None for a namespace package; ``archive`` is set for one in a zip."""
+    """A module.
+
+    ``file`` is None for a namespace package. ``archive`` is set for a module in a zip.
+    """
 
     name: str
     file: Path | None
@@ -56,7 +59,7 @@ class Found:
 
 
 def from_module(name: str, module: ModuleType) -> Found | None:
-    """Locate a module that is imported; None for one without a file or with a file of another name."""
+    """Return an imported module, or None if its file is missing or has another name."""
     file = _attribute(module, "__file__")
     path = _attribute(module, "__path__")
     directories = tuple(Path(entry) for entry in _entries(path) if Path(entry).is_dir())
@@ -72,12 +75,12 @@ def from_module(name: str, module: ModuleType) -> Found | None:
 
 
 def find(name: str, parent: Found | None = None) -> Found | None:
-    """Locate a module as the import system would; None if there is none or it has no file."""
+    """Return a module found as the import system would find it, or None if it has no file."""
     path = [str(directory) for directory in parent.directories] if parent else None
     for finder in sys.meta_path:
         try:
             spec = finder.find_spec(name, path)
-        except Exception:  # noqa: BLE001 - finders are other people's: some raise for odd names
+        except Exception:  # noqa: BLE001 - finders are foreign code: some raise for unusual names
             spec = None
         if spec is not None:
             return _from_spec(spec)
@@ -95,22 +98,26 @@ def _from_spec(spec: ModuleSpec) -> Found | None:
 
 
 def _attribute(module: object, name: str) -> object:
-    """Look without asking: some modules import when they are asked, and some entries of `sys.modules` are none."""
+    """Return an attribute of a module without calling its ``__getattr__``.
+
+    Some modules import in that method, and some entries of `sys.modules` are no modules.
+    """
     try:
         return vars(module).get(name)
-    except Exception:  # noqa: BLE001 - libraries put objects of any kind there
+    except Exception:  # noqa: BLE001 - libraries put objects of any kind into `sys.modules`
         return None
 
 
 def _entries(path: object) -> list[str]:
     try:
-        return [str(entry) for entry in path]  # type: ignore[attr-defined] # what it is not, raises
+        # An object of another type raises.
+        return [str(entry) for entry in path]  # type: ignore[attr-defined]
     except Exception:  # noqa: BLE001 - a module's __path__ may be anything
         return []
 
 
 def _suffix(file: Path) -> str:
-    """A module's suffix: that of a compiled one has several dots."""
+    """Return a module's suffix. That of a compiled module has several dots."""
     for suffix in EXTENSION_SUFFIXES:
         if file.name.endswith(suffix):
             return suffix

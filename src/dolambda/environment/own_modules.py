@@ -1,6 +1,6 @@
-"""The code archive of a session, made again when something has changed.
+"""The code archive of a session, made again after changes.
 
-**Input:** settings. **Output:** the archive as it is to be sent now.
+**Input:** settings. **Output:** the current archive.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 class OwnModules:
     """The archive of the user's own modules.
 
-    It is checked for each run, and when something was imported or a function was pickled that
+    It is checked for each run, and after something was imported or a function was pickled that
     imports more.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """``settings`` name what to include and exclude."""
+        """Prepare the archive. ``settings`` contain the names to include and exclude."""
         self._settings = settings
         self._lock = threading.Lock()
         self._seen = (-1, -1)
@@ -34,12 +34,12 @@ class OwnModules:
         self._archive: Blob | None = None
 
     def look_again(self) -> None:
-        """A run begins: modules may have been edited and reloaded."""
+        """Check the files again: before a new run, modules may have been edited and reloaded."""
         with self._lock:
             self._seen = (-1, -1)
 
     def __call__(self) -> Blob | None:
-        """Return the archive; None when there is nothing of the user's own."""
+        """Return the archive, or None if there are no own modules."""
         with self._lock:
             seen = (len(sys.modules), len(imported_names))
             if seen != self._seen:
@@ -57,7 +57,7 @@ class OwnModules:
 
 
 def _state(files: CodeFiles) -> object:
-    """What the archive depends on, without reading files."""
+    """Return what the archive depends on, without reading files."""
     return {
         place: (content, content.stat().st_mtime_ns, content.stat().st_size)
         if isinstance(content, Path)

@@ -1,10 +1,10 @@
-"""Which files of an own package travel.
+"""The files of an own package that travel.
 
-**Input:** a package's directory. **Output:** its files by relative name, and those that stay, each
-with the reason.
+**Input:** a package's directory. **Output:** its files by relative name, and those that do not
+travel, each with the reason.
 
-Code travels whole. Of data files those stay that nobody means to send: hidden ones, keys and
-credentials, caches, what git ignores, and links that lead out of the package.
+All code travels. Some data files do not, because nobody intends to send them: hidden files, keys
+and credentials, caches, files that git ignores, and links that lead out of the package.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ def is_code(name: str) -> bool:
 
 
 def package_files(package: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """List what travels, and what stays with its reason; both by name relative to the package."""
+    """Return the files that travel, and the others with their reasons.
+
+    Both are by name relative to the package.
+    """
     root = package.resolve()
     files: dict[str, Path] = {}
     left: dict[str, str] = {}
@@ -69,7 +72,8 @@ def _directory_stays(path: Path, root: Path) -> str:
         return HIDDEN
     if path.name in _CACHES or (path / "pyvenv.cfg").exists():
         return CACHE
-    if path.is_symlink():  # os.walk does not follow it: what it names inside travels from there
+    # os.walk does not follow it: files that it points to inside travel from there.
+    if path.is_symlink():
         return OUTSIDE if root not in path.resolve().parents else CACHE
     return ""
 
@@ -88,7 +92,7 @@ def _file_stays(path: Path, root: Path) -> str:
 
 
 def _ignored_by_git(package: Path, names: list[str]) -> list[str]:
-    """Those of the files that git ignores; none where there is no repository or no git."""
+    """Return the files that git ignores, or none without a repository or git."""
     if not names or not any((place / ".git").exists() for place in package.resolve().parents):
         return []
     try:

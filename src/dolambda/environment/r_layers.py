@@ -1,10 +1,10 @@
-"""R in layers: for any C library, made of Debian's binary packages, without Docker.
+"""R in layers: for any C library, built from Debian's binary packages, without Docker.
 
 **Input:** names of R packages and an architecture. **Output:** three archives: ``subsystem`` (a
 loader and shared libraries), ``r`` (R with its own packages), ``r_lib`` (the packages asked for).
 
-On a worker all of it is in /opt/dolambda-r. R starts by the loader that is in there, so that the
-system's own C library does not matter; `dolambda.r.find_r` knows how.
+On a worker all of them are in /opt/dolambda-r. R starts with the loader in that directory, so the
+system's own C library does not matter. `dolambda.r.find_r` starts it.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from dolambda.settings import Settings
 
 FOLDER = "dolambda-r"
-"""Directory in /opt that holds R; `dolambda.r.find_r` has the same."""
+"""Directory in /opt that holds R. `dolambda.r.find_r` has the same name."""
 
 LAYERS = ("subsystem", "r", "r_lib")
 _ROOM = 245 * MB  # the rest is for the function's own code
 _MANIFEST = "manifest.json"
 _CORE = ("r-base-core", "libopenblas0-pthread", "tzdata", "libc-bin")
 _ALWAYS = ("foreach", "iterators", "codetools")
-_LEFT_OUT = frozenset({"R_X11.so", "tcltk", "translations"})  # they want X, or are never read
+_LEFT_OUT = frozenset({"R_X11.so", "tcltk", "translations"})  # they need X, or are never read
 _DIRECTORIES = frozenset(
     {"help", "html", "doc", "demo", "tests", "include", "po", "man", "COPYING", "licenses"}
 )
@@ -57,7 +57,7 @@ _LOADERS = {"x86_64": "ld-linux-x86-64.so.2", "arm64": "ld-linux-aarch64.so.1"}
 
 @dataclass(frozen=True)
 class RLayers:
-    """R's archives, by the names of `LAYERS`."""
+    """The archives of R, by the names in `LAYERS`."""
 
     architecture: str
     version: str
@@ -94,14 +94,18 @@ class RLayers:
 
 
 def build_r(packages: Iterable[str], architecture: str) -> RLayers:
-    """Download, choose and strip. Raises `ConfigurationError`."""
+    """Download packages, choose the files that R needs, and strip them.
+
+    Raises:
+        ConfigurationError: A package cannot be downloaded or does not exist.
+    """
     wanted = tuple(dict.fromkeys((*_ALWAYS, *packages)))
     scratch = Path(tempfile.mkdtemp(prefix="dolambda-r-"))
     try:
         apt = Apt.from_directory(scratch, architecture)
         root = apt.unpack([*_CORE, *map(debian_name, wanted)])
         layers = _chosen(root, architecture, wanted)
-    except BaseException:  # Ctrl-C too: nobody else knows of the directory
+    except BaseException:  # Ctrl-C too: nothing else removes the directory
         shutil.rmtree(scratch, ignore_errors=True)
         raise
     weakref.finalize(layers, shutil.rmtree, scratch, ignore_errors=True)
@@ -109,25 +113,29 @@ def build_r(packages: Iterable[str], architecture: str) -> RLayers:
 
 
 def read_r(file: Path, architecture: str) -> RLayers:
-    """Read what `RLayers.write` has written. Raises `ConfigurationError` for anything else."""
+    """Read a file that `RLayers.write` wrote.
+
+    Raises:
+        ConfigurationError: The file is something else, damaged, or for another architecture.
+    """
     try:
         with zipfile.ZipFile(file) as archive:
             manifest = json.loads(archive.read(_MANIFEST))
             zips = {name: archive.read(name) for name in manifest["sha256"]}
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ConfigurationError(
-            f"r_layers={str(file)!r} holds no layers of R: {error}",
+            f"r_layers={str(file)!r} does not contain layers of R: {error}",
             hint="Make the file with `dolambda r-layers FILE` on Debian or Ubuntu.",
         ) from error
     for name, zipped in zips.items():
         if hashlib.sha256(zipped).hexdigest() != manifest["sha256"][name]:
             raise ConfigurationError(
-                f"{name} in {str(file)!r} has another checksum than the file's list says",
+                f"{name} in {str(file)!r} does not match its checksum",
                 hint="It was damaged or changed. Download or build it again.",
             )
     if manifest["architecture"] != architecture:
         raise ConfigurationError(
-            f"{str(file)!r} holds layers for {manifest['architecture']}, the stack is "
+            f"{str(file)!r} holds layers for {manifest['architecture']}, but the stack is "
             f"{architecture}",
             hint="Choose the file of that architecture, or --architecture.",
         )
@@ -136,7 +144,11 @@ def read_r(file: Path, architecture: str) -> RLayers:
 
 
 def r_for(settings: Settings, architecture: str) -> RLayers | None:
-    """Return the R that settings ask for, None for none. Raises `ConfigurationError`."""
+    """Return the R layers that settings ask for, or None.
+
+    Raises:
+        ConfigurationError: The layers cannot be read or built, or lack a package.
+    """
     if not (settings.r or settings.r_packages or settings.r_layers):
         return None
     if settings.r_layers is None:
@@ -152,9 +164,10 @@ def r_for(settings: Settings, architecture: str) -> RLayers | None:
 
 
 def with_r(contents: Contents, layers: RLayers, most_layers: int, *, compress: bool) -> Contents:
-    """Add R to what workers have; its packages go into the bundle where layers have no room.
+    """Add R to the contents of workers. Its packages go into the bundle if layers have no room.
 
-    Raises `ConfigurationError` where R itself has none.
+    Raises:
+        ConfigurationError: R itself does not fit into layers.
     """
     archives = [layers.archive(name, compress=compress) for name in LAYERS]
     apart = archives[2]
@@ -165,8 +178,8 @@ def with_r(contents: Contents, layers: RLayers, most_layers: int, *, compress: b
             f"R ({fixed / MB:.0f} MiB) has no room beside {len(contents.layers)} layers of"
             f" {used / MB:.0f} MiB: Lambda allows {most_layers} layers and "
             f"{UNZIPPED_LIMIT / MB:.0f} MiB",
-            hint="Require less of Python: `--requires` for each package that tasks need, or none "
-            '(DOLAMBDA_REQUIRES="").',
+            hint="Require fewer Python packages: `--requires` for each package that tasks need, or "
+            'none (DOLAMBDA_REQUIRES="").',
         )
     packages = (*contents.packages, *(_package(layers, name) for name in LAYERS))
     if used + fixed + apart.size <= _ROOM and len(contents.layers) + len(archives) <= most_layers:
@@ -178,7 +191,7 @@ def with_r(contents: Contents, layers: RLayers, most_layers: int, *, compress: b
 
 
 def debian_name(package: str) -> str:
-    """Return the name under which Debian has a package of CRAN's."""
+    """Return the name of a CRAN package in Debian."""
     return package if package.startswith("r-") else f"r-cran-{package.lower()}"
 
 
@@ -188,7 +201,7 @@ def _package(layers: RLayers, name: str) -> Package:
 
 
 def _chosen(root: Path, architecture: str, wanted: tuple[str, ...]) -> RLayers:
-    """Choose from unpacked packages what R needs to run."""
+    """Choose from unpacked packages the files that R needs to run."""
     home = root / "usr" / "lib" / "R"
     r: dict[str, bytes | Path] = {
         f"R/{place}": path for place, path in _files(home) if not place.startswith("site-library")
@@ -219,7 +232,7 @@ def _chosen(root: Path, architecture: str, wanted: tuple[str, ...]) -> RLayers:
 
 
 def _files(directory: Path) -> Iterator[tuple[str, Path]]:
-    """Files that a running R reads, links resolved within the tree."""
+    """Yield the files that a running R reads, with links resolved within the tree."""
     for folder, _, names in os.walk(directory, followlinks=False):
         for name in names:
             path = Path(folder, name)
@@ -231,9 +244,9 @@ def _files(directory: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _within(path: Path, directory: Path) -> Path | None:
-    """Return what a relative link leads to.
+    """Return the target of a relative link.
 
-    Absolute ones lead out of the tree: to /etc/R, which is added.
+    Absolute links lead out of the tree: to /etc/R, which is added.
     """
     target = path.readlink() if path.is_symlink() else None
     if target is None or target.is_absolute():
@@ -251,7 +264,7 @@ def _zones(directory: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _libraries(paths: Iterable[bytes | Path], places: Sequence[Path]) -> dict[str, Path]:
-    """Return the shared libraries that files need, and those that these need, by name."""
+    """Return the shared libraries that files need, directly or indirectly, by name."""
     found: dict[str, Path] = {}
     programs = [path for path in paths if isinstance(path, Path)]
     waiting = [path for path in programs if ".so" in path.name or path.parent.name == "exec"]
@@ -271,8 +284,8 @@ def _found(name: str, places: Sequence[Path]) -> Path:
             if real.is_file():
                 return real
     raise ConfigurationError(
-        f"the shared library {name} is in none of the packages",
-        hint="Report this: a package of Debian's depends on something unexpected.",
+        f"none of the packages contains the shared library {name}",
+        hint="Report this: a Debian package depends on an unexpected library.",
     )
 
 
@@ -282,8 +295,8 @@ def _refuse_missing(wanted: Iterable[str], places: Iterable[str]) -> None:
     missing = [name for name, package in names.items() if package not in there]
     if missing:
         raise ConfigurationError(
-            f"Debian's package holds no R package of that name: {', '.join(missing)}",
-            hint="Give the name as CRAN has it.",
+            f"the Debian packages contain no R package of this name: {', '.join(missing)}",
+            hint="Use the name that CRAN has.",
         )
 
 

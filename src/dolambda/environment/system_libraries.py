@@ -2,8 +2,8 @@
 
 **Input:** the packages of the workers. **Output:** those libraries, with who needs them.
 
-A wheel may need what its builder took for granted: lightgbm's needs libgomp.so.1, opencv's libGL.so.1.
-Here, where all of it is installed, nobody notices; on Lambda the import fails.
+A wheel may need what its builder took for granted: lightgbm's needs libgomp.so.1, opencv's
+libGL.so.1. Here, where all of it is installed, nobody notices; on Lambda the import fails.
 """
 
 from __future__ import annotations
@@ -36,9 +36,11 @@ _AMAZON_LINUX_2023 = """
     libkeyutils.so.1 libnghttp2.so.14 libpsl.so.5 libarchive.so.13 libjson-c.so.5
     libyaml-0.so.2 libcrypt.so.2 libmagic.so.1 libaudit.so.1 libgcrypt.so.20 libgpg-error.so.0
 """
-"""What the packages hold that `rpm -qa` lists in Lambda's image of Python 3.12, which is the minimal
-container image of Amazon Linux 2023: github.com/amazonlinux/amazon-linux-2023/issues/585, and AWS's
-"Comparing packages installed on Amazon Linux 2023 container images". There is no libgomp among them."""
+"""What the packages hold that `rpm -qa` lists in Lambda's image of Python 3.12, which is the
+minimal container image of Amazon Linux 2023: github.com/amazonlinux/amazon-linux-2023/issues/585,
+and AWS's "Comparing packages installed on Amazon Linux 2023 container images". There is no libgomp
+among them.
+"""
 
 _ON_AMAZON_LINUX_2 = "python3.11"
 """The last runtime on Amazon Linux 2, of which only what is certain is listed."""

@@ -1,10 +1,10 @@
 """The function's own code.
 
-On leaving: a zip of dolambda's worker side and cloudpickle, sources and bytecode, some 280 KB.
+**Output:** a zip of dolambda's worker side and cloudpickle, sources and bytecode, some 280 KB.
 
-Lambda's /var/task cannot be written to, so that Python would compile every source again at each
-cold start: a third of the handler's import. The bytecode differs between patch versions of Python;
-which code a stack has is told by the digest of the sources.
+Lambda's /var/task is read-only, so without bytecode Python would compile every source at each cold
+start: a third of the handler's import time. The bytecode differs between patch versions of Python.
+The digest of the sources identifies the code of a stack.
 """
 
 from __future__ import annotations
@@ -54,19 +54,19 @@ _RARELY_IMPORTED = (
     "dolambda/bootstrap.py",
     "dolambda/r/",
 )
-# PEP 552: by hash, not compared with the source.
+# PEP 552: by hash, without comparison with the source.
 _UNCHECKED = (0b01).to_bytes(4, "little") + bytes(8)
-# Marshal's format without references, which depend on what else this process has imported.
+# Marshal's format without references, which depend on what this process has imported before.
 _REPRODUCIBLE = 2
 
 
 def worker_code() -> str:
-    """Name the code that `worker_zip` holds, whatever Python it was made with."""
+    """Return the name of the code in `worker_zip`, independent of the Python version."""
     return digest_of_files(_sources())[:32]
 
 
 def worker_zip() -> bytes:
-    """Zip what handler.py imports, and foreach for loops within tasks; no more."""
+    """Return a zip of the modules that handler.py imports, and foreach for loops within tasks."""
     sources = _sources()
     return make_zip({**sources, **_compiled(sources)})
 
@@ -85,7 +85,10 @@ def _sources() -> dict[str, bytes | Path]:
 
 
 def _compiled(sources: dict[str, bytes | Path]) -> dict[str, bytes | Path]:
-    """The bytecode of what each worker imports, for this version of Python; another one passes it over."""
+    """Return the bytecode of the modules that each worker imports, for this version of Python.
+
+    Another version ignores it.
+    """
     compiled: dict[str, bytes | Path] = {}
     for name, path in sources.items():
         if isinstance(path, Path) and not name.startswith(_RARELY_IMPORTED):
@@ -95,13 +98,17 @@ def _compiled(sources: dict[str, bytes | Path]) -> dict[str, bytes | Path]:
             if bytecode is None:
                 continue
             package, _, module = name.rpartition("/")
-            where = f"{package}/__pycache__/{module.removesuffix('.py')}.{sys.implementation.cache_tag}.pyc"
+            cached = f"{module.removesuffix('.py')}.{sys.implementation.cache_tag}.pyc"
+            where = f"{package}/__pycache__/{cached}"
             compiled[where] = importlib.util.MAGIC_NUMBER + _UNCHECKED + bytecode
     return compiled
 
 
 def _bytecode(code: CodeType) -> bytes | None:
-    """None for what the format does not hold, such as the slices among the constants of Python 3.14: that source is compiled there."""
+    """Return the bytecode, or None if the format cannot hold a constant.
+
+    Slices among the constants of Python 3.14 are an example. The worker then compiles that source.
+    """
     try:
         return marshal.dumps(code, _REPRODUCIBLE)
     except ValueError:

@@ -1,7 +1,9 @@
-"""What a warm worker keeps between jobs: blobs, unpickled functions, the user's own modules.
+"""The cache of a warm worker: blobs, unpickled functions, the user's own modules.
 
-On entry: digests. On leaving: content (checked against its digest), functions, an import path. The
-oldest are dropped when the blobs kept exceed the room given; on disk (`disk.py`) they may still be.
+**Input:** digests. **Output:** content (checked against its digest), functions, an import path.
+
+The least recently used blobs are dropped when the cache exceeds its capacity. They may still be on
+disk (`disk.py`).
 """
 
 from __future__ import annotations
@@ -25,10 +27,16 @@ _FUNCTIONS = 256
 
 
 class BlobCache:
-    """Kept content, least recently used first."""
+    """A cache of content, least recently used first."""
 
     def __init__(self, source: BlobSource, room: int, disk: Disk | None = None) -> None:
-        """``room`` is in bytes; a blob larger than that is fetched each time, unless ``disk`` has it."""
+        """Create an empty cache.
+
+        Args:
+            source: The store from which blobs are fetched.
+            room: Capacity in bytes. A larger blob is fetched each time, unless ``disk`` has it.
+            disk: Blobs on disk.
+        """
         self._source = source
         self._disk = disk
         self._room = room
@@ -38,18 +46,18 @@ class BlobCache:
         self.code: str | None = None
 
     def calls(self) -> dict[str, int]:
-        """Requests made since this was last asked, by action."""
+        """Return the requests made since the last call of this method, by action."""
         return self._source.calls()
 
     def hold(self, inline: Mapping[str, bytes | memoryview]) -> None:
-        """Make a job's inline blobs available, until the next job's."""
+        """Make a job's inline blobs available until the next job."""
         self._inline = inline
 
     def buffer(self, digest: str) -> memoryview:
-        """Give a blob's content, read-only: tasks share it, as joblib's memmaps are shared."""
+        """Return a blob's content, read-only: tasks share it, like joblib's memmaps."""
         if digest in self._inline:
-            # Copied: numpy takes other paths for data that begins anywhere, and so may give other
-            # last bits.
+            # Copied: with unaligned data numpy takes other code paths, whose results may differ in
+            # the last bits.
             return memoryview(bytes(Blob.from_store(digest, self._inline[digest]).data))
         if digest in self._blobs:
             self._blobs.move_to_end(digest)
@@ -64,7 +72,7 @@ class BlobCache:
 
     def _from_disk(self, digest: str) -> memoryview | None:
         kept = self._disk.get(digest) if self._disk else None
-        # A task may have written into it.
+        # A task may have overwritten it.
         return kept if kept is not None and Blob.from_bytes(kept).digest == digest else None
 
     def _from_source(self, digest: str) -> memoryview:
@@ -74,12 +82,16 @@ class BlobCache:
         return (self._disk.get(digest) if self._disk else None) or memoryview(content).toreadonly()
 
     def argument(self, digest: str) -> memoryview | bytearray:
-        """Give the content of a task's buffer to write into, unless it is as large as what joblib maps: then shared, and read-only."""
+        """Return the content of a task's buffer.
+
+        It is writable, unless it is as large as the arrays that joblib maps. Those are shared and
+        read-only.
+        """
         view = self.buffer(digest)
         return view if view.nbytes > SHARED else bytearray(view)
 
     def function(self, digest: str) -> Callable[..., Any]:
-        """Give a function, unpickled once."""
+        """Return a function, unpickled once."""
         function = self._functions.get(digest)
         if function is None:
             buffers, payload = split_function(self.buffer(digest))
@@ -91,7 +103,10 @@ class BlobCache:
         return function
 
     def add_code(self, digest: str) -> None:
-        """Put the user's own modules on the import path, here and in the Python programs that tasks start."""
+        """Put the user's own modules on the import path.
+
+        This affects this process and the Python programs that tasks start.
+        """
         if digest == self.code:
             return
         # 4 ms, only for own modules.

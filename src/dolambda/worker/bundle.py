@@ -1,8 +1,8 @@
-"""Packages that layers have no room for.
+"""Packages that exceed the layers.
 
-On entry: a digest and a way to fetch; on leaving: a directory for the import path.
+**Input:** a digest and a function that fetches. **Output:** a directory for the import path.
 
-A cold worker fetches and unpacks once; workers that share a /tmp (only emulated ones do) share the
+A cold worker fetches and unpacks once. Workers that share a /tmp (only emulated ones do) share the
 directory.
 """
 
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
 
 def unpack(digest: str, fetch: Callable[[Path], None]) -> Path:
-    """Fetch, check against the digest, unpack.
+    """Fetch a bundle, check its digest, and unpack it.
 
-    Raises `EnvelopeError` for other content than the digest names.
+    Raises:
+        EnvelopeError: The content does not have this digest.
     """
     import shutil  # noqa: PLC0415 - these take 4 ms, and few stacks have a bundle
-    import tempfile  # noqa: PLC0415 - as above
-    import zipfile  # noqa: PLC0415 - as above
+    import tempfile  # noqa: PLC0415
+    import zipfile  # noqa: PLC0415
 
-    from dolambda.worker.unpacking import extract  # noqa: PLC0415 - as above
+    from dolambda.worker.unpacking import extract  # noqa: PLC0415
 
     place = Path(tempfile.gettempdir(), f"dolambda-bundle-{digest[:32]}")
     if place.is_dir():
@@ -40,9 +41,9 @@ def unpack(digest: str, fetch: Callable[[Path], None]) -> Path:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != digest:
             raise EnvelopeError(
-                f"the bundle {digest[:12]} has other content than its name says",
-                hint="Something else wrote it. Run `dolambda deploy`: it uploads the bundle again "
-                "once the object is deleted.",
+                f"the content of bundle {digest[:12]} does not match its name",
+                hint="Something else wrote it. Delete the object and run `dolambda deploy`, which "
+                "uploads the bundle again.",
             )
         with zipfile.ZipFile(zipped) as archive:
             extract(archive, unpacked)

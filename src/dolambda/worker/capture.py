@@ -1,9 +1,8 @@
-"""What a task prints and logs: from Python, C code or a process that it starts.
+"""Capture of what a task prints and logs: from Python, C code or a process that it starts.
 
-**Input:** file descriptors 1 and 2. **Output:** text, cut to `LIMIT` bytes a task.
+**Input:** file descriptors 1 and 2. **Output:** text, cut to `LIMIT` bytes for each task.
 
-A task may close, replace or lose its standard streams. They are put back after each task, for the
-next one.
+A task may close, replace or lose its standard streams. They are restored after each task.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import tempfile
 from typing import TextIO
 
 LIMIT = 64 * 1024
-"""Most bytes of output kept of one task."""
+"""Largest number of bytes kept of one task's output."""
 
 _NAMES = ("stdin", "stdout", "stderr")
 _STANDARD = (0, 1, 2)
@@ -26,18 +25,18 @@ _lseek, _getcwd = os.lseek, os.getcwd  # taken at import: a task may replace the
 
 
 class Capture:
-    """A file that both sides of the fork hold, so that what a crashing task printed last can still be read."""
+    """A file that both sides of the fork hold, so the last output of a crashed task can be read."""
 
     def __init__(self) -> None:
-        """Open the file; nothing is redirected yet."""
-        # Lives as long as this object.
+        """Open the file. Nothing is redirected yet."""
+        # Open as long as this object exists.
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
         self._files: list[tuple[int, tuple[int, int] | None]] = []
         self._streams: list[TextIO] = []
 
     def take_over(self) -> None:
-        """Send this process's standard output and error to the file, and leave its standard input empty."""
-        # Appending: after a truncation the next write belongs at the beginning, not where the last
+        """Redirect this process's standard output and error to the file, and empty standard input."""
+        # Appending: after a truncation the next write must begin at the start, not where the last
         # one ended.
         output = self._file.fileno()
         fcntl.fcntl(output, fcntl.F_SETFL, fcntl.fcntl(output, fcntl.F_GETFL) | os.O_APPEND)
@@ -49,10 +48,11 @@ class Capture:
         self.put_back()
 
     def is_untouched(self) -> bool:
-        """Return whether the standard streams are in place and open, the working directory is there, and nothing was written.
+        """Return whether a task has left everything as it was.
 
-        It takes less than a microsecond. A descriptor that was replaced by another empty file is
-        found by `put_back` only.
+        That means: the standard streams are in place and open, the working directory exists, and
+        nothing was written. The check takes less than a microsecond. Only `put_back` finds a
+        descriptor that was replaced by another empty file.
         """
         _, out, err = self._streams
         if sys.stdout is not out or sys.stderr is not err:
@@ -60,13 +60,13 @@ class Capture:
         try:
             out.flush()
             err.flush()
-            _getcwd()  # it was not removed
+            _getcwd()  # raises if the directory was removed
             return not any(_lseek(fd, 0, _SEEK_END) for fd in _STANDARD)
-        except BaseException:  # noqa: BLE001 - closed, or the task's own
+        except BaseException:  # noqa: BLE001 - closed, or replaced by the task
             return False
 
     def put_back(self) -> None:
-        """Flush the standard streams, and put back those that were closed, replaced or taken away."""
+        """Flush the standard streams, and restore those that were closed, replaced or removed."""
         for stream in (sys.stdout, sys.stderr, *self._streams[1:]):
             with contextlib.suppress(BaseException):  # a task's own stream may raise anything
                 stream.flush()
@@ -86,7 +86,7 @@ class Capture:
                 handler.stream = self._streams[fd]
 
     def take(self) -> str:
-        """Return what has been written since the last call."""
+        """Return what was written since the last call."""
         size = os.fstat(self._file.fileno()).st_size
         if not size:
             return ""
@@ -99,7 +99,7 @@ class Capture:
         )
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._file.close()
 
 
@@ -117,7 +117,7 @@ def _is_open(stream: TextIO) -> bool:
 
 
 def _identity(fd: int) -> tuple[int, int] | None:
-    """Which file a descriptor stands for; None for one that is closed."""
+    """Return the file that a descriptor refers to, or None if it is closed."""
     try:
         found = os.fstat(fd)
     except OSError:

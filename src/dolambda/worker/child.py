@@ -1,21 +1,24 @@
-"""The child process in which tasks run, seen from the worker that watches over it.
+"""The child process in which tasks run, as the worker that supervises it sees it.
 
     worker                                   child (serve.py)
     job          --- JOB or REST ------->
-                 <-- BEGUN --------------    it has taken the job, and has found itself fit to run it
-                                             writes the outcome of each task to shared memory (`Region`)
+                 <-- BEGUN --------------    it has received the job, and is fit to run it
+                                             writes the outcome of each task to shared memory
+                                             (`Region`)
                  <-- FULL ---------------    there is no room for more outcomes
     copies them  --- TAKEN ------------->
                  <-- OUTCOME ------------    one that is larger than the region
     takes it     --- TAKEN ------------->
-                 <-- DONE ---------------    all tasks have an outcome; LAST when the child ends after one
+                 <-- DONE ---------------    all tasks have an outcome; LAST when the child ends
+                                             after one
     cancelled    --- STOP -------------->    leave out the tasks that have not begun
-    SIGKILL      ---------------------->     a time limit has passed, or what came is no frame of this sending
+    SIGKILL      ---------------------->     a time limit has passed, or the data was no frame of
+                                             this attempt
 
-A task that exits, crashes or hangs takes only the child with it. The child leads a session and a
-process group of its own: what a task signals by group is the child alone, and whatever is in the
-group ends with it. Every read and write here has a deadline, and no frame is believed that does not
-name the sending it answers (frames.py).
+A task that exits, crashes or hangs ends only the child. The child leads a session and a process
+group of its own: a signal that a task sends to its group reaches the child alone, and all processes
+of the group end with it. Every read and write here has a deadline. A frame counts only if it names
+the attempt that it belongs to (frames.py).
 
 **Input:** opened jobs and their bytes. **Output:** packed outcomes, or how the child ended.
 """
@@ -50,8 +53,8 @@ if TYPE_CHECKING:
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MB = 1 << 20
-_POLL = 0.02  # seconds between two looks whether it has ended, where no descriptor says so
-_EXIT_WITHIN = 2.0  # seconds in which a child ends that has closed its pipe
+_POLL = 0.02  # seconds between two checks whether it has ended, if no descriptor reports it
+_EXIT_WITHIN = 2.0  # seconds in which a child that has closed its pipe ends
 _CANNOT_GO_ON = {
     DEFECT: "the task has changed something that dolambda needs: see the traceback in its output",
     PIPE_GONE: "the task has closed file descriptors that are not its own",
@@ -64,7 +67,11 @@ class ChildGoneError(Exception):
 
 @dataclass(frozen=True)
 class End:
-    """How a child ended, for a person; the most memory it had in MB; what it printed last; why, if that is known."""
+    """The end of a child.
+
+    It has a description for the user, the largest MB of memory used, the last output, and the cause
+    if it is known.
+    """
 
     how: str
     peak: float
@@ -74,7 +81,7 @@ class End:
 
 
 class Child:
-    """A running child. `alive` until it was collected; `used` once it has run a task."""
+    """A running child. `alive` until it was collected, `used` once it has run a task."""
 
     def __init__(
         self, pid: int, to_child: int, from_child: int, capture: Capture, region: Region
@@ -105,9 +112,10 @@ class Child:
         threads: int | None,
         env: Mapping[str, str],
     ) -> Child:
-        """Fork. ``source`` is called in the child, so that no connection is shared.
+        """Fork a child.
 
-        For ``threads`` and ``env`` see `TaskContext`.
+        ``source`` is called in the child, so that no connection is shared. `TaskContext` describes
+        ``threads`` and ``env``.
         """
         capture, region = Capture(), Region()
         child_reads, to_child = os.pipe()
@@ -129,17 +137,28 @@ class Child:
         return cls(pid, to_child, from_child, capture, region)
 
     def begin(self, job: Job, sealed: bytes, until: float, *, rest: bool) -> bool:
-        """Send a job, and return whether the child has begun it by then; ``rest`` if another child had it before.
+        """Send a job.
 
-        Raises `ChildGoneError` or `FrameError` for a child that must be replaced. No task of the
-        job has run in it.
+        Args:
+            job: The job.
+            sealed: Its bytes.
+            until: When the child must have begun it.
+            rest: True if another child had the job before.
+
+        Returns:
+            Whether the child has begun the job in time.
+
+        Raises:
+            ChildGoneError: The child has ended. It must be replaced, and has run no task of the
+                job.
+            FrameError: The child wrote something else. The same holds.
         """
         self._sending = Sending.of_job(job)
-        self._region.reset(b"")  # nothing counts before the child has begun
+        self._region.reset(b"")  # no outcome counts before the child has begun
         parts = frames.pack(self._sending, Kind.REST if rest else Kind.JOB, body=[sealed])
         try:
             while not frames.write(self._to_child, parts):
-                if self._has_ended():  # and a process that a task has started holds the pipe
+                if self._has_ended():  # while a process that a task started holds the pipe
                     raise ChildGoneError
                 if now() >= until:
                     return False
@@ -155,10 +174,11 @@ class Child:
         return True
 
     def wait(self, seconds: float) -> Frame | None:
-        """Return the next frame, or None if none comes within that time.
+        """Return the next frame, or None if none arrives within that time.
 
-        Raises `ChildGoneError` once the child has ended, `FrameError` for anything but such a
-        frame.
+        Raises:
+            ChildGoneError: The child has ended.
+            FrameError: The data is not a frame of this attempt.
         """
         frame = self._next()
         if frame is None:
@@ -167,11 +187,14 @@ class Child:
         return frame
 
     def committed(self) -> int:
-        """Return how many outcomes are in the region."""
+        """Return the number of outcomes in the region."""
         return int(self._region.committed[0])
 
     def take_outcomes(self, indexes: Sequence[int]) -> OutcomeTable:
-        """Return the outcomes in the region, of the first of the tasks of these indexes; forget them there."""
+        """Return the outcomes in the region, and remove them from it.
+
+        They are those of the first of the tasks with these indexes.
+        """
         nonce = self._sending.nonce if self._sending else b""
         table = self._region.table(nonce, indexes)
         self._region.committed[0] = 0
@@ -179,7 +202,7 @@ class Child:
         return table
 
     def take(self, frame: Frame) -> OutcomeTable:
-        """Return the outcome that a frame holds, and count the requests that it names."""
+        """Return the outcome in a frame, and count the requests that the frame names."""
         table, calls = frames.open_outcome(frame)
         self._calls.update(calls)
         self.used = True
@@ -196,43 +219,47 @@ class Child:
                 frames.write(self._to_child, frames.pack(self._sending, Kind.TAKEN))
 
     def is_ending(self) -> bool:
-        """Tell whether it has ended, or is about to.
+        """Return whether the child has ended or is about to.
 
-        Between two jobs it writes nothing: what can be read is an end or garbage.
+        Between two jobs it writes nothing, so readable data is an end of file or garbage.
         """
         return _is_readable(self._from_child) or self._has_ended()
 
     def take_calls(self) -> Counter[str]:
-        """Requests that the child has made since this was last asked."""
+        """Return the requests that the child has made since the last call of this method."""
         calls, self._calls = self._calls, Counter()
         return calls
 
     def stop_before_next(self) -> None:
-        """Ask it to leave out the tasks it has not begun."""
+        """Ask the child to leave out the tasks that it has not begun."""
         if self._sending:
-            # What a full pipe or an ended child does not take is not needed: the child is killed at
-            # the next look.
+            # If the pipe is full or the child has ended, the message is not needed: the child is
+            # killed at the next check.
             with contextlib.suppress(BrokenPipeError):
                 frames.write(self._to_child, frames.pack(self._sending, Kind.STOP))
 
     def memory(self) -> float:
-        """Return MB that the environment has in memory now; 0 where the system does not say.
+        """Return the MB that the environment has in memory now, 0 if the system does not report it.
 
-        That is what the child has, the memory that it shares included, and what this process has
-        taken since the fork: a large result is in both while it is read.
+        It is the memory of the child, shared memory included, and what this process has taken since
+        the fork: while a large result is read, both hold it.
         """
         child, _ = _resident(str(self._pid))
         grown = _resident("self")[1] - self._parent_at_fork
         return child + max(0.0, grown) if child else 0.0
 
     def end(self, *, kill: bool) -> End:
-        """Collect the child, and end its process group: at once, or once it has had the time to end by itself."""
+        """Collect the child, and end its process group.
+
+        Do so at once with ``kill``, otherwise after the child had time to end by itself.
+        """
         if not kill:
             until = now() + _EXIT_WITHIN
             while not self._has_ended() and now() < until:
                 self._wait(until)
         gone = kill or self._has_ended()
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS refuses zombies
+        # macOS refuses to signal zombies.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._pid, signal.SIGKILL)
         if self._status is None:
             os.kill(self._pid, signal.SIGKILL)  # it may not lead its group yet
@@ -251,7 +278,10 @@ class Child:
         return End(_told(code), peak, output, why, by_kill=code == -signal.SIGKILL)
 
     def _next(self) -> Frame | None:
-        """Return what has come as a whole; after the child's end, what it had written before."""
+        """Return the next complete frame.
+
+        After the child's end, return what it had written before.
+        """
         ended = self._has_ended()
         try:
             frame = self._reader.next(self._sending)
@@ -259,12 +289,12 @@ class Child:
             raise ChildGoneError from None
         if (
             frame is None and ended
-        ):  # and no end of file: a process that a task has started holds the pipe
+        ):  # without an end of file: a process that a task started holds the pipe
             raise ChildGoneError
         return frame
 
     def _wait(self, until: float, fd: int | None = None, events: int = select.POLLIN) -> None:
-        """Wait until the descriptor has ``events``, the child ends, or that time."""
+        """Wait until the descriptor has ``events``, the child ends, or the time has come."""
         poll = select.poll()
         if fd is not None:
             poll.register(fd, events)
@@ -276,7 +306,7 @@ class Child:
         poll.poll(seconds * 1000)
 
     def _has_ended(self) -> bool:
-        """Tell whether the process has ended, though others may hold its pipe."""
+        """Return whether the process has ended, even if others hold its pipe."""
         if self._pidfd is not None:
             return _is_readable(self._pidfd)
         if self._status is None:
@@ -287,7 +317,7 @@ class Child:
 
 
 def _resident(pid: str) -> tuple[float, float]:
-    """Return a process's MB in memory, and those of them that are not shared; 0 where unknown."""
+    """Return a process's MB in memory and how many of them are not shared, 0 if unknown."""
     try:
         _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_bytes().split())
     except (OSError, ValueError):  # not Linux, or it has just ended
@@ -296,10 +326,13 @@ def _resident(pid: str) -> tuple[float, float]:
 
 
 def _open_pidfd(pid: int) -> int | None:
-    """Return a descriptor that can be read once the process has ended, where the system has such."""
+    """Return a descriptor that becomes readable when the process ends.
+
+    Return None if the system has no such descriptors.
+    """
     try:
         return os.pidfd_open(pid)
-    except (AttributeError, OSError):  # not Linux, or one that is old or confined
+    except (AttributeError, OSError):  # not Linux, or an old or restricted one
         return None
 
 
@@ -319,5 +352,5 @@ def _told(code: int) -> str:
 
 
 def now() -> float:
-    """Seconds on a clock that no one sets."""
+    """Return seconds on a clock that no one sets."""
     return time.monotonic()

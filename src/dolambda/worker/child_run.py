@@ -1,11 +1,10 @@
-"""The tasks of one job in one child: watch over them until all are done or the child must be replaced.
+"""The tasks of one job in one child, supervised until all are done or the child must be replaced.
 
 **Input:** a child that has begun a job. **Output:** an outcome for each task that needs no other
 child, in order.
 
-What ends the child is the fault of the task at work, whose outcome is then the last. But where
-other tasks have run in that child before, they may have left what it could not cope with: then the
-task gets a child of its own.
+The current task is to blame for the end of the child, and its outcome is the last. But if the child
+ran other tasks before, they may have caused the end. Then the current task gets a child of its own.
 """
 
 from __future__ import annotations
@@ -39,30 +38,32 @@ if TYPE_CHECKING:
 log = logging.getLogger("dolambda")
 
 LOOK = 0.02
-"""Seconds between two looks at the memory that a task uses: what is touched meanwhile, at 1 GB a
-second, is within `SPARE`.
+"""Seconds between two checks of a task's memory use.
+
+The memory that can be allocated in between, at 1 GB a second, is within `SPARE`.
 """
 
 SPARE = 24.0
-"""MB of the worker's memory that are not the task's: at the last of it Lambda ends the whole
-environment, without a reply.
+"""MB of the worker's memory that tasks cannot use.
+
+If all memory is used, Lambda ends the whole environment, without a reply.
 """
 
-_CANCELLED = Lost(CANCELLED, "its job was cancelled: it was stopped")
+_CANCELLED = Lost(CANCELLED, "it was stopped, because its job was cancelled")
 
 
 class Watch:
-    """Asks at times whether a job is still wanted."""
+    """Periodic question whether a job is still wanted."""
 
     def __init__(self, wanted: Callable[[], bool], times: QuestionTimes, run: str) -> None:
-        """``wanted`` is what is asked; ``next`` is when."""
+        """Prepare the questions: ``wanted`` answers them, ``next`` is the time of the next one."""
         self._wanted = wanted
         self._times = times
         self._cancelled = False
         self.next = times.begin(run, now())
 
     def still_wanted(self) -> bool:
-        """Ask, if it is time to. After a no: return False when the time to finish is over."""
+        """Ask if it is time to. After a no, return False when the time to finish is over."""
         if now() < self.next:
             return True
         if self._cancelled:
@@ -77,18 +78,21 @@ class Watch:
     def _ask(self) -> bool:
         try:
             return self._wanted()
-        except Exception as error:  # noqa: BLE001 - a question without an answer is no cancellation, whatever the reason
+        except Exception as error:  # noqa: BLE001 - without an answer the job is wanted
             log.warning("could not ask whether the job is still wanted: %r", error)
             return True
 
 
 class ChildRun:
-    """One child's turn at a job."""
+    """The time of one child with a job."""
 
     def __init__(
         self, child: Child, job: Job, limit: float, watch: Watch, memory: int | None
     ) -> None:
-        """``limit`` is when the job's time is over; the worker has ``memory`` MB."""
+        """Prepare the supervision.
+
+        ``limit`` is when the job's time is over. The worker has ``memory`` MB.
+        """
         self._child = child
         self._run, self._number = job.run, job.number
         self._indexes = list(job.indexes())
@@ -98,24 +102,24 @@ class ChildRun:
         self._memory = memory
         self._tables: list[OutcomeTable] = []
         self._taken = 0  # outcomes in the tables
-        self._seen = 0  # outcomes that were there at the last look
-        self._begun = now()  # the task at work
+        self._seen = 0  # outcomes that existed at the last check
+        self._begun = now()  # when the current task began
         self._used = child.used
         self._stopping = False
 
     def run(self) -> OutcomeTable:
-        """Return the outcomes once all tasks are done, or the child has ended."""
+        """Return the outcomes when all tasks are done or the child has ended."""
         while self._child.alive and self._taken < len(self._indexes):
             self._step()
         return OutcomeTable.joined(self._tables)
 
     @property
     def _index(self) -> int:
-        """The index of the task at work, or of the last one."""
+        """Index of the current task, or of the last one."""
         return self._indexes[min(self._taken, len(self._indexes) - 1)]
 
     def _step(self) -> None:
-        """Wait for what happens next to the task at work."""
+        """Wait for the next event of the current task."""
         until = self._limit
         if self._task_timeout:
             until = min(until, self._begun + self._task_timeout)
@@ -136,7 +140,7 @@ class ChildRun:
             self._cancel()
 
     def _look_at(self, until: float) -> None:
-        """See how far the child is, and whether the task at work is within its limits."""
+        """Check the progress of the child, and whether the current task is within its limits."""
         seen = self._taken + self._child.committed()
         if seen != self._seen:
             self._seen, self._begun, self._used = seen, now(), True
@@ -147,7 +151,7 @@ class ChildRun:
             self._run_out_of_memory()
 
     def _take(self, frame: Frame) -> None:
-        """Take in what the child says of its outcomes."""
+        """Process a frame about the child's outcomes."""
         self._begun = now()
         if frame.kind in (Kind.FULL, Kind.DONE):
             self._child.count_calls(frame)
@@ -172,7 +176,7 @@ class ChildRun:
                 self._child.continue_writing()
         else:
             raise FrameError(f"a frame of kind {frame.kind.name}")
-        # What a task did is done: the next one does not suffer for what it left.
+        # The task is done. The next one must not suffer for the memory that it left.
         if self._child.alive and self._over_memory_limit():
             self._child.end(kill=True)
 
@@ -186,10 +190,10 @@ class ChildRun:
             self._seen, self._used = self._taken, True
 
     def _end_with(self, why: Callable[[int, End], Lost], end: End, *, known: bool = True) -> None:
-        """Keep what an ended child had done; the task at work is lost, which is also logged.
+        """Keep the outcomes of an ended child. The current task is lost, which is also logged.
 
-        Where it is not ``known`` to be the cause, as an earlier task may have closed or written to
-        descriptors, it gets a child of its own, unless no other task has run in this one.
+        If it is not ``known`` to be the cause, because an earlier task may have closed or written
+        to descriptors, it gets a child of its own, unless no other task has run in this one.
         """
         used = self._used
         self._take_region()
@@ -206,7 +210,7 @@ class ChildRun:
         end = self._child.end(kill=True)
         used = self._used
         self._take_region()
-        if not (used or self._taken):  # else the task gets a child of its own
+        if not (used or self._taken):  # otherwise the task gets a child of its own
             self._end_with(self._crashed, end)
 
     def _time_out(self, until: float) -> None:
@@ -216,12 +220,13 @@ class ChildRun:
         if self._taken >= len(self._indexes) or self._taken > max(before, self._seen):
             return
         if until == self._limit and self._taken:
-            return  # it had only what its neighbours left of the time: it gets a job's whole time
+            # It had only the time that the other tasks left: it gets the whole time of a job.
+            return
         seconds = now() - self._begun
         self._end_with(partial(_timed_out, seconds), end)
 
     def _cancel(self) -> None:
-        if not self._stopping:  # it is given `GRACE_S` to finish
+        if not self._stopping:  # it has `GRACE_S` to finish
             self._child.stop_before_next()
             self._stopping = True
             return
@@ -233,13 +238,17 @@ class ChildRun:
         return self._memory is not None and self._child.memory() > self._memory - SPARE
 
     def _crashed(self, index: int, end: End) -> Lost:
-        """Return why a task has ended its child: of memory, if it was killed with next to none left."""
+        """Return why a task has ended its child.
+
+        If it was killed with almost no memory left, the reason is memory.
+        """
         if self._memory and end.by_kill and end.peak > self._memory - 2 * SPARE:
             return Lost(
                 OUT_OF_MEMORY,
-                f"task {index} ran out of memory: it used {end.peak:,.0f} MB, the worker has "
+                f"task {index} ran out of memory: it used {end.peak:,.0f} MB, but the worker has "
                 f"{self._memory:,} MB",
-                "Deploy the stack with more (`dolambda deploy --memory`, at most 10,240), or cut "
+                "Deploy the stack with more memory (`dolambda deploy --memory`, at most 10,240), "
+                "or split "
                 "the task into smaller ones.",
             )
         return Lost(
@@ -247,13 +256,14 @@ class ChildRun:
             f"task {index} ended its worker process: {end.how} (it had used up to {end.peak:,.0f} "
             "MB)",
             end.why
-            or "Does it call os._exit, or crash in compiled code? What it printed last is shown "
-            "above, if anything.",
+            or "Check whether it calls os._exit or crashes in compiled code. Its last output, if "
+            "any, "
+            "is shown above.",
         )
 
 
 def all_lost(indexes: Sequence[int], lost: Lost) -> OutcomeTable:
-    """Return an outcome for each task: that one."""
+    """Return ``lost`` as the outcome of each task."""
     return OutcomeTable.from_outcomes([PackedOutcome.from_lost(index, lost) for index in indexes])
 
 
@@ -261,7 +271,8 @@ def _timed_out(seconds: float, index: int, _end: End) -> Lost:
     return Lost(
         TIMED_OUT,
         f"task {index} was stopped after {seconds:.1f} s, at its time limit",
-        "Cut it into smaller tasks, give it more time (task_timeout=) or deploy the stack with a "
+        "Split it into smaller tasks, allow it more time (task_timeout=) or deploy the stack with "
+        "a "
         "longer timeout "
         "(at most 900 s).",
     )
@@ -271,5 +282,5 @@ def _scribbled(error: str, index: int, _end: End) -> Lost:
     return Lost(
         CRASHED,
         f"task {index} wrote to the pipe of its worker process, where {error} was found",
-        "Does it write to file descriptors that it did not open?",
+        "Check whether it writes to file descriptors that it did not open.",
     )

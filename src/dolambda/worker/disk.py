@@ -1,11 +1,11 @@
 """Blobs in a worker's /tmp, which outlive the process that fetched them.
 
-On entry: digests and content; on leaving: content, mapped.
+**Input:** digests and content. **Output:** content, mapped into memory.
 
-A child that was stopped takes its memory with it; the next one finds the blobs here. What is mapped
-from a file is the kernel's to drop, so it does not count against the worker's memory as copies
-would. Least recently used first, files go when they exceed their room: half of what /tmp had left
-at first. On Lambda one worker has a /tmp to itself; emulated ones share it, and then what is there.
+When a child is stopped, its memory is lost, but the next child finds the blobs on disk. The kernel
+can drop mapped files, so they do not count against the worker's memory as copies would. When the
+files exceed their capacity, half of the initially free space of /tmp, the least recently used ones
+are removed. On Lambda each worker has a /tmp of its own. Emulated workers share it, and its files.
 """
 
 from __future__ import annotations
@@ -15,33 +15,31 @@ import os
 from pathlib import Path
 
 LEAST = 64 * 1024
-"""Bytes from which on a blob is kept: asking the bucket for a smaller one takes no longer than
-finding it.
-"""
+"""Bytes from which a blob is kept. Fetching a smaller one takes no longer than finding it."""
 
 
 class Disk:
-    """Files named by digest. What is given back is not yet checked."""
+    """Files named by digest. The content that it returns is not yet checked."""
 
     def __init__(self, directory: Path | None = None, room: int | None = None) -> None:
-        """``room`` is in bytes. Nothing is written yet."""
-        # Lambda's; its content is checked.
+        """Prepare the directory. ``room`` is in bytes. Nothing is written yet."""
+        # The directory on Lambda; its content is checked.
         self._directory = directory or Path(os.environ.get("TMPDIR") or "/tmp", "dolambda-blobs")  # noqa: S108
         self._room = room
 
     def get(self, digest: str) -> memoryview | None:
-        """Give a blob's content, read-only, if it is here."""
+        """Return a blob's content, read-only, or None if it is not on disk."""
         path = self._directory / digest
         try:
             with path.open("rb") as file:
                 content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             os.utime(path)
-        except (OSError, ValueError):  # not there, or empty
+        except (OSError, ValueError):  # missing, or empty
             return None
         return memoryview(content)
 
     def put(self, digest: str, content: bytes | memoryview) -> None:
-        """Keep a blob, if there is room; drop the oldest for it."""
+        """Keep a blob if there is room. Remove the least recently used ones for it."""
         if len(content) < LEAST:
             return
         try:
@@ -53,7 +51,7 @@ class Disk:
             part.replace(self._directory / digest)
         except (
             OSError
-        ):  # a task has filled /tmp, or removed the directory: then it is fetched again
+        ):  # a task has filled /tmp, or removed the directory: the blob is fetched again
             return
 
     def _make_room(self, nbytes: int) -> bool:
@@ -64,7 +62,7 @@ class Disk:
         for path in self._directory.iterdir():
             try:
                 found = path.stat()
-            except FileNotFoundError:  # another worker has dropped it
+            except FileNotFoundError:  # another worker has removed it
                 continue
             kept.append((found.st_mtime_ns, found.st_size, path))
         free = self._room - sum(size for _, size, _ in kept)

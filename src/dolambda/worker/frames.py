@@ -1,15 +1,15 @@
-"""Frames: what travels on the two pipes between a worker and the child process that runs its tasks.
+"""Frames: the messages on the two pipes between a worker and the child that runs its tasks.
 
     magic | kind | index | number | attempt | run | nonce | length | CRC-32 | body
     4       1      8       8        8         16    16      8        4        length
 
-The header names the sending that a frame belongs to: run, job number, attempt and a nonce drawn for
-each sending. What a task, a process forked by one, or an earlier sending has written is therefore
-never taken for an outcome of this sending.
+The header names the attempt that a frame belongs to: run, job number, attempt and a nonce drawn for
+each attempt. So data that a task, a process forked by one, or an earlier attempt has written is
+never taken for an outcome of this attempt.
 
-**Input:** kinds, indexes and bodies. **Output:** frames, each whole, or an error that says what was
-found instead. A descriptor that blocks is read until a frame is whole; of one that does not, what
-has come is kept for the next call.
+**Input:** kinds, indexes and bodies. **Output:** complete frames, or an error that describes what
+was found instead. A blocking descriptor is read until a frame is complete. From a non-blocking one,
+partial data is kept for the next call.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from dolambda.wire.job import Job
 
 MAX_BODY = LARGEST_RESULT + (64 << 20)
-"""Most bytes of a body: the largest result, and what is printed and noted with it."""
+"""Largest number of bytes of a body: the largest result, with its output and note."""
 
 NO_TASK = -1
 """Index in the header of a frame that belongs to no task."""
@@ -44,26 +44,26 @@ NO_TASK = -1
 _MAGIC = b"dlf1"
 _ROW = struct.Struct("<IBffff")  # length of the requests, kind, started, seconds, cpu, peak
 _HEADER = struct.Struct(">4sBqqq16s16sQI")
-_READ = 1 << 20  # bytes asked for at a time
-_JOINED = 64 * 1024  # bytes up to which parts are copied together, for one write instead of several
+_READ = 1 << 20  # bytes that one read asks for
+_JOINED = 64 * 1024  # bytes up to which parts are joined, so that one write replaces several
 
-# Taken at import: a task that replaces them in `os` harms itself only.
+# Taken at import: a task that replaces them in `os` harms only itself.
 _read, _write = os.read, os.write
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 Parts = deque[memoryview]
-"""What is left to write of a frame."""
+"""The rest of a frame that is still to be written."""
 
 
 class Kind(IntEnum):
-    """What a frame is."""
+    """The kind of a frame."""
 
     JOB = 1  # to the child: a sealed job
     REST = 2  # to the child: the tasks of a job whose first child was replaced
     STOP = 3  # to the child: leave out the tasks that have not begun
     TAKEN = 4  # to the child: the outcomes in the region were copied
-    BEGUN = 5  # to the worker: the child has taken the job and is fit to run it
+    BEGUN = 5  # to the worker: the child has received the job and is fit to run it
     FULL = 6  # to the worker: the region has no room for the next outcome
     OUTCOME = 7  # to the worker: an outcome that is larger than the region
     LAST = 8  # to the worker: the outcome of a task after which the child cannot continue
@@ -74,12 +74,12 @@ _KINDS = frozenset(Kind)
 
 
 class FrameError(Exception):
-    """What was read is no frame of the sending that was expected."""
+    """The data read is not a frame of the expected attempt."""
 
 
 @dataclass(frozen=True)
 class Sending:
-    """One sending of a job to a child, as headers name it."""
+    """One attempt of a job in a child, as headers name it."""
 
     number: int
     attempt: int
@@ -88,7 +88,7 @@ class Sending:
 
     @classmethod
     def of_job(cls, job: Job, nonce: bytes | None = None) -> Sending:
-        """Name a new sending of a job, or with ``nonce`` the one that has it."""
+        """Return a new attempt of a job, or with ``nonce`` the one that has it."""
         run = hashlib.blake2b(job.run.encode(), digest_size=16).digest()
         return cls(job.number, job.attempt, run, nonce or secrets.token_bytes(16))
 
@@ -106,7 +106,7 @@ class Frame:
 def pack(
     sending: Sending, kind: Kind, index: int = NO_TASK, body: Iterable[bytes | memoryview] = ()
 ) -> Parts:
-    """Return a frame as parts to be written, large ones uncopied."""
+    """Return a frame as parts to write. Large parts are not copied."""
     parts = [memoryview(part) for part in body]
     length, check = sum(part.nbytes for part in parts), 0
     for part in parts:
@@ -128,9 +128,13 @@ def pack(
 
 
 def write(fd: int, parts: Parts) -> bool:
-    """Write what the descriptor takes, and drop it from ``parts``; return whether that is all.
+    """Write as much as the descriptor takes, and remove it from ``parts``.
 
-    Raises OSError.
+    Returns:
+        Whether everything was written.
+
+    Raises:
+        OSError: The write failed.
     """
     while parts:
         try:
@@ -145,20 +149,24 @@ def write(fd: int, parts: Parts) -> bool:
 
 
 class Reader:
-    """Reads frames from one descriptor."""
+    """Reader of the frames from one descriptor."""
 
     def __init__(self, fd: int) -> None:
-        """Nothing is read yet."""
+        """Start with nothing read."""
         self._fd = fd
         self._head = bytearray()
         self._body = bytearray()
         self._length: int | None = None
 
     def next(self, expected: Sending | None = None) -> Frame | None:
-        """Return a frame of the ``expected`` sending, or of any; None while it has not come as a whole.
+        """Return the next frame of the ``expected`` attempt, or of any attempt.
 
-        Raises EOFError at the end of the pipe, `FrameError` for anything else than such a frame.
-        After that the descriptor is of no more use.
+        Returns:
+            The frame, or None while it is incomplete.
+
+        Raises:
+            EOFError: The pipe has ended.
+            FrameError: The data is not such a frame. The descriptor is then useless.
         """
         if self._length is None:
             if not self._fill(self._head, _HEADER.size):
@@ -184,9 +192,9 @@ class Reader:
     def _checked_length(self, expected: Sending | None) -> int:
         magic, _, _, number, attempt, run, nonce, length, _ = _HEADER.unpack(self._head)
         if magic != _MAGIC:
-            raise FrameError("bytes that are no frame")
+            raise FrameError("bytes that are not a frame")
         if expected and Sending(number, attempt, run, nonce) != expected:
-            raise FrameError("a frame of another sending")
+            raise FrameError("a frame of another attempt")
         if length > MAX_BODY:
             raise FrameError(f"a frame of {length:,} bytes")
         return int(length)
@@ -194,7 +202,7 @@ class Reader:
     def _frame(self) -> Frame:
         _, kind, index, number, attempt, run, nonce, _, check = _HEADER.unpack(self._head)
         if zlib.crc32(self._body) != check:
-            raise FrameError("a frame that was damaged on its way")
+            raise FrameError("a damaged frame")
         if kind not in _KINDS:
             raise FrameError(f"a frame of kind {kind}")
         return Frame(
@@ -208,7 +216,11 @@ def calls_body(calls: Mapping[str, int]) -> list[bytes]:
 
 
 def open_calls(frame: Frame) -> dict[str, int]:
-    """Take the requests out of a frame. Raises `FrameError`."""
+    """Return the requests in a frame.
+
+    Raises:
+        FrameError: The body is malformed.
+    """
     return _checked_calls(bytes(frame.body))
 
 
@@ -221,14 +233,15 @@ def outcome_body(
 
 
 def open_outcome(frame: Frame) -> tuple[OutcomeTable, dict[str, int]]:
-    """Take an outcome and the requests out of a frame; nothing is unpickled.
+    """Return the outcome and the requests in a frame, without unpickling.
 
-    Raises `FrameError`.
+    Raises:
+        FrameError: The body is malformed.
     """
     try:
         length, kind, *measures = _ROW.unpack(frame.body[: _ROW.size])
     except struct.error as error:
-        raise FrameError(f"an outcome that makes no sense ({error!r})") from error
+        raise FrameError(f"a malformed outcome ({error!r})") from error
     end = _ROW.size + length
     calls = _checked_calls(bytes(frame.body[_ROW.size : end]))
     entry = frame.body[end:]
@@ -250,4 +263,4 @@ def _checked_calls(text: bytes) -> dict[str, int]:
     try:
         return {str(action): int(count) for action, count in json.loads(text).items()}
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise FrameError(f"counts that make no sense ({error!r})") from error
+        raise FrameError(f"malformed counts ({error!r})") from error

@@ -11,7 +11,7 @@ import sys
 
 
 def export() -> None:
-    """Set PYTHONPATH to what this process imports from, without what each interpreter has by itself."""
+    """Set PYTHONPATH to this process's import path, without the entries of every interpreter."""
     standard = os.path.dirname(os.__file__)  # noqa: PTH120 - pathlib is slower, at each cold start
     own = (f"{standard}/", f"{sys.prefix}/lib/", f"{sys.base_prefix}/lib/")
     kept = [

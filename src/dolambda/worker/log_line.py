@@ -1,6 +1,6 @@
 """Lines of the function's log.
 
-**Input:** what happened, and to which run, job and task. **Output:** one line of JSON.
+**Input:** an event, and its run, job and task. **Output:** one line of JSON.
 
 `dolambda logs` finds them by their key ``dolambda``; `aws logs filter-log-events` finds them by
 text.
@@ -15,7 +15,7 @@ def write(what: str, **about: str | int) -> None:
     """Write a line to standard output, which Lambda logs.
 
     Args:
-        what: What happened, as a person reads it.
+        what: The event, in words.
         about: ``object`` (a key), or ``run``, ``job`` and ``task``.
     """
     # Lambda's log is standard output.

@@ -1,18 +1,18 @@
-"""Where a worker's child puts the outcomes of its tasks.
+"""The memory into which a worker's child writes the outcomes of its tasks.
 
-    RegionWriter   shared memory, made before the fork: what is committed there outlives the child
-    MemoryWriter   this process's own memory, where tasks run in the client itself
+    RegionWriter   shared memory, made before the fork: committed outcomes outlive the child
+    MemoryWriter   this process's own memory, if tasks run in the client itself
 
-The region, of one job at a time:
+The region, for one job at a time:
 
     nonce | committed | columns, one slot for each task             | entries
     16      8           ends, kinds, started, seconds, cpu, peak      the rest
 
-An outcome counts once ``committed`` says so, which is written last. The parent reads it whenever
-the child has ended or says that it is done. It checks nonce and bounds, and trusts nothing else in
-it.
+An outcome counts once ``committed`` includes it, which is written last. The parent reads the region
+when the child has ended or reports that it is done. It checks nonce and bounds, and trusts nothing
+else in the region.
 
-Input: kinds, entries and measures. Output: `OutcomeTable`s.
+**Input:** kinds, entries and measures. **Output:** `OutcomeTable`s.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_TASKS = 16_384
-"""Most outcomes that the region holds at a time."""
+"""Largest number of outcomes in the region at a time."""
 
 REGION_BYTES = 16 << 20
-"""Size of the region. Memory is taken only as far as it is written to."""
+"""Size of the region. Memory is used only as far as it is written to."""
 
 _NONCE = 16
 _COUNT = 8
@@ -41,12 +41,12 @@ _ENTRIES_AT = _COLUMNS_AT + MAX_TASKS * (8 + _MEASURES * 4 + 1)
 
 
 class OutcomeWriter(Protocol):
-    """Takes outcomes in the order of the tasks."""
+    """Writer of outcomes in the order of the tasks."""
 
     def add(
         self, kind: int, entry: bytes, started: float, seconds: float, cpu: float, peak: float
     ) -> bool:
-        """Take an outcome. Return False, and take nothing, if there is no room for it."""
+        """Add an outcome. Return False, and add nothing, if there is no room for it."""
         ...
 
 
@@ -68,18 +68,18 @@ class Region:
         self.committed = self.view[_NONCE:_COLUMNS_AT].cast(OFFSET)
 
     def reset(self, nonce: bytes) -> None:
-        """Forget all outcomes; take those of the sending that has this nonce."""
+        """Remove all outcomes, and accept those of the attempt with this nonce."""
         self.committed[0] = 0
         self.view[:_NONCE] = nonce[:_NONCE].ljust(_NONCE, b"\0")
 
     def table(self, nonce: bytes, indexes: Sequence[int]) -> OutcomeTable:
-        """Return a copy of what is committed, for the first of the tasks of these indexes."""
+        """Return a copy of what is committed, for the first of the tasks with these indexes."""
         count = min(self.committed[0], len(indexes), MAX_TASKS)
         if bytes(self.view[:_NONCE]) != nonce[:_NONCE].ljust(_NONCE, b"\0"):
             count = 0
         ends = array(OFFSET, self.ends[:count].tobytes())
         last = 0
-        for position, end in enumerate(ends):  # a task may have written here
+        for position, end in enumerate(ends):  # a task may have overwritten it
             if not last <= end <= len(self.entries):
                 count, ends = position, ends[:position]
                 break
@@ -108,11 +108,11 @@ class RegionWriter:
 
     @property
     def count(self) -> int:
-        """Outcomes in the region."""
+        """Number of outcomes in the region."""
         return self._count
 
     def begin(self, nonce: bytes) -> None:
-        """Start with an empty region, for outcomes of this sending."""
+        """Start with an empty region, for outcomes of this attempt."""
         self._count = self._end = 0
         self._region.reset(nonce)
 
@@ -138,7 +138,7 @@ class RegionWriter:
 
 
 class MemoryWriter:
-    """Outcomes in this process's own memory, as many as there are."""
+    """Outcomes in this process's own memory, without a limit."""
 
     def __init__(self) -> None:
         self._kinds = bytearray()
@@ -160,7 +160,7 @@ class MemoryWriter:
         return True
 
     def table(self, indexes: Sequence[int]) -> OutcomeTable:
-        """Return all outcomes, of tasks of these indexes."""
+        """Return all outcomes, those of the tasks with these indexes."""
         started, seconds, cpu, peak = self._measures
         return OutcomeTable(
             spans_of(indexes[: len(self._kinds)]),

@@ -1,11 +1,13 @@
-"""What tasks share because they run in one process: put back what can be put back, and find what cannot.
+"""The state that tasks share because they run in one process.
 
-**Input:** the process as it is before its first task. **Output:** after a task, whether the next
-one can run in it.
+What can be restored is restored after each task. The rest is detected.
 
-Within a run, what a task or an initializer sets (environment, working directory, signal handlers)
-stays, as in any pool of processes. A task of another run finds none of it: then the process is
-replaced. So it is when it can no longer load and run a function.
+**Input:** the process before its first task. **Output:** after a task, whether the next one can run
+in the process.
+
+Within a run, changes by a task or an initializer (environment, working directory, signal handlers)
+stay, as in any process pool. A task of another run must not find them, so the process is replaced
+before that. It is also replaced when it can no longer load and run a function.
 """
 
 from __future__ import annotations
@@ -28,14 +30,14 @@ from dolambda.worker.capture import LIMIT
 
 _LIMITS = tuple(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
 _MODULES = (builtins, io, os, pickle, tempfile, time)
-_MAPPED = 4 << 20  # bytes of memory without which no task can run
+_MAPPED = 4 << 20  # bytes of memory that a task needs at least to run
 
 
 class ProcessState:
-    """The process as it was before its first task."""
+    """The state of the process before its first task."""
 
     def __init__(self) -> None:
-        """Take note of it."""
+        """Record the state."""
         self._directory = Path.cwd()
         self._recursion_limit = sys.getrecursionlimit()
         self._environment = dict(os.environ)
@@ -49,7 +51,7 @@ class ProcessState:
         ]
 
     def put_back(self) -> None:
-        """Put back what the next task cannot do without."""
+        """Restore what the next task needs."""
         if sys.getrecursionlimit() < self._recursion_limit:
             sys.setrecursionlimit(self._recursion_limit)
         try:
@@ -58,17 +60,20 @@ class ProcessState:
             os.chdir(self._directory)
 
     def is_changed(self) -> bool:
-        """Tell whether tasks have set what another run should not find: what they added to the environment may stay."""
+        """Return whether tasks have made changes that another run must not find.
+
+        Variables added to the environment may stay.
+        """
         try:
             lost = self._environment.items() - dict(os.environ).items()
             return bool(lost) or _settings() != self._settings
-        except Exception:  # noqa: BLE001 - a task has put something there that cannot even be compared
+        except Exception:  # noqa: BLE001 - a task's object cannot even be compared
             return True
 
     def is_fit(self) -> bool:
-        """Tell whether functions can still be loaded and called, files opened and memory had."""
+        """Return whether functions can still be called, files opened and memory allocated."""
         try:
-            import json  # noqa: PLC0415 - importing is part of what is tried
+            import json  # noqa: PLC0415 - the import is part of the test
 
             return (
                 json.loads(json.dumps([1])) == [1]
@@ -77,13 +82,13 @@ class ProcessState:
                 and _can_write()
                 and _can_map()
             )
-        except BaseException:  # noqa: BLE001 - what a task has put in the place of these functions may raise anything
+        except BaseException:  # noqa: BLE001 - a task's replacement may raise anything
             return False
 
 
 def _can_write() -> bool:
     most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with open(os.devnull, "wb"):  # noqa: PTH123 - the built-in function is what is tried
+    with open(os.devnull, "wb"):  # noqa: PTH123 - the test is for the built-in function
         return most == resource.RLIM_INFINITY or most > LIMIT
 
 
@@ -93,7 +98,7 @@ def _can_map() -> bool:
 
 
 def _settings() -> tuple[object, ...]:
-    """What no import changes, but a task may."""
+    """Return settings that no import changes, but a task may change."""
     mask = os.umask(0o077)
     os.umask(mask)
     return (

@@ -1,7 +1,7 @@
-"""Run the tasks of one job, one after the other.
+"""The tasks of one job, run one after the other.
 
-Input: an opened `Job`, whose signature has been checked. Output: one outcome for each task, written
-as soon as it is there, whatever the task did short of ending the process.
+**Input:** an opened `Job`, whose signature was checked. **Output:** one outcome for each task,
+written as soon as it exists, unless the task ends the process.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dolambda.wire.pickling import PLAIN, RepeatedPickler
 
 try:
     import resource
-except ModuleNotFoundError:  # on Windows, where tasks only run in the client's own process
+except ModuleNotFoundError:  # on Windows, where tasks run only in the client's own process
     resource = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from dolambda.worker.outcome_writer import OutcomeWriter
 
 SHORT_S = 1e-3
-"""Seconds below which CPU and memory of a task are not measured: that takes as long as it does."""
+"""Seconds below which CPU and memory of a task are not measured: measuring takes as long."""
 
-# Taken at import: a task that replaces them harms itself only.
+# Taken at import: a task that replaces them harms only itself.
 _clock, _process_time = time.perf_counter, time.process_time
 _loads, _dumps = pickle.loads, pickle.dumps
 _getrusage = getattr(resource, "getrusage", None)
@@ -66,12 +66,12 @@ def _cpu_seconds() -> float:
 
 
 class _Never(Warning):
-    """A warning that nobody gives."""
+    """A warning that is never issued."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """What a task took, see `OutcomeTable`."""
+    """The resources that a task took, see `OutcomeTable`."""
 
     started: float
     seconds: float
@@ -79,51 +79,51 @@ class Measures:
     peak: float = 0.0
 
     def __iter__(self) -> Any:
-        """Yield them in the order of the columns."""
+        """Yield the measures in the order of the columns."""
         return iter((self.started, self.seconds, self.cpu, self.peak))
 
 
 class Surroundings(Protocol):
-    """The process around the tasks: what is between two of them."""
+    """The process around the tasks, and what it does between two of them."""
 
     def is_stopped(self) -> bool:
-        """Return whether the rest of the job is to be left out.
+        """Return whether to leave out the rest of the job.
 
-        Asked before a task, but not more often than each `SHORT_S`.
+        It is called before a task, but at most once each `SHORT_S`.
         """
         ...
 
     def after_task(self, *, short: bool) -> str:
-        """Put back what tasks share; return what was printed.
+        """Restore what tasks share, and return the task's output.
 
-        Little has changed after a ``short`` one.
+        After a ``short`` task little has changed.
         """
         ...
 
     def is_unfit_after(self, *, called: bool) -> bool:
-        """Return whether a task that has failed must be the last of this process.
+        """Return whether the process must end after this failed task.
 
-        ``called``: its function was.
+        ``called`` is True if the task's function was called.
         """
         ...
 
     def overflow(self, kind: int, entry: bytes, measures: Measures) -> None:
-        """Take an outcome for which the writer has no room."""
+        """Accept an outcome for which the writer has no room."""
         ...
 
     def end_with(self, kind: int, entry: bytes, measures: Measures) -> None:
-        """Take the outcome of a task that is the last of this process."""
+        """Accept the outcome of the last task of this process."""
         ...
 
     def note_call(self) -> None:
-        """Take note that a user's function is about to be called."""
+        """Record that a user's function is about to be called."""
         ...
 
 
 class PlainSurroundings:
-    """A process in which nothing is between two tasks.
+    """A process that does nothing between two tasks.
 
-    ``stopped`` is asked whether the rest is to be left out.
+    ``stopped`` returns whether to leave out the rest.
     """
 
     def __init__(self, stopped: Callable[[], bool] = lambda: False) -> None:
@@ -143,7 +143,7 @@ class PlainSurroundings:
 
     def overflow(self, kind: int, entry: bytes, measures: Measures) -> None:
         """See `Surroundings`."""
-        raise MemoryError("an outcome has no room")
+        raise MemoryError("there is no room for an outcome")
 
     def end_with(self, kind: int, entry: bytes, measures: Measures) -> None:
         """See `Surroundings`."""
@@ -153,11 +153,11 @@ class PlainSurroundings:
 
 
 class TaskRunner:
-    """Runs the tasks of jobs in this process.
+    """Runner of the tasks of jobs in this process.
 
     Args:
         cache: Functions and blobs.
-        around: The process.
+        around: The process around the tasks.
     """
 
     def __init__(self, cache: BlobCache, around: Surroundings) -> None:
@@ -170,7 +170,7 @@ class TaskRunner:
         self._contexts = ExitStack()
 
     def run(self, job: Job, writer: OutcomeWriter) -> bool:
-        """Run all tasks of a job. Return False if this process must run no other task."""
+        """Run all tasks of a job. Return False if this process must not run another task."""
         self._cache.hold(job.inline)
         self._began = _clock()
         self._cpu = _cpu_seconds()
@@ -183,7 +183,7 @@ class TaskRunner:
     def _run_part(self, part: ChunkPart, job: Job, writer: OutcomeWriter) -> bool:
         """Run tasks of one function.
 
-        A task that is short and returns something plain goes the short way.
+        A short task with a plain result takes a faster way.
         """
         clock, dumps, call_task = _clock, _dumps, self._call
         around, add, began = self._around, writer.add, self._began
@@ -205,7 +205,7 @@ class TaskRunner:
                     else:
                         outcome = self._packed(index, value)
                         del value  # its `__del__` is called before its outcome leaves
-                except BaseException as error:  # noqa: BLE001 - a task may raise anything, SystemExit and KeyboardInterrupt too
+                except BaseException as error:  # noqa: BLE001 - a task may raise anything
                     outcome = self._failure(index, error)
             now = clock()
             short = outcome is None and now - start < SHORT_S
@@ -242,12 +242,12 @@ class TaskRunner:
         return value
 
     def _packed(self, index: int, value: object) -> PackedOutcome:
-        """Pack a value. One that cannot be pickled becomes the failure that says so."""
+        """Pack a value. A value that cannot be pickled becomes a failure that explains it."""
         try:
             payload, apart = self._pickler.dump(value)
-        except BaseException:  # noqa: BLE001 - a class may raise anything: the long way says what
+        except BaseException:  # noqa: BLE001 - a class may raise anything: the slow way finds out what
             return PackedOutcome.from_value(index, value, 0.0)
-        # Copied: the buffers are the value's, which is let go before they are written.
+        # Copied: the buffers belong to the value, which is deleted before they are written.
         return PackedOutcome(index, "value", payload, [bytes(buffer) for buffer in apart])
 
     def _failure(self, index: int, error: BaseException) -> PackedOutcome:
@@ -281,7 +281,7 @@ class TaskRunner:
 class _Calls:
     """The calls of one part of a job.
 
-    ``called``: whether the function of the task at work was called.
+    ``called`` is True if the current task's function was called.
     """
 
     __slots__ = (
@@ -333,7 +333,10 @@ def _cancelled(index: int) -> PackedOutcome:
 
 
 def _end_fork(error: BaseException | None) -> None:
-    """End a process that the task has forked and that has come to the task's end too, as a Python program would."""
+    """End a process that the task has forked and that also reached the end of the task.
+
+    It ends as a Python program would.
+    """
     code = 0
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -341,7 +344,7 @@ def _end_fork(error: BaseException | None) -> None:
         traceback.print_exception(error)
         code = 1
     for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):  # closed, or the task's own
+        with suppress(Exception):  # closed, or replaced by the task
             stream.flush()
     _exit(code & 0xFF)
 
@@ -351,16 +354,16 @@ def _refuse_other_language(function: object, language: str) -> None:
     if found != language:
         raise JobRefusedError(
             f"a task of {found} is in a job of {language}",
-            hint="Sessions of both languages may share a stack, but not a job.",
+            hint="Sessions of both languages can share a stack, but not a job.",
         )
 
 
 def _nested_in_joblib(level: int) -> AbstractContextManager[object] | None:
-    """Return what joblib puts around its own batches; None while no task has imported joblib."""
+    """Return the context of joblib's own batches, or None if no task has imported joblib."""
     joblib: Any = sys.modules.get("joblib.parallel")
     if joblib is None:
         return None
-    # No types.
+    # joblib has no types.
     return joblib.parallel_config(joblib.SequentialBackend(nesting_level=level), n_jobs=None)  # type: ignore[no-any-return]
 
 
@@ -368,9 +371,10 @@ def _explain(error: BaseException) -> None:
     if isinstance(error, ModuleNotFoundError) and error.name:
         first = error.name.partition(".")[0]
         error.add_note(
-            f"The worker has no module {error.name!r}. If it is of a package, add the package: "
+            f"The worker has no module {error.name!r}. If it belongs to a package, add the "
+            "package: "
             "dolambda.register('local', extra_requires=[...]), or `dolambda deploy "
-            "--extra-requires ...`; "
-            f"requires=[...] would replace all that workers have. If it is your own, "
+            "--extra-requires ...`. "
+            "requires=[...] would replace all packages of the workers. If the module is your own, "
             f"name it: include_code=[{first!r}]."
         )

@@ -1,11 +1,12 @@
-"""The child's own side: take jobs from a pipe, run their tasks, and write the outcome of each.
+"""The child's own side: it takes jobs from a pipe, runs their tasks, and writes their outcomes.
 
 **Input:** frames with sealed jobs. **Output:** outcomes in shared memory, and frames (child.py has
 the diagram).
 
 The child ends when its worker does: it then reads an end of file, or on Linux the kernel ends it.
 It ends by itself when a task has left it unfit for the next one. Only this process, and only this
-module, writes to the pipe: what a task forks closes it, and ends where it would come back here.
+module, writes to the pipe. A process that a task forks closes it, and ends where it would return to
+this module.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ _THREADS = (
     "BLIS_NUM_THREADS",
 )
 
-# Taken at import: a task that replaces them in `os` harms itself only.
+# Taken at import: a task that replaces them in `os` harms only itself.
 _getpid, _exit, _set_blocking = os.getpid, os._exit, os.set_blocking
 _perf_counter = time.perf_counter
 
@@ -72,7 +73,7 @@ def serve(
     threads: int | None,
     env: Mapping[str, str],
 ) -> NoReturn:
-    """Live as the child until the worker closes its end of the pipe."""
+    """Run as the child until the worker closes its end of the pipe."""
     code = DEFECT
     try:
         os.setsid()
@@ -82,7 +83,7 @@ def serve(
         _set_up(threads, env)
         _Server(pipes, region, BlobCache(source(), room, Disk()), capture, keys).run()
         code = 0
-    except BaseException as error:  # noqa: BLE001 - never back into the worker's code; its output is shown with the task
+    except BaseException as error:  # noqa: BLE001 - it must not return to the worker's code
         if isinstance(error, OSError) and error.errno == errno.EBADF:
             code = PIPE_GONE
         traceback.print_exc()
@@ -92,7 +93,7 @@ def serve(
 
 
 class _Server:
-    """Runs one job after the other. It is what `TaskRunner` has around its tasks."""
+    """Server of one job after the other, and the surroundings that `TaskRunner` uses."""
 
     def __init__(
         self,
@@ -102,7 +103,7 @@ class _Server:
         capture: Capture,
         keys: Sequence[bytes],
     ) -> None:
-        """Take note of the process as it is now."""
+        """Record the state of the process."""
         self._process = _getpid()
         self._reads, self._writes = pipes
         self._reader = frames.Reader(self._reads)
@@ -115,17 +116,17 @@ class _Server:
         self._calls = 0  # of users' functions
         self._run = ""
         self._log_level = logging.root.level
-        self._frame: Frame | None = None  # of the job at work
+        self._frame: Frame | None = None  # of the current job
         self._indexes: list[int] = []
-        self._base = 0  # outcomes of the job that are not in the region any more
+        self._base = 0  # outcomes of the job that have left the region
         self._last_put_back = 0.0
         self._stopped = False
         os.register_at_fork(after_in_child=self._leave_pipes)
 
     def run(self) -> None:
-        """Return at the end of the pipe, or when this process is not to be used any more."""
+        """Run jobs until the pipe ends or this process must not be used again."""
         while (frame := self._read()) is not None:
-            if frame.kind in (Kind.STOP, Kind.TAKEN):  # of a job that was done meanwhile
+            if frame.kind in (Kind.STOP, Kind.TAKEN):  # of a job that is already done
                 continue
             job = Job.from_bytes(frame.body, key_of(frame.body, self._keys))
             if Sending.of_job(job, frame.sending.nonce) != frame.sending:
@@ -144,9 +145,9 @@ class _Server:
         return self._state.is_fit() and (run == self._run or not self._state.is_changed())
 
     def _run_tasks(self, job: Job, frame: Frame) -> bool:
-        """Run the tasks of a job; return False if this process cannot run another."""
+        """Run the tasks of a job. Return False if this process cannot run another job."""
         if self._log_level != job.context.log_level:
-            # Set once only: a task may have chosen another since.
+            # Set only once: a task may have changed it since.
             self._log_level = job.context.log_level
             logging.root.setLevel(self._log_level)
         if not self._runner.run(job, self._writer):
@@ -156,7 +157,7 @@ class _Server:
         self._write(frames.pack(frame.sending, Kind.DONE, body=calls))
         return True
 
-    # What is around the tasks: see `Surroundings`.
+    # The methods of `Surroundings`.
 
     def is_stopped(self) -> bool:
         """See `Surroundings`."""
@@ -172,7 +173,7 @@ class _Server:
     def after_task(self, *, short: bool) -> str:
         """See `Surroundings`.
 
-        What a short task has changed unseen is put back within `SHORT_S` of work.
+        Changes of short tasks that were not noticed are undone within `SHORT_S` of work.
         """
         now = _perf_counter()
         if short and now - self._last_put_back < SHORT_S and self._capture.is_untouched():
@@ -193,8 +194,8 @@ class _Server:
     def is_unfit_after(self, *, called: bool) -> bool:
         """See `Surroundings`.
 
-        A function that does not load may load in a process without what earlier tasks have left:
-        that is tried once.
+        A function that does not load may load in a process without the effects of earlier tasks.
+        That is tried once.
         """
         first_child = self._frame is not None and self._frame.kind is Kind.JOB
         blamable = first_child and self._calls > 0 and not called
@@ -203,7 +204,7 @@ class _Server:
     def overflow(self, kind: int, entry: bytes, measures: Measures) -> None:
         """See `Surroundings`.
 
-        The worker empties the region; what is larger than it goes through the pipe.
+        The worker empties the region. An outcome larger than the region is sent through the pipe.
         """
         if self._writer.count:
             self._base += self._writer.count
@@ -217,7 +218,7 @@ class _Server:
         self._await_taken()
 
     def _await_taken(self) -> None:
-        """Wait until the worker has copied what is in the region."""
+        """Wait until the worker has copied the outcomes in the region."""
         while (frame := self._read()) is not None:
             if frame.sending != self._sending:
                 continue
@@ -239,7 +240,7 @@ class _Server:
     @property
     def _sending(self) -> Sending:
         if self._frame is None:
-            raise RuntimeError("no job is at work")
+            raise RuntimeError("no job is running")
         return self._frame.sending
 
     # The pipes.
@@ -256,7 +257,7 @@ class _Server:
         self._end_if_forked()
         try:
             while not frames.write(self._writes, parts):
-                _set_blocking(self._writes, True)  # noqa: FBT003 - as above
+                _set_blocking(self._writes, True)  # noqa: FBT003 - a task has changed that
         except BrokenPipeError:
             _exit(0)  # the worker has ended
 
@@ -265,23 +266,26 @@ class _Server:
             _exit(0)
 
     def _leave_pipes(self) -> None:
-        """Close them in a process that a task has forked, so that it neither writes to them nor keeps them open."""
+        """Close the pipes in a process that a task has forked.
+
+        So it neither writes to them nor keeps them open.
+        """
         for fd in {self._reads, self._writes} - {-1}:
             try:
                 os.close(fd)
-            except OSError:  # the task had closed it
+            except OSError:  # the task has closed it
                 continue
         self._reads = self._writes = -1
 
 
 def _set_up(threads: int | None, env: Mapping[str, str]) -> None:
-    """Make the process what tasks find."""
-    if threads:  # read when numpy and the like are first imported
+    """Set up the process for tasks."""
+    if threads:  # numpy and the like read it at their first import
         os.environ.update(dict.fromkeys(_THREADS, str(threads)))
     os.environ.update(env)
     for variable in VARIABLES:  # tasks have no use for keys, and might print their environment
         os.environ.pop(variable, None)
-    # Lambda's client has put a handler of its own.
+    # Lambda's client has installed a handler of its own.
     logging.basicConfig(format="%(levelname)s:%(name)s:%(message)s", force=True)
     import_path.export()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -293,9 +297,10 @@ def _die_with_parent() -> None:
 
 
 def _leave_sockets() -> None:
-    """Put nothing in the place of the worker's connections: what a task writes to a wrong descriptor must not reach them.
+    """Replace the worker's connections by /dev/null.
 
-    The numbers stay taken, as objects that the fork has copied would close them.
+    Data that a task writes to a wrong descriptor must not reach them. The numbers stay in use,
+    because objects that the fork has copied would close them.
     """
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in sorted(int(path.name) for path in Path("/dev/fd").iterdir()):
@@ -303,6 +308,6 @@ def _leave_sockets() -> None:
             # The standard streams.
             if fd > 2 and stat.S_ISSOCK(os.fstat(fd).st_mode):  # noqa: PLR2004
                 os.dup2(nothing, fd, inheritable=False)
-        except OSError:  # the one that listed them
+        except OSError:  # the descriptor that listed them
             continue
     os.close(nothing)

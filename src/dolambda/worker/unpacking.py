@@ -1,7 +1,7 @@
 """Zips unpacked into /tmp, each into a directory named by its content.
 
-**Input:** a zip. **Output:** its files, executable where they were. A directory appears whole or
-not at all; processes that share a /tmp (only emulated workers do) share the directory.
+**Input:** a zip. **Output:** its files, executable where they were. A directory appears complete or
+not at all. Processes that share a /tmp (only emulated workers do) share the directory.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 UNPACKED_LIMIT = 512 << 20
-"""Bytes that a code archive may unpack to."""
+"""Largest unpacked size of a code archive, in bytes."""
 
 _CODE = "dolambda-code-"
-_KEPT = 4  # code archives that stay though no process uses them
+_KEPT = 4  # code archives that are kept though no process uses them
 _ATTEMPTS = 10
 
 
 def extract(file: zipfile.ZipFile, place: Path) -> None:
-    """Unpack all of a zip below a directory, with the executable bits that zipfile leaves out."""
+    """Unpack a zip below a directory, with the executable bits, which zipfile ignores."""
     for entry in file.infolist():
         path = file.extract(entry, place)
         mode = entry.external_attr >> 16
@@ -38,9 +38,13 @@ def extract(file: zipfile.ZipFile, place: Path) -> None:
 
 
 def unpack_code(digest: str, content: Callable[[], memoryview], parent: Path | None = None) -> Path:
-    """Unpack a code archive, or find it unpacked; return its directory, kept while this process lives.
+    """Unpack a code archive, or find it unpacked.
 
-    Raises `EnvelopeError` for one that is larger than any client sends.
+    Returns:
+        Its directory, which is kept while this process lives.
+
+    Raises:
+        EnvelopeError: The archive is larger than any that a client sends.
     """
     parent = parent or Path(tempfile.gettempdir())
     place = parent / f"{_CODE}{digest[:32]}"
@@ -52,12 +56,12 @@ def unpack_code(digest: str, content: Callable[[], memoryview], parent: Path | N
             return place
     raise EnvelopeError(
         f"the code archive {digest[:12]} cannot be kept in {parent}",
-        hint="Something removes it at once. Does a task empty the directory for temporary files?",
+        hint="Something removes it at once. Check whether a task empties the temporary directory.",
     )
 
 
 def _unpack(content: memoryview, parent: Path, place: Path) -> None:
-    import io  # noqa: PLC0415 - loaded already; kept beside its only use
+    import io  # noqa: PLC0415 - it is loaded already; this is its only use
 
     scratch = Path(tempfile.mkdtemp(prefix="dolambda-unpacking-", dir=parent))
     try:
@@ -66,12 +70,12 @@ def _unpack(content: memoryview, parent: Path, place: Path) -> None:
             if size > UNPACKED_LIMIT:
                 raise EnvelopeError(
                     f"the code archive unpacks to {size:,} bytes, more than {UNPACKED_LIMIT:,}",
-                    hint="No client sends one that large. Was the job made by another program?",
+                    hint="No client sends such a large one. Check which program made the job.",
                 )
             extract(file, scratch / "code")
         (scratch / "code").mkdir(exist_ok=True)
         if not _is_ours(place):
-            if place.exists():  # another user's, or no directory
+            if place.exists():  # another user's, or not a directory
                 place.rename(scratch / "foreign")
             (scratch / "code").rename(place)
     except FileExistsError:  # another process was first
@@ -84,7 +88,7 @@ def _unpack(content: memoryview, parent: Path, place: Path) -> None:
 
 
 def _is_ours(place: Path) -> bool:
-    """Return whether it is a directory that nobody but this user could have made."""
+    """Return whether it is a directory that only this user could have made."""
     try:
         found = place.lstat()
     except OSError:
@@ -94,13 +98,13 @@ def _is_ours(place: Path) -> bool:
 
 
 _held: dict[str, int] = {}
-"""Locks of the archives that this process uses, by place. A lock belongs to the process, until it
+"""Locks of the archives that this process uses, by place. The process holds each lock until it
 ends.
 """
 
 
 def _hold(place: Path) -> bool:
-    """Lock it against removal for as long as this process lives; False if it has just been removed."""
+    """Lock it against removal while this process lives. Return False if it was just removed."""
     if str(place) in _held:
         return True
     try:

@@ -1,9 +1,11 @@
-"""Watch over the child that runs a job, and give one outcome for every task whatever becomes of it.
+"""Supervision of the child that runs a job, with one outcome for every task in any case.
 
-On entry: a job's bytes, from whichever transport. On leaving: the reply's bytes. What never happens
-is silence: a job that must not run is refused, a task that ends its process is named as the culprit
-and its neighbours go on in a new one, a task at its time limit or out of memory is stopped; what is
-left when time runs out is handed back to be sent again, before Lambda's own axe falls.
+**Input:** a job's bytes, from any transport. **Output:** the reply's bytes.
+
+There is always a reply. A job that must not run is refused. A task that ends its process is named
+as the culprit, and the other tasks continue in a new process. A task at its time limit or out of
+memory is stopped. Tasks that have not begun when time runs out are returned to be sent again,
+before Lambda ends the invocation.
 """
 
 from __future__ import annotations
@@ -42,14 +44,15 @@ if TYPE_CHECKING:
     from dolambda.wire.blob import BlobSource
 
 MARGIN = 1.0
-"""Seconds kept back from the function's time limit, to send the reply in."""
+"""Seconds reserved before the function's time limit, to send the reply."""
 
 _BEGIN_WITHIN = 5.0
-"""Seconds in which a child that has run tasks begins the next job: else it is stopped, or its
-threads leave it no time.
+"""Seconds in which a child that has run tasks must begin the next job.
+
+A slower child is stopped, or its threads leave it no time.
 """
 
-_NOT_STARTED = Lost(NOT_STARTED, "the time of its job was over before it was done")
+_NOT_STARTED = Lost(NOT_STARTED, "the time of its job ended before it was done")
 
 
 class Worker:
@@ -65,11 +68,16 @@ class Worker:
         memory: int | None = None,
         place: Place | None = None,
     ) -> None:
-        """``source`` makes the place to fetch blobs from; ``room`` bytes of them are kept while warm; ``memory`` MB are there.
+        """Prepare a worker.
 
-        ``place`` is where the worker is; by default it takes jobs for any place. Jobs are signed
-        with ``key``, or with one of ``also`` while keys are being replaced; a reply with the key of
-        its job.
+        Args:
+            source: Returns the store from which blobs are fetched.
+            key: The key that jobs are signed with.
+            also: Other keys that are accepted while keys are being replaced. A reply is signed with
+                the key of its job.
+            room: Bytes of blobs that are kept while warm.
+            memory: MB of memory that the worker has. None if unknown.
+            place: Where the worker is. By default it accepts jobs for any place.
         """
         self._memory = memory
         self._place = place or ANYWHERE
@@ -93,12 +101,21 @@ class Worker:
         calls: Mapping[str, int] | None = None,
         before: float = 0.0,
     ) -> bytes:
-        """Run a sealed job within ``seconds``; give the sealed reply.
+        """Run a sealed job.
 
-        ``wanted`` is asked as `QuestionTimes` has it: once it is false, the tasks not begun are
-        left out. ``calls``, read at the end, counts the AWS requests made meanwhile; ``before`` is
-        seconds that the invocation has spent already. Raises `EnvelopeError` for bytes that are no
-        job of this stack's.
+        Args:
+            sealed: The job's bytes.
+            seconds: Time limit.
+            wanted: Called at the times of `QuestionTimes`. Once it returns False, the tasks not
+                begun are left out.
+            calls: Counts of AWS requests, read at the end.
+            before: Seconds that the invocation has already taken.
+
+        Returns:
+            The sealed reply.
+
+        Raises:
+            EnvelopeError: The bytes are not a job of this stack.
         """
         cold = not self._name
         self._name = self._name or secrets.token_hex(6)  # not at import: SnapStart would clone it
@@ -111,7 +128,7 @@ class Worker:
             if refusal is None:
                 limit = begun + seconds - MARGIN
                 outcomes = self._run_in_child(job, sealed, key, limit, wanted)
-        except BaseException:  # its child may still run the job, and must not answer the next one
+        except BaseException:  # its child may still run the job, and must not reply to the next one
             self.close()
             raise
         took = now() - begun + self.overhead.of_reply(before)
@@ -152,10 +169,10 @@ class Worker:
             self._fetched.update(child.take_calls())
 
     def _begun(self, job: Job, sealed: bytes, limit: float, *, rest: bool) -> Child | Lost:
-        """Return a child that has begun the job; a new one in the place of one that earlier jobs have left unfit.
+        """Return a child that has begun the job, or `Lost` if a new child cannot begin it either.
 
-        That one has not run a task of this job, so none of them is to blame. `Lost` if a new one
-        cannot begin it either.
+        A child that earlier jobs have left unfit is replaced. It has not run a task of this job, so
+        none of them is to blame.
         """
         while True:
             child = self._ready_child(job)
@@ -171,12 +188,12 @@ class Worker:
     def _ready_child(self, job: Job) -> Child:
         threads, env = job.context.threads, job.context.env
         kind = threads, env, job.context.language
-        # Modules already imported from another bundle would hide the new ones. Variables are read
-        # at import.
+        # Modules imported from another archive would hide the new ones. Variables are read at
+        # import.
         other = self._code not in (None, job.code) or self._kind != kind
         if (
             self._child and self._child.alive and (other or self._child.is_ending())
-        ):  # while it ends, it could still take a job
+        ):  # while it ends, it could still accept a job
             self.close()
         if not (self._child and self._child.alive):
             self._child = Child.from_fork(self._source, self.keys, self._room, threads, env)
@@ -185,7 +202,7 @@ class Worker:
 
 
 def refuse(run: str, number: int, error: DolambdaError, key: bytes) -> bytes:
-    """Seal the reply to a job that could not even be opened, known by its key alone."""
+    """Return the sealed refusal of a job that could not be opened and is known only by its key."""
     lost = Lost(REFUSED, f"the worker refused job {number}: {error}")
     sealed = Reply(run, number, 0, OutcomeTable(), refusal=lost).to_bytes(key)
     return readable_by_format_1(sealed) if isinstance(error, FormatError) else sealed
@@ -195,8 +212,9 @@ def _refusal(job: Job, here: Place = ANYWHERE) -> Lost | None:
     if not here.takes(job.place):
         return Lost(
             REFUSED,
-            f"the job is for {job.place}, this worker is {here}",
-            "Was it copied from another bucket, or does another stack's trigger watch this bucket? "
+            f"the job is for {job.place}, but this worker is {here}",
+            "Either it was copied from another bucket, or the trigger of another stack watches "
+            "this bucket. "
             "Give each stack its own bucket.",
         )
     if job.python != PYTHON:
@@ -212,11 +230,13 @@ def _refusal(job: Job, here: Place = ANYWHERE) -> Lost | None:
 
 
 def _not_begun(end: End, *, in_time: bool) -> Lost:
-    """Why a new child has not begun its job."""
+    """Return why a new child has not begun its job."""
     if not in_time:
         return _NOT_STARTED
     return Lost(
         CRASHED,
         f"the worker could not start a process for the task: {end.how}",
-        f"What it printed: {end.output}" if end.output else "Has the worker memory enough?",
+        f"What it printed: {end.output}"
+        if end.output
+        else ("Check that the worker has enough memory."),
     )

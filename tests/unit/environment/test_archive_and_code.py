@@ -200,5 +200,5 @@ def test_bare_names_are_pinned_to_what_is_installed() -> None:
 
 @pytest.mark.parametrize("requirement", ["./mine", "git+ssh://x", "-r more.txt"])
 def test_what_is_no_package_of_the_registry_is_refused(requirement: str) -> None:
-    with pytest.raises(ConfigurationError, match="your own modules travel by themselves"):
+    with pytest.raises(ConfigurationError, match="Your own modules travel without being required"):
         pinned([requirement])

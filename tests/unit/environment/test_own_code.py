@@ -274,4 +274,4 @@ def test_too_much_code_is_listed_and_refused(tmp_path: Path) -> None:
     said = dolambda_code(tmp_path, "mine")
     assert said.returncode == 1
     assert "22,020,096  mine/noise.bin" in said.stdout
-    assert "more than the 20 MiB that travel; largest is mine/noise.bin" in said.stderr
+    assert "more than the 20 MiB that can travel. The largest is mine/noise.bin" in said.stderr

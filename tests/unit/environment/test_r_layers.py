@@ -81,7 +81,7 @@ def test_a_file_of_layers_gives_back_what_was_written(tmp_path: Path) -> None:
 
 def test_a_file_of_another_architecture_is_refused(tmp_path: Path) -> None:
     layers().write(tmp_path / "r.zip")
-    with pytest.raises(ConfigurationError, match="layers for arm64, the stack is x86_64"):
+    with pytest.raises(ConfigurationError, match="layers for arm64, but the stack is x86_64"):
         read_r(tmp_path / "r.zip", "x86_64")
 
 
@@ -92,7 +92,7 @@ def test_a_file_that_was_changed_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "changed.zip", "w") as changed:
         for name, data in content.items():
             changed.writestr(name, b"PK" + data if name == "r.zip" else data)
-    with pytest.raises(ConfigurationError, match=r"r\.zip in .* has another checksum"):
+    with pytest.raises(ConfigurationError, match=r"r\.zip in .* does not match its checksum"):
         read_r(tmp_path / "changed.zip", "arm64")
 
 
@@ -101,7 +101,7 @@ def test_a_file_that_holds_no_layers_is_named(tmp_path: Path, content: bytes | N
     file = tmp_path / "r.zip"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(ConfigurationError, match=r"r\.zip' holds no layers of R"):
+    with pytest.raises(ConfigurationError, match=r"r\.zip' does not contain layers of R"):
         read_r(file, "arm64")
 
 

@@ -84,7 +84,7 @@ def test_a_frame_that_is_cut_off_is_an_end(cut: int) -> None:
     ],
 )
 def test_a_frame_of_another_sending_is_refused_before_its_body_is_read(other: Sending) -> None:
-    assert read([packed(other)[:-1]]) == "a frame of another sending"
+    assert read([packed(other)[:-1]]) == "a frame of another attempt"
 
 
 def test_a_length_that_no_body_can_have_is_refused_before_anything_is_read() -> None:
