@@ -35,7 +35,10 @@ class Capture:
         self._streams: list[TextIO] = []
 
     def take_over(self) -> None:
-        """Redirect this process's standard output and error to the file, and empty standard input."""
+        """Redirect standard output and error of this process to the file.
+
+        Empty its standard input.
+        """
         # Appending: after a truncation the next write must begin at the start, not where the last
         # one ended.
         output = self._file.fileno()

@@ -49,7 +49,7 @@ _RSS_UNITS_PER_MB = 1 << 20 if sys.platform == "darwin" else 1 << 10  # getrusag
 def _peak() -> float:
     """Return the most memory that this process and the largest that it started have used, in MB.
 
-    0 where the system does not say.
+    0 if the system does not report it.
     """
     if not _getrusage:
         return 0.0
@@ -174,7 +174,7 @@ class TaskRunner:
         self._cache.hold(job.inline)
         self._began = _clock()
         self._cpu = _cpu_seconds()
-        # Any change of the filters makes Python forget what it has warned of: each job warns.
+        # A change of the filters makes Python forget its past warnings, so each job warns again.
         warnings.simplefilter("ignore", _Never, append=True)
         self._nesting = job.context.nesting
         with ExitStack() as self._contexts:
@@ -263,7 +263,7 @@ class TaskRunner:
         *,
         called: bool,
     ) -> bool:
-        """Write an outcome with all that is measured of a task. Return False if it is the last."""
+        """Write an outcome with the measures of its task. Return False if it is the last."""
         cpu, before = _cpu_seconds(), self._cpu
         self._cpu = cpu
         peak = _peak()
