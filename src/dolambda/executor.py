@@ -324,6 +324,8 @@ class LambdaExecutor(Executor):
         def submit(count: int | None) -> None:
             self._run.submit_stream(wrapped, itertools.islice(arguments, count), pieces.receiver)
 
+        if buffersize is not None:
+            self._run.expect(None)
         submit(buffersize)
         more = None if buffersize is None else partial(submit, 1)
         return values_of(pieces, more, deadline, return_exceptions=return_exceptions)

@@ -11,17 +11,19 @@ instead. (Each of these hangs joblib, or slows it to one task at a time.)
 
 from __future__ import annotations
 
+import inspect
 import threading
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from joblib import parallel
+from joblib import Parallel, parallel
 from joblib._parallel_backends import FallbackToBackend, ParallelBackendBase, SequentialBackend
 
 from dolambda.current_session import current, forked
 from dolambda.errors import TaskExitedError
+from dolambda.known_length import known_length
 from dolambda.options import OF_JOBLIB, RunOptions
 from dolambda.scheduler.results import BatchFuture
 from dolambda.wrappers.initializer import with_initializer
@@ -119,6 +121,7 @@ class LambdaBackend(ParallelBackendBase):
         """Look at all arrays again: in a `with Parallel` they may change between two calls."""
         if self._workers:
             self._workers.forget_buffers()
+            self._workers.expect(_length_of_call())
 
     def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Future[list[Any]]:
         """Queue a batch; give the future of its list of results."""
@@ -190,6 +193,17 @@ class RegisteredBackend(LambdaBackend):
     """The default after `register`: code that says nothing of ``n_jobs`` stays sequential, as documented."""
 
     default_n_jobs = 1
+
+
+def _length_of_call() -> int | None:
+    """Return how many tasks the Parallel call has that is calling this backend.
+
+    joblib shows its backends no more of the iterable than the tasks that it takes from it.
+    """
+    frame = inspect.currentframe()
+    while frame and frame.f_code is not Parallel.__call__.__code__:
+        frame = frame.f_back
+    return known_length(frame.f_locals["iterable"]) if frame else None
 
 
 def _kind(call: Item) -> tuple[int, bool]:

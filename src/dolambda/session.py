@@ -30,7 +30,9 @@ from dolambda.money.accounts import Accounts
 from dolambda.money.quote import verdict
 from dolambda.named_runs import NamedRun, OpenNamedRuns, Recorder
 from dolambda.options import Env, RunOptions
-from dolambda.progress import display, notice
+from dolambda.progress.choose import display
+from dolambda.progress.notices import notice
+from dolambda.progress.words import Label
 from dolambda.records.recorder import RunRecorder, SessionRecords
 from dolambda.scheduler import relay
 from dolambda.scheduler.hooks import RunHooks
@@ -256,7 +258,7 @@ class Session:
         """Return the functions that a run calls."""
         return RunHooks(
             relay=relay or _RELAYS[self.settings.logs],
-            progress=self._shown(options.progress, named),
+            progress=self._shown(options, named),
             confirm=self._confirm(),
             record=recorder.take if recorder else None,
             on_end=partial(self._on_end, recorder),
@@ -343,13 +345,13 @@ class Session:
         return hashlib.sha256("\n".join(parts).encode()).digest()
 
     def _shown(
-        self,
-        progress: bool | Callable[[Report], None] | None,  # noqa: FBT001 - the setting
-        named: NamedRun | None,
+        self, options: RunOptions, named: NamedRun | None
     ) -> Callable[[Report], None] | None:
         """Return what a run calls with its reports: the display, with the cost so far."""
-        chosen = self.progress if progress is None else progress
-        show = chosen if callable(chosen) else display(chosen)
+        chosen = self.progress if options.progress is None else options.progress
+        emulated = self.settings.endpoint_url is not None
+        label = Label(name=options.run or "", emulated=emulated)
+        show = chosen if callable(chosen) else display(chosen, label)
         if named:
             show = Recorder(named, show)
         return self._accounts.with_cost(show) if show else None

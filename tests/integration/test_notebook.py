@@ -38,6 +38,7 @@ class Notebook:
     def __init__(self, manager: KernelManager, client: Any) -> None:
         self.manager = manager
         self.client = client
+        self.shown: list[tuple[str, Any]] = []  # what cells showed, in order: kind and content
 
     def send(self, cell: str) -> str:
         return str(self.client.execute(cell))
@@ -54,6 +55,7 @@ class Notebook:
             content = message["content"]
             if message["parent_header"].get("msg_id") != request:
                 continue
+            self.shown.append((message["msg_type"], content))
             if message["msg_type"] == "stream" and content["name"] == "stdout":
                 out += content["text"]
             elif message["msg_type"] == "stream":
@@ -182,13 +184,23 @@ def test_an_interrupt_cancels_what_was_running_and_the_session_goes_on(notebook:
     )
 
 
-def test_the_bar_is_a_line_of_text_as_tqdm_writes(notebook: Notebook) -> None:
+def test_a_run_has_one_display_above_what_its_tasks_print(notebook: Notebook) -> None:
+    notebook.shown.clear()
     request = notebook.send(
-        "with dolambda.LambdaExecutor(progress=True, batch=1) as executor: "
-        "list(executor.map(time.sleep, [0.3] * 8))"
+        "def work(x):\n    time.sleep(0.3)\n    print('printed', x)\n"
+        "joblib.parallel_config('dolambda', progress=True).__enter__()\n"
+        "joblib.Parallel(n_jobs=-1)(joblib.delayed(work)(x) for x in range(30));"
     )
-    _, err, error = notebook.wait(request)
+    out, err, error = notebook.wait(request)
+    notebook.run("joblib.parallel_config('dolambda', progress=False).__enter__()")
     assert not error
-    assert "\rlambda:   0%|" in err or "\rlambda:  12%|" in err
-    assert "8/8" in err
-    assert err.endswith("\n")
+    assert err == ""
+    assert out.count("printed") == 30
+    displays = [content for kind, content in notebook.shown if kind == "display_data"]
+    updates = [content for kind, content in notebook.shown if kind == "update_display_data"]
+    assert len(displays) == 1
+    identity = displays[0]["transient"]["display_id"]
+    assert {content["transient"]["display_id"] for content in updates} == {identity}
+    assert re.match(r"dolambda: \d+% \d+/30 tasks", displays[0]["data"]["text/plain"])
+    assert updates[-1]["data"]["text/plain"].startswith("dolambda: 30 tasks in ")
+    assert "would be $" in updates[-1]["data"]["text/plain"]

@@ -16,9 +16,9 @@ from dolambda.scheduler.results import BatchFuture
 from support.polling import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from dolambda import Session
+    from dolambda import Report, Session
 
 
 def test_a_batch_that_is_done_while_it_is_submitted_is_completed_by_another_thread() -> None:
@@ -155,3 +155,37 @@ def test_where_no_thread_can_be_started_a_batch_is_completed_all_the_same(
     refused: Future[list[Any]] = Future()
     complete_elsewhere(refused, KeyError("one"))
     assert isinstance(refused.exception(10), KeyError)
+
+
+@pytest.mark.parametrize("pre_dispatch", ["2 * n_jobs", "all"])
+def test_the_total_is_right_from_the_start(session: Session, pre_dispatch: str) -> None:
+    xs = list(range(-300, 0))
+    calls: list[Callable[[], Any]] = [
+        lambda: (joblib.delayed(abs)(x) for x in xs),
+        lambda: [joblib.delayed(abs)(x) for x in xs],
+    ]
+    for made in calls:
+        reports: list[Report] = []
+        with joblib.parallel_config("dolambda", progress=reports.append):
+            joblib.Parallel(n_jobs=2, pre_dispatch=pre_dispatch)(made())
+        assert {(report.expected, report.open_ended) for report in reports} == {(300, False)}
+        assert reports[-1].done == 300
+
+
+def test_calls_of_one_parallel_are_added(session: Session) -> None:
+    reports: list[Report] = []
+    with (
+        joblib.parallel_config("dolambda", progress=reports.append),
+        joblib.Parallel(n_jobs=2) as parallel,
+    ):
+        for _ in range(2):
+            parallel(joblib.delayed(abs)(x) for x in range(10))
+    assert (reports[0].expected, reports[-1].expected) == (10, 20)
+
+
+def test_a_total_that_cannot_be_known_is_open_ended(session: Session) -> None:
+    reports: list[Report] = []
+    with joblib.parallel_config("dolambda", progress=reports.append):
+        joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(x) for x in range(100) if x % 2)
+    assert all(report.open_ended for report in reports)
+    assert reports[-1].expected == 50

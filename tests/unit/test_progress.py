@@ -1,120 +1,302 @@
 from __future__ import annotations
 
 import io
+import re
+import threading
 import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.console import Console
 
-from dolambda.progress import Bar, Line, cleared, display
+from dolambda.progress.choose import display
+from dolambda.progress.log_lines import LogLines
+from dolambda.progress.notebook import NotebookDisplay
+from dolambda.progress.terminal import Bar, Screen
+from dolambda.progress.words import Label, closing_line, one_line, row
 from dolambda.scheduler.report import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LABEL = Label()
+CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def report(tasks: int, done: int = 0, **facts: Any) -> Report:
+    return Report(**{"tasks": tasks, "done": done, "expected": tasks, **facts})
+
+
+BUSY = report(
+    1000,
+    400,
+    expected=1000,
+    failed=3,
+    retried=2,
+    resent=1,
+    running=8,
+    workers=frozenset("abcdefgh"),
+    elapsed=20.0,
+    cost=0.0041,
+)
+
+
+class Terminal:
+    """A screen of 100 columns, and what is on it."""
+
+    def __init__(self) -> None:
+        self.file = io.StringIO()
+        self.screen = Screen(lambda: Console(file=self.file, force_terminal=True, width=100))
+
+    def bar(self, name: str = "", after: float = 0.01) -> Bar:
+        return Bar(Label(name), after, self.screen)
+
+    @property
+    def text(self) -> str:
+        return CODES.sub("", self.file.getvalue())
+
+    def shows(self, text: str) -> bool:
+        return until(lambda: text in self.text)
+
+    @property
+    def is_empty(self) -> bool:
+        """The cursor is shown again, and the last line is gone."""
+        return not self.file.getvalue() or self.file.getvalue().endswith("\x1b[2K")
+
+
+def until(found: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 30
+    while not found() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return found()
 
 
 @pytest.fixture
-def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    file = io.StringIO()
-    monkeypatch.setattr(
-        "rich.console.Console", lambda **_: Console(file=file, force_terminal=True, width=100)
-    )
-    return file
+def terminal() -> Terminal:
+    return Terminal()
 
 
-def shown(screen: io.StringIO, text: str) -> bool:
-    deadline = time.monotonic() + 10
-    while text not in screen.getvalue() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return text in screen.getvalue()
-
-
-def test_a_run_shows_what_is_done_failed_and_resent_and_then_leaves_the_screen(
-    screen: io.StringIO,
+def test_a_run_shows_what_is_done_failed_and_resent_and_then_leaves_its_closing_line(
+    terminal: Terminal, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bar = Bar(after=0.01)
-    bar(Report(tasks=10, done=4, failed=1, resent=2, running=2, workers=frozenset("ab")))
-    assert shown(screen, "5/10")
-    assert shown(screen, "2 of 2 workers busy, 1 failed, 2 resent")
-    bar(Report(tasks=10, done=9, failed=1, running=0))
-    assert screen.getvalue().endswith(
-        "\x1b[?25h\r\x1b[1A\x1b[2K"
-    )  # the cursor is shown again, the line is gone
+    bar = terminal.bar()
+    bar(report(10, 4, failed=1, resent=2, running=2, workers=frozenset("ab")))
+    assert terminal.shows("5/10")
+    assert terminal.shows("1 failed, 2 resent, 2 of 2 workers busy")
+    bar(report(10, 9, failed=1, elapsed=3.0, workers=frozenset("ab"), over=True))
+    assert terminal.is_empty
+    assert capsys.readouterr().err == "dolambda: 10 tasks in 3 s on 2 workers, 1 failed\n"
 
 
-def test_what_is_over_in_a_moment_needs_no_bar(screen: io.StringIO) -> None:
-    bar = Bar(after=0.2)
-    bar(Report(tasks=10, done=1, running=2))
-    bar(Report(tasks=10, done=10))
+def test_what_is_over_in_a_moment_needs_no_bar_and_no_line(
+    terminal: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bar = terminal.bar(after=0.2)
+    bar(report(10, 1, running=2))
+    bar(report(10, 10))
     time.sleep(0.3)
-    assert screen.getvalue() == ""
+    bar(report(10, 10, over=True))
+    assert terminal.text == ""
+    assert capsys.readouterr().err == ""
 
 
-def test_it_comes_back_when_more_is_submitted_as_joblib_does(screen: io.StringIO) -> None:
-    bar = Bar(after=0.01)
+def test_it_comes_back_when_more_is_submitted(terminal: Terminal) -> None:
+    bar = terminal.bar()
     for done in (4, 8):
-        bar(Report(tasks=done + 1, done=done, running=1))
-        assert shown(screen, f"{done}/{done + 1}")
-        bar(Report(tasks=done, done=done, running=0))
+        bar(report(done + 1, done, running=1))
+        assert terminal.shows(f"{done}/{done + 1}")
+        bar(report(done, done))
+        assert terminal.is_empty
 
 
-def test_cancelled_it_leaves_the_screen_too(screen: io.StringIO) -> None:
-    bar = Bar(after=0.01)
-    bar(Report(tasks=10, done=4, running=2))
-    assert shown(screen, "4/10")
-    bar(Report(tasks=10, done=4, running=0, over=True))
-    assert screen.getvalue().endswith("\x1b[2K")
+def test_it_stays_while_joblib_is_known_to_have_more(terminal: Terminal) -> None:
+    bar = terminal.bar()
+    bar(report(10, 9, expected=1000, running=1))
+    assert terminal.shows("9/1,000")
+    bar(report(10, 10, expected=1000))
+    assert not terminal.is_empty
+    bar(report(1000, 1000, over=True))
+    assert terminal.is_empty
 
 
-def test_two_runs_at_once_share_one_screen(screen: io.StringIO) -> None:
-    one, other = Bar(after=0.01), Bar(after=0.01)
-    one(Report(tasks=3, done=1, running=1))
-    assert shown(screen, "1/3")
-    other(Report(tasks=7, done=1, running=1))
-    one(Report(tasks=3, done=3))
-    other(Report(tasks=7, done=2, running=1))
-    assert shown(screen, "2/7")
-    other(Report(tasks=7, done=7))
-
-
-def test_a_line_of_text_is_written_over_and_ends_with_the_last_report() -> None:
-    file = io.StringIO()
-    line = Line(file=file, every=0.0)
-    line(Report(tasks=4, done=1, running=2, workers=frozenset("ab"), elapsed=0.5, cost=0.25))
-    line(
-        Report(
-            tasks=4, done=3, failed=1, retried=2, running=0, workers=frozenset("ab"), elapsed=2.0
-        )
-    )
-    first, second = file.getvalue().removeprefix("\r").split("\r")
-    assert first.startswith(
-        "lambda:  25%|█████               | 1/4 [0.5 s, 2 of 2 workers busy, 2.0 tasks/s, $0.2500]"
-    )
-    assert second.startswith(
-        "lambda: 100%|████████████████████| 4/4 [2.0 s, 0 of 2 workers busy, 2.0 tasks/s, 1 "
-        "failed, 2 retried]"
-    )
-    assert second.endswith("\n")
-
-
-def test_nothing_is_shown_where_nobody_looks_unless_it_is_wanted(
-    monkeypatch: pytest.MonkeyPatch,
+def test_cancelled_it_leaves_the_screen_and_says_so(
+    terminal: Terminal, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.stderr", io.StringIO())
-    assert display(None) is None
-    assert display(wanted=False) is None
-    assert isinstance(display(wanted=True), Bar)
+    bar = terminal.bar()
+    bar(report(10, 4, running=2))
+    assert terminal.shows("4/10")
+    bar(report(10, 4, over=True, elapsed=2.0))
+    assert terminal.is_empty
+    assert capsys.readouterr().err == "dolambda: cancelled after 4 of 10 tasks in 2 s\n"
 
 
-def test_no_bar_is_drawn_while_something_is_asked(screen: io.StringIO) -> None:
-    bar, other = Bar(after=0.01), Bar(after=0.01)
-    bar(Report(tasks=10, done=4, running=2))
-    assert shown(screen, "4/10")
-    with cleared():
-        assert screen.getvalue().endswith("\x1b[?25h\r\x1b[1A\x1b[2K")
-        before = screen.getvalue()
+def test_two_runs_at_once_are_both_shown(terminal: Terminal) -> None:
+    one, other = terminal.bar("first"), terminal.bar("second")
+    one(report(3, 1, running=1))
+    other(report(7, 1, running=1))
+    assert until(lambda: bool(re.search(r"first .* 1/3.*\n.*second .* 1/7", terminal.text)))
+    one(report(3, 3, over=True))
+    other(report(7, 2, running=1))
+    assert terminal.shows("2/7")
+    assert not terminal.is_empty
+    other(report(7, 7, over=True))
+    assert terminal.is_empty
+
+
+def test_no_bar_is_drawn_while_something_is_asked(terminal: Terminal) -> None:
+    bar, other = terminal.bar(), terminal.bar()
+    bar(report(10, 4, running=2))
+    assert terminal.shows("4/10")
+    with terminal.screen.cleared():
+        assert terminal.is_empty
+        before = terminal.text
         for one in (bar, other):
-            one(Report(tasks=10, done=5, running=2))
+            one(report(10, 5, running=2))
         time.sleep(0.3)
-        assert screen.getvalue() == before
-    bar(Report(tasks=10, done=7, running=2))
-    assert shown(screen, "7/10")
-    bar(Report(tasks=10, done=10))
-    other(Report(tasks=10, done=10))
+        assert terminal.text == before
+    assert terminal.shows("5/10")
+    for one in (bar, other):
+        one(report(10, 10, over=True))
+    assert terminal.is_empty
+
+
+def test_a_report_that_comes_late_brings_no_bar_back(terminal: Terminal) -> None:
+    bar = terminal.bar()
+    bar(report(10, 4, running=2))
+    assert terminal.shows("4/10")
+    threads = [threading.Thread(target=bar, args=(report(10, 5, running=2),)) for _ in range(20)]
+    threads.insert(10, threading.Thread(target=bar, args=(report(10, 10, over=True),)))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert terminal.is_empty
+
+
+@pytest.mark.parametrize("width", [35, 40, 60, 80, 120, 200])
+def test_a_line_fits_and_keeps_its_counts(width: int) -> None:
+    for shown in (
+        BUSY,
+        replace(BUSY, open_ended=True, expected=123_456, tasks=123_456, done=99_000),
+        report(1),
+        report(0),
+    ):
+        said = row(shown, LABEL, width)
+        assert len(f"{said.title} ") + said.cells + len(f" {said.text}") <= width
+        assert 0 <= said.full <= said.cells
+        assert f"{shown.ended:,}" in said.text
+        assert f"{shown.expected:,}" in said.text
+
+
+def test_what_matters_most_stays_longest() -> None:
+    assert row(BUSY, LABEL, 60).text == "40% 403/1,000, 3 failed, 30 s left"
+    assert row(BUSY, LABEL, 120).text == (
+        "40% 403/1,000, 3 failed, 2 retried, 1 resent, 30 s left, 8 of 8 workers busy, "
+        "$0.0041, 20 s so far"
+    )
+    assert row(BUSY, LABEL, 200).text.endswith("20 tasks/s, $0.0041, 20 s so far")
+
+
+def test_a_total_that_is_not_known_is_at_least_what_was_submitted() -> None:
+    growing = replace(BUSY, open_ended=True)
+    assert "403 of at least 1,000" in row(growing, LABEL, 80).text
+    assert "left" not in row(growing, LABEL, 200).text
+    assert "1,000 tasks" in closing_line(replace(growing, done=997, over=True), LABEL)
+
+
+def test_what_was_restored_says_nothing_of_the_time_left() -> None:
+    resumed = report(1000, 600, restored=500, running=1, elapsed=10.0)
+    assert "40 s left" in row(resumed, LABEL, 200).text
+
+
+def test_costs_of_emulated_aws_are_not_charged() -> None:
+    emulated = Label(emulated=True)
+    assert "would be $0.0041" in row(BUSY, emulated, 200).text
+    assert closing_line(replace(BUSY, done=997, cold=8), emulated) == (
+        "1,000 tasks in 20 s on 8 workers (8 cold starts), 3 failed, 2 retried, 1 resent, "
+        "would be $0.0041"
+    )
+
+
+def test_a_log_has_lines_at_growing_intervals_and_a_closing_one() -> None:
+    now, lines = [0.0], list[tuple[float, str]]()
+    log = LogLines(Label("nightly"), lambda text: lines.append((now[0], text)), lambda: now[0])
+    for second in range(200):
+        now[0] = float(second)
+        log(report(1000, 5 * second, running=1, elapsed=float(second)))
+    log(report(1000, 1000, elapsed=200.0, over=True))
+    log(report(1000, 1000, elapsed=200.0, over=True))
+    times = [when for when, _ in lines]
+    gaps = [after - before for before, after in zip([0.0, *times], times, strict=False)]
+    assert times[0] == 10.0
+    assert gaps[:-1] == sorted(gaps[:-1])
+    assert len(lines) < 10
+    assert lines[0][1].startswith("nightly: 5% 50/1,000 tasks")
+    assert lines[-1][1] == "nightly: 1,000 tasks in 3 min 20 s"
+
+
+def test_a_short_run_leaves_nothing_in_a_log() -> None:
+    now, lines = [0.0], list[str]()
+    log = LogLines(LABEL, lines.append, lambda: now[0])
+    log(report(10, 1, running=1))
+    now[0] = 9.0
+    log(report(10, 10, over=True))
+    assert not lines
+
+
+class Shown:
+    """A display of a notebook: all that was shown in it."""
+
+    def __init__(self, content: dict[str, str]) -> None:
+        self.contents = [content]
+
+    def update(self, content: dict[str, str], *, raw: bool) -> None:
+        assert raw
+        self.contents.append(content)
+
+
+def test_a_notebook_has_one_display_that_stays_as_the_closing_line() -> None:
+    now, shown = [0.0], list[Shown]()
+
+    def show(content: dict[str, str]) -> Shown:
+        shown.append(Shown(content))
+        return shown[-1]
+
+    line = NotebookDisplay(Label("<b>"), show, lambda: now[0])
+    for step in range(20):
+        now[0] = 0.1 * step
+        line(report(20, step, running=1, elapsed=now[0]))
+    line(report(20, 20, elapsed=2.0))
+    line(report(20, 20, elapsed=2.0, over=True))
+    (only,) = shown
+    assert len(only.contents) < 10
+    assert "<progress" in only.contents[0]["text/html"]
+    assert "dolambda: &lt;b&gt;: " in only.contents[0]["text/html"]
+    assert only.contents[-1]["text/plain"] == "dolambda: <b>: 20 tasks in 2 s"
+    assert "<progress" not in only.contents[-1]["text/html"]
+
+
+def test_what_is_over_in_a_moment_has_no_display() -> None:
+    shown: list[dict[str, str]] = []
+    line = NotebookDisplay(LABEL, shown.append, lambda: 0.0)
+    line(report(3, 1, running=1))
+    line(report(3, 3))
+    line(report(3, 3, over=True))
+    assert not shown
+
+
+def test_where_there_is_no_terminal_it_writes_to_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    assert isinstance(display(None, LABEL), LogLines)
+    assert isinstance(display(wanted=True, label=LABEL), LogLines)
+    assert display(wanted=False, label=LABEL) is None
+    monkeypatch.setattr("sys.stderr", None)
+    assert display(None, LABEL) is None
+
+
+def test_all_of_it_is_on_one_line_of_a_log() -> None:
+    assert one_line(BUSY, LABEL) == (
+        "40% 403/1,000 tasks, 3 failed, 2 retried, 1 resent, 30 s left, 8 of 8 workers busy, "
+        "20 tasks/s, $0.0041, 20 s so far"
+    )

@@ -14,7 +14,7 @@ from dolambda.aws.account import Account, Credentials, has_credentials, translat
 from dolambda.errors import ConfigurationError, LocalAwsError, NotDeployedError
 from dolambda.local.instance import Instance
 from dolambda.local.stack import contents_in, is_named_after, name_by_contents, root
-from dolambda.progress import notice
+from dolambda.progress.notices import notice
 from dolambda.provision.deploy import contents_of
 from dolambda.settings import Settings
 from dolambda.wire import signing_keys

@@ -28,7 +28,7 @@ from dolambda.cli.files import refuse_unwritable, writing
 from dolambda.cli.recorded_runs import record_of, recorded_runs, show_record
 from dolambda.errors import ConfigurationError, DolambdaError
 from dolambda.named_runs import NamedRun, names
-from dolambda.progress import notice
+from dolambda.progress.notices import notice
 from dolambda.settings import Settings
 from dolambda.stack import Stack
 from dolambda.wire.outcome import Value

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from dolambda.money.prices import AS_OF
-from dolambda.progress import cleared
+from dolambda.progress.terminal import SCREEN
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -26,7 +26,7 @@ def verdict(estimate: Estimate, *, only: bool = False) -> bool:
     environment variable, so it also holds for a program with ``quote=True``.
     """
     only = only or os.environ.get("DOLAMBDA_QUOTE") == "only"
-    with cleared():
+    with SCREEN.cleared():
         # The user asked for this output.
         print(f"dolambda: {estimate} (prices of {AS_OF}, us-east-1)", file=sys.stderr, flush=True)  # noqa: T201
         if only:

@@ -25,6 +25,9 @@ class Report:
 
     Attributes:
         tasks: Tasks submitted.
+        expected: Tasks that there will be, as far as is known: those submitted, and those that are
+            known to follow.
+        open_ended: True if more tasks may follow than are expected.
         done: Tasks that returned a value.
         failed: Tasks that failed for good.
         retried: Repetitions of failed tasks, see `Retries`.
@@ -64,6 +67,13 @@ class Report:
     elapsed: float = 0.0
     cost: float = 0.0
     over: bool = False
+    expected: int = 0
+    open_ended: bool = False
+
+    @property
+    def ended(self) -> int:
+        """Return the number of tasks that returned a value or failed for good."""
+        return self.done + self.failed
 
     def __repr__(self) -> str:
         """Return one line for the REPL."""
@@ -106,6 +116,7 @@ class Report:
             workers=self.workers | other.workers,
             calls=calls,
             elapsed=max(self.elapsed, other.elapsed),
+            open_ended=self.open_ended or other.open_ended,
         )
 
 
@@ -129,6 +140,7 @@ _ADDED = (
     "sent",
     "received",
     "cost",
+    "expected",
 )
 
 
@@ -143,6 +155,8 @@ class RunCounters:
         self.tasks = self.done = self.failed = self.retried = self.resent = self.restored = (
             self.jobs
         ) = self.again = self.copies = self.cold = 0
+        self.announced = 0  # tasks of which the number was known before they were submitted
+        self.open_ended = False
         self.seconds = 0.0
         self._workers: set[str] = set()
         self.calls: Counter[str] = Counter()
@@ -153,6 +167,16 @@ class RunCounters:
         self.restored += event.restored
         self.done += event.done
         self.failed += event.failed
+
+    def expect(self, tasks: int | None) -> None:
+        """Count tasks that will be submitted. None for a number that is not known."""
+        self.announced += tasks or 0
+        self.open_ended = self.open_ended or tasks is None
+
+    @property
+    def expected(self) -> int:
+        """Return how many tasks there will be, as far as is known."""
+        return max(self.tasks, self.announced)
 
     def take_in(self, usage: Usage) -> None:
         """Count what a reply says of itself."""
@@ -181,4 +205,6 @@ class RunCounters:
             workers=frozenset(self._workers),
             calls=dict(self.calls),
             elapsed=elapsed,
+            expected=self.expected,
+            open_ended=self.open_ended,
         )

@@ -156,6 +156,11 @@ class Run:
         if self._over:
             self._refuse_late()
 
+    def expect(self, tasks: int | None) -> None:
+        """Take note of tasks that will be submitted. None for a number that is not known."""
+        with self._changed:
+            self._scheduler.counters.expect(tasks)
+
     def forget_buffers(self) -> None:
         """See `Packer.forget_buffers`."""
         self._submission.forget_buffers()

@@ -444,5 +444,8 @@ class Scheduler:
         """Estimate what the rest will take, once the pilot is done."""
         if not self._is_pilot_done():
             return []
-        estimate = self.pilot.estimate(self._queue.tasks, self.batcher, self._limits, self.counters)
+        to_come = self.counters.expected - self.counters.tasks
+        estimate = self.pilot.estimate(
+            self._queue.tasks + to_come, self.batcher, self._limits, self.counters
+        )
         return [ev.AskToGoOn(estimate)]

@@ -1,0 +1,32 @@
+"""The form of the display. **Input:** the setting ``progress``. **Output:** what gets reports."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+from dolambda.progress.log_lines import LogLines
+from dolambda.progress.notebook import NotebookDisplay, in_notebook
+from dolambda.progress.terminal import Bar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dolambda.progress.words import Label
+    from dolambda.scheduler.report import Report
+
+
+def display(wanted: bool | None, label: Label) -> Callable[[Report], None] | None:  # noqa: FBT001 - the setting
+    """Return what shows the reports of one run. None if nothing does."""
+    if wanted is False or sys.stderr is None:
+        return None
+    if in_notebook():
+        return NotebookDisplay(label)
+    return Bar(label) if _is_terminal() else LogLines(label)
+
+
+def _is_terminal() -> bool:
+    with contextlib.suppress(AttributeError, ValueError, OSError):  # closed, or a strange one
+        return sys.stderr.isatty()
+    return False

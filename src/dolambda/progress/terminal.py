@@ -1,0 +1,171 @@
+"""A bar for each run, at the bottom of a terminal. What is printed appears above.
+
+**Input:** reports of any number of runs. **Output:** lines on standard error; a run's closing line
+stays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING
+
+from dolambda.progress.notices import notice
+from dolambda.progress.words import Label, closing_line, row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+
+    from dolambda.scheduler.report import Report
+
+_AFTER_S = 0.3  # what is over before needs no bar
+_MAX_BARS = 8
+_REFRESH = 5  # times a second
+
+
+class Bar:
+    """The reports of one run. For any thread.
+
+    It leaves the screen while all is done, and comes back if more is submitted.
+    """
+
+    def __init__(
+        self, label: Label | None = None, after: float = _AFTER_S, screen: Screen | None = None
+    ) -> None:
+        """Nothing is shown before the run has lasted ``after`` seconds."""
+        self.label = label or Label()
+        self._after = after
+        self._screen = screen or SCREEN
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._was_shown = False
+        self._over = False
+        self.report: Report | None = None
+
+    def __call__(self, report: Report) -> None:
+        """Take in a report."""
+        with self._lock:
+            if self._over:
+                return
+            self._over = report.over
+            if report.over or (report.running == 0 and report.ended >= report.expected):
+                self.report = None
+                self._stop_timer()
+                said = closing_line(report, self.label) if report.over and self._was_shown else ""
+                self._screen.remove(self, said)
+                return
+            self.report = report
+            if self._was_shown:
+                self._screen.add(self)
+            elif self._timer is None:
+                self._start_timer()
+
+    def _start_timer(self) -> None:
+        self._timer = threading.Timer(self._after, self._appear)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def _appear(self) -> None:
+        with self._lock:
+            self._timer = None
+            if self.report is not None:
+                self._was_shown = True
+                self._screen.add(self)
+
+
+class Screen:
+    """The bars of all runs. A terminal shows one live display at a time. For any thread."""
+
+    def __init__(self, console: Callable[[], Console] | None = None) -> None:
+        """``console`` makes the console to draw on. Default: standard error."""
+        self._console = console or _stderr
+        self._lock = threading.Lock()
+        self._bars: list[Bar] = []
+        self._live: Live | None = None
+        self._is_hidden = False
+
+    def add(self, bar: Bar) -> None:
+        """Show a bar."""
+        with self._lock:
+            if bar not in self._bars:
+                self._bars.append(bar)
+            self._show()
+
+    def remove(self, bar: Bar, closing: str = "") -> None:
+        """Take a bar off the screen. ``closing`` is a line that stays."""
+        with self._lock:
+            if bar in self._bars:
+                self._bars.remove(bar)
+            if not self._bars:
+                self._hide()
+        if closing:
+            notice(closing)
+
+    @contextlib.contextmanager
+    def cleared(self) -> Iterator[None]:
+        """Take bars off the screen, and keep them off while something is asked there."""
+        with self._lock:
+            self._is_hidden = True
+            self._hide()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._is_hidden = False
+                self._show()
+
+    def _show(self) -> None:
+        if self._live or self._is_hidden or not self._bars:
+            return
+        from rich.live import Live  # noqa: PLC0415 - not paid by who sees no bar
+
+        self._live = Live(
+            get_renderable=self._draw,
+            console=self._console(),
+            refresh_per_second=_REFRESH,
+            transient=True,
+        )
+        self._live.start()
+
+    def _hide(self) -> None:
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+    def _draw(self) -> RenderableType:
+        """Return the bars as they are now. In rich's thread, which waits for nothing."""
+        from rich.text import Text  # noqa: PLC0415 - not paid by who sees no bar
+
+        console = self._live.console if self._live else self._console()
+        full, empty = ("#", "-") if console.options.ascii_only else ("━", "─")
+        bars = [(bar.label, bar.report) for bar in tuple(self._bars)]
+        lines = []
+        for label, report in bars[:_MAX_BARS]:
+            if report is not None:
+                said = row(report, label, console.width - 1)
+                line = Text(f"{said.title} ", style="bold", no_wrap=True, overflow="ellipsis")
+                line.append(full * said.full, style="not bold green")
+                line.append(empty * (said.cells - said.full), style="not bold dim")
+                line.append(f" {said.text}", style="not bold red" if report.failed else "not bold")
+                lines.append(line)
+        if len(bars) > _MAX_BARS:
+            lines.append(Text(f"and {len(bars) - _MAX_BARS} more runs"))
+        return Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
+
+
+def _stderr() -> Console:
+    from rich.console import Console  # noqa: PLC0415 - not paid by who sees no bar
+
+    return Console(stderr=True)
+
+
+SCREEN = Screen()
+"""The terminal of this process."""
