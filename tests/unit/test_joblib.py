@@ -157,8 +157,9 @@ def test_where_no_thread_can_be_started_a_batch_is_completed_all_the_same(
     assert isinstance(refused.exception(10), KeyError)
 
 
+@pytest.mark.usefixtures("session")
 @pytest.mark.parametrize("pre_dispatch", ["2 * n_jobs", "all"])
-def test_the_total_is_right_from_the_start(session: Session, pre_dispatch: str) -> None:
+def test_the_total_is_right_from_the_start(pre_dispatch: str) -> None:
     xs = list(range(-300, 0))
     calls: list[Callable[[], Any]] = [
         lambda: (joblib.delayed(abs)(x) for x in xs),
@@ -172,7 +173,8 @@ def test_the_total_is_right_from_the_start(session: Session, pre_dispatch: str) 
         assert reports[-1].done == 300
 
 
-def test_calls_of_one_parallel_are_added(session: Session) -> None:
+@pytest.mark.usefixtures("session")
+def test_calls_of_one_parallel_are_added() -> None:
     reports: list[Report] = []
     with (
         joblib.parallel_config("dolambda", progress=reports.append),
@@ -183,7 +185,8 @@ def test_calls_of_one_parallel_are_added(session: Session) -> None:
     assert (reports[0].expected, reports[-1].expected) == (10, 20)
 
 
-def test_a_total_that_cannot_be_known_is_open_ended(session: Session) -> None:
+@pytest.mark.usefixtures("session")
+def test_a_total_that_cannot_be_known_is_open_ended() -> None:
     reports: list[Report] = []
     with joblib.parallel_config("dolambda", progress=reports.append):
         joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(x) for x in range(100) if x % 2)
