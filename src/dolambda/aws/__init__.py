@@ -1,6 +1,7 @@
 """All talk with AWS, and nothing else of dolambda talks to it.
 
 account.py    credentials, region, boto3 clients for the control plane; its errors made ours
+denials.py    which kind of policy denied a request
 reactor.py    requests by the thousand, in one thread of libcurl's: the hot path
 leader_followers.py    replies handed over in that thread, or in another while a callback blocks
 invoke.py     calls of a function, through it

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dolambda.aws.credential_errors import translated_error
+from dolambda.aws.denials import denial_hint
 from dolambda.aws.partitions import host, partition_of
 from dolambda.errors import AccessDeniedError, AwsError, ConfigurationError, ThrottledError
 
@@ -279,11 +280,11 @@ def _ours(error: Any) -> AwsError | ConfigurationError:
     if is_skewed(text):
         return ConfigurationError(text, hint=MEND_CLOCK)
     if code in _DENIED:
-        return AccessDeniedError(
-            text,
-            hint="The credentials in use lack that permission: `dolambda policy submitter` (or "
-            "deployer) prints all that are needed.",
+        missing = (
+            "The credentials in use lack that permission: `dolambda policy submitter` (or "
+            "deployer) prints all that are needed."
         )
+        return AccessDeniedError(text, hint=denial_hint(text, missing))
     if code in _EXPIRED:
         return ConfigurationError(
             text,

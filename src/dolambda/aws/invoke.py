@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from dolambda.aws.account import MEND_CLOCK, is_skewed
+from dolambda.aws.denials import denial_hint
 from dolambda.aws.partitions import host
 from dolambda.aws.request import Answer, Request
 from dolambda.errors import AccessDeniedError, AwsError, NotDeployedError, ThrottledError
@@ -195,8 +196,11 @@ def _refusal(status: int, kind: str, body: bytes) -> AwsError | NotDeployedError
     if status == http.HTTPStatus.FORBIDDEN or "AccessDenied" in kind:
         return AccessDeniedError(
             f"lambda:InvokeFunction was denied: {text}",
-            hint="`dolambda policy submitter` prints what is needed; or have the credentials "
-            "expired?",
+            hint=denial_hint(
+                body.decode(errors="replace"),
+                "`dolambda policy submitter` prints what is needed; or have the credentials "
+                "expired?",
+            ),
         )
     if status == http.HTTPStatus.NOT_FOUND:
         return NotDeployedError(f"there is no such function: {text}", hint="Run `dolambda deploy`.")

@@ -30,6 +30,7 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 from dolambda.aws.account import MEND_CLOCK, is_skewed, translated
+from dolambda.aws.denials import denial_hint
 from dolambda.aws.pace import Pace
 from dolambda.aws.partitions import STANDARD, host, partition_of
 from dolambda.aws.request_counter import RequestCounter
@@ -331,7 +332,7 @@ class Bucket:
                     raise failed(what, text.splitlines()[0][:300], seconds) from error
                 else:
                     code = re.search(r"<Code>(\w+)</Code>", text)
-                    raise denied(what, code[1] if code else "") from error
+                    raise denied(what, code[1] if code else "", text) from error
 
     def _renewed(self) -> bool:
         """Use other credentials from now on, if there are some since obstore last asked; tell whether there are."""
@@ -343,16 +344,19 @@ class Bucket:
             return True
 
 
-def denied(what: str, code: str = "") -> AccessDeniedError:
-    """Make the error of a request that S3 denied, perhaps with a code of its own."""
+def denied(what: str, code: str = "", said: str = "") -> AccessDeniedError:
+    """Make the error of a request that S3 denied, perhaps with a code and a reason of its own."""
     if is_skewed(code):
         return AccessDeniedError(
             f"{what} was denied ({code}): this machine's clock and AWS's differ", hint=MEND_CLOCK
         )
     return AccessDeniedError(
         f"{what} was denied{f' ({code})' if code else ''}",
-        hint="The credentials in use lack it, or have expired; `dolambda policy submitter` prints "
-        "what is needed.",
+        hint=denial_hint(
+            said,
+            "The credentials in use lack it, or have expired; `dolambda policy submitter` prints "
+            "what is needed.",
+        ),
     )
 
 

@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+from dolambda.aws.denials import denial_hint
 from dolambda.aws.partitions import host
 from dolambda.errors import AccessDeniedError, AwsError
 
@@ -119,10 +120,14 @@ class SignedS3:
         if status == _DENIED:
             raise AccessDeniedError(
                 text,
-                hint="Does the worker's role still have its policy? `dolambda deploy` puts it "
-                "back. "
-                "Does the bucket use a KMS key? Then the role needs kms:Decrypt and "
-                "kms:GenerateDataKey. A bucket policy or an organization's policy may deny it too.",
+                hint=denial_hint(
+                    body.decode(errors="replace"),
+                    "Does the worker's role still have its policy? `dolambda deploy` puts it "
+                    "back. "
+                    "Does the bucket use a KMS key? Then the role needs kms:Decrypt and "
+                    "kms:GenerateDataKey. A bucket policy or an organization's policy may deny it "
+                    "too.",
+                ),
             )
         raise AwsError(text, hint="Is the stack whole? `dolambda deploy` repairs it.")
 

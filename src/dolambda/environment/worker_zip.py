@@ -31,6 +31,7 @@ _OURS = (
     "bootstrap.py",
     "handler.py",
     "aws/__init__.py",
+    "aws/denials.py",
     "aws/partitions.py",
     "aws/request_counter.py",
     "aws/signed_s3.py",

@@ -165,6 +165,17 @@ def test_throttled_for_too_long_it_says_so(
             "lambda:InvokeFunction was denied",
         ),
         (
+            (
+                403,
+                {"x-amzn-ErrorType": "AccessDeniedException"},
+                b'{"Message": "User: ' + b"u" * 300 + b" is not authorized to perform: "
+                b"lambda:InvokeFunction because no permissions boundary allows the "
+                b'lambda:InvokeFunction action"}',
+            ),
+            AccessDeniedError,
+            r"was denied.*\n.*permissions boundary of these credentials",
+        ),
+        (
             (404, {"x-amzn-ErrorType": "ResourceNotFoundException"}, b"{}"),
             NotDeployedError,
             "no such function",

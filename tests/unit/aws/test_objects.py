@@ -52,6 +52,19 @@ def test_a_missing_object_that_s3_calls_denied_is_missing(server: Server) -> Non
     assert "start-after=blobs%2Fab" in server.seen[-1][0]
 
 
+def test_a_denial_of_an_organisation_is_told_apart(server: Server) -> None:
+    bucket = Bucket.from_account(account(server.url), "b")
+    status, headers, body = DENIED
+    said = body.replace(
+        b"Access Denied",
+        b"u is not authorized to perform: s3:ListBucket because no service "
+        b"control policy allows the s3:ListBucket action",
+    )
+    server.answers = [(status, headers, said)]
+    with pytest.raises(AccessDeniedError, match=r"s3:ListBucket.*\n.*\(SCP\)"):
+        bucket.list("outs/")
+
+
 def test_an_object_that_is_denied_is_denied(server: Server) -> None:
     bucket = Bucket.from_account(account(server.url), "b")
     server.answers = [DENIED, listing("blobs/abc", "blobs/abd")]

@@ -105,6 +105,17 @@ def test_a_denial_is_no_missing_key_and_passes_once_the_policy_is_in_force(
     assert len(server.seen) > 6
 
 
+def test_a_bounded_role_is_told_apart_from_one_without_its_policy(
+    s3: SignedS3, server: Server
+) -> None:
+    said = b"User: " + b"u" * 500 + b" is not authorized to perform: s3:GetObject because no "
+    said += b"permissions boundary allows the s3:GetObject action"
+    server.answers = [answered(403, b"<Code>AccessDenied</Code><Message>" + said)]
+    s3.begin_invocation(0.5)
+    with pytest.raises(AccessDeniedError, match=r"permissions boundary of these credentials"):
+        s3.get("k")
+
+
 def test_a_missing_key_is_known_from_the_listing_that_is_denied(
     s3: SignedS3, server: Server
 ) -> None:

@@ -113,6 +113,18 @@ def test_trouble_that_stays_is_told(
             AccessDeniedError,
             r"was denied \(AccessDenied\)",
         ),
+        (
+            (
+                403,
+                {},
+                (
+                    b"<Error><Code>AccessDenied</Code><Message>User: u is not authorized to perform: "
+                    b"s3:GetObject with an explicit deny in a service control policy</Message></Error>"
+                ),
+            ),
+            AccessDeniedError,
+            r"was denied \(AccessDenied\)\n.*\(SCP\)",
+        ),
         ((404, {}, b"<Error><Code>NoSuchKey</Code></Error>"), FileNotFoundError, "outs/a/1"),
         (
             (404, {}, b"<Error><Code>NoSuchBucket</Code></Error>"),
