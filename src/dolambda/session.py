@@ -14,7 +14,7 @@ import secrets
 import threading
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 from dolambda.aws.account import Account, Credentials, translated
 from dolambda.aws.objects import Bucket
@@ -22,10 +22,10 @@ from dolambda.environment.own_modules import OwnModules
 from dolambda.environment.stack_match import refuse_mismatch, refuse_missing
 from dolambda.errors import ConfigurationError, LocalAwsError
 from dolambda.interpreter_end import INTERPRETER_END
+from dolambda.local.attachment import Attachment
 from dolambda.local.instance import Instance, default_workers
 from dolambda.local.stack import deploy_into, emulated
 from dolambda.local.status import Status
-from dolambda.local.watch import Watch
 from dolambda.money.accounts import Accounts
 from dolambda.money.quote import verdict
 from dolambda.named_runs import NamedRun, OpenNamedRuns, Recorder
@@ -81,8 +81,6 @@ class Session:
     runtime: float
     stack: Stack | None = None
     bucket: Bucket | None = None
-    instance: Instance | None = None
-    owns_instance: bool = False
     transports: TransportFactory | None = None
     progress: bool | Callable[[Report], None] | None = None
     env: Mapping[str, str] = field(default_factory=Env)
@@ -90,11 +88,10 @@ class Session:
     _sequence: itertools.count[int] = field(default_factory=itertools.count)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _clean_up: CleanUp = field(default_factory=CleanUp)
-    _watch: Watch | None = field(default=None)
     _gone: LocalAwsError | None = field(default=None)
     _pid: int = field(default_factory=os.getpid)
     _closed: bool = False
-    _emulator: Literal["own", "shared"] | None = None
+    _attachment: Attachment | None = None
 
     def __post_init__(self) -> None:
         """Nothing is sent."""
@@ -321,12 +318,12 @@ class Session:
 
         An ``owned`` one ends with the session.
         """
-        self.instance, self.owns_instance = instance, owned
-        self._emulator = "own" if owned else "shared"
-        self._watch = Watch(self._emulator_runs, self._emulator_gone)
+        self._attachment = Attachment(instance, owned=owned, gone=self._emulator_gone)
 
-    def _emulator_runs(self) -> bool:
-        return self.instance is None or self.instance.running
+    @property
+    def instance(self) -> Instance | None:
+        """The emulated AWS of this session. None on AWS itself."""
+        return self._attachment.instance if self._attachment else None
 
     def _emulator_gone(self) -> None:
         """Fail all that runs: the emulated AWS was stopped or killed, so no answer will come."""
@@ -410,7 +407,8 @@ class Session:
         return self._summary().table(self.report())
 
     def _summary(self) -> SessionSummary:
-        return SessionSummary(self.stack, self.workers, self._emulator, self._closed)
+        kind = self._attachment.kind if self._attachment else None
+        return SessionSummary(self.stack, self.workers, kind, self._closed)
 
     def __enter__(self) -> Self:
         """Use it in a with statement."""
@@ -447,13 +445,5 @@ class Session:
             self._named_runs.close()
             (self.transports or self.transport).close()
         finally:  # whatever is left on the network, or a second Ctrl-C
-            self._end_emulator()
-
-    def _end_emulator(self) -> None:
-        if self._watch:
-            self._watch.stop()
-        if self.instance and self.owns_instance:
-            self.instance.stop()
-        elif self.instance:
-            self.instance.leave()
-        self.instance = None
+            if self._attachment:
+                self._attachment.end()
