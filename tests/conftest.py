@@ -54,9 +54,8 @@ if _IS_MAIN and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 hypothesis_settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
-if (
-    "PYTEST_XDIST_WORKER" in os.environ
-):  # what runs beside it keeps its own emulated AWS, and a list of them, there
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # What runs beside it keeps its own emulated AWS, and a list of them, there.
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="dolambda-tests-")
 
 

@@ -267,9 +267,8 @@ class LambdaExecutor(Executor):
             cancel_futures: Cancel tasks that have not begun.
         """
         self._down = True
-        if (
-            self._session.of_another_process
-        ):  # the tasks are the parent's, and so are the threads that would end them
+        if self._session.of_another_process:
+            # The tasks are the parent's, and so are the threads that would end them.
             return
         if cancel_futures:
             self._run.cancel_waiting()

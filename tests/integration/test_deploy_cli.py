@@ -237,9 +237,9 @@ def test_killed_before_any_of_its_requests_deploy_goes_on_where_it_stopped(
             break
         assert done.returncode == -signal.SIGKILL, done.stderr
         died.append(done.stdout.strip())
-        if (
-            after % 3 == 0
-        ):  # from here on; else from nothing, so that each request is once the last of a first deploy
+        if after % 3 == 0:
+            # From here on; else from nothing, so that each request is once the last of a first
+            # deploy.
             deploy(resources(account, settings, here=True))
             assert deploy(resources(account, settings, here=True)) == 0
         destroy(resources(account, replace(settings, requires=()), here=True))

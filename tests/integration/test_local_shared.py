@@ -142,7 +142,7 @@ def test_another_python_gets_an_emulator_of_its_own(shared: Instance) -> None:
         assert program.stack == "dolambda"
         here = f"{sys.version_info.major}.{sys.version_info.minor}"
         assert program.end() == (
-            "dolambda: the emulated AWS of `dolambda local start` runs Python 3.9, this is "
+            "dolambda: the emulated AWS of `dolambda local start` runs Python 3.9, but this is "
             f"Python {here}: "
             "this program starts one of its own\n"
         )

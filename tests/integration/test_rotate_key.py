@@ -119,7 +119,8 @@ def test_no_task_is_lost_while_the_key_is_replaced_again_and_again(stage: Stage)
             with stage.open("direct") as session:
                 try:
                     wrong.extend([] if asks(session, 3) == [3, 2, 1] else ["values"])
-                except Exception as error:  # noqa: BLE001 - whatever it is, it is what this test looks for
+                except Exception as error:  # noqa: BLE001
+                    # Whatever it is, it is what this test looks for.
                     wrong.append(error)
                 if session.report().resent:
                     wrong.append("a job was refused, and sent again")

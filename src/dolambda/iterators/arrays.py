@@ -1,4 +1,7 @@
-"""Parts of arrays and data frames. Input: what has a shape. Output: rows, columns, cells, slices."""
+"""Parts of arrays and data frames.
+
+Input: what has a shape. Output: rows, columns, cells, slices.
+"""
 
 from __future__ import annotations
 

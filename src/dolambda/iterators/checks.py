@@ -1,4 +1,7 @@
-"""Checks of arguments that several iterators share. Input: an argument. Output: its value, or the error."""
+"""Checks of arguments that several iterators share.
+
+Input: an argument. Output: its value, or the error.
+"""
 
 from __future__ import annotations
 

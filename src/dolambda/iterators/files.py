@@ -1,4 +1,7 @@
-"""Iterators over files, and recordings of iterators. Input: a path. Output: lines, tables, objects."""
+"""Iterators over files, and recordings of iterators.
+
+Input: a path. Output: lines, tables, objects.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""R's `isplit`: groups of equal factors. Input: entries and their factors. Output: `Group` objects."""
+"""R's `isplit`: groups of equal factors.
+
+Input: entries and their factors. Output: `Group` objects.
+"""
 
 from __future__ import annotations
 

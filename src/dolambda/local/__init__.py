@@ -1,13 +1,14 @@
-"""AWS emulated on this machine: start, deploy into it, stop.
+"""AWS emulated on this machine: start, deploy, stop.
 
-place.py       where the directories of instances are, what of them is believed, sweeping up
-instance.py    an emulated AWS, seen from the client: starting, finding, stopping
-cache.py       what sessions share: packages laid out for workers, and the emulator's own environment
-packages.py    what is installed here, laid out there
-failures.py    what to do when one cannot be started
-guardian.py    the process that owns one: makes its environment, runs it, and removes every trace when it is to end
+place.py       the directories of instances, their checks, and their clean-up
+instance.py    an emulated AWS, as the client sees it: starting, finding, stopping
+cache.py       data that sessions share: packages laid out for workers, the emulator's environment
+packages.py    the installed packages, laid out in the cache
+failures.py    hints for a failed start
+guardian.py    the process that owns an instance: it makes the environment, runs the emulator, and
+               removes every trace at the end
 emulator/      ministack, adapted, behind a gateway; runs in that environment
-watch.py       a look whether one still runs
-status.py      a line on a terminal that says how far it is
-stack.py       a stack deployed into it, with a user who may submit and no more
+watch.py       a periodic check whether an instance still runs
+status.py      a line on a terminal that shows the current step
+stack.py       a stack deployed into it, with a user who can submit and nothing more
 """

@@ -1,9 +1,11 @@
-"""What emulated AWSs of this user share: installed packages laid out for workers, and the emulator's own environment.
+"""The cache that this user's emulated AWSs share.
+
+It holds installed packages laid out for workers, and the emulator's own environment.
 
     <user's cache directory>/dolambda-local       entries, see emulator/entries.py
-        packages-<digest>/      what the layers of one stack unpack to, or its bundle, named by content
+        packages-<digest>/      the unpacked layers of one stack, or its bundle, named by content
         emulator-<digest>/      the emulator's own environment
-        digests/                names of contents, by what their files look like
+        digests/                names of contents, by size and time of their files
 
 A cache is used only if nobody else can have written to it, see `place.objection`.
 """
@@ -20,7 +22,7 @@ from dolambda.local.emulator import entries
 from dolambda.local.place import objection, objection_to_parent
 
 LIMIT = 10 << 30
-"""Bytes that stay in it when something new has been added."""
+"""Bytes to which the cache is reduced after an addition."""
 
 DIGESTS = "digests"
 
@@ -28,12 +30,12 @@ log = logging.getLogger(__name__)
 
 
 def home() -> Path:
-    """Return where this user's cache is; it need not exist."""
+    """Return the directory of this user's cache. It need not exist."""
     return Path(platformdirs.user_cache_dir("dolambda-local"))
 
 
 def opened(instead: Path) -> Path:
-    """Return a cache that exists and is this user's alone: the shared one, or a new one in ``instead``."""
+    """Return an existing cache of this user alone: the shared one, or one in ``instead``."""
     place = home()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -54,10 +56,15 @@ def opened(instead: Path) -> Path:
 
 
 def clean() -> tuple[int, int]:
-    """Remove what no session uses; return how many bytes, and how many entries are in use.
+    """Remove the entries that no session uses.
 
-    Raises `OSError` where the cache cannot be read; one that another user may have written is left
-    alone.
+    A cache that another user may have written is left alone.
+
+    Returns:
+        Bytes removed, and the number of entries in use.
+
+    Raises:
+        OSError: The cache cannot be read.
     """
     place = home()
     if not place.exists() or objection(place):

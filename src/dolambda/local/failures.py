@@ -1,29 +1,30 @@
-"""What to do when AWS cannot be emulated here, by what was said of it."""
+"""Hints for a failed emulation of AWS, found by the text of the error."""
 
 from __future__ import annotations
 
-_SIGNS = (  # in lower case, the most specific first
+_SIGNS = (  # lower-case, the most specific first
     (
         ("no space left", "disk quota", "os error 28", "os error 122"),
-        "The disk is full. Make room, or set TMPDIR (and UV_CACHE_DIR) to a disk that has some.",
+        "The disk is full. Free some space, or set TMPDIR (and UV_CACHE_DIR) to another disk.",
     ),
     (
         ("read-only file system", "os error 30"),
         (
-            "A directory cannot be written. Set UV_CACHE_DIR, where uv keeps packages, and TMPDIR to "
-            "directories that can."
+            "A directory is read-only. Set UV_CACHE_DIR, where uv keeps packages, and TMPDIR to "
+            "writable directories."
         ),
     ),
     (
         ("permission denied", "operation not permitted", "os error 13", "os error 1)"),
         (
-            "This user may not write there. Set UV_CACHE_DIR, where uv keeps packages, and TMPDIR to "
-            "directories of yours."
+            "This user may not write to a directory. Set UV_CACHE_DIR, where uv keeps packages, "
+            "and "
+            "TMPDIR to directories that belong to you."
         ),
     ),
     (
         ("too many open files", "os error 24"),
-        "This process may open too few files: `ulimit -n` shows how many.",
+        "This process may open too few files: `ulimit -n` shows the limit.",
     ),
     (
         ("cannot allocate", "memory allocation", "memoryerror", "os error 12", "out of memory"),
@@ -31,22 +32,28 @@ _SIGNS = (  # in lower case, the most specific first
     ),
     (
         ("resource temporarily unavailable", "can't start new thread", "os error 11"),
-        "This user may start too few processes: `ulimit -u` shows how many.",
+        "This user may start too few processes: `ulimit -u` shows the limit.",
     ),
     (
         ("network", "dns", "connect", "request", "fetch", "registry", "timed out", "certificate"),
-        "Is the package registry reachable? The emulator is installed from it on first use.",
+        (
+            "Check that the package registry can be reached: the first start installs the emulator "
+            "from it."
+        ),
     ),
 )
 _BY_STAGE = {
-    "caching": "`dolambda local clean` removes what is kept between sessions.",
-    "installing": "Can uv write where it keeps packages? Set UV_CACHE_DIR to a directory of yours.",
-    "starting": "If the lines above do not tell, report them: it is a defect.",
+    "caching": "`dolambda local clean` removes the files kept between sessions.",
+    "installing": (
+        "Check that uv can write where it keeps packages, or set UV_CACHE_DIR to a directory "
+        "that belongs to you."
+    ),
+    "starting": "If the lines above do not explain the failure, report them as a defect.",
 }
 
 
 def advice(stage: str, said: str) -> str:
-    """Return what the user can do; ``stage`` is "caching", "installing" or "starting"."""
+    """Return what the user can do. ``stage`` is "caching", "installing" or "starting"."""
     lower = said.lower()
     for signs, hint in _SIGNS:
         if any(sign in lower for sign in signs):

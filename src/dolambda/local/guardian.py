@@ -1,16 +1,20 @@
-"""Own one emulated AWS: make its environment, run it, and remove every trace of it in the end.
+"""The process that owns one emulated AWS.
 
-    client  -- starts, keeps the lifeline open -->  guardian  -- its own session -->  emulator, its workers, what tasks start
+It makes the environment, runs the emulator, and removes every trace of it at the end.
 
-Run by path with the user's own interpreter and the standard library only; not imported. It ends
-when the emulator ends, on SIGTERM, when the lifeline (its standard input) closes, or when the
-client is no longer its parent: the kernel sees to both even if the client was killed with -9, and
-to the second even if a fork of the client lives on. Then it kills all its descendants, of which
-Linux lets none escape, and removes the directory. It holds a lock on ``lock`` all the while: an
-instance whose lock is free has lost its guardian, and the next start or stop sweeps it up.
+    client  -- starts, keeps the lifeline open -->  guardian  -- its own session -->  emulator, its
+    workers, and all that tasks start
 
-**Input:** ``instance.json`` in the directory named by the first argument; the second is the
-descriptor of the emulator's socket. **Output:** ``state.json`` there says how far it is.
+It is run by path, with the user's own interpreter and the standard library only, not imported. It
+ends when the emulator ends, on SIGTERM, when the lifeline (its standard input) closes, or when the
+client is no longer its parent. The kernel ensures the last two even if the client was killed with
+-9, and the last even if a fork of the client lives on. Then it kills all its descendants, of which
+Linux lets none escape, and removes the directory. While it lives, it holds a lock on ``lock``: an
+instance with a free lock has lost its guardian, and the next start or stop removes it.
+
+**Input:** ``instance.json`` in the directory named by the first argument. The second argument is
+the descriptor of the emulator's socket. **Output:** ``state.json`` in that directory, which shows
+the progress.
 """
 
 from __future__ import annotations
@@ -41,7 +45,7 @@ _START = "import sys; sys.path.append(sys.argv[1]); from emulator import launche
 
 
 def main(directory: Path, socket: int) -> None:
-    """Live as long as the instance."""
+    """Run as long as the instance."""
     sys.path.append(str(Path(__file__).parent))  # for `emulator.entries`
     lock = (directory / "lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -65,18 +69,18 @@ def main(directory: Path, socket: int) -> None:
         tell(directory, "failed", stage=stage, why=f"{error}{log_tail(directory)}")
         time.sleep(wanted["linger"])  # so that the client can read it
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends already, and completely
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it already ends, completely
         if server:
             end_descendants()
             server.wait()
         shutil.rmtree(wanted["scratch"], ignore_errors=True)
         shutil.rmtree(directory, ignore_errors=True)
         with contextlib.suppress(OSError):
-            directory.parent.rmdir()  # unless other instances are there
+            directory.parent.rmdir()  # unless it holds other instances
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent ends, so that none can leave.
+    """Become the parent of every descendant whose own parent ends, so that none can escape.
 
     Linux only.
     """
@@ -85,19 +89,19 @@ def adopt_orphans() -> None:
 
 
 def tell(directory: Path, state: str, **more: object) -> None:
-    """Write how far it is, at once and whole."""
+    """Write the progress, atomically."""
     part = directory / "state.part"
     part.write_text(json.dumps({"state": state, "guardian": os.getpid(), **more}), encoding="utf-8")
     part.replace(directory / "state.json")
 
 
 def install(wanted: dict[str, Any]) -> None:
-    """Link the emulator's environment, for the user's own Python, from the cache, where it stays while this process lives.
+    """Link the emulator's environment, for the user's own Python, from the cache.
 
-    The first time, uv makes it in about a second. Later starts find it, with the bytecode that
-    earlier ones have written.
+    The entry stays in the cache while this process lives. At the first start, uv makes it in about
+    a second. Later starts find it, with the bytecode that earlier ones have written.
     """
-    # `main` has put it on the path.
+    # `main` has added it to the path.
     from emulator import entries  # type: ignore[import-not-found] # noqa: PLC0415
 
     requirements = Path(wanted["requirements"]).read_bytes()
@@ -125,7 +129,7 @@ def make_environment(wanted: dict[str, Any], place: str) -> None:
 
 
 def launch(directory: Path, wanted: dict[str, Any], socket: int) -> subprocess.Popen[bytes]:
-    """Start the emulator in a session of its own, with nothing of the user's AWS or proxy configuration."""
+    """Start the emulator in a session of its own, without the user's AWS or proxy configuration."""
     scratch = Path(wanted["scratch"])
     (scratch / "tmp").mkdir(mode=0o700)
     inherited = {
@@ -156,7 +160,7 @@ def launch(directory: Path, wanted: dict[str, Any], socket: int) -> subprocess.P
 
 
 def await_health(server: subprocess.Popen[bytes], wanted: dict[str, Any]) -> None:
-    """Wait until it answers, and proves that it is the one that was started."""
+    """Wait until the emulator responds and proves that it is the one that was started."""
     deadline = time.monotonic() + _READY_WITHIN
     while time.monotonic() < deadline:
         if server.poll() is not None:
@@ -170,7 +174,7 @@ def await_health(server: subprocess.Popen[bytes], wanted: dict[str, Any]) -> Non
 
 
 def is_ours(wanted: dict[str, Any]) -> bool:
-    """Return whether what answers knows the secret; asked directly, whatever proxies are configured."""
+    """Return whether the server knows the secret. Configured proxies are not used."""
     challenge = secrets.token_hex(16)
     asked = http.client.HTTPConnection(wanted["endpoint_url"].removeprefix("http://"), timeout=2)
     try:
@@ -184,7 +188,7 @@ def is_ours(wanted: dict[str, Any]) -> bool:
 
 
 def watch(server: subprocess.Popen[bytes], *, client: int | None) -> None:
-    """Wait for the end: the server's, or the client's, if it depends on one."""
+    """Wait for the end of the server, or of the client if the instance depends on one."""
     while server.poll() is None:
         reap(server)
         if client is None:
@@ -199,7 +203,7 @@ def lifeline_closed() -> bool:
 
 
 def reap(server: subprocess.Popen[bytes]) -> None:
-    """Take leave of adopted processes that have ended."""
+    """Collect adopted processes that have ended."""
     if sys.platform != "linux":
         return
     with contextlib.suppress(ChildProcessError):
@@ -237,7 +241,7 @@ def descendants() -> set[int]:
 
 
 def processes() -> list[tuple[int, int]]:
-    """Return the ids of all processes that are seen, each with its parent's."""
+    """Return the ids of all visible processes, each with its parent's id."""
     if sys.platform != "linux":
         listed = subprocess.run(
             ["ps", "-axo", "pid=,ppid=,comm="],  # noqa: S607 - POSIX has it
@@ -256,7 +260,7 @@ def processes() -> list[tuple[int, int]]:
 
 
 def log_tail(directory: Path) -> str:
-    """Return the emulator's last words."""
+    """Return the last lines of the emulator's log."""
     with contextlib.suppress(OSError):
         text = (directory / "server.log").read_text(encoding="utf-8", errors="replace")
         return "\n" + "\n".join(text.splitlines()[-15:])

@@ -1,16 +1,16 @@
-"""An emulated AWS, seen from the client.
+"""An emulated AWS, as the client sees it.
 
     <directory>/           see place.py
-        instance.json   what was asked for: port, keys of its root user (of no use anywhere else)
-        state.json      how far its guardian is
+        instance.json   the request: port, keys of its root user (of no use anywhere else)
+        state.json      the guardian's progress
         lock            held by the guardian while it lives
-        clients/        one file a program that uses a shared one, locked while it does
+        clients/        one file for each program that uses a shared instance, locked meanwhile
         env             link to the emulator's environment in the cache, see cache.py
-        tmp/            (both in the temporary directory, where that is another)
+        tmp/            (both in the temporary directory, if that is another)
         server.log
 
-**Input:** how many workers. **Output:** an `Instance` that answers on 127.0.0.1; nothing on disk
-and no process once stopped.
+**Input:** the number of workers. **Output:** an `Instance` that responds on 127.0.0.1. Once it was
+stopped, nothing is left on disk and no process runs.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from dolambda.wire.task import PYTHON
 
 try:
     import fcntl
-except ModuleNotFoundError:  # on Windows, where nothing is emulated
+except ModuleNotFoundError:  # on Windows, where AWS cannot be emulated
     fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ _held: weakref.WeakSet[Instance] = weakref.WeakSet()
 
 
 def default_workers() -> int:
-    """Return one a core, but two at least: one worker would not be parallel."""
+    """Return the number of processors, but at least two: one worker would not be parallel."""
     return max(2, os.cpu_count() or 1)
 
 
@@ -79,7 +79,8 @@ def default_workers() -> int:
 class Instance:
     """One emulated AWS.
 
-    ``key`` and ``secret`` are its root user's; ``cache`` is where it finds packages, see cache.py.
+    ``key`` and ``secret`` belong to its root user. ``cache`` is the directory of its packages, see
+    cache.py.
     """
 
     directory: Path
@@ -105,14 +106,23 @@ class Instance:
         limit_cpu: bool = False,
         wait: bool = True,
     ) -> Instance:
-        """Start one and wait until it answers; without a ``name`` it ends with this process.
+        """Start an instance and wait until it responds.
 
-        Raises `LocalAwsError`.
+        Args:
+            workers: Number of workers.
+            name: Name of the instance. Without one it ends with this process.
+            rules: Files whose function ``rules`` returns rules for the gateway, see
+                emulator/gateway.py.
+            sandbox: Confine workers as Lambda does, see emulator/sandbox.py. It needs bubblewrap.
+            limit_cpu: Also limit workers in a sandbox to memory/1,769 of a core.
+            wait: Without it the instance may not respond yet: `when_ready` waits for that, and
+                `stop` ends the instance at any time.
 
-        With ``wait=False`` it may not answer yet: `when_ready` waits for that, and `stop` ends it
-        at any time. ``rules`` are files whose function ``rules`` returns rules for the gateway, see
-        emulator/gateway.py. ``sandbox`` confines workers as Lambda does, see emulator/sandbox.py;
-        with ``limit_cpu`` also to memory/1,769 of a core. It needs bubblewrap.
+        Returns:
+            The instance.
+
+        Raises:
+            LocalAwsError: The instance did not start.
         """
         refuse_windows()
         if sandbox and shutil.which("bwrap") is None:
@@ -145,7 +155,7 @@ class Instance:
     ) -> Instance:
         directory.mkdir(mode=0o700)
         with socket.socket() as first, _past_streams(first) as bound:
-            # The emulator gets this very socket: nobody else can have its port.
+            # The emulator gets this very socket, so nobody else can have its port.
             bound.bind(("127.0.0.1", 0))
             wanted = _wanted(directory, workers, bound.getsockname()[1], embedded, rules, sandbox)
             (directory / "instance.json").write_text(json.dumps(wanted), encoding="utf-8")
@@ -172,7 +182,8 @@ class Instance:
     def find_shared(cls) -> Instance | None:
         """Return the instance that `dolambda local start` left running, if any.
 
-        Raises `LocalAwsError`.
+        Raises:
+            LocalAwsError: The directory of instances cannot be trusted.
         """
         directory = checked_home() / SHARED
         if read(directory, "state.json").get("state") != "ready" or not is_alive(directory):
@@ -195,21 +206,24 @@ class Instance:
 
     @property
     def running(self) -> bool:
-        """Whether its guardian lives. Costs some 20 us, so it can be asked in a loop."""
+        """True if its guardian lives. The check takes some 20 us, so it can be done in a loop."""
         return is_alive(self.directory)
 
     @property
     def is_shared(self) -> bool:
-        """Whether other programs may use it too."""
+        """True if other programs can use it too."""
         return self.directory.name == SHARED
 
     @property
     def misfit(self) -> str:
-        """Why this program cannot use it, "" if it can: workers run the Python and the dolambda that it was started with."""
+        """Reason why this program cannot use it, "" if it can.
+
+        Workers run the Python and the dolambda that the instance was started with.
+        """
         if self.python != PYTHON:
-            return f"runs Python {self.python}, this is Python {PYTHON}"
+            return f"runs Python {self.python}, but this is Python {PYTHON}"
         if self.version != VERSION:
-            return f"is of dolambda {self.version}, this is {VERSION}"
+            return f"is of dolambda {self.version}, but this is {VERSION}"
         return ""
 
     def join(self) -> None:
@@ -221,7 +235,7 @@ class Instance:
         _held.add(self)
 
     def leave(self) -> None:
-        """Take back `join`."""
+        """Undo `join`."""
         if self._place:
             with contextlib.suppress(OSError):
                 Path(self._place.name).unlink()
@@ -237,7 +251,8 @@ class Instance:
     def deploying(self) -> Iterator[None]:
         """Let one program at a time deploy into it.
 
-        Raises `LocalAwsError` if its turn does not come.
+        Raises:
+            LocalAwsError: Another program has been deploying for too long.
         """
         deadline = time.monotonic() + _DEPLOY_WITHIN
         with (self.directory / "deploying").open("w") as lock:
@@ -247,7 +262,8 @@ class Instance:
                     break
                 if time.monotonic() > deadline:
                     raise LocalAwsError(
-                        f"another program has deployed into {self.directory} for {_DEPLOY_WITHIN} "
+                        f"another program has been deploying into {self.directory} for "
+                        f"{_DEPLOY_WITHIN} "
                         "s",
                         hint="`dolambda local stop` ends the emulated AWS.",
                     )
@@ -255,9 +271,10 @@ class Instance:
             yield
 
     def stop(self) -> None:
-        """End it and wait until nothing of it is left.
+        """End the instance and wait until nothing of it is left.
 
-        Raises `LocalAwsError` if that takes too long.
+        Raises:
+            LocalAwsError: That takes too long.
         """
         if self.lifeline:
             self.lifeline.close()
@@ -280,13 +297,21 @@ class Instance:
             self._forget_errors()
 
     def when_ready(self, show: Callable[[str], object] = lambda _: None) -> Instance:
-        """Wait until it answers; stop it if it does not.
+        """Wait until the instance responds. Stop it if it does not.
 
-        ``show`` is told what is done. Raises `LocalAwsError`.
+        Args:
+            show: Called with the name of each step.
+
+        Returns:
+            This instance.
+
+        Raises:
+            LocalAwsError: The instance did not start.
         """
         try:
             self._await_ready(show)
-        except BaseException:  # Ctrl-C too: it was started for the caller, who does not get it
+        except BaseException:
+            # Ctrl-C too: the caller does not get the instance that was started for it.
             self.stop()
             raise
         self._forget_errors()
@@ -308,7 +333,10 @@ class Instance:
             time.sleep(0.02)
 
     def _last_words(self) -> str:
-        """Return why the guardian ended, in its own words: where a disk is full, it could write them nowhere else."""
+        """Return why the guardian ended, in its own words.
+
+        If a disk is full, it could write them nowhere else.
+        """
         said = b""
         if self.guardian and self.guardian.stderr:
             said = self.guardian.stderr.read()
@@ -321,9 +349,12 @@ class Instance:
 
 
 def _let_go_in_fork() -> None:
-    """Close what a fork has of the lifelines and places: they are to end with the process that opened them."""
+    """Close a fork's copies of the lifelines and places.
+
+    They must end with the process that opened them.
+    """
     for instance in list(_held):
-        for held in (instance.lifeline, instance._place):  # noqa: SLF001 - this module's own
+        for held in (instance.lifeline, instance._place):  # noqa: SLF001 - of this module
             if held is not None:
                 with contextlib.suppress(OSError):
                     held.close()
@@ -334,7 +365,10 @@ if hasattr(os, "register_at_fork"):  # Windows has no fork
 
 
 def _past_streams(made: socket.socket) -> socket.socket:
-    """The same socket, by a number that no standard stream has: those of this program may be closed."""
+    """Return the same socket with a number that no standard stream has.
+
+    The standard streams of this program may be closed.
+    """
     return socket.socket(fileno=fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, 3))
 
 

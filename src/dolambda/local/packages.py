@@ -1,7 +1,7 @@
-r"""What is installed here, laid out once for the workers of all emulated AWSs.
+r"""The installed packages, laid out once for the workers of all emulated AWSs.
 
-**Input:** `Contents`, as for AWS. **Output:** the same, of which nothing need be zipped or
-uploaded: each zip only names its content, which the emulator finds in the cache.
+**Input:** `Contents`, as for AWS. **Output:** the same contents, without any zipping or uploading:
+each zip only names its content, which the emulator finds in the cache.
 
     site-packages --> layers, bundle --digest--> cache/packages-<digest>/ <-- /opt of each worker
                                 \\--> a zip with that digest --> PublishLayerVersion, PutObject
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from dolambda.environment.layer import Contents
 
 NAMING = "dolambda-digest"
-"""The only file of a zip that names its content; see emulator/launcher.py."""
+"""The only file of a zip that names its content, see emulator/launcher.py."""
 
-# A file as young as that may be written again within one tick of its clock.
+# A file as young as this may change again within one tick of its clock.
 _SETTLED_NS = 2_000_000_000
 _DIGESTS_DAYS = 60
 _UNCHECKED = (0b01).to_bytes(4, "little") + bytes(8)  # PEP 552: never compared with the source
@@ -41,7 +41,7 @@ _HEADER = 16
 _LARGE = 1 << 20
 
 _held: dict[Path, int] = {}
-"""Locks of the entries that this process uses, until it ends."""
+"""Locks of the entries that this process uses, held until it ends."""
 
 
 class _Naming(Archive):
@@ -53,7 +53,10 @@ class _Naming(Archive):
 
 
 def laid_out(contents: Contents, cache: Path) -> Contents:
-    """Lay out in the cache what workers have installed, unless it is there; return contents that name it."""
+    """Lay out the contents of workers in the cache, unless they are there.
+
+    Return what names them.
+    """
     layers = tuple(_Naming(one, _digest(one.entries, cache)) for one in contents.layers)
     bundle = contents.bundle and _Naming(contents.bundle, _digest(contents.bundle.entries, cache))
     made = _provide(cache, layers, contents.layers)
@@ -65,7 +68,7 @@ def laid_out(contents: Contents, cache: Path) -> Contents:
 
 
 def _provide(cache: Path, named: Sequence[Archive], archives: Sequence[Archive]) -> bool:
-    """Hold the entry of some archives, and return whether it had to be made."""
+    """Hold the entry of some archives. Return whether it had to be made."""
     if not named:
         return False
     name = entries.packages_name(one.digest for one in named)
@@ -81,9 +84,9 @@ def _provide(cache: Path, named: Sequence[Archive], archives: Sequence[Archive])
 
 
 def _lay_out(files: Mapping[str, bytes | Path], target: Path) -> None:
-    """Copy files to where a zip of them would be unpacked, with the bytecode that is valid here.
+    """Copy files to where a zip of them would be unpacked, with the locally valid bytecode.
 
-    All are then read-only.
+    All of them are read-only afterwards.
     """
     known: set[str] = set()
     for name in sorted(files):
@@ -101,7 +104,7 @@ def _lay_out(files: Mapping[str, bytes | Path], target: Path) -> None:
         if bytecode:
             caches = f"{parent}/__pycache__"
             if caches not in known:
-                os.makedirs(caches, exist_ok=True)  # noqa: PTH103 - as above
+                os.makedirs(caches, exist_ok=True)  # noqa: PTH103 - tens of thousands of files
                 known.add(caches)
             tag = sys.implementation.cache_tag
             _write(f"{caches}/{last.removesuffix('.py')}.{tag}.pyc", bytecode, 0o444)
@@ -115,9 +118,8 @@ def _copy(source: Path, goal: str) -> None:
             _write(goal, file.readall(), mode)
             return
         with open(goal, "xb", opener=_opener(mode)) as copy:
-            with contextlib.suppress(
-                AttributeError, OSError
-            ):  # not on macOS, nor between all disks
+            with contextlib.suppress(AttributeError, OSError):
+                # Not on macOS, nor between all disks.
                 while os.copy_file_range(file.fileno(), copy.fileno(), found.st_size):
                     pass
             while part := file.read(_LARGE):
@@ -134,7 +136,10 @@ def _opener(mode: int) -> Callable[[str, int], int]:
 
 
 def _bytecode(source: Path) -> bytes | None:
-    """Return a module's bytecode, as one that is not compared with its source; None if the one here is missing or outdated."""
+    """Return a module's bytecode in a form that is not compared with its source.
+
+    Return None if the local bytecode is missing or outdated.
+    """
     try:
         content = Path(importlib.util.cache_from_source(str(source))).read_bytes()
         found = source.stat()
@@ -147,7 +152,11 @@ def _bytecode(source: Path) -> bytes | None:
 
 
 def _digest(files: Mapping[str, bytes | Path], cache: Path) -> str:
-    """Return `digest_of_files`, without reading the files if all look as they did when that was found before."""
+    """Return `digest_of_files`.
+
+    The files are not read if size and time of all are as they were when the digest was last
+    computed.
+    """
     looks, settled = _looks(files)
     memo = cache / DIGESTS / looks
     with contextlib.suppress(OSError):
@@ -158,14 +167,15 @@ def _digest(files: Mapping[str, bytes | Path], cache: Path) -> str:
     digest = digest_of_files(files)
     if settled and _looks(files)[0] == looks:
         part = memo.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-        with contextlib.suppress(OSError):  # a full disk: it is found again the next time
+        # A full disk: the digest is computed again the next time.
+        with contextlib.suppress(OSError):
             part.write_text(digest, encoding="ascii")
             part.replace(memo)
     return digest
 
 
 def _looks(files: Mapping[str, bytes | Path]) -> tuple[str, bool]:
-    """Name what files look like, and tell whether all have been as they are for a while.
+    """Return a name for sizes and times of files, and whether all have been unchanged for a while.
 
     Any change of a file changes its ctime.
     """
@@ -184,7 +194,7 @@ def _looks(files: Mapping[str, bytes | Path]) -> tuple[str, bool]:
 
 
 def _prune(cache: Path) -> None:
-    with contextlib.suppress(OSError):  # what is left is tried again the next time
+    with contextlib.suppress(OSError):  # the next call tries again to remove what is left
         entries.prune(cache, LIMIT)
         for memo in (cache / DIGESTS).iterdir():
             if time.time() - memo.stat().st_mtime > _DIGESTS_DAYS * 86_400:

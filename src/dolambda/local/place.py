@@ -1,11 +1,11 @@
-"""Where the emulated AWSs of this user are, and what of them is believed.
+"""The directories of this user's emulated AWSs, and the checks before they are trusted.
 
     <runtime directory>/dolambda, or <temporary directory>/dolambda-<user id>
-        <name>/            one directory an instance; "shared" is the one of `dolambda local start`
+        <name>/            one directory for each instance; `dolambda local start` uses "shared"
 
-Other users may write into the temporary directory. So a directory is used only if it is one, and no
-link, belongs to this user and is closed to all others; and only what holds an ``instance.json`` is
-ever removed.
+Other users may write into the temporary directory. So a directory is used only if it is a directory
+and no link, belongs to this user and is closed to all others. Only directories that contain an
+``instance.json`` are ever removed.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from dolambda.errors import ConfigurationError, LocalAwsError
 
 try:
     import fcntl
-except ModuleNotFoundError:  # on Windows, where nothing is emulated
+except ModuleNotFoundError:  # on Windows, where AWS cannot be emulated
     fcntl = None  # type: ignore[assignment]
 
 _YOUNG = 15  # seconds in which a directory may still wait for its guardian
-_HINT = "Set TMPDIR to a directory that is yours alone."
+_HINT = "Set TMPDIR to a directory that only you can access."
 
 
 def refuse_windows() -> None:
@@ -45,9 +45,9 @@ def refuse_windows() -> None:
 
 
 def home() -> Path:
-    """Return where this user's instances are; it need not exist.
+    """Return the directory of this user's instances. It need not exist.
 
-    TMPDIR, if it is set, wins over XDG_RUNTIME_DIR.
+    TMPDIR, if it is set, takes precedence over XDG_RUNTIME_DIR.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and not os.environ.get("TMPDIR"):
@@ -58,9 +58,10 @@ def home() -> Path:
 
 
 def checked_home(*, make: bool = False) -> Path:
-    """Return `home` after a check that nobody else can have written there.
+    """Return `home` after a check that nobody else can have written to it.
 
-    Raises `LocalAwsError`.
+    Raises:
+        LocalAwsError: The directory cannot be made or trusted.
     """
     refuse_windows()
     place = home()
@@ -74,44 +75,53 @@ def checked_home(*, make: bool = False) -> Path:
             return place
         raise LocalAwsError(f"{place.parent} does not exist", hint=_HINT) from None
     except OSError as error:
-        raise LocalAwsError(f"{place} cannot be made: {error.strerror}", hint=_HINT) from error
+        raise LocalAwsError(f"{place} cannot be created: {error.strerror}", hint=_HINT) from error
     if why:
-        raise LocalAwsError(f"{place} is not used: {why}", hint=_HINT)
+        raise LocalAwsError(f"{place} cannot be trusted: {why}", hint=_HINT)
     return place
 
 
 def objection(place: Path) -> str:
     """Return why another user may have written into a directory, "" if nobody can.
 
-    Raises OSError if it is not there.
+    Raises:
+        OSError: The directory does not exist.
     """
     return objection_to_parent(place.parent) or _objection(place)
 
 
 def _objection(place: Path) -> str:
-    """Return why a directory cannot be trusted, "" if it can. Raises OSError if it is not there."""
+    """Return why a directory cannot be trusted, "" if it can.
+
+    Raises:
+        OSError: The directory does not exist.
+    """
     found = place.lstat()
     if not stat.S_ISDIR(found.st_mode):
         return f"{place} is a link or a file, not a directory"
     if found.st_uid != os.geteuid():
-        return f"{place} belongs to user {found.st_uid}, this is user {os.geteuid()}"
+        return f"{place} belongs to user {found.st_uid}, but this is user {os.geteuid()}"
     if found.st_mode & 0o077:
         return f"{place} is open to other users (mode {found.st_mode & 0o777:03o}, not 700)"
     return ""
 
 
 def objection_to_parent(parent: Path) -> str:
-    """Return why others could rename what is in a directory, "" if they cannot."""
+    """Return why others could rename the contents of a directory, "" if they cannot."""
     found = parent.stat()
     if found.st_uid not in (0, os.geteuid()):
-        return f"{parent} belongs to user {found.st_uid}, who may rename what is in it"
+        return f"{parent} belongs to user {found.st_uid}, who can rename its contents"
     if found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX:
-        return f"other users may rename what is in {parent}"
+        return f"other users can rename the contents of {parent}"
     return ""
 
 
 def instances() -> list[Path]:
-    """Return the directories of all instances, alive or not. Raises `LocalAwsError`."""
+    """Return the directories of all instances, alive or not.
+
+    Raises:
+        LocalAwsError: The directory of instances cannot be trusted.
+    """
     with contextlib.suppress(FileNotFoundError):
         return sorted(path for path in checked_home().iterdir() if _is_instance(path))
     return []
@@ -124,9 +134,13 @@ def _is_instance(path: Path) -> bool:
 
 
 def sweep() -> list[str]:
-    """Clean up after instances whose guardian was killed; return their names.
+    """Remove the instances whose guardian was killed.
 
-    Raises `LocalAwsError`.
+    Returns:
+        Their names.
+
+    Raises:
+        LocalAwsError: The directory of instances cannot be trusted.
     """
     swept = []
     for directory in instances():
@@ -144,7 +158,7 @@ def sweep() -> list[str]:
 
 
 def remove(directory: Path) -> None:
-    """End what is left of an instance that has no guardian any more, and remove it."""
+    """End the remaining processes of an instance without a guardian, and remove it."""
     scratch = Path(read(directory, "instance.json").get("scratch") or directory)
     group = read(directory, "state.json").get("group")
     if group and _is_emulator(group, scratch):
@@ -160,9 +174,9 @@ def remove(directory: Path) -> None:
 
 
 def is_alive(directory: Path) -> bool:
-    """Return whether its guardian lives: whether its lock is held.
+    """Return whether its guardian lives, that is whether its lock is held.
 
-    A process number alone may by now be someone else's.
+    A process number alone may belong to another process by now.
     """
     return is_locked(directory / "lock")
 
@@ -175,13 +189,14 @@ def is_locked(path: Path) -> bool:
     except BlockingIOError:
         return True
     except OSError as error:
-        # Without a descriptor left it cannot be asked: nobody may take it for free, and remove it.
+        # Without a free descriptor the lock cannot be tested, and a used instance must not be
+        # removed.
         return error.errno in (errno.EMFILE, errno.ENFILE)
     return False
 
 
 def read(directory: Path, name: str) -> dict[str, Any]:
-    """Return what a file of an instance holds, {} if there is none yet."""
+    """Return the content of an instance's file, {} if there is none yet."""
     try:
         found: dict[str, Any] = json.loads((directory / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -190,7 +205,7 @@ def read(directory: Path, name: str) -> dict[str, Any]:
 
 
 def limits_cpu(endpoint_url: str | None) -> bool:
-    """Return whether an instance of this user at that URL gives workers CPU as Lambda does."""
+    """Return whether an instance of this user at that URL limits CPU as Lambda does."""
     if endpoint_url is None or fcntl is None:
         return False
     for file in home().glob("*/instance.json"):
@@ -201,7 +216,10 @@ def limits_cpu(endpoint_url: str | None) -> bool:
 
 
 def _is_emulator(group: int, scratch: Path) -> bool:
-    """Return whether that process group is still the emulator of that instance, and not someone else's by now."""
+    """Return whether that process group is still the instance's emulator.
+
+    The number may belong to other processes by now.
+    """
     asked = subprocess.run(
         ["ps", "-ww", "-o", "command=", "-p", str(group)],  # noqa: S607 - POSIX has it
         capture_output=True,
@@ -212,7 +230,10 @@ def _is_emulator(group: int, scratch: Path) -> bool:
 
 
 def _workers(scratch: Path) -> list[int]:
-    """Return processes of an instance's workers and tasks, which have its TMPDIR. Linux only."""
+    """Return the processes of an instance's workers and tasks, which have its TMPDIR.
+
+    Linux only.
+    """
     if sys.platform != "linux":
         return []
     wanted = f"TMPDIR={scratch / 'tmp'}".encode()

@@ -1,10 +1,9 @@
 """A stack in an emulated AWS.
 
-On entry: an `Instance`; on leaving: settings and credentials with which to use the stack.
+**Input:** an `Instance`. **Output:** settings and credentials for using the stack.
 
-The same provisioning code deploys here and on AWS. Tasks are then submitted by a user who has the
-submitter's policy and nothing else, and the emulator enforces it: what works here does not work for
-being root.
+The same provisioning code deploys locally and on AWS. Tasks are then submitted by a user who has
+only the submitter's policy, and the emulator enforces it: success does not depend on root's rights.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
 _USER = "submitter"
 _KEPT_OF_NAME = 22  # of 31 characters
-_DEPLOYED = (  # the settings a stack depends on, apart from what it has installed
+_DEPLOYED = (  # the settings that a stack depends on, apart from its packages
     "bucket",
     "memory",
     "timeout",
@@ -50,7 +49,7 @@ _DEPLOYED = (  # the settings a stack depends on, apart from what it has install
 
 
 def root(instance: Instance, settings: Settings) -> tuple[Settings, Account]:
-    """Settings that lead to the instance, and its root user's account."""
+    """Return settings that lead to the instance, and its root user's account."""
     there = replace(
         settings,
         region=REGION,
@@ -79,11 +78,19 @@ def deploy_into(
     *,
     show: Callable[[str], object] = lambda _: None,
 ) -> tuple[Settings, Credentials]:
-    """Deploy the stack that ``settings`` describe; return what its submitter needs.
+    """Deploy the stack that ``settings`` describe.
 
-    In an instance that other programs use too, the stack's name says what is in it: who wants the
-    same shares it, and nobody changes another's. ``tell`` is told each change, ``show`` what is
-    being done. The instance need not answer yet.
+    In an instance that several programs use, the stack's name depends on its contents: programs
+    that want the same contents share a stack, and nobody changes another's.
+
+    Args:
+        instance: The emulated AWS. It need not respond yet.
+        settings: The settings of the stack.
+        tell: Called with each change.
+        show: Called with the name of each step.
+
+    Returns:
+        Settings and credentials of the stack's submitter.
     """
     show("laying out packages for workers")
     contents = contents_in(instance, settings)
@@ -99,7 +106,7 @@ def deploy_into(
 
 
 def contents_in(instance: Instance, settings: Settings) -> Contents:
-    """Return what workers have installed, laid out where an instance finds it."""
+    """Return the contents of workers, laid out where an instance finds them."""
     try:
         return laid_out(contents_of(settings, here=True), instance.cache)
     except OSError as error:
@@ -110,7 +117,7 @@ def contents_in(instance: Instance, settings: Settings) -> Contents:
 
 
 def name_by_contents(settings: Settings, contents: Contents) -> str:
-    """Return a name for a stack that tells it from all that would be deployed otherwise."""
+    """Return a name for a stack that differs if its contents differ."""
     archives = [*contents.layers, *([contents.bundle] if contents.bundle else [])]
     parts = [PYTHON, worker_code(), *contents.requires, *(one.digest for one in archives)]
     parts += [f"{name}={getattr(settings, name)!r}" for name in _DEPLOYED]
@@ -119,7 +126,7 @@ def name_by_contents(settings: Settings, contents: Contents) -> str:
 
 
 def is_named_after(name: str, stack: str) -> bool:
-    """Return whether `name_by_contents` gave that name to a stack of settings with ``stack``."""
+    """Return whether `name_by_contents` made ``name`` from settings with ``stack``."""
     return re.fullmatch(rf"{re.escape(_stem(stack))}-[0-9a-f]{{8}}", name) is not None
 
 

@@ -1,7 +1,7 @@
-"""A line on a terminal that says what is being done, once that takes longer than a second.
+"""A line on a terminal that shows the current step when it takes longer than a second.
 
-**Input:** what is being done, as it changes. **Output:** one line, renewed in place and removed in
-the end; nothing where standard error is no terminal.
+**Input:** the current step. **Output:** one line, updated in place and removed at the end. If
+standard error is not a terminal, there is no output.
 """
 
 from __future__ import annotations
@@ -23,12 +23,18 @@ _ERASE = "\r\x1b[K"
 
 
 class Status:
-    """Use as a context manager; ``status("deploying")`` says what is done from now on."""
+    """A context manager that shows the current step: ``status("deploying")`` sets it."""
 
     def __init__(
         self, stream: TextIO | None = None, *, shown: bool = True, after: float = _AFTER_S
     ) -> None:
-        """``stream`` is standard error by default; ``after`` how many seconds it waits before it says anything."""
+        """Prepare the line.
+
+        Args:
+            stream: Where it is written. Default: standard error.
+            shown: False to show nothing.
+            after: Seconds before it is shown.
+        """
         self._stream = stream or sys.stderr
         self._after = after
         self._text = ""
@@ -37,11 +43,11 @@ class Status:
         self._shown = shown and self._is_terminal()
 
     def __call__(self, text: str) -> None:
-        """Take note of what is done from now on."""
+        """Set the current step."""
         self._text = text
 
     def __enter__(self) -> Self:
-        """Show it from here on."""
+        """Show the line from now on."""
         if self._shown:
             self._thread.start()
         return self
@@ -58,9 +64,8 @@ class Status:
             self._thread.join()
 
     def _is_terminal(self) -> bool:
-        with contextlib.suppress(
-            AttributeError, ValueError, OSError
-        ):  # none, closed, or a strange one
+        with contextlib.suppress(AttributeError, ValueError, OSError):
+            # No stream, a closed or an unusual one.
             return self._stream.isatty()
         return False
 
@@ -68,7 +73,7 @@ class Status:
         begun = time.monotonic()
         wait = self._after
         written = False
-        with contextlib.suppress(OSError, ValueError):  # the terminal is gone: nobody reads it
+        with contextlib.suppress(OSError, ValueError):  # the terminal is gone
             while not self._over.wait(wait):
                 wait = _EVERY_S
                 if self._text:

@@ -1,6 +1,6 @@
-"""A look, twice a second, whether an emulated AWS still runs.
+"""A check, twice a second, whether an emulated AWS still runs.
 
-Input: who asks it, and who is told. Output: one call when it has ended, in whatever way.
+**Input:** the check, and a function to call. **Output:** one call when the emulated AWS has ended.
 """
 
 from __future__ import annotations
@@ -13,20 +13,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _EVERY = 0.5  # seconds
-_LOOKS = 3  # that have to find it gone, as one may fail without a file descriptor left
+_LOOKS = 3  # checks that must fail, as one may fail for lack of a file descriptor
 
 
 class Watch:
-    """Watches in a daemon thread until it is stopped, or the object whose methods it calls is gone."""
+    """A watch in a daemon thread.
+
+    It ends when it is stopped, or when the object whose methods it calls is gone.
+    """
 
     def __init__(self, runs: Callable[[], bool], gone: Callable[[], object]) -> None:
-        """``runs`` and ``gone`` are methods; ``gone`` is called once, in the thread that watches."""
+        """Start the watch.
+
+        ``runs`` and ``gone`` are methods. ``gone`` is called once, in the thread of the watch.
+        """
         self._runs, self._gone = WeakMethod(runs), WeakMethod(gone)
         self._stopped = threading.Event()
         threading.Thread(target=self._look, name="dolambda-emulator", daemon=True).start()
 
     def stop(self) -> None:
-        """Watch no longer."""
+        """Stop the watch."""
         self._stopped.set()
 
     def _look(self) -> None:

@@ -396,9 +396,8 @@ def get_backend() -> Backend:
 def backend_for_dopar() -> Backend:
     """Return the backend as `get_backend` does. Warn the first time if none is registered."""
     global _warned  # noqa: PLW0603 - once in each process
-    if (
-        _registered is None and not _warned and find_spec("dolambda.session")
-    ):  # a task cannot register a backend
+    if _registered is None and not _warned and find_spec("dolambda.session"):
+        # A task cannot register a backend.
         _warned = True
         warnings.warn(
             "no backend is registered, so %dopar% runs sequentially: call dolambda.register() "

@@ -1,4 +1,7 @@
-"""What stands between a loop and its function: `do`, `dopar` and `when`. Input: functions. Output: operators."""
+"""What stands between a loop and its function: `do`, `dopar` and `when`.
+
+Input: functions. Output: operators.
+"""
 
 from __future__ import annotations
 

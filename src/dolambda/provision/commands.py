@@ -104,9 +104,8 @@ class _Printed:
         flag = f"--{_kebab(name)}"
         if name in ("Code", "Content") and isinstance(value, dict) and "ZipFile" in value:
             flag, value = "--zip-file", value["ZipFile"]
-        if (
-            name == "Environment"
-        ):  # it holds the signing key, which belongs on no screen and in no log
+        if name == "Environment":
+            # It holds the signing key, which belongs on no screen and in no log.
             path = self._directory / f"{_kebab(operation)}-environment.json"
             path.touch(mode=0o600)
             path.write_text(json.dumps(value), encoding="utf-8")

@@ -1,7 +1,7 @@
 """The user's own layers (``layers=``): what is known of them before anything is made.
 
-**Input:** their ARNs, and what goes with them into the function. **Output:** nothing is made; an error
-for a layer that is not there, and for more than Lambda takes.
+**Input:** their ARNs, and what goes with them into the function. **Output:** nothing is made; an
+error for a layer that is not there, and for more than Lambda takes.
 """
 
 from __future__ import annotations
@@ -41,9 +41,12 @@ class OwnLayers:
         ours = sum(layer.size for layer in self._contents.layers)
         if theirs + ours > UNZIPPED_LIMIT:
             raise ProvisionError(
-                f"the {len(self._arns)} layers= take {theirs / MB:.0f} MiB zipped, and the workers' packages "
-                f"{ours / MB:.0f} MiB unzipped: Lambda allows {UNZIPPED_LIMIT / MB:.0f} MiB unzipped for all",
-                hint="Leave a layer out, require less (requires=), or exclude= what tasks do not need. "
+                f"the {len(self._arns)} layers= take {theirs / MB:.0f} MiB zipped, and the "
+                "workers' packages "
+                f"{ours / MB:.0f} MiB unzipped: Lambda allows {UNZIPPED_LIMIT / MB:.0f} MiB "
+                "unzipped for all",
+                hint="Leave a layer out, require less (requires=), or exclude= what tasks do not "
+                "need. "
                 "Lambda does not say how large a layer is unzipped: it may have to be much less.",
             )
         return []

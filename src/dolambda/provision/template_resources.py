@@ -1,11 +1,11 @@
 """Requests of deploy, translated into CloudFormation's resources.
 
 CloudFormation's properties are mostly the API's parameters under other names. Resources name each
-other by ARN and are ordered by ``DependsOn``: a bucket that refers to its function, and a function's
-permission that refers to the bucket, would be a circle.
+other by ARN and are ordered by ``DependsOn``: a bucket that refers to its function, and a
+function's permission that refers to the bucket, would be a circle.
 
-**Input:** operations with their parameters. **Output:** resources by logical name, and the files that
-they need.
+**Input:** operations with their parameters. **Output:** resources by logical name, and the files
+that they need.
 """
 
 from __future__ import annotations

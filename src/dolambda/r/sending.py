@@ -136,7 +136,8 @@ def _result(task: int, future: Future[bytes]) -> tuple[int, bytes]:
         return VALUE, error.data
     except CancelledError as error:
         return LOST, _texts("CancelledError", str(error), "")
-    except BaseException as error:  # noqa: BLE001 - whatever the task's future holds, R is to hear of it
+    except BaseException as error:  # noqa: BLE001
+        # Whatever the task's future holds, R is to hear of it.
         what, _, hint = str(error).partition("\n  ")
         what = re.sub(rf"\btask {task - 1}\b", f"task {task}", what)  # R counts from 1
         kind = FATAL if isinstance(error, _FATAL) or not isinstance(error, LostError) else LOST

@@ -291,7 +291,8 @@ def _architecture(facts: _Facts) -> Advice | None:
     if x86 - arm < _MIN_SAVED_DOLLARS:
         return None
     text = (
-        f"architecture=arm64 has a list price {1 - arm / x86:.0%} lower, here {dollars(x86 - arm)}: "
+        f"architecture=arm64 has a list price {1 - arm / x86:.0%} lower, here "
+        f"{dollars(x86 - arm)}: "
         "try whether your packages exist for it and how fast they are"
     )
     return Advice("architecture", text, {"advised": "arm64", "saved": round(x86 - arm, 6)})

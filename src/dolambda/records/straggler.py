@@ -1,6 +1,7 @@
 """The job that a run waited for at its end, and why.
 
-**Input:** a `RunRecord`. **Output:** a `Straggler`, if one job ran long after most workers were done.
+**Input:** a `RunRecord`. **Output:** a `Straggler`, if one job ran long after most workers were
+done.
 """
 
 from __future__ import annotations

@@ -90,7 +90,8 @@ class Chores:
     def _ask(self, estimate: Estimate) -> None:
         """Ask whether to go on.
 
-        The question has a thread of its own: an answer has no deadline, and `cancel` waits for none.
+        The question has a thread of its own: an answer has no deadline, and `cancel` waits for
+        none.
         """
         name = f"dolambda-{self._run}-quote"
         threading.Thread(target=self._confirmed, args=(estimate,), name=name, daemon=True).start()
@@ -99,7 +100,8 @@ class Chores:
         """Take the answer. If it is no, what has not been sent fails."""
         try:
             go_on = self._confirm is None or self._confirm(estimate)
-        except BaseException as error:  # noqa: BLE001 - a defect of the caller's function: no task may wait for ever
+        except BaseException as error:  # noqa: BLE001
+            # A defect of the caller's function: no task may wait for ever.
             self.add(ev.Broken(error))
             return
         hint = "Run it again and say yes, or run it without quote=."

@@ -1,4 +1,7 @@
-"""The words for a lost job. Input: the job, and why it has no reply. Output: what its tasks and the log say."""
+"""The words for a lost job.
+
+Input: the job, and why it has no reply. Output: what its tasks and the log say.
+"""
 
 from __future__ import annotations
 

@@ -63,7 +63,8 @@ class ReplyReader:
         missing = [isinstance(outcome, ev.Missing) for outcome in outcomes]
         seconds = reply.outcomes.seconds
         if any(missing):
-            seconds = [one.seconds for one in reply.outcomes if one.kind != "lost"]  # type: ignore[assignment] # a sequence of numbers
+            # A sequence of numbers.
+            seconds = [one.seconds for one in reply.outcomes if one.kind != "lost"]  # type: ignore[assignment]
         return reply, ev.ReplyReceived(job.number, outcomes, all(missing), seconds, reply.usage)
 
     def _opened(self, sealed: bytes, number: int) -> Reply:

@@ -318,7 +318,8 @@ class Run:
         except DolambdaError as error:
             self._chores.add(ev.JobFailed(job.number, error))
             return
-        except BaseException as error:  # noqa: BLE001 - a transport closed underneath, or a defect: nobody may wait for ever
+        except BaseException as error:  # noqa: BLE001
+            # A transport closed underneath, or a defect: nobody may wait for ever.
             self._chores.add(ev.Broken(error))
             return
         sent_before = action.attempt > 1 or job.copied
@@ -375,7 +376,8 @@ class Run:
         try:
             while self._step():
                 pass
-        except BaseException as error:  # noqa: BLE001 - a transport closed underneath, or a defect: nobody may wait for ever
+        except BaseException as error:  # noqa: BLE001
+            # A transport closed underneath, or a defect: nobody may wait for ever.
             with self._changed:
                 self._over = True
             self._give_up(error)

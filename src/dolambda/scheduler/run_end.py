@@ -46,7 +46,10 @@ class RunEnd:
         self._reached.set()
 
     def wait(self, is_only_clean_up: Callable[[], bool]) -> None:
-        """Wait for the end. Once there is nothing to do but clean up, wait as long as that may take."""
+        """Wait for the end.
+
+        Once there is nothing to do but clean up, wait as long as that may take.
+        """
         while not self._wait(_POLL_S):
             if is_only_clean_up():
                 self.wait_for_clean_up()

@@ -1,4 +1,7 @@
-"""Signs of life of a run's workers. Input: replies, jobs without any. Output: why the run is given up."""
+"""Signs of life of a run's workers.
+
+Input: replies, jobs without any. Output: why the run is given up.
+"""
 
 from __future__ import annotations
 
@@ -53,6 +56,7 @@ class SignsOfLife:
         return NoReplyError(
             f"no worker has given a sign of life: {jobs} jobs were sent {attempts} times each, and "
             "none was answered; the run is given up",
-            hint="`dolambda doctor` looks for the cause; `dolambda logs --all` shows whether workers "
+            hint="`dolambda doctor` looks for the cause; `dolambda logs --all` shows whether "
+            "workers "
             "start.",
         )

@@ -48,7 +48,10 @@ class Stragglers:
         self._new += 1
 
     def patience(self) -> float | None:
-        """Return after how many seconds in flight a job is too slow. None while that is not known."""
+        """Return after how many seconds in flight a job is too slow.
+
+        None while that is not known.
+        """
         if (
             self._copy
             and len(self._seconds) >= _ENOUGH
@@ -60,7 +63,10 @@ class Stragglers:
         return self._patience
 
     def next_slow(self) -> float:
-        """Return when the first job will be too slow, on the scheduler's clock. Infinity for never."""
+        """Return when the first job will be too slow, on the scheduler's clock.
+
+        Infinity for never.
+        """
         patience = self.patience()
         if patience is None:
             return math.inf

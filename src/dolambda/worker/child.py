@@ -287,9 +287,8 @@ class Child:
             frame = self._reader.next(self._sending)
         except EOFError:
             raise ChildGoneError from None
-        if (
-            frame is None and ended
-        ):  # without an end of file: a process that a task started holds the pipe
+        if frame is None and ended:
+            # Without an end of file: a process that a task started holds the pipe.
             raise ChildGoneError
         return frame
 

@@ -49,9 +49,8 @@ class Disk:
             part = self._directory / f".{os.getpid()}-{digest}"
             part.write_bytes(content)
             part.replace(self._directory / digest)
-        except (
-            OSError
-        ):  # a task has filled /tmp, or removed the directory: the blob is fetched again
+        except OSError:
+            # A task has filled /tmp, or removed the directory: the blob is fetched again.
             return
 
     def _make_room(self, nbytes: int) -> bool:

@@ -245,7 +245,8 @@ class TaskRunner:
         """Pack a value. A value that cannot be pickled becomes a failure that explains it."""
         try:
             payload, apart = self._pickler.dump(value)
-        except BaseException:  # noqa: BLE001 - a class may raise anything: the slow way finds out what
+        except BaseException:  # noqa: BLE001
+            # A class may raise anything: the slow way finds out what.
             return PackedOutcome.from_value(index, value, 0.0)
         # Copied: the buffers belong to the value, which is deleted before they are written.
         return PackedOutcome(index, "value", payload, [bytes(buffer) for buffer in apart])

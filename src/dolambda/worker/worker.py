@@ -191,9 +191,8 @@ class Worker:
         # Modules imported from another archive would hide the new ones. Variables are read at
         # import.
         other = self._code not in (None, job.code) or self._kind != kind
-        if (
-            self._child and self._child.alive and (other or self._child.is_ending())
-        ):  # while it ends, it could still accept a job
+        if self._child and self._child.alive and (other or self._child.is_ending()):
+            # While it ends, it could still accept a job.
             self.close()
         if not (self._child and self._child.alive):
             self._child = Child.from_fork(self._source, self.keys, self._room, threads, env)

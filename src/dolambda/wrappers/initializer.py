@@ -70,9 +70,8 @@ def with_initializer(
     wrapped: OrderedDict[int, tuple[Callable[..., Any], Initialised]] = OrderedDict()
 
     def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
-        if (
-            id(function) not in wrapped
-        ):  # one wrapper for each function, which is kept alive while its id is the key
+        if id(function) not in wrapped:
+            # One wrapper for each function, which is kept alive while its id is the key.
             wrapped[id(function)] = function, Initialised(token, initializer, initargs, function)
             if len(wrapped) > _WRAPPED:
                 wrapped.popitem(last=False)

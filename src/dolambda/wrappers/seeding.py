@@ -83,7 +83,8 @@ class Seed:
 def _whole(given: object) -> int | None:
     """Return a whole number from 0, of Python's or numpy's types, or None for anything else."""
     try:
-        number = operator.index(given)  # type: ignore[arg-type] # a TypeError shows that it is not a number
+        # A TypeError shows that it is not a number.
+        number = operator.index(given)  # type: ignore[arg-type]
     except TypeError:
         return None
     return number if number >= 0 else None

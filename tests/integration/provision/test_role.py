@@ -108,7 +108,8 @@ def test_what_belongs_to_another_account_is_refused_before_anything_is_made(
     account: Account, setting: str
 ) -> None:
     kind = setting.removeprefix("permissions_").replace("boundary", "policy")
-    settings = replace(SETTINGS, **{setting: f"arn:aws:iam::210987654321:{kind}/theirs"})  # type: ignore[arg-type] # a str
+    # A str.
+    settings = replace(SETTINGS, **{setting: f"arn:aws:iam::210987654321:{kind}/theirs"})  # type: ignore[arg-type]
     with pytest.raises(ProvisionError, match=f"{setting}=.* belongs to account 210987654321"):
         put(account, settings)
     assert account.client("s3").list_buckets()["Buckets"] == []

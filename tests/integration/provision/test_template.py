@@ -1,4 +1,6 @@
-"""The CloudFormation template: valid, and a stack made of it is one in which deploy changes nothing."""
+"""The CloudFormation template: valid, and a stack made of it is one in which deploy changes
+nothing.
+"""
 
 from __future__ import annotations
 

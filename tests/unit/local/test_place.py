@@ -75,7 +75,7 @@ def test_a_directory_that_is_open_to_others(apart: Path) -> None:
 def test_a_temporary_directory_in_which_others_may_rename(apart: Path) -> None:
     place.home().mkdir(mode=0o700)
     apart.chmod(0o777)
-    with pytest.raises(LocalAwsError, match="other users may rename what is in"):
+    with pytest.raises(LocalAwsError, match="other users can rename the contents of"):
         Instance.from_start()
     apart.chmod(0o1777)
     assert place.checked_home() == place.home()

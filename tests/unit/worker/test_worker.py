@@ -201,7 +201,10 @@ def test_memory_and_cpu_of_what_a_task_starts_are_its_own(worker: Worker) -> Non
     """Else advice would leave a task less memory than its programs need."""
 
     def start(megabytes: int, seconds: float) -> None:
-        busy = f"import time; x = b'x' * ({megabytes} << 20)\nwhile time.process_time() < {seconds}: pass"
+        busy = (
+            f"import time; x = b'x' * ({megabytes} << 20)\nwhile time.process_time() < "
+            f"{seconds}: pass"
+        )
         subprocess.run([sys.executable, "-c", busy], check=True)
 
     small, large = (run(worker, job((start, each))).outcomes for each in ((1, 0.0), (200, 0.5)))

@@ -1,13 +1,13 @@
-"""Directories in a cache that several processes share: each is made once, and then only read.
+"""Directories in a cache that several processes share. Each is made once, and then only read.
 
     <root>/
         <name>/        an entry
-        <name>.lock    locked, shared, by who uses the entry; alone, by who makes or removes it. Its time is that of the last
-                       use, its text the entry's size
+        <name>.lock    its lock: shared among the users of the entry, exclusive while it is made or
+                       removed. Its time is that of the last use, its text the entry's size
 
-**Input:** a root that only this user can write to, a name, and how to make the entry. **Output:**
-its directory, and a descriptor: nobody removes the entry before that is closed, by `os.close` or
-the end of the process.
+**Input:** a root that only this user can write to, a name, and a function that makes the entry.
+**Output:** the entry's directory, and a descriptor: nobody removes the entry before that is closed,
+by `os.close` or the end of the process.
 
 The client, the guardian and the emulator all use it, so it imports the standard library only.
 """
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 try:
     import fcntl
-except ModuleNotFoundError:  # on Windows, where nothing is emulated
+except ModuleNotFoundError:  # on Windows, where AWS cannot be emulated
     fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ _LOCK, _PART, _TRASH = ".lock", ".part", ".trash"
 
 
 def packages_name(digests: Iterable[str]) -> str:
-    """Name the entry that holds layers with these digests, in order, laid out in one directory."""
+    """Return the name of the entry that holds these layers, in order, in one directory."""
     return f"packages-{hashlib.sha256(' '.join(digests).encode()).hexdigest()[:32]}"
 
 
 def find(root: Path, name: str) -> tuple[Path, int] | None:
-    """Return an entry and its lock; None if it has not been made, or is about to be removed."""
+    """Return an entry and its lock, or None if it does not exist or is about to be removed."""
     lock = _locked(root / f"{name}{_LOCK}", fcntl.LOCK_SH)
     if lock is None:
         return None
@@ -81,7 +81,7 @@ def find_or_make(root: Path, name: str, make: Callable[[Path], object]) -> tuple
 
 
 def remove(root: Path, name: str) -> bool:
-    """Remove an entry that nobody uses; return whether it is gone."""
+    """Remove an entry that nobody uses. Return whether it is gone."""
     path = root / f"{name}{_LOCK}"
     lock = _locked(path, fcntl.LOCK_EX)
     if lock is None:
@@ -99,7 +99,10 @@ def remove(root: Path, name: str) -> bool:
 
 
 def prune(root: Path, limit: int) -> None:
-    """Remove what was used least recently until the rest has at most ``limit`` bytes, and what broken-off removals left."""
+    """Remove the least recently used entries until the rest has at most ``limit`` bytes.
+
+    The remains of interrupted removals are removed too.
+    """
     for trash in root.glob(f"*{_TRASH}"):
         shutil.rmtree(trash, ignore_errors=True)
     size = 0
@@ -112,7 +115,7 @@ def prune(root: Path, limit: int) -> None:
 
 
 def names(root: Path) -> list[str]:
-    """Return the names of all entries, the one that was used last at the end."""
+    """Return the names of all entries, the most recently used last."""
     used = []
     for lock in root.glob(f"*{_LOCK}"):
         with contextlib.suppress(FileNotFoundError):
@@ -121,7 +124,7 @@ def names(root: Path) -> list[str]:
 
 
 def size_of(root: Path, name: str) -> int:
-    """Return the bytes of an entry as it was made; 0 if that is not known."""
+    """Return the bytes that an entry had when it was made, 0 if unknown."""
     with contextlib.suppress(OSError, ValueError):
         return int((root / f"{name}{_LOCK}").read_text(encoding="ascii"))
     return 0
@@ -141,13 +144,16 @@ def _make(root: Path, name: str, make: Callable[[Path], object], lock: int) -> N
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(size).encode(), 0)
         part.rename(root / name)
-    except BaseException:  # Ctrl-C too: nobody finishes it
+    except BaseException:  # Ctrl-C too: no other process finishes it
         shutil.rmtree(part, ignore_errors=True)
         raise
 
 
 def _locked(path: Path, operation: int) -> int | None:
-    """Open a lock file and lock it; None if someone else's lock excludes that, or removed the file meanwhile."""
+    """Open a lock file and lock it.
+
+    Return None if another lock prevents that, or if the file was removed meanwhile.
+    """
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, operation | fcntl.LOCK_NB)

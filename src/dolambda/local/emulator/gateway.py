@@ -1,12 +1,12 @@
-"""The one way into the emulated AWS: an ASGI application in front of the emulator's own.
+"""The only entrance to the emulated AWS: an ASGI application in front of the emulator's own.
 
 **Input:** HTTP requests, over connections of this user's processes (`peers`). **Output:** the
-emulator's answers to those that are signed with a key made in it, refusals to all others.
+emulator's replies to requests that are signed with a key made in it, refusals of all others.
 
     request -> Host, Origin, path -> signature -> rules, one within the other -> emulator
 
-A rule is a function of a call and of what comes after it, as the tests' strict AWS has them: it may
-refuse the call, delay it, change it or its answer. Without rules, answers are streamed.
+A rule is a function of a call and of the next rule, as in the tests' strict AWS. It may refuse the
+call, delay it, or change it or its reply. Without rules, replies are streamed.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ Headers = list[tuple[bytes, bytes]]
 HEALTH = "/_ministack/health"
 _CHALLENGE = "challenge="
 _FORBIDDEN, _OK, _BAD_REQUEST = 403, 200, 400
-_UNHASHED = ("UNSIGNED-PAYLOAD", "STREAMING-")  # S3 takes these for the hash of a body
+_UNHASHED = ("UNSIGNED-PAYLOAD", "STREAMING-")  # values that S3 accepts for the hash of a body
 
 
 @dataclass
 class Call:
-    """A request that was found to be signed by ``key``.
+    """A request whose signature by ``key`` was verified.
 
-    A rule may change it before it lets it pass.
+    A rule may change it before it passes it on.
     """
 
     method: str
@@ -54,7 +54,7 @@ class Call:
 
 @dataclass
 class Answer:
-    """What the caller gets."""
+    """The reply to the caller."""
 
     status: int
     headers: Headers
@@ -64,23 +64,31 @@ class Answer:
 Proceed = Callable[[Call], Awaitable[Answer]]
 Rule = Callable[[Call, Proceed], Awaitable[Answer]]
 SecretOf = Callable[[str, str], str]
-"""Returns the secret of a key that comes with a session token, or none. Raises KeyError or
+"""Return the secret of a key that comes with a session token, or none. Raises KeyError or
 `RefusedError`.
 """
 
 
 def proof(secret: str, challenge: str) -> str:
-    """Return what only a server that knows the secret can answer to a challenge."""
+    """Return the reply to a challenge that only a server with the secret can compute."""
     return hmac.new(secret.encode(), challenge.encode(), hashlib.sha256).hexdigest()
 
 
 class Gateway:
-    """See the module."""
+    """The application that the module describes."""
 
     def __init__(
         self, app: App, authority: str, secret: str, secret_of: SecretOf, rules: Sequence[Rule] = ()
     ) -> None:
-        """``authority`` is the Host of what is meant for this server, ``secret`` what it proves itself with."""
+        """Create the application.
+
+        Args:
+            app: The emulator's application.
+            authority: The Host of requests for this server.
+            secret: The secret with which the server proves its identity.
+            secret_of: Returns the secret of a key.
+            rules: The rules, the outermost first.
+        """
         self._app = app
         self._authority = authority
         self._secret = secret
@@ -127,7 +135,7 @@ class Gateway:
             await self._app(scope, _replay(body, receive), _without_cors(send))
 
     def _refuse_strangers(self, path: str, headers: list[tuple[str, str]]) -> None:
-        """Refuse what a web page could send, and what administers the emulator."""
+        """Refuse requests that a web page could send, and those that administer the emulator."""
         hosts = [value for name, value in headers if name == "host"]
         if hosts != [self._authority]:
             raise RefusedError("s3", "missing", f"This is {self._authority}, not {hosts}")
@@ -144,7 +152,11 @@ class Gateway:
     async def _authenticated(
         self, scope: Message, headers: list[tuple[str, str]], query: str, receive: Receive
     ) -> tuple[Claim, list[bytes]]:
-        """Return who signed the request, and its body. Raises `RefusedError`."""
+        """Return the request's signer, and its body.
+
+        Raises:
+            RefusedError: The request is not signed correctly.
+        """
         claim = claim_of(headers, query)
         named = dict(headers)
         try:
@@ -154,7 +166,7 @@ class Gateway:
             raise RefusedError(claim.service, "key", text) from None
         target = (scope["raw_path"].decode("latin-1"), query)
         said = named.get("x-amz-content-sha256")
-        if said is not None:  # then a stranger's body need not be read
+        if said is not None:  # the body of a stranger need not be read then
             verify(claim, secret, scope["method"], target, headers, said)
         body, digest = await _read(receive)
         if said is None:
@@ -203,7 +215,7 @@ async def _gone() -> Message:
 
 
 async def _read(receive: Receive) -> tuple[list[bytes], str]:
-    """Return a body in the parts in which it came, and its hash."""
+    """Return a body in its parts, and its hash."""
     parts, digest, more = [], hashlib.sha256(), True
     while more:
         message = await receive()
@@ -217,7 +229,7 @@ async def _read(receive: Receive) -> tuple[list[bytes], str]:
 
 
 def _replay(body: list[bytes], after: Receive) -> Receive:
-    """Return what hands out a body that has been read already, without copying it."""
+    """Return a function that provides a body which has been read already, without copying it."""
     left = body[::-1]
 
     async def receive() -> Message:
@@ -230,7 +242,7 @@ def _replay(body: list[bytes], after: Receive) -> Receive:
 
 
 def _without_cors(send: Send) -> Send:
-    """Return a ``send`` that lets no web page read what is answered."""
+    """Return a ``send`` whose replies no web page can read."""
 
     async def filtered(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -256,7 +268,7 @@ async def _answer(send: Send, answer: Answer) -> None:
 
 
 def refusal(error: RefusedError, method: str) -> Answer:
-    """Return a refusal as the service itself words it."""
+    """Return a refusal in the words of the service."""
     status = _BAD_REQUEST if error.reason == "body" else _FORBIDDEN
     code, text = error.code, escape(str(error))
     if error.service == "s3":

@@ -1,29 +1,30 @@
-"""Start ministack so that Python functions run as they do on Lambda.
+"""Start of ministack, so that Python functions run as they do on Lambda.
 
 It runs in the emulator's environment.
 
-Changes, each to what stock ministack does otherwise (measured with the pinned version):
+The changes, each with what stock ministack does instead (measured with the pinned version):
 
-- A python* runtime runs the real awslambdaric over ministack's Runtime API: errors come back as AWS
-  gives them, and ten times as many short calls a second. Layers are at one directory, in order,
-  behind the function's own code, as /opt is; what the client has laid out in its cache is used
-  there, and neither uploaded nor unpacked.
-- Async events (S3's) wait for a free slot, as in Lambda's event queue. Stock drops them after three
-  attempts at once.
-- What an invocation has printed is read when it answers, and is then all there. Stock holds it for
-  50 ms in case a line should come, and a line that comes later still is the next one's, if there is
-  a next one.
-- What is at work when its function is updated comes to its end, as on Lambda. Stock kills it.
+- A python* runtime runs the real awslambdaric over ministack's Runtime API. So errors have the form
+  of AWS's, and ten times as many short calls run in a second. Layers are in one directory, in
+  order, behind the function's own code, like /opt. Packages that the client has laid out in its
+  cache are used from there, and neither uploaded nor unpacked.
+- Async events (from S3) wait for a free slot, as in Lambda's event queue. Stock drops them after
+  three immediate attempts.
+- The output of an invocation is read when it replies, and is then complete. Stock holds it for 50
+  ms in case a line should arrive. A line that arrives later is given to the next invocation, if
+  any.
+- An invocation that runs while its function is updated runs to its end, as on Lambda. Stock kills
+  it.
 - Some environments of a new function are started at once, and it is Pending for 0.02 s. Stock waits
   for the first event, and for 0.5 s.
-- Reading and removing a reserved concurrency need the IAM actions of their own. Stock asks for
+- Reading and removing a reserved concurrency need IAM actions of their own. Stock asks for
   PutFunctionConcurrency.
-- Where asked for, functions run in a sandbox as on Lambda, see sandbox.py.
-- Functions inherit nothing of this process's environment but PATH and the like.
-- A gateway of our own stands before the emulator, see gateway.py. Stock takes some keys without
-  looking at the signature, and answers web pages and other users.
+- On request, functions run in a sandbox as on Lambda, see sandbox.py.
+- Functions inherit only PATH and the like from this process's environment.
+- A gateway stands before the emulator, see gateway.py. Stock accepts some keys without checking the
+  signature, and replies to web pages and other users.
 
-On entry: environment variables and a bound socket, see guardian.py. On leaving: a server that runs
+**Input:** environment variables and a bound socket, see guardian.py. **Output:** a server that runs
 until it is killed.
 """
 
@@ -64,14 +65,14 @@ if TYPE_CHECKING:
 
 _VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _SLOTS = threading.BoundedSemaphore(int(os.environ["DOLAMBDA_LOCAL_SLOTS"]))
-_PIPE = 1 << 16  # bytes: what a pipe holds at most, so that one read takes all of it
+_PIPE = 1 << 16  # bytes that a pipe holds at most, so that one read takes all of them
 _RETIRED = "-retired"
-_AHEAD = 4  # environments that are started before they are needed, at most
-_PENDING_S = 0.02  # for which a function is Pending after a change
-_SANDBOX = os.environ.pop("DOLAMBDA_LOCAL_SANDBOX", "")  # "", "yes", or "cpu" to limit that too
+_AHEAD = 4  # environments that are started at most before they are needed
+_PENDING_S = 0.02  # seconds in which a function is Pending after a change
+_SANDBOX = os.environ.pop("DOLAMBDA_LOCAL_SANDBOX", "")  # "", "yes", or "cpu" to limit the CPU too
 _STORAGE_MB = 512
-_KEPT_IDLE_S = 5 if _SANDBOX else 75  # S3 closes what is idle after some seconds
-_SECRET = secrets.token_hex(16)  # in the path of what Python workers ask for: nobody else can
+_KEPT_IDLE_S = 5 if _SANDBOX else 75  # S3 closes idle connections after some seconds
+_SECRET = secrets.token_hex(16)  # in the path of Python workers' requests: only they know it
 _RUN = """
 import os, sys
 sys.path[0] = os.getcwd()
@@ -83,20 +84,20 @@ client.BaseLambdaRuntimeClient.call_rapid = (
     lambda self, method, path, *more, **named: ask(self, method, f"/{secret}{path}", *more, **named)
 )
 runtime.main(sys.argv)
-"""  # its compiled part has read the whole address by then; the other part takes no path in an address
+"""  # the compiled part has read the whole address by then; the other part accepts no path
 _FOR_FUNCTIONS = ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME", "TZ", "SSL_CERT_FILE")
 
 
 class PythonWorker(runtime.ProvidedWorker):
     """An execution environment whose bootstrap is Lambda's own Python client.
 
-    `retired`: it ends with what it is at.
+    If it is `retired`, it ends after its current invocation.
     """
 
     retired = False
 
     def __init__(self, name: str, config: dict[str, Any], code: bytes) -> None:
-        """Add to the function's code the bootstrap that AWS has in its image."""
+        """Add the bootstrap, which AWS has in its image, to the function's code."""
         opt = layers_directory(config.get("Layers", []))
         bundle = link_bundle(config)
         seen = sandbox.LAYERS if _SANDBOX else opt
@@ -120,11 +121,11 @@ class PythonWorker(runtime.ProvidedWorker):
         with zipfile.ZipFile(file, "a") as archive:
             archive.writestr(zipfile.ZipInfo("bootstrap", (1980, 1, 1, 0, 0, 0)), bootstrap)
         super().__init__(name, config, file.getvalue())
-        self._taking = threading.Lock()  # the output is read by two threads
-        self._begun = b""  # a line whose end has not come
+        self._taking = threading.Lock()  # two threads read the output
+        self._begun = b""  # a line without its end
 
     def invoke(self, event: Any, request_id: str, **more: Any) -> dict[str, Any]:
-        """Run one invocation; a sandbox is frozen outside of it."""
+        """Run one invocation. A sandbox is frozen outside of it."""
         if not _SANDBOX:
             return dict(super().invoke(event, request_id, **more))
         with self._confined.running():
@@ -137,11 +138,14 @@ class PythonWorker(runtime.ProvidedWorker):
 
     @property
     def failed(self) -> bool:
-        """Whether its process could not be started, or is gone."""
+        """True if its process could not be started, or is gone."""
         return self._proc is None and self._generation > 0
 
     def _build_handler_class(self, generation: int, pending: Any) -> type[Any]:
-        """Answer who knows the secret, and without Nagle's delay, which would cost 40 ms an event."""
+        """Return a handler for clients that know the secret.
+
+        It disables Nagle's delay, which would cost 40 ms for each event.
+        """
         handler: type[Any] = super()._build_handler_class(generation, pending)
 
         class Own(handler):
@@ -160,7 +164,7 @@ class PythonWorker(runtime.ProvidedWorker):
         return Own
 
     def _pump_output(self, stream: IO[bytes], log_queue: queue.Queue[str]) -> None:
-        """Take what is printed between invocations, and more than a pipe holds, until the process ends."""
+        """Read the output of a process until it ends, between invocations and when the pipe is full."""
         printed = select.poll()
         printed.register(stream, select.POLLIN)
         more = True
@@ -172,7 +176,10 @@ class PythonWorker(runtime.ProvidedWorker):
                     stream.close()
 
     def _drain_stderr_bounded(self, *_waits: float, **_named: float) -> str:
-        """All that was printed before the answer: it was in the pipe before the answer came, so nothing need be waited for."""
+        """Return all output before the reply.
+
+        It was in the pipe before the reply was sent, so there is no wait.
+        """
         process = self._proc
         with self._taking:
             if process is not None and not process.stdout.closed:
@@ -180,7 +187,10 @@ class PythonWorker(runtime.ProvidedWorker):
         return str(self._drain_stderr())
 
     def _take_output(self, stream: IO[bytes], log_queue: queue.Queue[str]) -> bool:
-        """Move what is in the pipe into the queue, line by line; whether more can come."""
+        """Move the content of the pipe into the queue, line by line.
+
+        Return whether more can arrive.
+        """
         os.set_blocking(stream.fileno(), False)
         try:
             content = os.read(stream.fileno(), _PIPE)
@@ -190,7 +200,8 @@ class PythonWorker(runtime.ProvidedWorker):
         if not content and self._begun:
             lines, self._begun = [self._begun], b""
         for line in lines:
-            if log_queue.full():  # the oldest line goes: the function must not wait for a reader
+            # The oldest line is dropped: the function must not wait for a reader.
+            if log_queue.full():
                 with contextlib.suppress(queue.Empty):
                     log_queue.get_nowait()
             log_queue.put_nowait(line.decode(errors="replace").rstrip("\r"))
@@ -198,7 +209,7 @@ class PythonWorker(runtime.ProvidedWorker):
 
 
 def retire(function: str, qualifier: str) -> None:
-    """Take the environments that are at work out of a function's pool, without letting go of them."""
+    """Take the busy environments out of a function's pool, without ending them."""
     with runtime._lock:
         for key in [key for key in runtime._workers if key.endswith(f":{function}:{qualifier}")]:
             retired = [
@@ -213,7 +224,7 @@ def retire(function: str, qualifier: str) -> None:
 
 
 def end_retired(worker: PythonWorker) -> None:
-    """End an environment that has done what it was at."""
+    """End an environment that has finished its invocation."""
     with runtime._lock:
         for workers in [found for key, found in runtime._workers.items() if key.endswith(_RETIRED)]:
             if worker in workers:
@@ -222,12 +233,12 @@ def end_retired(worker: PythonWorker) -> None:
 
 
 def is_python(config: dict[str, Any]) -> bool:
-    """Whether a function has one of the managed Python runtimes."""
+    """Return whether a function has one of the managed Python runtimes."""
     return str(config.get("Runtime", "")).startswith("python")
 
 
 def install_retiring() -> None:
-    """Put in place what lets environments end with what they are at."""
+    """Install the changes that let environments finish their invocation."""
     invalidate, release = service.invalidate_worker, service.release_worker
 
     def invalidate_idle(function: str, qualifier: str | None = None, **where: Any) -> None:
@@ -247,7 +258,7 @@ def install_retiring() -> None:
 def start_ahead(function: str) -> None:
     """Start some environments of a new function.
 
-    An invocation that comes meanwhile gets one, and waits until it is up.
+    An invocation that arrives meanwhile gets one, and waits until it is ready.
     """
     found = service._functions[function]
     config = found["config"]
@@ -265,14 +276,17 @@ def start_ahead(function: str) -> None:
 
 
 def spawn(worker: PythonWorker, taken: threading.Event) -> None:
-    """Start an environment. If that fails, the first invocation tries again, and reports it."""
+    """Start an environment.
+
+    If that fails, the first invocation tries again, and reports the error.
+    """
     with worker._lock, contextlib.suppress(Exception):
         taken.set()
         worker._spawn()
 
 
 def install_starting_ahead() -> None:
-    """Put in place what starts environments before the first invocation, and does not delay that."""
+    """Install the start of environments before the first invocation, without a delay for it."""
     service._LAMBDA_STATE_TRANSITION_DELAY = _PENDING_S
     schedule = service._schedule_state_transition
 
@@ -287,7 +301,7 @@ def install_starting_ahead() -> None:
 
 
 def install() -> None:
-    """Put all other changes in place."""
+    """Install all other changes."""
     install_python_workers()
     install_async_in_turn()
     action_of = iam_actions._lambda_action
@@ -301,7 +315,7 @@ def install() -> None:
 
 
 def install_python_workers() -> None:
-    """Put in place what runs Python functions as `PythonWorker`, in a clean environment."""
+    """Install `PythonWorker` for Python functions, in a clean environment."""
     class_for, warm = runtime._worker_class_for, service._execute_function_warm
     environment = service._provided_worker_env
 
@@ -330,7 +344,7 @@ def install_python_workers() -> None:
 
 
 def install_async_in_turn() -> None:
-    """Put in place what runs no more asynchronous invocations at once than there are slots."""
+    """Install the limit of asynchronous invocations to the number of slots."""
     invoke_async, execute = service.invoke_async_with_retry, service._execute_function
     is_async = contextvars.ContextVar("is_async", default=False)
 
@@ -352,7 +366,7 @@ def install_async_in_turn() -> None:
 
 
 def refuse_others() -> None:
-    """Have the servers that workers ask for their events serve this user's processes only."""
+    """Limit the servers of the Runtime API to this user's processes."""
 
     def verify_request(_server: Any, request: Any, client_address: Any) -> bool:
         return is_own(client_address, request.getsockname())
@@ -361,13 +375,15 @@ def refuse_others() -> None:
 
 
 def secret_of(key: str, token: str) -> str:
-    """Return the secret of a key: root's, an IAM user's, or a role's session.
+    """Return the secret of a key: root's, an IAM user's, or that of a role's session.
 
-    Raises KeyError or `RefusedError`.
+    Raises:
+        KeyError: The key does not exist.
+        RefusedError: The session token is wrong.
     """
     if key == os.environ["AWS_ACCESS_KEY_ID"] and not token:
         return os.environ["AWS_SECRET_ACCESS_KEY"]
-    if iam_evaluator.is_root_access_key(key):  # others that stock takes for root's
+    if iam_evaluator.is_root_access_key(key):  # other keys that stock accepts as root's
         raise KeyError(key)
     account = (
         responses._account_from_sts_session(key)
@@ -383,7 +399,7 @@ def secret_of(key: str, token: str) -> str:
 
 
 def rules_of(files: str) -> list[Rule]:
-    """Return what the functions ``rules`` of some files return, in order; see gateway.py."""
+    """Return the rules of the functions ``rules`` in some files, in order, see gateway.py."""
     found: list[Rule] = []
     for number, file in enumerate(filter(None, files.split(os.pathsep))):
         sys.path.insert(0, str(Path(file).parent))
@@ -397,10 +413,10 @@ def rules_of(files: str) -> list[Rule]:
 
 
 def serve(app: Any, descriptor: int, rules: Sequence[Rule]) -> None:
-    """Serve the emulator behind the gateway, on a socket that is bound already, until this process is killed."""
+    """Serve the emulator behind the gateway, on a bound socket, until this process is killed."""
     from hypercorn.asyncio.run import worker_serve  # noqa: PLC0415 - after ministack has adapted it
-    from hypercorn.config import Config, Sockets  # noqa: PLC0415 - as above
-    from hypercorn.utils import wrap_app  # noqa: PLC0415 - as above
+    from hypercorn.config import Config, Sockets  # noqa: PLC0415
+    from hypercorn.utils import wrap_app  # noqa: PLC0415
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
@@ -426,7 +442,7 @@ def serve(app: Any, descriptor: int, rules: Sequence[Rule]) -> None:
 
 def main() -> None:
     """Serve until this process is killed."""
-    from ministack.app import app  # noqa: PLC0415 - slow, and not wanted by tests of the rest
+    from ministack.app import app  # noqa: PLC0415 - slow, and tests of the rest do not need it
 
     install()
     install_retiring()

@@ -1,7 +1,7 @@
 """A function's layers and bundle, laid out as the worker finds them.
 
-**Input:** a function's configuration, as ministack has it. **Output:** one directory with all
-layers merged, and a link to a bundle that is in the cache of sessions already.
+**Input:** a function's configuration, in ministack's form. **Output:** one directory with all
+layers merged, and a link to a bundle that is already in the cache of sessions.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 
 _LAYERS = Path(tempfile.gettempdir(), "layers")
 _NAMING = "dolambda-digest"
-_USED: dict[str, tuple[Path, int]] = {}  # entries of the cache, with the locks that keep them there
+_USED: dict[str, tuple[Path, int]] = {}  # entries of the cache, with the locks that keep them
 _USING = threading.Lock()
 
 
 def layers_directory(layers: list[Any]) -> Path:
-    """All layers of a function merged in order, as AWS does in /opt; those that name their content are in the cache already."""
+    """Return a directory with all layers of a function, merged in order, as AWS does in /opt.
+
+    Layers that name their content are already in the cache.
+    """
     contents = [content for content in map(service._resolve_layer_zip, layers) if content]
     digests = [digest for content in contents if (digest := digest_named(content))]
     others = [content for content in contents if not digest_named(content)]
@@ -54,7 +57,10 @@ def layers_directory(layers: list[Any]) -> Path:
 
 
 def digest_named(content: bytes) -> str:
-    """Return the digest that a zip holds in place of its content, see local/packages.py; "" for any other zip."""
+    """Return the digest that a zip holds in place of its content, see local/packages.py.
+
+    Return "" for any other zip.
+    """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         if archive.namelist() != [_NAMING]:
             return ""
@@ -62,22 +68,22 @@ def digest_named(content: bytes) -> str:
 
 
 def cached_packages(digests: Sequence[str]) -> Path:
-    """Return where layers with these digests are laid out together.
+    """Return the directory in which layers with these digests are laid out together.
 
-    Nobody removes that before this process ends.
+    Nobody removes it before this process ends.
     """
     name = entries.packages_name(digests)
     with _USING:
         if name not in _USED:
             found = entries.find(Path(os.environ["DOLAMBDA_LOCAL_CACHE"]), name)
             if found is None:
-                raise FileNotFoundError(f"the packages {name} are not in the cache any more")
+                raise FileNotFoundError(f"the packages {name} are no longer in the cache")
             _USED[name] = found
         return _USED[name][0]
 
 
 def link_below(source: Path, target: Path) -> None:
-    """Link all files of a directory into another, over those that it has."""
+    """Link all files of a directory into another, replacing files of the same name."""
     for directory, _, files in os.walk(source):
         into = target / Path(directory).relative_to(source)
         into.mkdir(parents=True, exist_ok=True)
@@ -87,9 +93,12 @@ def link_below(source: Path, target: Path) -> None:
 
 
 def link_bundle(config: dict[str, Any]) -> Path | None:
-    """Put a bundle that is in the cache where the worker unpacks bundles, see worker/bundle.py, and finds that it is done.
+    """Link a bundle in the cache to the place where the worker unpacks bundles.
 
-    Return the link, None if the worker has to fetch the bundle.
+    The worker then finds that it is unpacked, see worker/bundle.py.
+
+    Returns:
+        The link, or None if the worker has to fetch the bundle.
     """
     variables = config.get("Environment", {}).get("Variables", {})
     digest, _, of_zip = variables.get("DOLAMBDA_BUNDLE", "").partition(":")

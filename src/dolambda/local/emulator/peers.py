@@ -1,10 +1,10 @@
-"""Connections of this user's own processes, told from those of everyone else on this machine.
+"""Connections of this user's own processes, separated from all others on this machine.
 
-**Input:** both ends of a TCP connection. **Output:** whether its other end is held by a process of
-this user.
+**Input:** both ends of a TCP connection. **Output:** whether a process of this user holds the other
+end.
 
-Only Linux lets one ask. Elsewhere every connection passes, and what protects is the signature of
-each request.
+Only Linux provides this information. Elsewhere every connection passes, and the signature of each
+request is the protection.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _ESTABLISHED = "01"
 _UID, _INODE = 7, 9  # columns
-_MAPPED = "0000000000000000FFFF0000"  # an IPv4 address, as a socket of IPv6 has it
-_LOOKS = 3  # the kernel's table is not read at one moment: a connection can be missed in it
+_MAPPED = "0000000000000000FFFF0000"  # an IPv4 address in the form of an IPv6 socket
+_LOOKS = 3  # the kernel's table is not read atomically: a connection can be missed in it
 _NO_PROCESS = "0"
 
 Address = tuple[str, int]
@@ -32,10 +32,10 @@ def is_own(peer: Address, here: Address) -> bool:
 
 
 def owner(peer: Address, here: Address) -> int | None:
-    """Return the user id of the process at the far end, None if there is no such open connection.
+    """Return the user id of the process at the far end, or None without such an open connection.
 
-    An end that was closed has no process any more, and the kernel then says 0 for its user: root's
-    processes would else take anyone who hangs up quickly for one of their own.
+    A closed end has no process any more, and the kernel then reports user 0. Processes of root
+    would otherwise take anyone who hangs up quickly for one of their own.
     """
     ends = f"{_hexadecimal(peer)} {_hexadecimal(here)} {_ESTABLISHED} "
     mapped = f"{_MAPPED}{_hexadecimal(peer)} {_MAPPED}{_hexadecimal(here)} {_ESTABLISHED} "
@@ -62,10 +62,11 @@ class OwnConnections(socket.socket):
     def accept(self) -> tuple[socket.socket, Address]:
         """Accept a connection.
 
-        Raises ConnectionAbortedError, which servers pass over, for one of another user.
+        Raises:
+            ConnectionAbortedError: It is from another user. Servers ignore this error.
         """
         connection, peer = super().accept()
         if not is_own(peer, connection.getsockname()):
             connection.close()
-            raise ConnectionAbortedError("the connection is of another user")
+            raise ConnectionAbortedError("the connection is from another user")
         return connection, peer

@@ -1,13 +1,13 @@
-"""A worker's sandbox, as Lambda has it: what it may read and write, and how much memory and CPU it has.
+"""A worker's sandbox, as on Lambda: its access to files, its memory and its CPU.
 
-**Input:** a function's code and layers; the process that its worker runs in. **Output:** the
-command that starts the worker confined by bubblewrap; a context in which it runs, frozen outside of
-it.
+**Input:** a function's code and layers, and the process that its worker runs in. **Output:** the
+command that starts the worker confined by bubblewrap, and a context in which it runs, frozen
+outside of it.
 
     as on Lambda    another user, everything read-only but /tmp, code at /var/task, layers at /opt,
                     no /dev/shm, 1,024 descriptors, stopped between invocations
-    as near as can  memory: all processes together are killed when they exceed it, looked at every
-                    50 ms. CPU: memory/1,769 of a core, by stopping what has had more
+    approximated    memory: all processes together are killed when they exceed it, checked every
+                    50 ms. CPU: memory/1,769 of a core, by stopping processes that had more
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 RUNTIME = "/var/runtime"
-"""Where the Python of the workers is, with Lambda's own client."""
+"""Directory of the workers' Python, with Lambda's own client."""
 
 TASK, LAYERS = "/var/task", "/opt"
 _USER, _GROUP = 993, 990  # Lambda's sbx_user1051
@@ -39,20 +39,20 @@ _FREEZE_ROUNDS = 5
 
 
 def python() -> str:
-    """Return the path of the workers' Python, inside."""
+    """Return the path of the workers' Python inside the sandbox."""
     return f"{RUNTIME}/bin/{Path(sys.executable).name}"
 
 
 def script(command: str, layers: Path, storage_mb: int, bundle: Path | None) -> str:
     """Return lines of a shell script that run a command in the sandbox.
 
-    It is run where the function's code is. ``bundle`` is a link to a bundle, put into the worker's
-    /tmp. The shell stays the parent: bubblewrap ends with the thread that started it, and a shell
-    has one.
+    The script runs where the function's code is. ``bundle`` is a link to a bundle, put into the
+    worker's /tmp. The shell stays the parent: bubblewrap ends with the thread that started it, and
+    a shell has only one.
     """
     parts = _arguments(layers, storage_mb)
     if bundle is not None:
-        # Its own.
+        # The sandbox has its own /tmp.
         parts += ["--symlink", os.fspath(bundle.readlink()), f"/tmp/{bundle.name}"]  # noqa: S108
     arguments = " ".join(map(shlex.quote, parts))
     return (
@@ -65,10 +65,10 @@ def script(command: str, layers: Path, storage_mb: int, bundle: Path | None) -> 
 def _arguments(layers: Path, storage_mb: int) -> list[str]:
     user = ["--unshare-user", "--uid", str(_USER), "--gid", str(_GROUP)]
     processes = ["--unshare-pid", "--unshare-ipc", "--die-with-parent", "--proc", "/proc"]
-    # The worker's own.
+    # The /tmp of the worker alone.
     temporary = ["--size", str(storage_mb << 20), "--tmpfs", "/tmp"]  # noqa: S108
     found = [*user, *processes, *temporary]
-    cache = os.environ.get("DOLAMBDA_LOCAL_CACHE", "")  # layers can hold links into it
+    cache = os.environ.get("DOLAMBDA_LOCAL_CACHE", "")  # layers can contain links into it
     for place in ("/usr", "/etc", sys.base_prefix, cache):
         if place and not place.startswith("/usr/"):
             found += ["--ro-bind-try", place, place]
@@ -87,10 +87,19 @@ def _arguments(layers: Path, storage_mb: int) -> list[str]:
 
 
 class Confined:
-    """A worker's processes: they run while it has an invocation, with its memory and its share of CPU."""
+    """The processes of a worker, which run only during an invocation.
+
+    They have the function's memory and share of CPU.
+    """
 
     def __init__(self, root: Callable[[], int | None], memory_mb: int, *, limit_cpu: bool) -> None:
-        """``root`` returns the id of the shell that has started them, None while there is none."""
+        """Prepare the limits.
+
+        Args:
+            root: Returns the id of the shell that started them, or None if there is none.
+            memory_mb: Memory of all together.
+            limit_cpu: True to limit the CPU too.
+        """
         self._root = root
         self._memory = memory_mb << 20
         self._cpus = memory_mb / _MB_PER_CPU if limit_cpu else None
@@ -98,7 +107,7 @@ class Confined:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Let them run for an invocation."""
+        """Let the processes run during an invocation."""
         self.killed = False
         ended = threading.Event()
         watching = threading.Thread(target=self._watch, args=(ended,), daemon=True)
@@ -112,7 +121,7 @@ class Confined:
             self._freeze()
 
     def _watch(self, ended: threading.Event) -> None:
-        """Hold them to memory and CPU until the invocation ends."""
+        """Limit memory and CPU until the invocation ends."""
         begun, before, memory_at = time.monotonic(), None, 0.0
         pause = _PERIOD_S if self._cpus else _PERIOD_OF_MEMORY_S
         while not ended.wait(pause):
@@ -123,14 +132,15 @@ class Confined:
             if self._cpus is None:
                 continue
             used = sum(map(_cpu_seconds, self._processes()))
-            if before is None or used < before:  # it has started, or some have ended
+            # The invocation has just started, or some processes have ended.
+            if before is None or used < before:
                 begun, before = now, used
             ahead = (used - before) / self._cpus - (now - begun)
             if ahead > 0:
                 self._signal(signal.SIGSTOP)
                 ended.wait(ahead)
                 self._signal(signal.SIGCONT)
-            elif ahead < -_PERIOD_S:  # what was not used is not saved up
+            elif ahead < -_PERIOD_S:  # unused time is not saved
                 begun, before = now, used
 
     def _check_memory(self) -> None:
@@ -143,7 +153,7 @@ class Confined:
                 os.kill(root, signal.SIGKILL)  # the kernel kills all that it has started
 
     def _freeze(self) -> None:
-        """Stop them; a process that has just forked has a child that was not seen."""
+        """Stop the processes. One that has just forked may have a child that was not seen."""
         seen: list[int] = []
         for _ in range(_FREEZE_ROUNDS):
             found = self._processes()
@@ -178,7 +188,7 @@ def _children(process: int) -> list[int]:
 
 
 def _memory_bytes(process: int) -> int:
-    """Return what a process has in memory; what it shares counts in parts."""
+    """Return a process's memory, with its part of shared memory."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines():
             if line.startswith("Pss:"):

@@ -1,7 +1,7 @@
-"""Signature Version 4 from the server's side, as AWS documents it.
+"""Signature Version 4 on the server's side, as AWS documents it.
 
-**Input:** a request as it came over the wire, and the secret of the key that it names. **Output:**
-nothing, or `RefusedError` with AWS's own code and sentence.
+**Input:** a request as it was sent, and the secret of the key that it names. **Output:** nothing,
+or `RefusedError` with AWS's own code and sentence.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ CODES = {  # reason: code for S3, for services of the query protocol, for all ot
 
 
 class RefusedError(Exception):
-    """A request that AWS would refuse; `code` is the service's name for why."""
+    """A request that AWS would refuse. `code` is the service's name for the reason."""
 
     def __init__(self, service: str, reason: str, text: str) -> None:
-        """``reason`` is one of `CODES`."""
+        """Create the error. ``reason`` is a key of `CODES`."""
         super().__init__(text)
         self.service = service
         self.reason = reason
@@ -67,9 +67,10 @@ class Claim:
 
 
 def claim_of(headers: Iterable[tuple[str, str]], query: str) -> Claim:
-    """Return what a request's one Authorization header claims; names are lower-case.
+    """Return the claim in a request's only Authorization header. Names are lower-case.
 
-    Raises `RefusedError`.
+    Raises:
+        RefusedError: There is no such header, or it is malformed.
     """
     found = [value for name, value in headers if name == "authorization"]
     if len(found) != 1 or re.search(r"(?i)(^|&)(x-amz-credential|awsaccesskeyid)=", query):
@@ -90,10 +91,19 @@ def verify(
     payload: str,
     now: datetime | None = None,
 ) -> None:
-    """Raise `RefusedError` unless a request is signed with ``secret``.
+    """Check that a request is signed with ``secret``.
 
-    ``target`` is path and query as they were sent, ``payload`` the hash that was signed for the
-    body.
+    Args:
+        claim: The Authorization header.
+        secret: The secret of its key.
+        method: The HTTP method.
+        target: Path and query as they were sent.
+        headers: The headers.
+        payload: The hash that was signed for the body.
+        now: The time. Default: the current time.
+
+    Raises:
+        RefusedError: The signature is wrong.
     """
     stamp = next((value for name, value in headers if name == "x-amz-date"), "")
     _check_clock(claim, stamp, now or datetime.now(UTC))
@@ -137,7 +147,7 @@ def _signing_key(secret: str, *scope: str) -> bytes:
 
 
 def _canonical_paths(path: str, service: str) -> list[str]:
-    """Return the transports in which clients spell a path when they sign it: S3's once encoded, all others' twice."""
+    """Return the forms in which clients sign a path: encoded once for S3, otherwise twice."""
     if service == "s3":
         again = quote(unquote(path, "latin-1"), safe="/" + _UNRESERVED, encoding="latin-1")
         return [path] if again == path else [path, again]

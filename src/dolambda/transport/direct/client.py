@@ -145,7 +145,8 @@ class Direct:
                 blob = Blob.from_bytes(job.data)
                 self._uploads.once(blob)
                 self._invoke(b"at", blob.digest.encode(), place, on_reply)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the one who waits must hear of it
+        except BaseException as error:  # noqa: BLE001
+            # Whatever it is, the one who waits must hear of it.
             self._settle(place, on_reply, error)
 
     def _invoke(self, name: bytes, text: bytes, place: tuple[str, int], on_reply: OnReply) -> None:

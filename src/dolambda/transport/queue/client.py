@@ -191,11 +191,11 @@ class S3Queue:
         try:
             for blob in job.blobs:
                 self._uploads.once(blob)
-            if (
-                keys.reply_key(job.run, job.number) in self._waiting
-            ):  # else it was withdrawn meanwhile
+            if keys.reply_key(job.run, job.number) in self._waiting:
+                # Else it was withdrawn meanwhile.
                 self._bucket.put(keys.job_key(job.run, job.number), job.data)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the one who waits must hear of it
+        except BaseException as error:  # noqa: BLE001
+            # Whatever it is, the one who waits must hear of it.
             put(error)
         else:
             put(None)
