@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +16,14 @@ from rich.console import Console
 from dolambda.aws.account import Account, translated
 from dolambda.cli import options as given
 from dolambda.cli.connect import Target, connect
+from dolambda.cli.round_trip import NotCheckedError, round_trip
 from dolambda.cli.words import in_options
 from dolambda.environment.layer import table
 from dolambda.environment.stack_match import refuse_mismatch
 from dolambda.errors import DolambdaError
-from dolambda.executor import LambdaExecutor
 from dolambda.provision import policies
 from dolambda.provision.deploy import contents_of, names_of, this_architecture
 from dolambda.provision.limits import limits_of
-from dolambda.session import Session
 from dolambda.settings import Settings
 from dolambda.stack import Stack
 from dolambda.wire.task import PYTHON
@@ -117,14 +115,10 @@ def _report(findings: list[Finding], as_json: bool) -> None:
 def _checked(what: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(what, True, check())
-    except _NotCheckedError as why:
+    except NotCheckedError as why:
         return Finding(what, None, str(why))
     except DolambdaError as error:
         return Finding(what, False, in_options(str(error)))
-
-
-class _NotCheckedError(Exception):
-    pass
 
 
 def _who(account: Account) -> str:
@@ -167,7 +161,7 @@ def _permissions(account: Account, settings: Settings) -> str:
                 }
             )
         except DolambdaError as error:
-            raise _NotCheckedError(
+            raise NotCheckedError(
                 "cannot check permissions: iam:SimulatePrincipalPolicy was refused "
                 f"({str(error).splitlines()[0][:120]}); the round trip shows whether they suffice"
             ) from error
@@ -218,7 +212,7 @@ def _denied(account: Account, arn: str, statement: dict[str, Any]) -> list[str]:
 def _quota(account: Account, settings: Settings) -> str:
     limits = limits_of(account, settings.stack)
     if limits is None:
-        raise _NotCheckedError(
+        raise NotCheckedError(
             "cannot read the account's limits: lambda:GetAccountSettings was refused"
         )
     try:
@@ -254,22 +248,4 @@ def _versions(found: Stack) -> str:
 
 
 def _round_trip(target: Target) -> str:
-    session = Session.open(target.settings, target.credentials)
-    try:
-        times = []
-        for _ in range(2):
-            begun = time.perf_counter()
-            with LambdaExecutor(1, session=session) as executor:
-                executor.submit(abs, -1).result(timeout=120)
-            times.append(time.perf_counter() - begun)
-        cold = session.report().cold
-    except TimeoutError as error:
-        raise DolambdaError(
-            "one task got no reply within 120 s",
-            hint="`dolambda logs` shows the workers' log.",
-        ) from error
-    finally:
-        session.close()
-    return (
-        f"one task in {times[0]:.2f} s, another in {times[1]:.2f} s ({count(cold, 'cold start')})"
-    )
+    return str(round_trip(target.settings, target.credentials, tasks=2))

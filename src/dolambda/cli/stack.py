@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from dolambda.aws.account import Account
+from dolambda.aws.account import Account, Credentials
 from dolambda.cli import options as given
 from dolambda.cli.connect import connect, connect_to_deploy, refuse_local
+from dolambda.cli.round_trip import NotCheckedError, check_stack
 from dolambda.environment.layer import Contents, table
 from dolambda.environment.system_libraries import missing_libraries
 from dolambda.provision import policies
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
 Commands = Annotated[
     bool,
     typer.Option("--commands", help="Print the same as AWS CLI commands; change nothing."),
+]
+
+Check = Annotated[
+    bool,
+    typer.Option("--check/--no-check", help="Run one task on the stack once it is deployed."),
 ]
 
 console = Console(highlight=False, soft_wrap=True)
@@ -147,8 +153,9 @@ def deploy(
     role: given.RoleArn = None,
     permissions_boundary: given.Boundary = None,
     commands: Commands = False,
+    check: Check = True,
 ) -> None:
-    """Create or update the stack. Running it again changes nothing."""
+    """Create or update the stack, and run one task on it. Running it again changes nothing."""
     settings = Settings.resolve(**given_settings(context))
     refuse_local(settings)
     account = Account.from_settings(settings)
@@ -170,6 +177,18 @@ def deploy(
     made = apply_all(parts, _show)
     summary = count(made, "change") if made else "nothing had to be changed"
     console.print(f"The stack {settings.stack} is deployed in {account.region}: {summary}.")
+    if check:
+        _check(settings, account)
+
+
+def _check(settings: Settings, account: Account) -> None:
+    """Run one task on the stack."""
+    try:
+        trips = check_stack(settings, Credentials(session=account.session))
+    except NotCheckedError as why:
+        console.print(f"It was not checked with a task: {why}", markup=False)
+    else:
+        console.print(f"It works: {trips}.")
 
 
 def _show_sizes(contents: Contents, changes: list[Change]) -> None:
