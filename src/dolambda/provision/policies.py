@@ -78,119 +78,127 @@ def submitter(names: Names) -> Policy:
 
 
 def deployer(names: Names) -> Policy:
-    """Make, change, read and remove exactly this stack's role, bucket, layer, function, trigger and log group."""
-    layer = names.layer_arns
-    group = names.log_group_arn.removesuffix(":*")
+    """Make, change, read and remove exactly this stack's role, bucket, layers, function, trigger and log group."""
+    return _policy(
+        *_on_role(names),
+        *_on_buckets(names),
+        *_on_function(names),
+        *_on_layers(names),
+        _on_log_group(names),
+        _not_narrowed(),
+    )
+
+
+def _on_role(names: Names) -> list[Policy]:
     passing = _allow(["iam:PassRole"], names.role_arn)
     passing["Condition"] = {"StringEquals": {"iam:PassedToService": LAMBDA_SERVICE}}
-    own = [
-        _allow(
-            [
-                "iam:GetRole",
-                "iam:CreateRole",
-                "iam:TagRole",
-                "iam:DeleteRole",
-                "iam:ListRolePolicies",
-                "iam:GetRolePolicy",
-                "iam:PutRolePolicy",
-                "iam:DeleteRolePolicy",
-                "iam:ListAttachedRolePolicies",
-                "iam:DetachRolePolicy",
-                "iam:PutRolePermissionsBoundary",
-                "iam:DeleteRolePermissionsBoundary",
-            ],
-            names.role_arn,
-        )
+    if names.own_role:
+        return [_allow(["iam:GetRole"], names.role_arn), passing]
+    actions = [
+        "iam:GetRole",
+        "iam:CreateRole",
+        "iam:TagRole",
+        "iam:DeleteRole",
+        "iam:ListRolePolicies",
+        "iam:GetRolePolicy",
+        "iam:PutRolePolicy",
+        "iam:DeleteRolePolicy",
+        "iam:ListAttachedRolePolicies",
+        "iam:DetachRolePolicy",
+        "iam:PutRolePermissionsBoundary",
+        "iam:DeleteRolePermissionsBoundary",
     ]
-    given = [_allow(["iam:GetRole"], names.role_arn)]
-    return _policy(
-        *(given if names.own_role else own),
-        passing,
-        _in_buckets(
-            names,
-            [
-                "s3:CreateBucket",
-                "s3:ListBucket",
-                "s3:DeleteBucket",
-                "s3:GetBucketLocation",
-                "s3:GetBucketTagging",
-                "s3:PutBucketTagging",
-                "s3:GetBucketPublicAccessBlock",
-                "s3:PutBucketPublicAccessBlock",
-                "s3:GetBucketPolicy",
-                "s3:PutBucketPolicy",
-                "s3:GetEncryptionConfiguration",
-                "s3:PutEncryptionConfiguration",
-                "s3:GetLifecycleConfiguration",
-                "s3:PutLifecycleConfiguration",
-                "s3:GetBucketNotification",
-                "s3:PutBucketNotification",
-            ],
-            *_buckets(names),
-        ),
-        _in_buckets(
-            names,
-            ["s3:PutObject", "s3:GetObject"],
-            f"{names.bucket_arn}/{LAYERS}*",
-            f"{names.bucket_arn}/{BUNDLES}*",
-        ),
-        _in_buckets(names, ["s3:PutObject"], f"{names.bucket_arn}/{LEASES}*"),
-        _in_buckets(
-            names,
-            ["s3:DeleteObject"],
-            *(
-                f"{bucket}/{prefix}*"
-                for bucket in _buckets(names)
-                for prefix in (JOBS, LEASES, OUTS, BLOBS, RUNS, LAYERS, BUNDLES)
-            ),
-        ),
-        _allow(
-            [
-                "lambda:GetFunctionConfiguration",
-                "lambda:CreateFunction",
-                "lambda:TagResource",
-                "lambda:ListTags",
-                "lambda:UntagResource",
-                "lambda:DeleteFunction",
-                "lambda:UpdateFunctionConfiguration",
-                "lambda:UpdateFunctionCode",
-                "lambda:GetFunctionEventInvokeConfig",
-                "lambda:PutFunctionEventInvokeConfig",
-                "lambda:DeleteFunctionEventInvokeConfig",
-                "lambda:GetFunctionConcurrency",
-                "lambda:PutFunctionConcurrency",
-                "lambda:DeleteFunctionConcurrency",
-                "lambda:GetPolicy",
-                "lambda:AddPermission",
-                "lambda:RemovePermission",
-            ],
-            names.function_arn,
-        ),
-        _allow(["lambda:PublishLayerVersion"], layer),
-        _allow(["lambda:GetLayerVersion", "lambda:DeleteLayerVersion"], f"{layer}:*"),
-        _allow(
-            [
-                "logs:CreateLogGroup",
-                "logs:TagResource",
-                "logs:PutRetentionPolicy",
-                "logs:DeleteLogGroup",
-                "logs:FilterLogEvents",
-            ],
-            group,
-            f"{group}:*",
-        ),
-        # What IAM does not let be narrowed: names of log groups and layers, and the account's
-        # limits.
-        _allow(
-            [
-                "logs:DescribeLogGroups",
-                "lambda:ListLayers",
-                "lambda:ListLayerVersions",
-                "lambda:GetAccountSettings",
-            ],
-            "*",
-        ),
+    return [_allow(actions, names.role_arn), passing]
+
+
+def _on_buckets(names: Names) -> list[Policy]:
+    own = names.bucket_arn
+    removed = (
+        f"{bucket}/{prefix}*"
+        for bucket in _buckets(names)
+        for prefix in (JOBS, LEASES, OUTS, BLOBS, RUNS, LAYERS, BUNDLES)
     )
+    uploaded = (f"{own}/{LAYERS}*", f"{own}/{BUNDLES}*")
+    return [
+        _in_buckets(names, _OF_BUCKETS, *_buckets(names)),
+        _in_buckets(names, ["s3:PutObject", "s3:GetObject"], *uploaded),
+        _in_buckets(names, ["s3:PutObject"], f"{own}/{LEASES}*"),
+        _in_buckets(names, ["s3:DeleteObject"], *removed),
+    ]
+
+
+_OF_BUCKETS = [
+    "s3:CreateBucket",
+    "s3:ListBucket",
+    "s3:DeleteBucket",
+    "s3:GetBucketLocation",
+    "s3:GetBucketTagging",
+    "s3:PutBucketTagging",
+    "s3:GetBucketPublicAccessBlock",
+    "s3:PutBucketPublicAccessBlock",
+    "s3:GetBucketPolicy",
+    "s3:PutBucketPolicy",
+    "s3:GetEncryptionConfiguration",
+    "s3:PutEncryptionConfiguration",
+    "s3:GetLifecycleConfiguration",
+    "s3:PutLifecycleConfiguration",
+    "s3:GetBucketNotification",
+    "s3:PutBucketNotification",
+]
+"""Actions on the stack's bucket itself."""
+
+
+def _on_function(names: Names) -> list[Policy]:
+    actions = [
+        "lambda:GetFunctionConfiguration",
+        "lambda:CreateFunction",
+        "lambda:TagResource",
+        "lambda:ListTags",
+        "lambda:UntagResource",
+        "lambda:DeleteFunction",
+        "lambda:UpdateFunctionConfiguration",
+        "lambda:UpdateFunctionCode",
+        "lambda:GetFunctionEventInvokeConfig",
+        "lambda:PutFunctionEventInvokeConfig",
+        "lambda:DeleteFunctionEventInvokeConfig",
+        "lambda:GetFunctionConcurrency",
+        "lambda:PutFunctionConcurrency",
+        "lambda:DeleteFunctionConcurrency",
+        "lambda:GetPolicy",
+        "lambda:AddPermission",
+        "lambda:RemovePermission",
+    ]
+    return [_allow(actions, names.function_arn)]
+
+
+def _on_layers(names: Names) -> list[Policy]:
+    return [
+        _allow(["lambda:PublishLayerVersion"], names.layer_arns),
+        _allow(["lambda:GetLayerVersion", "lambda:DeleteLayerVersion"], f"{names.layer_arns}:*"),
+    ]
+
+
+def _on_log_group(names: Names) -> Policy:
+    group = names.log_group_arn.removesuffix(":*")
+    actions = [
+        "logs:CreateLogGroup",
+        "logs:TagResource",
+        "logs:PutRetentionPolicy",
+        "logs:DeleteLogGroup",
+        "logs:FilterLogEvents",
+    ]
+    return _allow(actions, group, f"{group}:*")
+
+
+def _not_narrowed() -> Policy:
+    """Allow what IAM does not let be narrowed: names of log groups and layers, and the account's limits."""
+    actions = [
+        "logs:DescribeLogGroups",
+        "lambda:ListLayers",
+        "lambda:ListLayerVersions",
+        "lambda:GetAccountSettings",
+    ]
+    return _allow(actions, "*")
 
 
 def _in_buckets(names: Names, actions: list[str], *places: str) -> Policy:

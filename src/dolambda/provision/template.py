@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from dolambda.provision.names import Names
     from dolambda.provision.plan import Resource
 
-_PASSED_ON = ("GetAccountSettings", "GetCallerIdentity")
-"""Requests that AWS answers: they ask for the account, not for the stack."""
+_PASSED_ON = ("GetAccountSettings", "GetCallerIdentity", "GetLayerVersion")
+"""Requests that AWS answers: they ask for the account, or for layers of others."""
 
 _EMPTY: dict[str, dict[str, Any]] = {
     "DescribeLogGroups": {"logGroups": []},
