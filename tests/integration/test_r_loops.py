@@ -128,6 +128,25 @@ def test_loops_give_with_dopar_what_they_give_with_do(r_session: RSession, tmp_p
     assert [loop for loop, same in zip(LOOPS, found, strict=True) if same != "TRUE "] == []
 
 
+def test_results_and_arguments_of_any_size_arrive_whole(r_session: RSession) -> None:
+    code = """
+    n <- 6e6  # doubles: 46 MB, more than is sent or read at once
+    large <- seq_len(n) + 0.5
+    small <- foreach(i = 1:3) %dopar% i
+    x <- foreach(i = 1:3) %dopar% if (i == 2) seq_len(n) + 0.5 else i
+    cat(identical(x, list(1L, large, 3L)), "")
+    y <- foreach(v = list(1, large, raw())) %dopar% v
+    cat(identical(y, list(1, large, raw())), "")
+    e <- tryCatch(foreach(i = 1) %dopar% stop(structure(class = c("mine", "error", "condition"),
+      list(message = "large", call = NULL, v = seq_len(n) + 0.5))), error = identity)
+    cat(identical(e$parent$v, large), "\\n")
+    to <- rawConnection(raw(), "wb")
+    doLambda:::write_bytes(to, as.raw(1:25), at_once = 10, slice = 4)
+    cat(identical(rawConnectionValue(to), as.raw(1:25)), "\\n")
+    """
+    assert r_session.lines(code) == ["TRUE TRUE TRUE ", "TRUE "]
+
+
 def test_what_a_task_assigns_stays_in_the_task(r_session: RSession) -> None:
     code = """
     k <- 2

@@ -7,6 +7,8 @@ KIND <- list(
 
 SEPARATOR <- "\x1e"
 LARGEST <- 2^30   # bytes that are read or written at once: R's limit is 2^31 - 1
+SLICE <- 2^24     # ... of more than that
+SMALL <- 2^16     # bytes that are copied into one piece
 SILENCE <- 60     # seconds without a sign of life after which the bridge is taken to hang
 
 # Return a condition of dolambda's: one class for each of Python's, and "doLambdaError".
@@ -43,13 +45,17 @@ from_fields <- function(fields) {
 }
 
 int_bytes <- function(numbers) writeBin(as.integer(numbers), raw(), endian = "big")
+as_ints <- function(data) readBin(data, "integer", length(data) / 4, endian = "big")
+as_doubles <- function(data) readBin(data, "double", length(data) / 8, endian = "big")
 double_bytes <- function(numbers) writeBin(as.double(numbers), raw(), endian = "big")
 
-write_bytes <- function(con, data) {
+# A slice needs an index of eight times its size, so only what is too long for R at once is sliced.
+write_bytes <- function(con, data, at_once = LARGEST, slice = SLICE) {
+  if (length(data) <= at_once) return(writeBin(data, con))
   at <- 0
   while (at < length(data)) {
-    end <- min(at + LARGEST, length(data))
-    writeBin(if (at == 0 && end == length(data)) data else data[(at + 1):end], con)
+    end <- min(at + slice, length(data))
+    writeBin(data[(at + 1):end], con)
     at <- end
   }
 }
@@ -66,16 +72,25 @@ read_bytes <- function(con, size) {
   if (length(pieces) == 1L) pieces[[1L]] else do.call(c, c(list(raw()), pieces))
 }
 
-# Send a frame. An interrupt waits until it is sent whole.
-send_frame <- function(bridge, kind, loop = 0L, data = raw()) {
+# Read the pieces of a frame of results: their number, their heads, and each by itself.
+read_results <- function(con, size) {
+  count <- read_bytes(con, 4)
+  if (length(count) < 4L) return(list(count))
+  heads <- read_bytes(con, 16 * as_ints(count))
+  if (length(heads) < 16 * as_ints(count)) return(list(count, heads))
+  sizes <- as_doubles(as.vector(matrix(heads, 16L)[9:16, ]))
+  c(list(count, heads), lapply(sizes, read_bytes, con = con))
+}
+
+# Send a frame of pieces. An interrupt waits until it is sent whole.
+send_frame <- function(bridge, kind, loop = 0L, ...) {
   check_bridge(bridge)
+  pieces <- list(...)
+  size <- sum(lengths(pieces))
+  head <- c(int_bytes(c(kind, loop)), double_bytes(size))
   sent <- tryCatch(suspendInterrupts({
-    head <- c(int_bytes(c(kind, loop)), double_bytes(length(data)))
-    if (length(data) < 65536) writeBin(c(head, data), bridge$con)
-    else {
-      writeBin(head, bridge$con)
-      write_bytes(bridge$con, data)
-    }
+    if (size < SMALL) writeBin(c(head, unlist(pieces, use.names = FALSE)), bridge$con)
+    else for (piece in c(list(head), pieces)) write_bytes(bridge$con, piece)
     TRUE
   }), error = function(e) FALSE)
   if (!sent) bridge_ended(bridge)
@@ -88,8 +103,9 @@ receive_frame <- function(bridge, wait = SILENCE) {
   frame <- suspendInterrupts({
     head <- readBin(bridge$con, "integer", 2L, endian = "big")
     size <- readBin(bridge$con, "double", 1L, endian = "big")
-    data <- if (length(size)) read_bytes(bridge$con, size)
-    if (length(size) && length(data) == size) list(kind = head[[1L]], loop = head[[2L]], data = data)
+    read <- if (length(size) && head[[1L]] == KIND$RESULTS) read_results else read_bytes
+    data <- if (length(size)) read(bridge$con, size)
+    if (length(size) && sum(lengths(data)) == size) list(kind = head[[1L]], loop = head[[2L]], data = data)
   })
   if (is.null(frame)) bridge_ended(bridge)
   frame

@@ -40,7 +40,8 @@ send_function <- function(loop, parts) {
 send_tasks <- function(loop, fun, payloads) {
   lengths <- lengths(payloads)
   head <- c(int_bytes(c(fun, length(payloads))), double_bytes(lengths))
-  send_frame(loop$bridge, KIND$TASKS, loop$number, c(head, unlist(payloads, use.names = FALSE)))
+  body <- if (sum(lengths) < SMALL * length(payloads)) list(unlist(payloads, use.names = FALSE)) else payloads
+  do.call(send_frame, c(list(loop$bridge, KIND$TASKS, loop$number, head), body))
   loop$sent <- loop$sent + length(payloads)
   loop$bytes <- loop$bytes + sum(lengths)
 }
@@ -65,15 +66,11 @@ receive_results <- function(loop, show, wait = SILENCE) {
   }
 }
 
-results_of <- function(data) {
-  count <- readBin(data[1:4], "integer", 1L, endian = "big")
-  heads <- matrix(data[5:(4 + 16 * count)], 16L)
-  numbers <- matrix(readBin(as.vector(heads[1:8, ]), "integer", 2L * count, endian = "big"), 2L)
-  sizes <- readBin(as.vector(heads[9:16, ]), "double", count, endian = "big")
-  ends <- 4 + 16 * count + cumsum(sizes)
-  results <- vector("list", count)
-  for (k in seq_len(count)) {
-    part <- if (sizes[[k]]) data[(ends[[k]] - sizes[[k]] + 1):ends[[k]]] else raw()
+results_of <- function(pieces) {
+  numbers <- matrix(as_ints(as.vector(matrix(pieces[[2L]], 16L)[1:8, ])), 2L)
+  results <- vector("list", ncol(numbers))
+  for (k in seq_along(results)) {
+    part <- pieces[[k + 2L]]
     results[[k]] <- if (numbers[2L, k] == 0L) unserialize(part) else lost(part, numbers[2L, k] == 2L)
   }
   list(tasks = numbers[1L, ], results = results)

@@ -50,6 +50,6 @@ class RFunction:
         self.parts = tuple(parts)
         self.__qualname__ = "R"
 
-    def __call__(self, payload: bytes) -> bytes:
+    def __call__(self, payload: bytes) -> bytes | bytearray:
         """Run a task. Raises `RTaskError`, or `WorkerCrashedError` when R ends under it."""
         return run_in_r(self.session, self.home, self.parts, payload)

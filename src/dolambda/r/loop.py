@@ -94,7 +94,7 @@ class Loop:
         self._parts: list[Part] = []
         self._functions: list[RFunction] = []
         self._tasks = 0
-        self._futures: dict[int, Future[bytes]] = {}
+        self._futures: dict[int, Future[bytes | bytearray]] = {}
         self._shown = 0.0
         progress = self._show_progress if options.progress else False
         self._run = session.open_run(
@@ -134,7 +134,7 @@ class Loop:
             self._futures[task] = future
             future.add_done_callback(partial(self._done, task))
 
-    def _done(self, task: int, future: Future[bytes]) -> None:
+    def _done(self, task: int, future: Future[bytes | bytearray]) -> None:
         self._futures.pop(task, None)  # no reference to a result may outlive its being sent
         self._sender.done(self.number, task, future)
 

@@ -50,7 +50,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 class RTaskError(DolambdaError):
     """A task raised an error in R. ``data`` is what its R session is to see of it."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | bytearray) -> None:
         """``data`` is as R serialized it."""
         super().__init__("the task raised an error in R")
         self.data = data
@@ -97,7 +97,7 @@ class RProcess:
         os.close(theirs_out)
         self._await_answer(time.monotonic() + _READY_WITHIN_S)
 
-    def run(self, parts: Sequence[Part], payload: bytes) -> bytes:
+    def run(self, parts: Sequence[Part], payload: bytes) -> bytes | bytearray:
         """Run a task. Raises `REnded`."""
         wanted = tuple(part.digest for part in parts)
         if wanted != self._current:
@@ -135,28 +135,47 @@ class RProcess:
         except BrokenPipeError:
             raise REnded from None
 
-    def _await_answer(self, deadline: float | None = None) -> bytes:
+    def _await_answer(self, deadline: float | None = None) -> bytes | bytearray:
         """Read an answer.
 
         A task's time limit is the worker's to keep: it ends this process, and R with it.
         """
-        pieces = [self._read_some(deadline)]
-        while sum(map(len, pieces)) < _ANSWER.size:
-            pieces.append(self._read_some(deadline))
-        first = b"".join(pieces)
+        first = b""
+        while len(first) < _ANSWER.size:
+            first += self._read_some(deadline)
         failed, length = _ANSWER.unpack_from(first)
-        pieces = [first[_ANSWER.size :]]
-        left = int(length) - len(pieces[0])
-        while left:
-            pieces.append(self._read_some(deadline))
-            left -= len(pieces[-1])
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        data: bytes | bytearray = first[_ANSWER.size :]
+        if len(data) < length:
+            data = self._read_rest(data, int(length), deadline)
         if failed:
             self.used = True
             raise RTaskError(data)
         return data
 
+    def _read_rest(
+        self, begun: bytes | bytearray, length: int, deadline: float | None
+    ) -> bytearray:
+        """Read the rest of an answer into its place: a large one is in memory once."""
+        data = bytearray(length)
+        data[: len(begun)] = begun
+        at = len(begun)
+        with memoryview(data) as view:
+            while at < length:
+                self._await_bytes(deadline)
+                count = os.readv(self._from_r, [view[at : at + _MB]])
+                if not count:
+                    raise REnded
+                at += count
+        return data
+
     def _read_some(self, deadline: float | None) -> bytes:
+        self._await_bytes(deadline)
+        piece = os.read(self._from_r, _MB)
+        if not piece:
+            raise REnded
+        return piece
+
+    def _await_bytes(self, deadline: float | None) -> None:
         while not select.select([self._from_r], [], [], _POLL_S)[0]:
             # What R has started may hold the pipe open after it.
             ended = self._process.poll() is not None
@@ -171,16 +190,12 @@ class RProcess:
                 raise REnded
             if deadline and time.monotonic() > deadline:
                 raise REnded
-        piece = os.read(self._from_r, _MB)
-        if not piece:
-            raise REnded
-        return piece
 
 
 _process: RProcess | None = None
 
 
-def run_in_r(session: str, home: str, parts: Sequence[Part], payload: bytes) -> bytes:
+def run_in_r(session: str, home: str, parts: Sequence[Part], payload: bytes) -> bytes | bytearray:
     """Run a task in this process's R, in one that has served no other R session.
 
     Raises `RTaskError` for an error of the task's own, `WorkerCrashedError` when R ends under the

@@ -39,7 +39,7 @@ _ENTRY = struct.Struct(">iid")
 _MOST_BYTES = 64 << 20
 _MOST_RESULTS = 2000
 
-Done = tuple[int, int, "Future[bytes]"]
+Done = tuple[int, int, "Future[bytes | bytearray]"]
 
 
 class Sender:
@@ -61,7 +61,7 @@ class Sender:
         """Send no more."""
         self._queue.put(None)
 
-    def done(self, loop: int, task: int, future: Future[bytes]) -> None:
+    def done(self, loop: int, task: int, future: Future[bytes | bytearray]) -> None:
         """Send what a future holds."""
         self._queue.put((loop, task, future))
 
@@ -101,7 +101,7 @@ class Sender:
                 if self._waiting:
                     self._channel.send(Kind.TICK, 0)
             return True
-        results: defaultdict[int, list[tuple[int, int, bytes]]] = defaultdict(list)
+        results: defaultdict[int, list[tuple[int, int, bytes | bytearray]]] = defaultdict(list)
         taken: Done | None = first
         size = count = 0
         while taken is not None:
@@ -124,12 +124,12 @@ class Sender:
         return taken is not None
 
 
-def _packed(results: list[tuple[int, int, bytes]]) -> list[bytes]:
+def _packed(results: list[tuple[int, int, bytes | bytearray]]) -> list[bytes | bytearray]:
     heads = [_ENTRY.pack(task, status, float(len(data))) for task, status, data in results]
     return [_COUNT.pack(len(results)), *heads, *(data for _, _, data in results)]
 
 
-def _result(task: int, future: Future[bytes]) -> tuple[int, bytes]:
+def _result(task: int, future: Future[bytes | bytearray]) -> tuple[int, bytes | bytearray]:
     try:
         return VALUE, future.result()
     except RTaskError as error:

@@ -10,7 +10,8 @@ evalq({
   input <- file(where_in, "rb", raw = TRUE)
   output <- file(where_out, "wb", raw = TRUE)
 
-  LARGEST <- 2^30
+  LARGEST <- 2^30  # bytes that are read or written at once: R's limit is 2^31 - 1
+  SLICE <- 2^24    # ... of more than that
   TRACE <- 20L
 
   if (identical(Sys.getenv("R_DEFAULT_PACKAGES"), "NULL")) {
@@ -47,11 +48,14 @@ evalq({
 
   write <- function(data, failed) {
     writeBin(as.double(c(failed, length(data))), output, endian = "big")
-    at <- 0
-    while (at < length(data)) {
-      end <- min(at + LARGEST, length(data))
-      writeBin(if (at == 0 && end == length(data)) data else data[(at + 1):end], output)
-      at <- end
+    if (length(data) <= LARGEST) writeBin(data, output)
+    else {  # a slice needs an index of eight times its size
+      at <- 0
+      while (at < length(data)) {
+        end <- min(at + SLICE, length(data))
+        writeBin(data[(at + 1):end], output)
+        at <- end
+      }
     }
     flush(output)
   }
