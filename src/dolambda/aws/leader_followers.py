@@ -23,6 +23,7 @@ log = logging.getLogger("dolambda")
 
 _STUCK = 0.1
 _MOST = 1000  # threads that are stuck at once; with one more, all wait for them
+_TELLING = 1.0  # seconds of waiting after which callbacks are to blame
 _PATIENCE = 60.0
 
 
@@ -154,7 +155,9 @@ class LeaderFollowers:
 
     def _wait(self, event: threading.Event, seconds: float) -> bool:
         if not (happened := event.wait(seconds)):
-            log.warning("replies were not handed over: callbacks of futures do not return")
+            # After a shorter wait nobody can say that a callback is the reason.
+            level = logging.WARNING if seconds >= _TELLING else logging.DEBUG
+            log.log(level, "replies were not handed over: callbacks of futures do not return")
         return happened
 
     def _make(self, call: Callable[[], object]) -> None:

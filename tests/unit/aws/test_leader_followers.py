@@ -114,6 +114,20 @@ def test_closing_does_not_wait_for_a_call_that_blocks(reactor: Reactor) -> None:
         release.set()
 
 
+@pytest.mark.parametrize(("seconds", "told"), [(0.0, False), (1.5, True)])
+def test_callbacks_are_blamed_only_after_a_wait(
+    reactor: Reactor, caplog: pytest.LogCaptureFixture, seconds: float, *, told: bool
+) -> None:
+    release = threading.Event()
+    try:
+        for _ in range(1001):  # as many as may be stuck at once, and one that holds up all others
+            reactor.followers.hand_over(partial(release.wait, SOON))
+        reactor.followers.flush(seconds)
+    finally:
+        release.set()
+    assert ("callbacks of futures do not return" in caplog.text) == told
+
+
 def test_closing_waits_for_the_thread_that_is_about_to_lead(server: Server) -> None:
     class Slow(Reactor):
         def _take_lead(self) -> None:
