@@ -1,10 +1,12 @@
-"""AWS Lambda as a parallel backend for joblib, concurrent.futures and foreach, with an S3 bucket as the job queue.
+"""AWS Lambda as a parallel backend for joblib, concurrent.futures and foreach.
+
+An S3 bucket is the job queue.
 
     import dolambda
-    dolambda.register("local")                  # AWS emulated on this machine; or a stack of `dolambda deploy`
+    dolambda.register("local")                  # AWS emulated on this machine; or a stack's name
     joblib.Parallel(n_jobs=-1)(joblib.delayed(f)(i) for i in range(100))
 
-Names are loaded when first used: importing dolambda costs next to nothing.
+Names are loaded when they are first used, so importing dolambda costs almost nothing.
 """
 
 from __future__ import annotations
@@ -85,15 +87,14 @@ def __getattr__(name: str) -> Any:
 
 
 def _client_only(name: str) -> type:
-    """Return a class to import in a name's place, so that modules that use dolambda load on workers too."""
+    """Return a class in place of a name, so that modules that use dolambda load on workers too."""
 
     def refuse(*_: Any, **__: Any) -> None:
         from dolambda.errors import ConfigurationError  # noqa: PLC0415 - importing costs nothing
 
         raise ConfigurationError(
             f"dolambda.{name} was used in a task, but workers have no client of dolambda",
-            hint="Return from the task what is to run next, and submit it where you called "
-            "dolambda.",
+            hint="Return the inputs of the next tasks, and submit them where you called dolambda.",
         )
 
     return type(name, (), {"__new__": refuse, "__module__": __name__})

@@ -1,4 +1,4 @@
-"""``python -m dolambda``: the command line, for where its script is not on the PATH."""
+"""``python -m dolambda``: the command line, in case its script is not on the PATH."""
 
 from dolambda.cli import main
 

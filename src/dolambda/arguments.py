@@ -1,6 +1,6 @@
-"""Checks of what users pass: type, range and spelling, with errors that name value and source.
+"""Checks of the user's arguments: type, range and spelling, with errors that name value and source.
 
-**Input:** a value, a `Rule`, and the `Source` it came from. **Output:** the value, converted; or a
+**Input:** a value, a `Rule`, and the `Source` it came from. **Output:** the value, converted, or a
 `ConfigurationError`.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a value came from: how its name is written there, and what to do about a wrong one."""
+    """The origin of a value: how its name is written there, and the hint for a wrong value."""
 
     written: Callable[[str], str]
     hint: str
@@ -44,10 +44,10 @@ class Source:
 
 
 class UnfitError(ValueError):
-    """A value of the wrong kind, said more closely than by its rule."""
+    """A value of the wrong kind, with a more specific message than that of its rule."""
 
     def __init__(self, why: str, hint: str = "") -> None:
-        """``why`` follows the value in the message."""
+        """Create the error. ``why`` follows the value in the message."""
         super().__init__(why)
         self.why = why
         self.hint = hint
@@ -55,22 +55,26 @@ class UnfitError(ValueError):
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value may be, in words that follow "is not"."""
+    """The values that are allowed, in words that follow "is not"."""
 
     says: str
     converted: Callable[[Any], Any]
     holds: Callable[[Any], bool] = lambda _: True
     parsed: Callable[[str], Any] = str
-    """How it is read from a text, such as an environment variable."""
+    """Function that reads the value from text, such as an environment variable."""
 
     def check(self, value: object, source: Source) -> Any:
-        """Return the value, converted. Raises `ConfigurationError`."""
+        """Return the value, converted.
+
+        Raises:
+            ConfigurationError: The value does not satisfy the rule.
+        """
         why, hint = f"is not {self.says}", source.hint
         try:
             converted = self.converted(value)
             if self.holds(converted):
                 return converted
-        except ConfigurationError:  # it says by itself what is wrong
+        except ConfigurationError:  # its own message is better
             raise
         except UnfitError as error:
             why, hint = error.why, error.hint or hint
@@ -79,12 +83,16 @@ class Rule:
             ValueError,
             KeyError,
             OverflowError,
-        ):  # all say that it is not of the kind
+        ):  # all mean that the value has the wrong type
             pass
         raise ConfigurationError(f"{source.written(repr(value))} {why}", hint=hint)
 
     def check_text(self, text: str, source: Source) -> Any:
-        """Return the value that a text stands for. Raises `ConfigurationError`."""
+        """Return the value that a text represents.
+
+        Raises:
+            ConfigurationError: The value does not satisfy the rule.
+        """
         try:
             value = self.parsed(text)
         except (ValueError, KeyError):
@@ -95,7 +103,7 @@ class Rule:
 
 
 def whole(low: int, high: int, unit: str = "", note: str = "") -> Rule:
-    """Return the rule of a whole number. Bools and fractions are none."""
+    """Return the rule of a whole number. Bools and fractions are not allowed."""
     says = f"a whole number{unit and f' of {unit}'} from {low:,} to {high:,}{note}"
     return Rule(says, _as_int, lambda value: low <= value <= high, int)
 
@@ -117,16 +125,16 @@ def above_zero(unit: str) -> Rule:
 
 
 def text(says: str = "text", holds: Callable[[str], bool] = lambda _: True) -> Rule:
-    """Return the rule of a text; a path counts as one."""
+    """Return the rule of a text. A path is allowed."""
     return Rule(says, _as_text, holds)
 
 
 def texts(name: str, says: str, holds: Callable[[tuple[str, ...]], bool] = lambda _: True) -> Rule:
-    """Return the rule of a list of texts, separated by commas where there are only texts."""
+    """Return the rule of a list of texts, separated by commas in an environment variable."""
 
     def converted(value: Any) -> tuple[str, ...]:
         if isinstance(value, str):
-            raise UnfitError("is text, a list is wanted", f"Write {name}=[{value!r}].")
+            raise UnfitError("is text, not a list", f"Write {name}=[{value!r}].")
         parts = tuple(value)
         for part in parts:
             if not isinstance(part, str):
@@ -140,7 +148,7 @@ def texts(name: str, says: str, holds: Callable[[tuple[str, ...]], bool] = lambd
 
 
 def choice(*values: str) -> Rule:
-    """Return the rule of one of some words."""
+    """Return the rule of a choice among words."""
     listed = ", ".join(f'"{value}"' for value in values[:-1]) + f' or "{values[-1]}"'
     says = f'"{values[0]}"' if len(values) == 1 else listed
     return Rule(says, _as_text, lambda value: value in values)
@@ -157,7 +165,7 @@ FLAG = Rule(
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return which of the known names was meant, None if none is near."""
+    """Return the known name that is most similar, or None if none is."""
     return next(iter(difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)), None)
 
 
@@ -169,9 +177,14 @@ def refuse_unknown(
     written: Callable[[str], str] = lambda name: f"{name}=",
     elsewhere: Mapping[str, str] | None = None,
 ) -> None:
-    """Raise `ConfigurationError` for a name that is not known, with the one that was meant.
+    """Raise `ConfigurationError` for an unknown name, with the most similar known one.
 
-    ``elsewhere`` says of names that belong to something else where they go.
+    Args:
+        given: The names to check.
+        known: The known names.
+        what: Kind of the names, for the message.
+        written: Returns a name as the user writes it.
+        elsewhere: Hints for names that belong to something else.
     """
     known = sorted(known)
     for name in sorted(str(name) for name in given):
@@ -180,11 +193,11 @@ def refuse_unknown(
         hint = (elsewhere or {}).get(name)
         near = nearest(name, known)
         if hint is None:
-            hint = f"Did you mean {written(near)}?" if near else f"Known are: {', '.join(known)}."
+            hint = f"Did you mean {written(near)}?" if near else f"Known names: {', '.join(known)}."
         raise ConfigurationError(f"unknown {what} {written(name)}", hint=hint)
 
 
-_BOOLS = ("bool", "bool_")  # numpy's, of both its major versions
+_BOOLS = ("bool", "bool_")  # numpy's bools, of both its major versions
 
 
 def _unfit() -> Any:

@@ -1,8 +1,10 @@
-"""Lambda's runtime client for a Python that Lambda does not offer: `provided.al2023` starts it, an interpreter layer runs it.
+"""Lambda's runtime client for a Python that Lambda does not offer.
 
-On entry: events, from the Runtime API (docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html). On
-leaving: what handler.py answered, or its error. The script `bootstrap` in the function's zip starts
-this module with the interpreter that the stack was deployed with.
+`provided.al2023` starts it, and the interpreter of a layer runs it.
+
+**Input:** events, from the Runtime API (docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html).
+**Output:** the reply of handler.py, or its error. The script `bootstrap` in the function's zip
+starts this module with the interpreter that the stack was deployed with.
 """
 
 from __future__ import annotations
@@ -28,10 +30,10 @@ _API = "/2018-06-01/runtime"
 
 
 class Context:
-    """What the managed runtime's context object has of what we use."""
+    """The part of the managed runtime's context object that dolambda uses."""
 
     def __init__(self, deadline_ms: int) -> None:
-        """``deadline_ms`` is in milliseconds since the epoch."""
+        """Create the context. ``deadline_ms`` is in milliseconds since the epoch."""
         self._deadline_ms = deadline_ms
 
     def get_remaining_time_in_millis(self) -> int:
@@ -40,7 +42,7 @@ class Context:
 
 
 def serve(connection: http.client.HTTPConnection, handler: Callable[[Any, Context], Any]) -> None:
-    """Answer events until the environment ends."""
+    """Reply to events until the environment ends."""
     while True:
         connection.request("GET", f"{_API}/invocation/next")
         response = connection.getresponse()
@@ -51,7 +53,7 @@ def serve(connection: http.client.HTTPConnection, handler: Callable[[Any, Contex
         try:
             answer = handler(event, Context(int(response.headers["Lambda-Runtime-Deadline-Ms"])))
             _post(connection, f"{_API}/invocation/{request}/response", answer)
-        except Exception as error:  # noqa: BLE001 - whatever it is, Lambda reports it
+        except Exception as error:  # noqa: BLE001 - Lambda reports any error
             traceback.print_exc()
             _post(
                 connection,
@@ -66,13 +68,13 @@ def _post(connection: http.client.HTTPConnection, path: str, body: object) -> No
 
 
 def main() -> None:
-    """Start as Lambda's bootstrap."""
+    """Run as Lambda's bootstrap."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     sys.path += [
         "/opt/python",
         f"/opt/python/lib/{version}/site-packages",
-    ]  # behind our own code, as the managed runtime has it
-    from dolambda.handler import handler  # noqa: PLC0415 - what it imports may be in a layer
+    ]  # behind dolambda's own code, as in the managed runtime
+    from dolambda.handler import handler  # noqa: PLC0415 - its imports may be in a layer
 
     serve(http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"]), handler)
 

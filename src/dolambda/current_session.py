@@ -1,7 +1,7 @@
 """The current session: the one in which Parallel, executors and foreach open their runs.
 
-**Input:** a session that `register` has opened. **Output:** that session; without one, a session
-that is opened on first use.
+**Input:** a session that `register` opened. **Output:** that session, or one that is opened on
+first use.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def default_session(settings: Settings | None = None) -> Session:
-    """Open what runs tasks when nothing was registered.
+    """Open the session that runs tasks if nothing was registered.
 
-    That is the stack that settings and credentials lead to, or else AWS emulated on this machine.
+    It uses the stack that settings and credentials lead to, or else AWS emulated on this machine.
     """
     settings = settings or Settings.resolve()
     named = (
@@ -35,23 +35,24 @@ def default_session(settings: Settings | None = None) -> Session:
 
 
 class CurrentSession:
-    """Holds one session, and forgets it once it is closed. For any thread."""
+    """Holder of one session, which is forgotten once it is closed. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._session: Session | None = None
 
     def get(self) -> Session | None:
-        """Return the session, None if there is none that is open."""
+        """Return the session, or None if none is open."""
         session = self._session
         return None if session is None or session.is_closed else session
 
     def get_or_open(self, default: Callable[[], Session]) -> Session:
         """Return the session, opened by ``default`` if there is none.
 
-        Raises `ConfigurationError` in a fork of the process that opened it: its threads, and those
-        of the libraries it uses, exist only in the parent, and to start them again in a fork
-        crashes.
+        Raises:
+            ConfigurationError: This process is a fork of the one that opened the session. Its
+                threads, and those of the libraries it uses, exist only in the parent, and starting
+                them again in a fork crashes.
         """
         with self._lock:
             session = self.get()
@@ -61,7 +62,7 @@ class CurrentSession:
             return session
 
     def replace(self, session: Session | None) -> None:
-        """Hold another session, and close the previous one."""
+        """Replace the session, and close the previous one."""
         with self._lock:
             previous, self._session = self._session, session
         if previous is not None and previous is not session:
@@ -69,7 +70,7 @@ class CurrentSession:
 
 
 _CURRENT = CurrentSession()
-"""The one piece of state that belongs to the whole process: what `register` has set."""
+"""The session that `register` has set: the only state that belongs to the whole process."""
 
 
 def current(default: Callable[[], Session] = default_session) -> Session:

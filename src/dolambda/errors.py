@@ -1,4 +1,4 @@
-"""Every exception that dolambda raises.
+"""All exceptions that dolambda raises.
 
     DolambdaError
      |-- ConfigurationError (ValueError)   an argument or setting is wrong; nothing was sent
@@ -9,26 +9,26 @@
      |-- QuotedError (SystemExit)          only a sample was run, to estimate the cost of the rest
      |-- NotDeployedError                  there is no such stack
      |-- StackStoppedError                 `dolambda panic` has stopped the stack
-     |-- AwsError                          AWS answered with an error
+     |-- AwsError                          AWS returned an error
      |    |-- AccessDeniedError            ... because the credentials lack a permission
-     |    `-- ThrottledError               ... because too much was asked too fast, even after waiting
+     |    `-- ThrottledError               ... because requests were too frequent, even after waits
      |-- ProvisionError                    deploy or destroy could not continue
-     |-- LocalAwsError                     the emulated AWS could not be started or has gone
-     |-- EnvelopeError                     bytes that are not our job or reply; never unpickled
+     |-- LocalAwsError                     the emulated AWS could not be started or has ended
+     |-- EnvelopeError                     bytes that are not a job or reply; never unpickled
      |    |-- SignatureError               ... not signed with this stack's key
      |    `-- FormatError                  ... written by an incompatible dolambda
      |-- RemoteError                       a task's exception that could not be pickled
-     |    `-- TaskExitedError              ... or would end this program: SystemExit, KeyboardInterrupt
-     |-- TaskError                         foreach, errors="stop": the first failing task, by index
-     |-- CombineError                      foreach: the combine function raised
+     |    `-- TaskExitedError              ... or would end this program, such as SystemExit
+     |-- TaskError                         foreach, errors="stop": the first failed task, by index
+     |-- CombineError                      foreach: the combine function raised an exception
      `-- LostError                         a task was sent and has no outcome of its own
           |-- WorkerCrashedError           its process ended: exit code, or signal
           |    `-- OutOfMemoryError             ... because it used more memory than the worker has
-          |-- TaskTimedOutError (TimeoutError)   it ran past its time limit
-          |-- JobRefusedError              the worker would not run it: signature, format, Python version
-          `-- NoReplyError                 no reply came by the deadline, after every resend
+          |-- TaskTimedOutError (TimeoutError)   it exceeded its time limit
+          |-- JobRefusedError              the worker refused it: signature, format, or Python
+          `-- NoReplyError                 no reply came by the deadline, after all attempts
 
-A task's own exception is none of these: it is raised as itself, with the remote traceback as its
+A task's own exception is none of these. It is raised as itself, with the remote traceback as its
 ``__cause__`` (a `RemoteTraceback`). Every message says what is wrong and, after a line break, what
 to do.
 """
@@ -37,10 +37,15 @@ from __future__ import annotations
 
 
 class DolambdaError(Exception):
-    """Base of all errors raised by dolambda itself."""
+    """Base of all errors that dolambda itself raises."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        """``message`` says what is wrong and names the culprit; ``hint`` says what to do."""
+        """Create the error.
+
+        Args:
+            message: What is wrong, with the offending value.
+            hint: What to do.
+        """
         super().__init__(f"{message}\n  {hint}" if hint else message)
 
 
@@ -49,11 +54,14 @@ class ConfigurationError(DolambdaError, ValueError):
 
 
 class PythonMismatchError(ConfigurationError):
-    """The stack runs another minor version of Python, and functions only load in the version that wrote them."""
+    """The stack runs another minor version of Python than this program.
+
+    Functions load only in the version that pickled them.
+    """
 
 
 class NotPicklableError(DolambdaError, TypeError):
-    """A function, argument or result cannot be pickled; the message names the part that cannot."""
+    """A function, argument or result cannot be pickled. The message names the part that cannot."""
 
 
 class TooLargeError(DolambdaError, ValueError):
@@ -61,11 +69,11 @@ class TooLargeError(DolambdaError, ValueError):
 
 
 class BudgetError(DolambdaError):
-    """The rest of a run's budget does not cover another job's worst case; the task was not sent."""
+    """The rest of a run's budget does not cover another job's worst case. The task was not sent."""
 
 
 class QuotedError(DolambdaError, SystemExit):
-    """A task was not sent, as its run was only to be quoted, or the quote was declined.
+    """A task was not sent, because its run was only quoted, or the quote was declined.
 
     It was the user's own choice, so a program that does not catch it ends without a traceback, with
     exit status 0.
@@ -73,15 +81,15 @@ class QuotedError(DolambdaError, SystemExit):
 
 
 class NotDeployedError(DolambdaError):
-    """No stack of that name exists in that account and region."""
+    """No stack of that name exists in the account and region."""
 
 
 class StackStoppedError(DolambdaError):
-    """The stack's function may not run: its reserved concurrency is 0, as `dolambda panic` sets it."""
+    """The stack's function cannot run: its reserved concurrency is 0, as set by `dolambda panic`."""
 
 
 class AwsError(DolambdaError):
-    """AWS answered a request with an error."""
+    """AWS returned an error."""
 
 
 class AccessDeniedError(AwsError):
@@ -89,7 +97,7 @@ class AccessDeniedError(AwsError):
 
 
 class ThrottledError(AwsError):
-    """AWS still refused a request as too frequent, after it had been repeated for minutes."""
+    """AWS still refused a request as too frequent, after it was repeated for minutes."""
 
 
 class ProvisionError(DolambdaError):
@@ -97,11 +105,11 @@ class ProvisionError(DolambdaError):
 
 
 class LocalAwsError(DolambdaError):
-    """AWS emulated on this machine could not be started, or has gone away."""
+    """AWS emulated on this machine could not be started, or has ended."""
 
 
 class EnvelopeError(DolambdaError):
-    """Bytes that should be a job or a reply are not."""
+    """Bytes in the place of a job or a reply are something else."""
 
 
 class SignatureError(EnvelopeError):
@@ -113,27 +121,32 @@ class FormatError(EnvelopeError):
 
 
 class RemoteError(DolambdaError):
-    """A task raised an exception that cannot be pickled or un-pickled: its type, text and traceback."""
+    """A task raised an exception that cannot be pickled or unpickled.
+
+    It contains the exception's type, text and traceback.
+    """
 
 
 class TaskExitedError(RemoteError):
-    """A task called sys.exit, or raised KeyboardInterrupt, GeneratorExit or asyncio's CancelledError.
+    """A task raised an exception that ends programs, for example by calling sys.exit.
+
+    These are SystemExit, KeyboardInterrupt, GeneratorExit and asyncio's CancelledError.
 
     Attributes:
-        interrupted: Whether it was KeyboardInterrupt. `joblib.Parallel` then raises that.
+        interrupted: True for KeyboardInterrupt. `joblib.Parallel` then raises that.
     """
 
     interrupted = False
 
 
 class TaskError(DolambdaError):
-    """A foreach task failed under ``errors="stop"``; the task's own exception is the ``__cause__``."""
+    """A foreach task failed under ``errors="stop"``. Its own exception is the ``__cause__``."""
 
     index: tuple[int, ...] = ()
 
 
 class CombineError(DolambdaError):
-    """A foreach combine function raised; its exception is the ``__cause__``."""
+    """A foreach combine function raised an exception, which is the ``__cause__``."""
 
 
 class LostError(DolambdaError):
@@ -145,30 +158,36 @@ class WorkerCrashedError(LostError):
 
 
 class OutOfMemoryError(WorkerCrashedError):
-    """The task used more memory than the worker has; the message says how much of each."""
+    """The task used more memory than the worker has. The message contains both amounts."""
 
 
 class TaskTimedOutError(LostError, TimeoutError):
-    """The task ran past its time limit."""
+    """The task exceeded its time limit."""
 
 
 class JobRefusedError(LostError):
-    """The worker would not run the job."""
+    """The worker refused the job."""
 
 
 class NoReplyError(LostError):
-    """No reply came by the deadline."""
+    """No reply arrived by the deadline."""
 
 
-# Shown as a cause, never raised; concurrent.futures calls its own `_RemoteTraceback`.
+# Shown as a cause, never raised. concurrent.futures calls its own `_RemoteTraceback`.
 class RemoteTraceback(Exception):  # noqa: N818
-    """The traceback of a task, as text: the ``__cause__`` of the exception the user sees."""
+    """The traceback of a task, as text: the ``__cause__`` of the exception that the user sees."""
 
     def __init__(self, text: str) -> None:
-        """``text`` is what `traceback.format_exception` returned on the worker."""
+        """Create the cause.
+
+        ``text`` is the result of `traceback.format_exception` on the worker.
+        """
         super().__init__(text)
         self.text = text
 
     def __str__(self) -> str:
-        """Set off from the local traceback by a line of quotes, as concurrent.futures does."""
+        """Return the text between quotes, which separate it from the local traceback.
+
+        concurrent.futures has the same form.
+        """
         return f'\n"""\n{self.text}"""'

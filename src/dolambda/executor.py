@@ -1,6 +1,6 @@
 """``concurrent.futures`` on Lambda.
 
-On entry: calls; on leaving: `concurrent.futures.Future` objects.
+**Input:** calls. **Output:** `concurrent.futures.Future` objects.
 
 with LambdaExecutor() as executor:
     print(list(executor.map(simulate, range(1000))))
@@ -54,11 +54,11 @@ class LambdaExecutor(Executor):
         task_timeout: Time limit of each task, in seconds.
         retries: Number of times that a failed task is run again, or a `Retries` policy.
         batch: Number of tasks in one job. Default: learnt from how long tasks take.
-        progress: What `register` takes.
+        progress: As in `register`.
         transport: "queue" or "direct", see `register`.
         budget: Largest cost of this executor's tasks, in dollars.
         run: Name of the run. Started again under this name, with the same code and inputs, it sends
-            only what has no reply yet. `dolambda runs` lists named runs.
+            only the tasks without a reply. `dolambda runs` lists named runs.
         env: Environment variables of its tasks.
         session: The session to use. Default: the one that `register` made current.
 
@@ -87,12 +87,13 @@ class LambdaExecutor(Executor):
         env: Mapping[str, str] | None = None,
         session: Session | None = None,
     ) -> None:
-        """Raises `ConfigurationError` (a ValueError) for a number that makes no sense.
+        """Open the executor's run. Nothing is sent yet.
 
-        Nothing is sent yet.
+        Raises:
+            ConfigurationError: An argument cannot work. It is also a ValueError.
         """
         width: object = max_workers
-        if isinstance(width, int) and width <= 0:  # in the words of the standard library
+        if isinstance(width, int) and width <= 0:  # the message of the standard library
             raise ConfigurationError(
                 f"max_workers must be greater than 0, got {max_workers}",
                 hint="Leave max_workers= out for the default.",
@@ -115,9 +116,9 @@ class LambdaExecutor(Executor):
         self._wrap = with_initializer(initializer, initargs)
         self._session = session or current()
         self._run: Run = self._session.open_run(options)
-        self._max_workers = self._run.limits.workers  # what dask asks an executor for its width
+        self._max_workers = self._run.limits.workers  # dask reads an executor's width from it
         self._down = False
-        # One that is dropped without shutdown ends when its tasks are done.
+        # An executor that is dropped without shutdown ends when its tasks are done.
         weakref.finalize(self, self._run.close, wait=False)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -183,8 +184,8 @@ class LambdaExecutor(Executor):
             fn: The function.
             *iterables: Its arguments. The shortest iterable ends the map.
             timeout: Seconds after which waiting for a result raises TimeoutError.
-            chunksize: Checked, but not used: jobs hold as many tasks as pays.
-            buffersize: Largest number of results ahead of the one that is taken, so that inputs may
+            chunksize: Checked, but not used: the size of jobs adapts to the tasks.
+            buffersize: Largest number of results ahead of the one that is read, so that inputs may
                 be endless.
             return_exceptions: Return a failed task's exception in the place of its result.
             order_outputs: Yield results in order. False yields them as tasks finish.
@@ -231,7 +232,7 @@ class LambdaExecutor(Executor):
             fn: The function.
             iterable: Tuples of its arguments.
             timeout: Seconds after which waiting for a result raises TimeoutError.
-            buffersize: Largest number of results ahead of the one that is taken.
+            buffersize: Largest number of results ahead of the one that is read.
             order_outputs: Yield results in order. False yields them as tasks finish.
 
         Returns:
@@ -280,7 +281,7 @@ class LambdaExecutor(Executor):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool | None:
-        """Wait for all tasks; after Ctrl-C cancel them instead."""
+        """Wait for all tasks. After Ctrl-C cancel them instead."""
         if (
             kind is not None
             and issubclass(kind, KeyboardInterrupt)
@@ -331,7 +332,7 @@ class LambdaExecutor(Executor):
 
 
 def _opened(results: Generator[Any, None, None]) -> Iterator[Any]:
-    """The results of seeded calls, as the calls gave them."""
+    """Yield the results of seeded calls in the form in which the calls returned them."""
     opener = SeededResultReader()
     with contextlib.closing(results):
         for result in results:

@@ -1,8 +1,10 @@
-"""The Lambda end: whose event is this? Let that transport answer.
+"""The function's handler, which lets the transport of an event process it.
 
-On entry: what the Lambda runtime hands over. On leaving: what became of each job it named; the
-answers themselves went the transport's way. Imports no SDK. Errors raised here are Lambda's to
-report: a job left unanswered is sent again.
+**Input:** an event and its context, from the Lambda runtime. **Output:** the state of each job in
+the event. The replies themselves go the way of the transport.
+
+It imports no SDK. Lambda reports errors that are raised here, and a job without a reply is sent
+again.
 """
 
 from __future__ import annotations
@@ -28,21 +30,21 @@ if TYPE_CHECKING:
 
 
 class LambdaContext(Protocol):
-    """What we use of the context object that Lambda passes."""
+    """The part of Lambda's context object that dolambda uses."""
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until Lambda ends the invocation."""
+        """Return the milliseconds until Lambda ends the invocation."""
         ...
 
 
 class BucketBlobs:
-    """Blobs from the stack's bucket."""
+    """Blobs in the stack's bucket."""
 
     def __init__(self) -> None:
         """Connect on first use."""
         self._calls = RequestCounter()
         self._s3 = SignedS3.from_environ(os.environ["DOLAMBDA_BUCKET"], self._calls)
-        self._s3.owner = _s3().owner  # as the invocation has it that this process was forked in
+        self._s3.owner = _s3().owner  # that of the invocation in which this process was forked
 
     def calls(self) -> dict[str, int]:
         """See `BlobSource`."""
@@ -54,13 +56,14 @@ class BucketBlobs:
         if data is None:
             raise EnvelopeError(
                 f"blob {digest[:12]} is not in the bucket",
-                hint="Was it deleted while the run went on? Run again: it is uploaded again.",
+                hint="Something deleted it during the run. Start the run again: it uploads the "
+                "blob again.",
             )
         return data
 
 
 def handler(event: Mapping[str, Any], context: LambdaContext) -> list[str] | dict[str, str]:
-    """Lambda calls this."""
+    """Process an event. Lambda calls this function."""
     seconds = context.get_remaining_time_in_millis() / 1000
     _s3().begin_invocation(seconds)
     _s3().owner = account_in(getattr(context, "invoked_function_arn", ""))
@@ -79,7 +82,7 @@ def _keys() -> tuple[bytes, ...]:
 @cache
 def _worker() -> Worker:
     name, _, digest = os.environ.get("DOLAMBDA_BUNDLE", "").partition(":")
-    if name:  # here and not at import: it may take longer than Lambda's 10 s for that
+    if name:  # not at import: it may take longer than the 10 s that Lambda allows for that
         sys.path.append(
             str(unpack(digest, lambda path: _s3().get_to_file(keys.bundle_key(name), path)))
         )

@@ -1,9 +1,9 @@
-"""The end of the interpreter: what is open is finished first, then closed.
+"""The end of the interpreter: open sessions are finished first, then closed.
 
 **Input:** sessions, when they are opened. **Output:** calls of their `finish` or `abandon`, and of
 `close`.
 
-As in concurrent.futures, what was submitted is finished before threads can no longer be started.
+As in concurrent.futures, submitted tasks are finished before threads can no longer be started.
 """
 
 from __future__ import annotations
@@ -16,45 +16,45 @@ from typing import Protocol
 
 
 class Closable(Protocol):
-    """What is to be closed when the interpreter ends."""
+    """An object that is closed when the interpreter ends."""
 
     def finish(self) -> None:
-        """Wait until what was submitted is done."""
+        """Wait until all submitted tasks are done."""
 
     def abandon(self) -> None:
-        """Cancel what was submitted."""
+        """Cancel all submitted tasks."""
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release all resources."""
 
 
 class InterpreterEnd:
-    """What is open in this process. For any thread."""
+    """The open sessions of this process. Thread-safe."""
 
     def __init__(self) -> None:
         self._open: weakref.WeakSet[Closable] = weakref.WeakSet()
         self._lock = threading.Lock()
         self.has_begun = False
-        """Whether threads can no longer be started: nothing can be submitted from then on."""
+        """True if threads can no longer be started. Then nothing can be submitted."""
 
     def add(self, opened: Closable) -> None:
-        """Close this when the interpreter ends."""
+        """Close ``opened`` when the interpreter ends."""
         with self._lock:
             self._open.add(opened)
 
     def discard(self, closed: Closable) -> None:
-        """Leave this alone: it was closed."""
+        """Forget ``closed``, which was closed."""
         with self._lock:
             self._open.discard(closed)
 
     def begin(self, *, failed: bool) -> None:
-        """Finish what was submitted. Cancel it if the program ``failed``, by Ctrl-C for example."""
+        """Finish submitted tasks. Cancel them if the program ``failed``, for example by Ctrl-C."""
         self.has_begun = True
         for one in self._opened():
             one.abandon() if failed else one.finish()
 
     def complete(self) -> None:
-        """Close everything."""
+        """Close all sessions."""
         for one in self._opened():
             one.close()
 
@@ -64,14 +64,14 @@ class InterpreterEnd:
 
 
 INTERPRETER_END = InterpreterEnd()
-"""A process has one interpreter, and it ends once."""
+"""The only instance: a process has one interpreter, and it ends once."""
 
 
 def _program_failed() -> bool:
     return getattr(sys, "last_value", None) is not None and not hasattr(sys, "ps1")
 
 
-# No public name runs before the last threads have ended; loky uses this one too.
+# No public function runs before the last threads have ended. loky uses this one too.
 threading._register_atexit(  # type: ignore[attr-defined]  # noqa: SLF001
     lambda: INTERPRETER_END.begin(failed=_program_failed())
 )

@@ -1,12 +1,13 @@
 """The joblib backend: ``Parallel(...)`` on Lambda, and so scikit-learn.
 
-On entry: joblib's batches of calls. On leaving: one future for each batch. What travels are the
-plain calls in the batch, not the batch: a worker needs no joblib of its own, and nothing of this
-process is pickled along.
+**Input:** joblib's batches of calls. **Output:** one future for each batch.
+
+The plain calls in a batch travel, not the batch. So a worker needs no joblib of its own, and no
+object of this process is pickled with them.
 
 joblib calls `submit` under its lock and, later, from the threads that complete futures. So nothing
 here blocks, completes a future within `submit`, or raises there: an exception is set on the future
-instead. (Each of these hangs joblib, or slows it to one task at a time.)
+instead. (Each of these would hang joblib, or slow it to one task at a time.)
 """
 
 from __future__ import annotations
@@ -44,10 +45,8 @@ REGISTERED = "dolambda-registered"
 class LambdaBackend(ParallelBackendBase):
     """See `joblib.parallel.ParallelBackendBase`.
 
-    ``n_jobs`` is the width: how many workers at a time.
-
-    -1 is all of them. So is None, in a block that names this backend, as with joblib's own for
-    dask.
+    ``n_jobs`` is the largest number of workers at a time. -1 is all of them. So is None, in a block
+    that names this backend, as with joblib's own backend for dask.
     """
 
     default_n_jobs = -1
@@ -64,23 +63,24 @@ class LambdaBackend(ParallelBackendBase):
         initargs: tuple[Any, ...] = (),
         **options: Any,
     ) -> None:
-        """Light: no credentials are needed before the first call.
+        """Check the options. No credentials are needed before the first call.
 
-        Raises `ConfigurationError` for a wrong option.
+        Raises:
+            ConfigurationError: An option is wrong.
         """
         super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
         self._options = RunOptions.from_mapping(options, OF_JOBLIB)
         self._initializer, self._initargs = initializer, initargs
         self._wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function
         self._session: Session | None = None
-        self._workers: Run | None = None  # by this name joblib's other backends hold theirs
+        self._workers: Run | None = None  # joblib's other backends have an attribute of this name
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
-        """How many workers ``n_jobs`` stands for."""
+        """Return the number of workers that ``n_jobs`` represents."""
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
         if forked():
-            # Nested in a forked worker of another backend: one after the other, in that worker.
+            # Nested in a forked worker of another backend: run sequentially in that worker.
             return 1
         wanted = self.default_n_jobs if n_jobs is None else n_jobs
         if wanted > 0:
@@ -118,13 +118,13 @@ class LambdaBackend(ParallelBackendBase):
         )
 
     def start_call(self) -> None:
-        """Look at all arrays again: in a `with Parallel` they may change between two calls."""
+        """Check all arrays again: in a `with Parallel` block they may change between two calls."""
         if self._workers:
             self._workers.forget_buffers()
             self._workers.expect(_length_of_call())
 
     def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Future[list[Any]]:
-        """Queue a batch; give the future of its list of results."""
+        """Queue a batch, and return the future of its list of results."""
         items = func.items
         batch = BatchFuture(len(items))
         if callback:
@@ -132,12 +132,12 @@ class LambdaBackend(ParallelBackendBase):
         try:
             with batch.filling():  # joblib must not see it completed within `submit`
                 self._submit_items(items, batch)
-        except BaseException as error:  # noqa: BLE001 - raised here it would hang joblib for ever
+        except BaseException as error:  # noqa: BLE001 - raised here, it would hang joblib
             complete_elsewhere(batch, error)
         return batch
 
     def _submit_items(self, items: list[Item], batch: BatchFuture) -> None:
-        """Queue calls; those of one function that follow each other together."""
+        """Queue calls. Consecutive calls of one function are queued together."""
         run = self._open_run()
         for (_, keywords), group in groupby(items, key=_kind):
             calls = list(group)
@@ -152,7 +152,7 @@ class LambdaBackend(ParallelBackendBase):
         return self._workers
 
     def retrieve_result_callback(self, out: Future[list[Any]]) -> list[Any]:
-        """Return a batch's results, or raise what one of its tasks raised.
+        """Return a batch's results, or raise the exception of one of its tasks.
 
         KeyboardInterrupt is raised as itself, which joblib's users catch. In futures it would end
         an event loop or a program that catches Exception.
@@ -165,12 +165,12 @@ class LambdaBackend(ParallelBackendBase):
             raise KeyboardInterrupt(str(error)) from error
 
     def compute_batch_size(self) -> int:
-        """As many tasks as pay for a job, learnt from durations that workers measured."""
+        """Return the number of tasks that are worth a job, based on measured durations."""
         return self._workers.batcher.size(1 << 30, 1) if self._workers else 1
 
     # joblib's signature.
     def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: FBT001, FBT002
-        """Cancel what is left after an error."""
+        """Cancel the remaining tasks after an error."""
         if self._workers and self._session:
             width = self._workers.limits.workers
             self._workers.cancel()
@@ -179,26 +179,26 @@ class LambdaBackend(ParallelBackendBase):
                 self._open(width)
 
     def terminate(self) -> None:
-        """End the run; its objects are removed."""
+        """End the run, and remove its objects."""
         if self._workers and self._session:
             self._workers.close()
             self._workers = None
 
     def get_nested_backend(self) -> tuple[Any, int | None]:
-        """Nested calls run one after the other in the worker."""
+        """Return the sequential backend: nested calls run one after the other in the worker."""
         return SequentialBackend(nesting_level=(self.nesting_level or 0) + 1), None
 
 
 class RegisteredBackend(LambdaBackend):
-    """The default after `register`: code that says nothing of ``n_jobs`` stays sequential, as documented."""
+    """The default after `register`. Code without ``n_jobs`` stays sequential, as documented."""
 
     default_n_jobs = 1
 
 
 def _length_of_call() -> int | None:
-    """Return how many tasks the Parallel call has that is calling this backend.
+    """Return the number of tasks of the Parallel call that is calling this backend.
 
-    joblib shows its backends no more of the iterable than the tasks that it takes from it.
+    joblib shows its backends only the tasks that it has taken from the iterable.
     """
     frame = inspect.currentframe()
     while frame and frame.f_code is not Parallel.__call__.__code__:
@@ -216,7 +216,7 @@ def complete_elsewhere(batch: Future[list[Any]], error: BaseException) -> None:
 
 
 def _elsewhere(call: Callable[[], None]) -> None:
-    """Make a call in another thread; here, if none can be started: joblib would wait for ever."""
+    """Make a call in another thread, or in this one if none can be started: joblib would hang."""
     try:
         threading.Thread(target=call, name="dolambda-gather", daemon=True).start()
     except RuntimeError:
@@ -224,7 +224,11 @@ def _elsewhere(call: Callable[[], None]) -> None:
 
 
 def make_default() -> Callable[[], None]:
-    """Make this the backend of every Parallel call that names none; return what restores the previous one."""
+    """Make this the backend of every Parallel call that names none.
+
+    Returns:
+        A function that restores the previous backend.
+    """
     before = parallel.DEFAULT_BACKEND
     parallel.register_parallel_backend(NAME, LambdaBackend)
     parallel.register_parallel_backend(REGISTERED, RegisteredBackend, make_default=True)

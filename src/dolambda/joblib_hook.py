@@ -1,8 +1,9 @@
-"""Make joblib know the name "dolambda", on both ends, without importing joblib.
+"""Hook that makes joblib know the name "dolambda", on both ends, without importing joblib.
 
-On entry: ``import dolambda``. On leaving: joblib's table of backends has our maker, at once if
-joblib is imported already, else when it will be. joblib has no entry points, and importing it here
-would make `import dolambda` ten times as slow.
+**Input:** ``import dolambda``. **Output:** an entry in joblib's table of backends, at once if
+joblib is already imported, otherwise when it is imported.
+
+joblib has no entry points, and importing it here would make `import dolambda` ten times as slow.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _TABLE = "joblib.parallel"
 
 
 def install_import_hook() -> None:
-    """Let joblib know, now or when it is imported."""
+    """Add the entry to joblib's table, now or when joblib is imported."""
     if _TABLE in sys.modules:
         _enter(sys.modules[_TABLE])
     else:
@@ -29,9 +30,9 @@ def install_import_hook() -> None:
 
 
 class JoblibFinder:
-    """Waits for joblib to be imported; finds nothing itself.
+    """Finder that waits for joblib to be imported, and finds nothing itself.
 
-    A finder without importlib's base class, whose module takes 3 ms to import.
+    It lacks importlib's base class, whose module takes 3 ms to import.
     """
 
     def find_spec(
@@ -40,24 +41,24 @@ class JoblibFinder:
         path: Sequence[str] | None,  # noqa: ARG002 - the import system's signature
         target: ModuleType | None = None,  # noqa: ARG002 - the import system's signature
     ) -> ModuleSpec | None:
-        """Have joblib's own loader followed by our entry."""
+        """Return joblib's spec with a loader that adds the entry."""
         if fullname != _TABLE:
             return None
-        import importlib.util  # noqa: PLC0415 - only once joblib is there
+        import importlib.util  # noqa: PLC0415 - only when joblib is imported
 
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(fullname)
         if spec and spec.loader:
-            # As good as importlib's base class, see `JoblibFinder`.
+            # It works like importlib's base class, see `JoblibFinder`.
             spec.loader = JoblibLoader(spec.loader)  # type: ignore[assignment]
         return spec
 
 
 class JoblibLoader:
-    """joblib's own loader, and then our entry."""
+    """Loader that runs joblib's own loader, and then adds the entry."""
 
     def __init__(self, own: Loader) -> None:
-        """``own`` is joblib's."""
+        """Create the loader. ``own`` is joblib's."""
         self._own = own
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
@@ -65,7 +66,7 @@ class JoblibLoader:
         return self._own.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        """See `importlib.abc.Loader`. Leaves the module as if we had not been there."""
+        """See `importlib.abc.Loader`. The module keeps no trace of this loader."""
         if module.__spec__:
             module.__spec__.loader = self._own
         module.__loader__ = self._own
@@ -78,7 +79,10 @@ def _enter(parallel: Any) -> None:
 
 
 def _backend(**options: Any) -> Any:
-    """What joblib calls for a backend: ours; on a worker, where a task that names us has arrived, one that runs here."""
+    """Return the backend for joblib.
+
+    On a worker, in a task that names "dolambda", return one that runs there.
+    """
     try:
         ours = importlib.import_module("dolambda.joblib")
     except ModuleNotFoundError as error:

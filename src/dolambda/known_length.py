@@ -43,7 +43,7 @@ def known_length(iterable: Iterable[Any], depth: int = 0) -> int | None:
 
 
 def _sources_of(iterable: Any) -> tuple[Any, ...]:
-    """Return what it takes one item each of for each item that it yields. Empty if unknown."""
+    """Return the iterators that supply one item each for each item it yields. Empty if unknown."""
     if isinstance(iterable, GeneratorType):
         return _source_of_generator(iterable)
     arguments = iterable.__reduce__()[1]
@@ -63,11 +63,11 @@ def _source_of_generator(generator: GeneratorType[Any, Any, Any]) -> tuple[Any, 
 
 
 def _length_of_product(product: itertools.product[Any]) -> int | None:
-    """Return it for a product of which nothing was taken yet."""
+    """Return the length of a product of which nothing was taken yet."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.14 takes this away
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.14 removes this
         try:
             parts: tuple[Any, ...] = product.__reduce__()  # type: ignore[assignment]
-        except TypeError:  # it has been taken away
+        except TypeError:  # it was removed
             return None
     return math.prod(map(len, parts[1])) if len(parts) == 2 else None  # noqa: PLR2004 - no state

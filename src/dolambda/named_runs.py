@@ -1,16 +1,15 @@
-"""Runs that outlive their client: what earlier clients have left, read back and checked.
+"""Runs that outlive their client: the data of earlier clients, read and checked.
 
-**Input:** a name, a bucket, the stack's key. **Output:** replies of earlier clients, and a record
+**Input:** a name, a bucket, the stack's key. **Output:** replies to earlier clients, and a record
 of the run.
 
-    outs/run.<name>/000000/<n>    replies, kept until they are cleaned, or expire by the bucket's rules
-    runs/<name>                   who began it, when, with what, and how far it is
-    runs/<name>.order             which of the earlier replies is which task of the last start
+    outs/run.<name>/000000/<n>    replies, kept until they are cleaned or expire in the bucket
+    runs/<name>                   origin, start, inputs and progress of the run
+    runs/<name>.order             the earlier reply for each task of the last start
     jobs/00/run.<name>/000000/<n> jobs that wait or run
 
-All of it is signed, and names the run and the place that it belongs to: what was copied from
-elsewhere in the bucket is left out. The record holds neither arguments nor environment, which may
-be secret.
+All objects are signed, and name their run and place: objects copied from elsewhere in the bucket
+are ignored. The record contains neither arguments nor environment, which may be secret.
 """
 
 from __future__ import annotations
@@ -50,18 +49,19 @@ log = logging.getLogger("dolambda")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}\Z")
 _AT_ONCE = 32
 _NUMBERS = 900_000_000
-"""Job numbers that count: a key far above them is not a run's own, and would leave it none to use.
+"""Largest job number that counts: a key far above is not the run's own, and would leave it no
+numbers to use.
 """
 
 _ORDER_EVERY_S = 5.0
-_MOVED = "Something else in the bucket was copied over it; nothing in it was used."
+_MOVED = "Another object of the bucket was copied over it. Nothing in it was used."
 
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of a run. ``begun`` and ``changed`` are seconds since the epoch.
+    """Facts of a run. ``begun`` and ``changed`` are in seconds since the epoch.
 
-    Counts are those of the last start, whose jobs have numbers from ``first`` on.
+    Counts belong to the last start, whose jobs have numbers from ``first`` on.
     """
 
     name: str
@@ -80,7 +80,10 @@ class Record:
 
     @classmethod
     def from_script(cls, name: str, first: int, before: Record | None) -> Record:
-        """Return the record of a start of this program, ``before`` being the one of the previous start."""
+        """Return the record of a start of this program.
+
+        ``before`` is that of the previous start.
+        """
         script, now = Path(sys.argv[0]), time.time()
         there = script.is_file()
         return cls(
@@ -96,14 +99,21 @@ class Record:
 
 @dataclass(frozen=True)
 class Results:
-    """Outcomes of the last start by the position of their tasks; ``others`` have no position in it."""
+    """Outcomes of the last start by the position of their tasks.
+
+    ``others`` have no position in that start.
+    """
 
     outcomes: Mapping[int, PackedOutcome]
     others: int
 
 
 def check_name(name: object) -> str:
-    """Return a run's name. Raises `ConfigurationError`."""
+    """Return a run's name.
+
+    Raises:
+        ConfigurationError: ``name`` is not a name for a run.
+    """
     if not isinstance(name, str) or not _NAME.match(name):
         raise ConfigurationError(
             f"run={name!r} is not a name for a run",
@@ -113,16 +123,20 @@ def check_name(name: object) -> str:
 
 
 def names(bucket: Bucket) -> list[str]:
-    """Return the names of the runs that have left anything."""
+    """Return the names of the runs that have objects in the bucket."""
     there = (key.removeprefix(keys.RUNS) for key in bucket.list(keys.RUNS))
     return [name for name in there if _NAME.match(name)]
 
 
 class NamedRun:
-    """One run of that name, as it is in the bucket."""
+    """The run of a name, as it is in the bucket."""
 
     def __init__(self, name: str, bucket: Bucket, key: bytes) -> None:
-        """Raises `ConfigurationError` for what is not a name. Nothing is asked."""
+        """Check the name. No request is sent.
+
+        Raises:
+            ConfigurationError: ``name`` is not a name for a run.
+        """
         self.client = f"run.{check_name(name)}"
         self.run = keys.run_name(self.client, 0)
         self._name = name
@@ -134,7 +148,10 @@ class NamedRun:
         self.stored: Stored | None = None
 
     def begin(self) -> Stored:
-        """Take over: withdraw jobs that an earlier client has left, read its replies, write the record."""
+        """Take over the run.
+
+        Withdraw the jobs of an earlier client, read its replies, and write the record.
+        """
         jobs = keys.numbered(self.jobs(), keys.jobs_prefix(self.run))
         self._withdraw(jobs)
         replies = self.reply_keys()
@@ -146,24 +163,27 @@ class NamedRun:
         return self.stored
 
     def _withdrawn(self) -> list[int]:
-        """Return the last number of each range that the run's lease withdraws: not to be used again."""
+        """Return the last number of each range that the run's lease withdraws.
+
+        These numbers must not be used again.
+        """
         sealed = self._found(keys.lease_key(self.run))
         try:
             found = Lease.from_bytes(sealed, self._key, self.run) if sealed else None
-        except EnvelopeError:  # workers do not heed it either
+        except EnvelopeError:  # workers ignore it too
             found = None
         return [last for _, last in found.withdrawn] if found else []
 
     def reply_keys(self) -> list[str]:
-        """Return the keys of its replies, in the order of their jobs."""
+        """Return the keys of the replies, in the order of their jobs."""
         stem = f"{keys.OUTS}{self.run}/"
         there = self._bucket.list(keys.replies_prefix(self.client))
         return list(keys.numbered(there, stem).values())
 
     def replies(self, there: list[str]) -> Iterator[Reply]:
-        """Read replies.
+        """Read the replies.
 
-        One that is not this run's own, in its own place, is left out with a warning.
+        A reply that does not belong to this run and this key is left out with a warning.
         """
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="dolambda-stored") as pool:
             for key, sealed in zip(there, pool.map(self._found, there), strict=True):
@@ -189,10 +209,10 @@ class NamedRun:
             return None
 
     def record(self) -> Record | None:
-        """Return what is known of it; None, with a warning, if its record is not its own."""
+        """Return the record. Return None, with a warning, if it is not the run's own."""
         header, _ = self._own("record", self._record)
         known = {field.name for field in fields(Record)}
-        with contextlib.suppress(TypeError):  # of a version whose records hold less
+        with contextlib.suppress(TypeError):  # written by a version whose records hold less
             return Record(**{name: value for name, value in header.items() if name in known})
         return None
 
@@ -201,13 +221,13 @@ class NamedRun:
         self._bucket.put(self._record, envelope.seal("record", asdict(record), [], self._key))
 
     def write_order(self, first: int, restored: Mapping[int, str]) -> None:
-        """Store which earlier reply is which task of the start whose jobs begin at ``first``."""
+        """Store the earlier reply for each task of the start whose jobs begin at ``first``."""
         body = json.dumps(list(restored.items()), separators=(",", ":")).encode()
         header = {"name": self._name, "first": first}
         self._bucket.put(self._order, envelope.seal("order", header, [body], self._key))
 
     def _own(self, kind: str, key: str) -> tuple[envelope.Header, memoryview]:
-        """Return header and body of one of its objects; nothing, if it is not there or another's."""
+        """Return header and body of one of its objects, or nothing if it is missing or foreign."""
         sealed = self._found(key)
         if sealed is None:
             return {}, memoryview(b"")
@@ -224,9 +244,9 @@ class NamedRun:
             raise EnvelopeError(f"it belongs to run {header.get('name')!r}", hint=_MOVED)
 
     def results(self) -> Results:
-        """Return what has a reply.
+        """Return the outcomes that have a reply.
 
-        Replies of earlier starts count where the last one took them over.
+        Replies to earlier starts count if the last start reused them.
         """
         record = self.record()
         first = record.first if record else 0
@@ -248,12 +268,16 @@ class NamedRun:
         return Results(dict(sorted(outcomes.items())), len(others))
 
     def jobs(self) -> list[str]:
-        """Return the keys of its jobs that wait or run."""
+        """Return the keys of the jobs that wait or run."""
         stem = keys.jobs_prefix(self.run)
         return list(keys.numbered(self._bucket.list(keys.jobs_prefix(self.client)), stem).values())
 
     def cancel(self) -> int:
-        """Withdraw its jobs: workers stop within seconds. Return how many there were."""
+        """Withdraw the jobs: workers stop within seconds.
+
+        Returns:
+            The number of jobs.
+        """
         jobs = keys.numbered(self.jobs(), keys.jobs_prefix(self.run))
         self._withdraw(jobs)
         return len(jobs)
@@ -264,7 +288,11 @@ class NamedRun:
             self._bucket.delete(list(jobs.values()))
 
     def clean(self) -> int:
-        """Remove all of it; return how many objects there were."""
+        """Remove all objects of the run.
+
+        Returns:
+            The number of objects.
+        """
         own = [key for key in self._bucket.list(keys.RUNS) if key in (self._record, self._order)]
         there = [*self.jobs(), *self.reply_keys(), *own]
         self._bucket.delete([*there, keys.lease_key(self.run)])
@@ -275,7 +303,7 @@ class OpenNamedRuns:
     """The named runs that a session has open, each with a transport that keeps its replies.
 
     Args:
-        bucket: Keeps the replies. None: there is none.
+        bucket: Keeps the replies. None without a bucket.
         key: Signs them.
         transports: Makes the transports.
     """
@@ -291,11 +319,15 @@ class OpenNamedRuns:
     def take_over(self, name: str, way: Transport) -> tuple[NamedRun, Stored, Transport]:
         """Begin or continue the run of that name.
 
+        Args:
+            name: The name that the user gave the run.
+            way: The transport of other runs.
+
         Returns:
-            The run, what earlier clients have left of it, and its transport.
+            The run, the results of earlier clients, and its transport.
 
         Raises:
-            ConfigurationError: There is nothing to keep replies in, or it is open already.
+            ConfigurationError: Nothing keeps its replies, or it is already open.
         """
         if self._bucket is None or not way.queues:
             raise ConfigurationError(
@@ -306,7 +338,7 @@ class OpenNamedRuns:
         if named.run in self._open:
             raise ConfigurationError(
                 f"run={name!r} is already open in this session",
-                hint="Give another name, or wait for its end.",
+                hint="Use another name, or wait for its end.",
             )
         stored = named.begin()
         if len(stored):
@@ -316,21 +348,21 @@ class OpenNamedRuns:
         return named, stored, way
 
     def release(self, run: str) -> None:
-        """Close the transport of a run that has ended, if it is a named one."""
+        """Close the transport of a run that has ended, if it is a named run."""
         if kept := self._open.pop(run, None):
             kept.close()
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all transports."""
         for run in list(self._open):
             self.release(run)
 
 
 class Recorder:
-    """Shows a run's reports, and keeps with the run in the bucket how far it is."""
+    """Recorder of a run's progress in the bucket, which also shows its reports."""
 
     def __init__(self, named: NamedRun, show: Callable[[Report], None] | None) -> None:
-        """``named`` has begun; ``show`` is what else gets the reports."""
+        """Record the progress of ``named``, which has begun. ``show`` gets each report too."""
         self._named = named
         self._show = show
         self._lock = threading.Lock()
@@ -338,7 +370,7 @@ class Recorder:
         self._next = 0.0
 
     def __call__(self, report: Report) -> None:
-        """Take in a report."""
+        """Process a report."""
         if self._show:
             self._show(report)
         with self._lock:

@@ -1,6 +1,6 @@
 """A small table for a notebook cell.
 
-**Input:** names and values as texts, from anywhere. **Output:** HTML in which they are escaped.
+**Input:** names and values as text from any source. **Output:** HTML in which they are escaped.
 """
 
 from __future__ import annotations

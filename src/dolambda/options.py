@@ -1,7 +1,7 @@
-"""The options of one run, checked where a user writes them.
+"""The options of one run, checked where the user writes them.
 
 **Input:** keyword arguments of `LambdaExecutor`, of ``parallel_config("dolambda")``, or of
-foreach's ``options``. **Output:** the same, converted; or a `ConfigurationError`.
+foreach's ``options``. **Output:** the same, converted, or a `ConfigurationError`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,15 @@ _MAX_ENV = 32 * 1024
 
 
 class Env(dict[str, str]):
-    """Environment variables of tasks. Values may be secret, so its repr shows none."""
+    """Environment variables of tasks. Values may be secret, so the repr shows none."""
 
     @classmethod
     def from_mapping(cls, given: object) -> Env:
-        """Check. Raises `ConfigurationError`, which shows no values either."""
+        """Return checked variables.
+
+        Raises:
+            ConfigurationError: They are wrong. The message shows no values either.
+        """
         if not hasattr(given, "items"):
             raise ConfigurationError(
                 f"env= is of type {type(given).__name__}, not a mapping",
@@ -50,7 +54,7 @@ class Env(dict[str, str]):
         return env
 
     def __repr__(self) -> str:
-        """Show the names."""
+        """Return the names."""
         return "{" + ", ".join(f"{name!r}: ..." for name in self) + "}"
 
 
@@ -62,7 +66,7 @@ def _check_variable(name: object, value: object) -> None:
         )
     if name.upper().startswith(_RESERVED):
         raise ConfigurationError(
-            f"env= has {name}, which is not a task's to set",
+            f"env= has {name}, which tasks must not set",
             hint="Names that begin with AWS_, LAMBDA_, DOLAMBDA_, LD_ or PYTHON decide how "
             "workers run.",
         )
@@ -73,8 +77,8 @@ def _check_variable(name: object, value: object) -> None:
         )
     if "\0" in value or any("\ud800" <= one <= "\udfff" for one in value):
         raise ConfigurationError(
-            f"env[{name!r}] holds what no variable can: a NUL, or half a surrogate pair",
-            hint="Encode it, as base64 does.",
+            f"env[{name!r}] contains a NUL or half a surrogate pair, which no variable can",
+            hint="Encode it, for example with base64.",
         )
 
 
@@ -96,15 +100,15 @@ RULES: dict[str, Rule] = {
     "threads": count(),
     "max_workers": count(),
 }
-"""What each option may be; and ``env``, whose values no error shows."""
+"""The rule of each option, except ``env``, whose values no error shows."""
 
 OF_JOBLIB = ("task_timeout", "retries", "batch", "progress", "transport", "budget", "run", "env")
 OF_LOOPS = (*OF_JOBLIB, "workers", "threads")
 
 _ELSEWHERE = {
     "n_jobs": "n_jobs= belongs to joblib: parallel_config(..., n_jobs=4) or Parallel(n_jobs=4).",
-    "workers": "n_jobs= is how many workers run at a time.",
-    "threads": "inner_max_num_threads= is how many threads a task may use.",
+    "workers": "n_jobs= is the number of workers at a time.",
+    "threads": "inner_max_num_threads= is the number of threads that a task can use.",
 } | {
     name: f"{name}= is a setting: dolambda.register({name}=...)."
     for name in settings.RULES
@@ -114,19 +118,19 @@ _ELSEWHERE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """The options of one run, checked. None is for what was not given.
+    """The options of one run, checked. None means "not given".
 
     Attributes:
         workers: Largest number of workers at a time.
         threads: Threads that a task may use.
-        batch: Tasks in a job. Default: learned from how long tasks take.
+        batch: Tasks in a job. Default: based on how long tasks take.
         task_timeout: Time limit of one task, in seconds.
-        retries: How often, and when, a failed task is run again.
+        retries: Number of times that a failed task runs again, or a policy.
         progress: See `register`.
-        transport: Way of the jobs.
-        budget: Dollars that the run may cost.
+        transport: The transport of the jobs.
+        budget: Largest cost of the run, in dollars.
         run: Name of the run.
-        env: Environment variables of its tasks, added to the session's.
+        env: Environment variables of its tasks, in addition to the session's.
     """
 
     workers: int | None = None
@@ -141,13 +145,21 @@ class RunOptions:
     env: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
-        """Check and convert. Raises `ConfigurationError`."""
+        """Check and convert the options.
+
+        Raises:
+            ConfigurationError: An option is wrong.
+        """
         for name, value in self.given().items():
             object.__setattr__(self, name, _checked(name, value))
 
     @classmethod
     def from_mapping(cls, options: Mapping[str, Any], known: Iterable[str]) -> Self:
-        """Take options that a user gave by name. Raises `ConfigurationError` for unknown ones."""
+        """Return the options that a user gave by name.
+
+        Raises:
+            ConfigurationError: An option is unknown or wrong.
+        """
         refuse_unknown(options, known, what="option of dolambda", elsewhere=_ELSEWHERE)
         return cls(**options)
 

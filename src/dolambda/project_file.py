@@ -1,10 +1,10 @@
-"""The project's own pyproject.toml, and nobody else's.
+"""The project's own pyproject.toml, and no other.
 
 **Input:** the working directory. **Output:** the table [tool.dolambda] of the nearest
 pyproject.toml, searched for up to the root of the repository or the home directory.
 
-What it says decides where AWS is, whose replies are unpickled, and what is installed. So it must
-belong to the user (or to root), in a directory that no other user may write to.
+The file decides where AWS is, whose replies are unpickled, and which packages are installed. So it
+must belong to the user (or to root), in a directory that no other user can write to.
 """
 
 from __future__ import annotations
@@ -24,16 +24,19 @@ _NAME = "pyproject.toml"
 
 @dataclass(frozen=True)
 class ProjectFile:
-    """The file, None if there is none, and its table."""
+    """The file, or None if there is none, and its table."""
 
     path: Path | None = None
     table: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def find(cls, directory: Path | None = None) -> ProjectFile:
-        """Read the nearest one from ``directory`` (default: the working directory) upwards.
+        """Read the nearest file from ``directory`` (default: the working directory) upwards.
 
-        Raises `ConfigurationError` for one that cannot be read; warns of one that is not trusted.
+        A file that is not trusted causes a warning.
+
+        Raises:
+            ConfigurationError: The file cannot be read.
         """
         path = nearest_file(directory)
         if path is None:
@@ -43,7 +46,7 @@ class ProjectFile:
             return cls(path, _read(path))
         try:
             distrusted = _read(path)
-        except ConfigurationError:  # it is not used, so what is wrong with it is not our matter
+        except ConfigurationError:  # the file is not used, so its errors do not matter
             return cls()
         if distrusted:
             warnings.warn(f"[tool.dolambda] in {path} is not used: {why}", stacklevel=5)
@@ -51,29 +54,29 @@ class ProjectFile:
 
 
 def nearest_file(directory: Path | None = None) -> Path | None:
-    """Return the pyproject.toml that counts for a directory, None if there is none."""
+    """Return the pyproject.toml that applies to a directory, or None."""
     try:
         begin = Path.cwd() if directory is None else directory.absolute()
-    except OSError:  # the working directory has been deleted
+    except OSError:  # the working directory was deleted
         return None
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home raises where there is none
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home raises if there is none
     for folder in (begin, *begin.parents):
-        # Path.is_file raises where it may not look.
+        # Path.is_file raises without permission.
         if os.path.isfile(folder / _NAME):  # noqa: PTH113
             return folder / _NAME
-        if folder == home or os.path.exists(folder / ".git"):  # noqa: PTH110 - as above
+        if folder == home or os.path.exists(folder / ".git"):  # noqa: PTH110 - Path.exists raises
             return None
     return None
 
 
 def _distrust(path: Path) -> str | None:
-    """Return why a file is not the user's own, None if it is."""
+    """Return why a file is not trusted, or None if it is."""
     try:
         real = path.resolve(strict=True)
         found = [(place, place.stat()) for place in (real, path.parent, real.parent)]
     except OSError as error:
-        return f"it cannot be looked at ({error.strerror})"
-    if not hasattr(os, "geteuid"):  # Windows keeps who may write elsewhere
+        return f"it cannot be inspected ({error.strerror})"
+    if not hasattr(os, "geteuid"):  # Windows has other permissions
         return None
     for place, status in found:
         if status.st_uid not in (0, os.geteuid()):
@@ -86,11 +89,14 @@ def _distrust(path: Path) -> str | None:
 
 
 def _is_private(group: int) -> bool:
-    """Whether a group has the user alone for a member, as each user's own group on most systems has."""
+    """Return whether a group has only the user as a member.
+
+    A user's own group is such a group on most systems.
+    """
     if group == 0 and os.geteuid() == 0:
         return True
-    import grp  # noqa: PLC0415 - there is none on Windows
-    import pwd  # noqa: PLC0415 - as above
+    import grp  # noqa: PLC0415 - Windows has no such module
+    import pwd  # noqa: PLC0415
 
     try:
         user, named = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
@@ -110,7 +116,7 @@ def _read(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigurationError(
             f"{path} is not UTF-8: {error.reason} at byte {error.start:,}",
-            hint="Save it as UTF-8, as TOML asks for.",
+            hint="Save it as UTF-8, which TOML requires.",
         ) from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(

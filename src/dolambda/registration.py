@@ -1,6 +1,6 @@
 """``register``: run Parallel, executors and %dopar% on Lambda from now on.
 
-**Input:** where the workers are. **Output:** a `Session`, current for this process, until
+**Input:** the place of the workers. **Output:** a `Session`, current for this process until
 `unregister`.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LOCAL = "local"
 
 _restore_joblib: Callable[[], None] | None = None
-"""Undoes what `register` has done to joblib, which has one default backend for the process."""
+"""Function that undoes the change to joblib, which has one default backend for the process."""
 
 
 def register(
@@ -91,7 +91,8 @@ def register(
     if where and not local:
         if stack not in (None, where):
             raise ConfigurationError(
-                f"two stacks were named: {where!r} and stack={stack!r}", hint="Name one."
+                f"two stacks were named: {where!r} and stack={stack!r}",
+                hint="Use only one of them.",
             )
         stack = where
     resolved = Settings.resolve(
@@ -117,13 +118,13 @@ def register(
     return register_session(opened, progress if callable(progress) else resolved.progress)
 
 
-# As `register` has it.
+# The parameter `progress` is that of `register`.
 def register_session(opened: Session, progress: bool | Callable[[Report], None] | None) -> Session:  # noqa: FBT001
     """Make an open session the backend of joblib, executors and foreach.
 
     Args:
         opened: The session.
-        progress: What `register` takes.
+        progress: As in `register`.
 
     Returns:
         The session.
@@ -137,7 +138,7 @@ def register_session(opened: Session, progress: bool | Callable[[Report], None] 
 
 
 def _check(where: object, session: object, secrets: Mapping[str, object]) -> None:
-    """Raise `ConfigurationError` for what cannot be, before it is taken for a stack or credentials."""
+    """Raise `ConfigurationError` for values that cannot be a stack or credentials."""
     if not (where is None or isinstance(where, str)):
         raise ConfigurationError(
             f"where={where!r} is not text", hint='Write "local", or the name of a stack.'
@@ -164,7 +165,7 @@ def unregister() -> None:
 
     Cancels running tasks, and ends the emulated AWS if `register` started it.
     """
-    global _restore_joblib  # noqa: PLW0603 - as above
+    global _restore_joblib  # noqa: PLW0603 - joblib has one default backend
     if _restore_joblib:
         _restore_joblib()
         _restore_joblib = None

@@ -1,6 +1,6 @@
 """A session: an open connection to a stack, in which frontends open runs.
 
-**Input:** settings and credentials. **Output:** a `Session`, which owns the emulator it has
+**Input:** settings and credentials. **Output:** a `Session`, which owns the emulator that it has
 started.
 """
 
@@ -63,14 +63,14 @@ log = logging.getLogger("dolambda")
 
 _RELAYS = {"relay": relay.to_stdout, "errors": relay.failed_to_stdout, False: None}
 _LOCAL_AHEAD = 2
-"""Jobs in flight for each local worker: the emulator queues them in order, as Lambda need not."""
+"""Jobs in flight for each local worker. The emulator queues them in order, unlike Lambda."""
 
 
 @dataclass(eq=False, repr=False)
 class Session:
     """An open connection to a stack, as `register` returns it.
 
-    Close it, use it as a context manager, or leave that to the end of the program.
+    Close it, use it as a context manager, or leave it open until the program ends.
     """
 
     settings: Settings
@@ -94,7 +94,7 @@ class Session:
     _attachment: Attachment | None = None
 
     def __post_init__(self) -> None:
-        """Nothing is sent."""
+        """Set up the session. Nothing is sent."""
         self._code = OwnModules(self.settings)
         self._accounts = Accounts(self.transport, self.stack, self.settings)
         self._named_runs = OpenNamedRuns(self.bucket, self.key, self.transports)
@@ -105,9 +105,18 @@ class Session:
     def open(
         cls, settings: Settings, credentials: Credentials | None = None, *, local: bool = False
     ) -> Session:
-        """Connect: to AWS, to AWS emulated here, or to nothing but this process.
+        """Connect to AWS, to AWS emulated on this machine, or to this process.
 
-        Raises what is wrong, before any task.
+        Args:
+            settings: All settings.
+            credentials: Credentials for AWS. Default: those of the AWS configuration.
+            local: True for AWS emulated on this machine.
+
+        Returns:
+            The session.
+
+        Raises:
+            DolambdaError: The session cannot run tasks. The error is raised before the first task.
         """
         if settings.transport == "in_process":
             key = secrets.token_bytes(32)
@@ -128,9 +137,15 @@ class Session:
     def open_local(
         cls, settings: Settings, *, may_share: bool = True, fallback: bool = False
     ) -> Session:
-        """Connect to AWS emulated on this machine: the shared one, if it fits, else one that ends with this session.
+        """Connect to AWS emulated on this machine.
 
-        ``fallback`` says that nobody asked for it.
+        Args:
+            settings: All settings.
+            may_share: Use the shared emulated AWS if it fits, else one that ends with this session.
+            fallback: True if nobody asked for the emulated AWS.
+
+        Returns:
+            The session.
         """
         shared = Instance.find_shared() if may_share else None
         if shared and shared.misfit:
@@ -145,7 +160,7 @@ class Session:
         if fallback:
             notice(
                 "no AWS credentials found; running on AWS emulated on this machine with "
-                f'{workers} workers (dolambda.register("local") says you mean it)'
+                f'{workers} workers (dolambda.register("local") chooses it explicitly)'
             )
         instance = shared or Instance.from_start(workers=workers, wait=False)
         try:
@@ -157,7 +172,7 @@ class Session:
             stack = Stack.from_account(account, there)
             session = cls._from_stack(there, account, stack, workers, _LOCAL_AHEAD * workers)
             session.attach(instance, owned=shared is None)
-        except BaseException:  # Ctrl-C too: what was started here ends here
+        except BaseException:  # Ctrl-C too: the instance ends with the session that started it
             if shared:
                 shared.leave()
             else:
@@ -203,12 +218,15 @@ class Session:
         """Open a run, which ends when it is closed.
 
         Args:
-            options: What the user has chosen for this run.
+            options: The user's choices for this run.
             same_buffers: See `Packer`.
             same_functions: See `Packer`.
             nesting: Level of nested joblib calls within its tasks.
-            relay: Is called with what tasks print, instead of showing it.
+            relay: Called with the output of tasks, instead of showing it.
             language: Language of all its tasks.
+
+        Returns:
+            The run.
         """
         self._refuse_ended()
         options = options or RunOptions()
@@ -241,7 +259,7 @@ class Session:
         self._accounts.begin(opened)
         if recorder:
             recorder.begin(opened.report)
-        if self._gone:  # since the beginning of this method
+        if self._gone:  # since this method began
             opened.abandon(self._gone)
         return opened
 
@@ -264,7 +282,7 @@ class Session:
     def _choose_way(
         self, options: RunOptions
     ) -> tuple[str, Transport, NamedRun | None, Stored | None]:
-        """Return a run's name and transport, and what an earlier client has left of a named one."""
+        """Return name and transport of a run, and the results of earlier clients of a named run."""
         transport = options.transport
         way = self.transports.of(transport) if transport and self.transports else self.transport
         if options.run is None:
@@ -273,7 +291,7 @@ class Session:
         return named.run, way, named, stored
 
     def _refuse_ended(self) -> None:
-        """Raise why no run can be opened, if none can."""
+        """Raise an error if no run can be opened."""
         if self._gone:
             raise self._gone
         if self._closed:
@@ -299,22 +317,22 @@ class Session:
         )
 
     def _context(self, options: RunOptions, nesting: int | None, language: str) -> TaskContext:
-        """Return what tasks find around them. Variables of the run override the session's."""
+        """Return the context of the tasks. Variables of the run override the session's."""
         variables = Env({**self.env, **(options.env or {})})
         level = logging.root.getEffectiveLevel()
         return TaskContext(nesting, options.threads, level, variables, language)
 
     def _confirm(self) -> Callable[[Estimate], bool] | None:
-        """Return what is asked after a pilot, where a quote is wanted."""
+        """Return the function that asks after a pilot, if a quote is wanted."""
         quote = self.settings.quote
         return partial(verdict, only=quote == "only") if quote and self.stack else None
 
     def _place(self) -> Place:
-        """Where jobs of this session may run."""
+        """Return the place where jobs of this session may run."""
         return Place(self.stack.name, self.stack.region) if self.stack else Place()
 
     def attach(self, instance: Instance, *, owned: bool) -> None:
-        """Notice from here on when the emulated AWS ends.
+        """Watch for the end of the emulated AWS from now on.
 
         An ``owned`` one ends with the session.
         """
@@ -326,17 +344,17 @@ class Session:
         return self._attachment.instance if self._attachment else None
 
     def _emulator_gone(self) -> None:
-        """Fail all that runs: the emulated AWS was stopped or killed, so no answer will come."""
+        """Fail all tasks: the emulated AWS was stopped or killed, so no reply will arrive."""
         self._gone = LocalAwsError(
             "the AWS emulated on this machine has ended: it was stopped or killed",
-            hint='Call dolambda.register("local") again, and run it again.',
+            hint='Call dolambda.register("local") again, and repeat the run.',
         )
         self._clean_up.ended(done=False)
         for run in self._accounts.open_runs():
             run.abandon(self._gone)
 
     def _salt(self) -> bytes:
-        """Return what the outcome of any task depends on, apart from the task."""
+        """Return the data, apart from a task itself, that its outcome depends on."""
         code = self._code()
         parts = (PYTHON, code.digest if code else "", *(self.stack.requires if self.stack else ()))
         return hashlib.sha256("\n".join(parts).encode()).digest()
@@ -344,7 +362,7 @@ class Session:
     def _shown(
         self, options: RunOptions, named: NamedRun | None
     ) -> Callable[[Report], None] | None:
-        """Return what a run calls with its reports: the display, with the cost so far."""
+        """Return the function that gets a run's reports: the display, with the cost so far."""
         chosen = self.progress if options.progress is None else options.progress
         emulated = self.settings.endpoint_url is not None
         label = Label(name=options.run or "", emulated=emulated)
@@ -354,7 +372,7 @@ class Session:
         return self._accounts.with_cost(show) if show else None
 
     def _on_end(self, recorder: RunRecorder | None, run: Run) -> None:
-        """Keep the counts of a run that has ended, and free its name."""
+        """Keep the counts of a run that has ended, and release its name."""
         report, bill = self._accounts.end(run)
         if recorder:
             recorder.end(report, bill)
@@ -380,12 +398,12 @@ class Session:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it was closed: it opens no runs any more."""
+        """True if it was closed and opens no more runs."""
         return self._closed
 
     @property
     def of_another_process(self) -> bool:
-        """Whether this is a fork of the process that opened it."""
+        """True in a fork of the process that opened it."""
         return self._pid != os.getpid()
 
     def refuse_fork(self) -> None:
@@ -411,21 +429,21 @@ class Session:
         return SessionSummary(self.stack, self.workers, kind, self._closed)
 
     def __enter__(self) -> Self:
-        """Use it in a with statement."""
+        """Return the session itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it."""
+        """Close the session."""
         self.close()
 
     def finish(self) -> None:
-        """Wait until the runs that still have tasks have ended."""
+        """Wait until all runs with remaining tasks have ended."""
         if not self.of_another_process:
             for run in self._accounts.open_runs():
                 run.close()
 
     def abandon(self) -> None:
-        """Cancel what still runs."""
+        """Cancel all running tasks."""
         if not self.of_another_process:
             for run in self._accounts.open_runs():
                 run.cancel()
@@ -438,12 +456,12 @@ class Session:
         INTERPRETER_END.discard(self)
         with self._lock:
             closed, self._closed = self._closed, True
-        if closed or self.of_another_process:  # threads and emulator are the parent's
+        if closed or self.of_another_process:  # threads and emulator belong to the parent
             return
         try:
             self.abandon()
             self._named_runs.close()
             (self.transports or self.transport).close()
-        finally:  # whatever is left on the network, or a second Ctrl-C
+        finally:  # in spite of network errors, or a second Ctrl-C
             if self._attachment:
                 self._attachment.end()

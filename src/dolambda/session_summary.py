@@ -1,4 +1,4 @@
-"""What REPL and notebook show of a session.
+"""The summary of a session for REPL and notebook.
 
 **Input:** the session's stack, workers and state. **Output:** one line, or a table.
 """
@@ -23,7 +23,7 @@ _EMULATED = {
 
 @dataclass(frozen=True)
 class SessionSummary:
-    """What a person wants to know of a session. Without a stack it runs in this process."""
+    """Facts of a session for its user. Without a stack it runs in this process."""
 
     stack: Stack | None
     workers: int
@@ -37,7 +37,7 @@ class SessionSummary:
         return f"<dolambda: {', '.join(self._facts().values())}{end}>"
 
     def table(self, report: Report) -> str:
-        """Return HTML for a notebook, with what the session has done."""
+        """Return HTML for a notebook, with the session's counts and cost."""
         rows = self._facts()
         rows["tasks"] = f"{report.done:,} done, {report.failed:,} failed"
         rows["cost"] = dollars(report.cost) + (" if it were AWS" if self.emulator else "")

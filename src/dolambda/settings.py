@@ -1,7 +1,10 @@
-"""Every setting, once: argument > environment (``DOLAMBDA_...``) > ``[tool.dolambda]`` in pyproject.toml > default.
+"""All settings and their sources.
 
-**Input:** keyword arguments, None for "not given". **Output:** one frozen `Settings`, checked; or a
-`ConfigurationError` that names the setting, its value, where it came from and what it may be.
+An argument takes precedence over the environment (``DOLAMBDA_...``), then ``[tool.dolambda]`` in
+pyproject.toml, then the default.
+
+**Input:** keyword arguments, with None for "not given". **Output:** one frozen `Settings`, checked,
+or a `ConfigurationError` that names the setting, its value, its source and the allowed values.
 """
 
 from __future__ import annotations
@@ -62,8 +65,8 @@ class Settings:
     """Longest time that a job may wait for its worker before it counts as lost and is sent again.
     """
     attempts: int = 3
-    """Number of times that a job is sent before its tasks are given up as lost. A job of several
-    tasks is sent in halves before.
+    """Number of times that a job is sent before its tasks count as lost. A job of several tasks is
+    split into halves before that.
     """
     speculate: bool = True
     """Start a job that is much slower than the others a second time, near the end of a run. The

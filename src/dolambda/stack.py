@@ -1,9 +1,9 @@
-"""A stack that stands: what a client must know to use it.
+"""A deployed stack, with the facts that a client needs to use it.
 
-On entry: its name; on leaving: a `Stack`, read from AWS.
+**Input:** its name. **Output:** a `Stack`, read from AWS.
 
-There is no state file: the function of that name is asked for its configuration, and its
-environment holds the rest.
+There is no state file: the function of that name has a configuration, and its environment contains
+the rest.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 class Stack:
     """One deployed stack.
 
-    ``memory`` is in MB, ``timeout`` in seconds, ``workers`` the most that may run at a time.
+    Attributes:
+        memory: MB of memory of a worker.
+        timeout: Time limit of an invocation, in seconds.
+        workers: Largest number of workers at a time.
     """
 
     name: str
@@ -47,20 +50,26 @@ class Stack:
     timeout: int
     workers: int
     requires: tuple[str, ...] = ()
-    """What its workers have installed, pinned."""
+    """Requirements of the packages installed on its workers, pinned."""
     code: str = ""
-    """Name of its worker's code, see `worker_code`; "" for code that `deploy` has not put there."""
+    """Name of its worker's code, see `worker_code`, or "" for code that `deploy` has not written.
+    """
     account: str = ""
-    """Number of the account that owns it; "" where its ARN does not say."""
+    """Number of the account that owns it, or "" if its ARN does not contain it."""
     reserved: int | None = None
-    """The function's reserved concurrency; None for none, 0 for one that may not run."""
+    """The function's reserved concurrency: None for none, 0 for a function that cannot run."""
 
     @classmethod
     def from_account(cls, account: Account, settings: Settings) -> Stack:
-        """Find a stack by name. Raises `NotDeployedError`, `ConfigurationError`."""
+        """Find a stack by name.
+
+        Raises:
+            NotDeployedError: No stack of that name exists in the region.
+            ConfigurationError: The stack cannot work with these settings.
+        """
         client = account.client("lambda")
         hint = (
-            "Run `dolambda deploy`, or give stack= or region= of one that stands; "
+            "Run `dolambda deploy`, or use stack= or region= of a deployed one; "
             "dolambda.register('local') needs none."
         )
         found = find_function(client, account.region, settings.stack, hint)
@@ -85,34 +94,35 @@ class Stack:
         return stack
 
     def check(self, settings: Settings) -> None:
-        """Refuse what cannot work, before the first task is sent."""
+        """Raise an error for a stack that cannot work, before the first task is sent."""
         if self.python != PYTHON:
             raise PythonMismatchError(
-                f"the stack {self.name!r} runs Python {self.python}, this is Python {PYTHON}: "
-                "functions do not pickle across",
+                f"the stack {self.name!r} runs Python {self.python}, but this is Python {PYTHON}: "
+                "pickled functions load in one version only",
                 hint="Run `dolambda deploy` from this Python, or the client under Python "
                 f"{self.python}.",
             )
         if settings.bucket not in (None, self.bucket):
             raise ConfigurationError(
                 f"the stack {self.name!r} uses the bucket {self.bucket!r}, not {settings.bucket!r}",
-                hint="Leave bucket= out: it is known from the stack.",
+                hint="Leave bucket= out: the stack determines it.",
             )
 
     def refuse_stopped(self) -> None:
-        """Raise `StackStoppedError` for one that Lambda runs nothing of."""
+        """Raise `StackStoppedError` for a stack whose function Lambda does not run."""
         if self.reserved == 0:
             raise StackStoppedError(
                 f"the stack {self.name!r} is stopped: its function's reserved concurrency is 0, "
-                "so that Lambda runs none of its jobs",
+                "so Lambda runs none of its jobs",
                 hint="`dolambda panic --undo` starts it again after a `dolambda panic`.",
             )
 
 
 def find_function(client: Any, region: str, stack: str, hint: str) -> dict[str, Any]:
-    """The configuration of a stack's function, whatever Python or dolambda it runs.
+    """Return the configuration of a stack's function, for any version of Python and dolambda.
 
-    Raises `NotDeployedError`, with ``hint``.
+    Raises:
+        NotDeployedError: There is no such function. The error has this ``hint``.
     """
     with translated():
         try:
@@ -126,9 +136,11 @@ def find_function(client: Any, region: str, stack: str, hint: str) -> dict[str, 
 
 
 def refuse_unreadable(found: dict[str, Any], stack: str, region: str) -> None:
-    """Refuse a function whose environment cannot be read or is not ours.
+    """Raise an error for a function whose environment cannot be read or is not dolambda's.
 
-    Raises `AwsError`, `NotDeployedError`.
+    Raises:
+        AwsError: Lambda cannot read the environment.
+        NotDeployedError: The function was not made by dolambda.
     """
     environment = found.get("Environment") or {}
     failure = environment.get("Error")
@@ -142,14 +154,15 @@ def refuse_unreadable(found: dict[str, Any], stack: str, region: str) -> None:
     if signing_keys.KEY not in environment.get("Variables", {}):
         raise NotDeployedError(
             f"the function {stack!r} in {region} was not made by dolambda",
-            hint="Choose another stack=: dolambda does not touch functions it has not made.",
+            hint="Choose another stack=: dolambda does not change functions that it has not made.",
         )
 
 
 def reserved_concurrency(client: Any, function: str) -> int | None:
-    """How many invocations of a function Lambda keeps for it and runs at most; None for the account's limit.
+    """Return the function's reserved concurrency.
 
-    Of no function, None.
+    That is the number of invocations that Lambda reserves for the function and runs at most. Return
+    None for the account's limit, or if there is no such function.
     """
     with translated():
         try:
@@ -161,11 +174,14 @@ def reserved_concurrency(client: Any, function: str) -> int | None:
     return found
 
 
-_ROOM = 2500  # bytes of the 4 KB that all of a function's environment may take
+_ROOM = 2500  # bytes, of the 4 KB that a function's whole environment may take
 
 
 def packed(requires: tuple[str, ...]) -> str:
-    """Requirements as a variable of the function's environment; nothing when they are too many, and then cannot be compared."""
+    """Return requirements as a variable of the function's environment.
+
+    Return nothing if they are too long. Then they cannot be compared.
+    """
     text = (
         base64.b64encode(zlib.compress("\n".join(requires).encode(), 9)).decode()
         if requires
@@ -175,5 +191,5 @@ def packed(requires: tuple[str, ...]) -> str:
 
 
 def unpacked(text: str) -> tuple[str, ...]:
-    """The reverse of `packed`."""
+    """Return the requirements that `packed` has packed."""
     return tuple(zlib.decompress(base64.b64decode(text)).decode().split("\n")) if text else ()

@@ -1,8 +1,8 @@
-"""pytest fixtures for tests of code that uses dolambda: no AWS account needed.
+"""pytest fixtures for tests of code that uses dolambda, without an AWS account.
 
 **Input:** `pytest_plugins = ["dolambda.testing"]` in a conftest.py. **Output:** fixtures that make
-Lambda the backend of joblib, executors and foreach for one test, and restore the previous backend
-after it.
+Lambda the backend of joblib, executors and foreach for one test, and then restore the previous
+backend.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""dolambda's version, from the installed package's metadata or, on a worker, from the zip that carries it."""
+"""Version of dolambda, from the installed package's metadata or, on a worker, from its zip."""
 
 from importlib import metadata
 

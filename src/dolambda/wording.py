@@ -1,6 +1,6 @@
-"""How counts, durations, dollars and times are written, everywhere the same.
+"""Text for counts, durations, dollars and times, in one form everywhere.
 
-**Input:** numbers. **Output:** text for a person: "2 tasks", "1 min 35 s", "$0.0034".
+**Input:** numbers. **Output:** text for the user: "2 tasks", "1 min 35 s", "$0.0034".
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
-_SMALLEST_SHOWN = 0.00005  # dollars: what is less would be shown as zero
+_SMALLEST_SHOWN = 0.00005  # dollars: smaller amounts would be shown as zero
 _CENTS_MATTER = 1.0  # dollars from which two decimals are enough
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
-    """Return a number and what is counted: "1 task", "2,000 tasks".
+    """Return a number with its noun: "1 task", "2,000 tasks".
 
-    ``plural``, if it is not the noun and s.
+    ``plural`` is needed if it is not the noun with an s.
     """
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
@@ -27,9 +27,9 @@ def count(number: int, noun: str, plural: str = "") -> str:
 def duration(seconds: float) -> str:
     """Return a duration in its two largest units: "300 ms", "1.8 s", "1 min 35 s", "4 h 10 min"."""
     if 0 < seconds < 1:
-        # Half of it.
+        # The lower bound is half a millisecond.
         return f"{seconds * 1000:.0f} ms" if seconds >= 0.0005 else "less than 1 ms"  # noqa: PLR2004
-    if seconds < 10:  # noqa: PLR2004 - a decimal still says something
+    if seconds < 10:  # noqa: PLR2004 - one decimal is still informative
         return f"{seconds:.1f}".removesuffix(".0") + " s"
     whole = round(seconds)
     for unit, name, below, below_name in (
@@ -64,6 +64,6 @@ def listing(words: Iterable[str], last: str = "and") -> str:
 
 
 def moment(seconds: float, *, exact: bool = False) -> str:
-    """Return a time since the epoch as local date and time; ``exact`` with seconds."""
+    """Return a time since the epoch as local date and time, with seconds if ``exact``."""
     when = datetime.fromtimestamp(seconds, UTC).astimezone()
     return f"{when:%Y-%m-%d %H:%M:%S}" if exact else f"{when:%Y-%m-%d %H:%M}"

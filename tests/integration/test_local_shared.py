@@ -181,7 +181,7 @@ def test_without_credentials_it_says_where_it_runs(shared: Instance, tmp_path: P
     assert (done.stdout, done.returncode) == ("1\n", 0)
     assert done.stderr == (
         "dolambda: no AWS credentials found; running on AWS emulated on this machine with "
-        f'{shared.workers} workers (dolambda.register("local") says you mean it)\n'
+        f'{shared.workers} workers (dolambda.register("local") chooses it explicitly)\n'
     )
 
 

@@ -72,7 +72,7 @@ def test_what_cannot_be_sent_is_told_before_anything_is(r_session: RSession) -> 
     lines = r_session.lines(OUTCOME + code)
     assert lines[0] == 'simpleError: unable to find variable "nosuchvar"'
     assert lines[1].startswith(
-        "ConfigurationError: unknown option of a loop: taks_timeout HINT   Known are:"
+        "ConfigurationError: unknown option of a loop: taks_timeout HINT   Known names:"
     )
     assert lines[2].startswith("ConfigurationError: budget")
     assert lines[3].startswith("ConfigurationError: .options.dolambda is not a list with names")

@@ -77,7 +77,7 @@ def test_a_wrong_option_is_named_where_it_is_given(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"bogus": 1}, "unknown option of dolambda bogus=\n  Known are: "),
+        ({"bogus": 1}, "unknown option of dolambda bogus=\n  Known names: "),
         ({"retris": 2}, "unknown option of dolambda retris=\n  Did you mean retries=?"),
         ({"n_job": 2}, "unknown option of dolambda n_job="),
         ({"memory": 512}, "memory= is a setting: dolambda.register(memory=...)"),
@@ -105,7 +105,7 @@ def test_options_of_a_loop_are_by_backend(options: Any, says: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         foreach(i=[1], options=options)
     assert says in str(caught.value)
-    with pytest.raises(ConfigurationError, match="n_jobs= is how many"):
+    with pytest.raises(ConfigurationError, match="n_jobs= is the number of"):
         by_block(workers=3)
 
 
@@ -169,7 +169,7 @@ def test_a_wrong_secret_is_not_shown() -> None:
 @pytest.mark.parametrize(
     ("env", "says"),
     [
-        ({"AWS_PROFILE": SECRET}, "AWS_PROFILE, which is not a task's to set"),
+        ({"AWS_PROFILE": SECRET}, "AWS_PROFILE, which tasks must not set"),
         ({"aws_region": SECRET}, "aws_region, which is not"),
         ({"LAMBDA_TASK_ROOT": SECRET}, "LAMBDA_TASK_ROOT"),
         ({"DOLAMBDA_KEY": SECRET}, "DOLAMBDA_KEY"),
@@ -183,8 +183,8 @@ def test_a_wrong_secret_is_not_shown() -> None:
         ({"A": 5}, "env['A'] is of type int, not text"),
         ({"A": None}, "env['A'] is of type NoneType, not text"),
         ({"A": SECRET.encode()}, "env['A'] is of type bytes, not text"),
-        ({"A": f"{SECRET}\0"}, "env['A'] holds what no variable can"),
-        ({"A": f"{SECRET}\ud800"}, "env['A'] holds what no variable can"),
+        ({"A": f"{SECRET}\0"}, "env['A'] contains a NUL or half a surrogate pair"),
+        ({"A": f"{SECRET}\ud800"}, "env['A'] contains a NUL or half a surrogate pair"),
         ({"A": SECRET * 2000}, "env= holds 36,001 bytes, more than 32,768"),
         (SECRET, "env= is of type str, not a mapping"),
     ],

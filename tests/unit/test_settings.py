@@ -82,7 +82,7 @@ def test_every_setting_has_a_rule_that_its_default_follows() -> None:
         ({"transport": "pigeon"}, 'is not "queue", "direct" or "in_process"'),
         (
             {"requires": "numpy"},
-            "requires='numpy' is text, a list is wanted\n  Write requires=['nu",
+            "requires='numpy' is text, not a list\n  Write requires=['nu",
         ),
         ({"exclude": [1, 2]}, "exclude=[1, 2] holds 1, which is not text"),
         ({"include_code": 7}, "include_code=7 is not a list of modules"),
@@ -96,7 +96,7 @@ def test_every_setting_has_a_rule_that_its_default_follows() -> None:
         ({"log_days": 2}, "log_days=2 is not one of the numbers of days"),
         ({"buckets": "x"}, "unknown argument buckets=\n  Did you mean bucket=?"),
         ({"wokers": 4}, "Did you mean workers=?"),
-        ({"xyzzy": 4}, "Known are: architecture, "),
+        ({"xyzzy": 4}, "Known names: architecture, "),
         ({"retries": 3}, 'parallel_config("dolambda", retries=...)'),
         ({"run": "x"}, "run= is an option of a run"),
         ({"batch": 3}, "LambdaExecutor(batch=...)"),
@@ -195,7 +195,7 @@ def written(folder: Path, content: bytes | str) -> Path:
         ("[tool.dolambda]\nworkers = true\n", "workers = True in "),
         ("[tool.dolambda]\nworkers = 2.5\n", "workers = 2.5 in "),
         ("[tool.dolambda]\nexclude = [1, 2]\n", "holds 1, which is not text"),
-        ('[tool.dolambda]\nrequires = "numpy"\n', "is text, a list is wanted"),
+        ('[tool.dolambda]\nrequires = "numpy"\n', "is text, not a list"),
     ],
 )
 def test_what_is_wrong_with_a_file_names_it(

@@ -1,10 +1,10 @@
-"""R's iterators and itertools packages, where Python's itertools lack something: what `foreach` goes over.
+"""The parts of R's iterators and itertools packages that Python's itertools lack.
 
 **Input:** a sequence, an array, a data frame, a file, a number or another iterable. **Output:** an
 iterator over its parts, in R's order and of R's sizes.
 
 All are lazy: arguments are checked when the function is called, but a part is made only when it is
-asked for, so sources may be endless. Positions and axes count from 0. Parts of arrays are views of
+requested, so sources may be endless. Positions and axes count from 0. Parts of arrays are views of
 them, except those of `isplit`. R copies.
 
 Arrays are objects that have a ``shape`` and can be sliced (of numpy, sparse ones of scipy). Data
@@ -15,7 +15,7 @@ frames also have ``iloc`` (of pandas). This module imports neither, except in `i
     isplitIndices, isplitVector              isplit_indices, isplit_vector
     isplitRows, isplitCols                   isplit_rows, isplit_cols
     iter(x, by="row", "column", "cell")      by_row(x), by_column(x), by_cell(x)
-    ichunk                                   ichunk; itertools.batched, from Python 3.12, gives tuples
+    ichunk                                   ichunk; itertools.batched (Python 3.12) yields tuples
     ireadLines, iread.table                  iread_lines, iread_table
     irecord, ireplay                         the same
     ihasNext, hasNext(it)                    Peekable, it.has_next()
@@ -31,7 +31,8 @@ frames also have ``iloc`` (of pandas). This module imports neither, except in `i
     chain, product                           itertools.chain, itertools.product: the same orders
     enumerate, izip                          enumerate, zip
     irepeat(value, times)                    itertools.repeat(value, times)
-    iRNGStream(seed)                         map(numpy.random.default_rng, numpy.random.SeedSequence(seed).spawn(n))
+    iRNGStream(seed)                         map(numpy.random.default_rng, children), with children
+                                             = numpy.random.SeedSequence(seed).spawn(n)
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Parts of arrays and data frames.
 
-Input: what has a shape. Output: rows, columns, cells, slices.
+**Input:** objects with a shape. **Output:** rows, columns, cells, slices.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dolambda.errors import ConfigurationError
 from dolambda.iterators.checks import kind, whole
 from dolambda.iterators.counting import icountn, isplit_indices
 
-_X = TypeVar("_X")  # a slice of a sequence, an array or a frame is one again
+_X = TypeVar("_X")  # a slice of a sequence, an array or a frame has the same type
 
 _ALL = slice(None)
 
@@ -138,7 +138,7 @@ def _shape(x: Any, who: str) -> tuple[int, int]:
         return shape
     raise ConfigurationError(
         f"{who}: x is {kind(x)}, not a matrix or a data frame",
-        hint="Give two dimensions: numpy.asarray(x) for lists, x[:, None] for a vector; iapply "
+        hint="Pass two dimensions: numpy.asarray(x) for lists, x[:, None] for a vector; iapply "
         "for more.",
     )
 

@@ -1,6 +1,6 @@
 """Checks of arguments that several iterators share.
 
-Input: an argument. Output: its value, or the error.
+**Input:** an argument. **Output:** its value, or the error.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ def whole(name: str, value: object, least: int) -> int:
     if whole < least:
         raise ConfigurationError(
             f"{name}{value!r} is not a whole number of {least} or more",
-            hint=f"Give an int, {least} at the least.",
+            hint=f"Pass an int of at least {least}.",
         )
     return whole
 
 
 def length(x: Any, what: str, dims: float = math.inf) -> int:
-    """Return the number of entries of what can be sliced. Raise ConfigurationError for all else."""
+    """Return the number of entries of an object that can be sliced. Otherwise raise an error."""
     shape = getattr(x, "shape", None)
     if isinstance(shape, tuple) and 0 < len(shape) <= dims:
         return int(shape[0])
@@ -38,7 +38,7 @@ def length(x: Any, what: str, dims: float = math.inf) -> int:
         return len(x)
     raise ConfigurationError(
         f"{what} is {kind(x)}, whose entries cannot be taken by position",
-        hint="Give a sequence or a vector: list(x). ichunk takes iterators, isplit_rows matrices.",
+        hint="Pass a sequence or a vector: list(x). ichunk takes iterators, isplit_rows matrices.",
     )
 
 

@@ -1,4 +1,7 @@
-"""Counters and random draws. Input: numbers. Output: iterators over indexes, sizes and draws."""
+"""Counters and random draws.
+
+**Input:** numbers. **Output:** iterators over indexes, sizes and draws.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def icountn(dims: Iterable[int]) -> Iterator[tuple[int, ...]]:
     if not limits:
         raise ConfigurationError(
             "icountn: dims is empty",
-            hint="Give the length of at least one dimension: icountn([2, 3]).",
+            hint="Pass the length of at least one dimension: icountn([2, 3]).",
         )
     return _odometer(limits)
 
@@ -93,7 +96,7 @@ def isplit_indices(
         return _ranges(count, -(-count // whole("chunksize=", chunksize, 1)))
     raise ConfigurationError(
         f"chunks={chunks!r} and chunksize={chunksize!r}: exactly one of them is needed",
-        hint="Give chunks= for a number of parts, or chunksize= for their greatest size.",
+        hint="Use chunks= for the number of parts, or chunksize= for their largest size.",
     )
 
 
@@ -129,7 +132,7 @@ def irandom(
     if not callable(cast("object", draw)):
         raise ConfigurationError(
             f"irandom: draw={draw!r} is not a function",
-            hint="Give a method of a generator without calling it: irandom(rng.normal, 2).",
+            hint="Pass a method of a generator without calling it: irandom(rng.normal, 2).",
         )
     turns: Iterable[object] = (
         itertools.repeat(None) if count is None else range(whole("count=", count, 0))

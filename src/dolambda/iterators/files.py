@@ -1,6 +1,6 @@
 """Iterators over files, and recordings of iterators.
 
-Input: a path. Output: lines, tables, objects.
+**Input:** a path. **Output:** lines, tables, objects.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def iread_table(path: str | os.PathLike[str], nrows: int, **options: Any) -> Ite
 def _frames(pandas: Any, file: Path, options: dict[str, Any]) -> Iterator[Any]:
     try:
         with pandas.read_csv(file, **options) as frames:
-            yield from filter(len, frames)  # a header alone makes an empty frame
+            yield from filter(len, frames)  # a header alone gives an empty frame
     except pandas.errors.EmptyDataError:
         return
 
@@ -140,6 +140,6 @@ def _file(path: str | os.PathLike[str]) -> Path:
     if not file.exists() or file.is_dir():
         raise ConfigurationError(
             f"path={str(path)!r} is {'a directory' if file.is_dir() else 'not there'}",
-            hint="Give the path of a file that can be read.",
+            hint="Pass the path of a readable file.",
         )
     return file

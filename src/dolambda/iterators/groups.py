@@ -1,6 +1,6 @@
 """R's `isplit`: groups of equal factors.
 
-Input: entries and their factors. Output: `Group` objects.
+**Input:** entries and their factors. **Output:** `Group` objects.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def isplit(x: Any, groups: Any, *, drop: bool = False) -> Iterator[Group]:
             which = f"groups[{number}]" if len(factors) > 1 else "groups"
             raise ConfigurationError(
                 f"isplit: {which} has {len(codes)} entries, and x has {n}",
-                hint="Give one entry for each of x. Several factors are a list of lists, arrays "
+                hint="Pass one entry for each of x. Several factors are a list of lists, arrays "
                 "or Series.",
             )
     return _grouped(
@@ -86,11 +86,11 @@ def _factors(groups: Any) -> list[Any]:
 
 
 def _factor(entries: Any) -> tuple[list[Any], list[int]]:
-    """Levels, and each entry's place among them: -1 for a missing one."""
+    """Return the levels, and each entry's position among them: -1 for a missing one."""
     categorical = getattr(entries, "cat", entries)
     if hasattr(categorical, "categories"):
         return list(categorical.categories), list(categorical.codes)
-    # numpy's scalars are poor keys to look at; but dates would become plain numbers.
+    # numpy's scalars are hard to read as keys, but dates would become plain numbers.
     plain = getattr(getattr(entries, "dtype", None), "kind", "M") not in "mM"
     try:
         values = entries.tolist() if plain else list(entries)
@@ -100,7 +100,7 @@ def _factor(entries: Any) -> tuple[list[Any], list[int]]:
     except TypeError as error:
         raise ConfigurationError(
             f"isplit: groups cannot be sorted into levels ({error})",
-            hint="Give entries of one type, or pandas.Categorical(groups, categories=...).",
+            hint="Use entries of one type, or pandas.Categorical(groups, categories=...).",
         ) from error
 
 

@@ -1,6 +1,6 @@
 """Parts and repetitions of sequences and iterators.
 
-**Input:** any iterable. **Output:** its items in groups, repeated, or with a look at the next one.
+**Input:** any iterable. **Output:** its items in groups, repeated, or with the next one visible.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dolambda.iterators.checks import length, whole
 from dolambda.iterators.counting import isplit_indices
 
 _T = TypeVar("_T")
-_X = TypeVar("_X")  # a slice of a sequence, an array or a frame is one again
+_X = TypeVar("_X")  # a slice of a sequence, an array or a frame has the same type
 
 
 def isplit_vector(
@@ -90,7 +90,7 @@ def irep(
     """
     if times is not None and length is not None:
         raise ConfigurationError(
-            f"irep: both times={times!r} and length={length!r} say where to end",
+            f"irep: both times={times!r} and length={length!r} limit the length",
             hint="Leave one of them out; R ignores times= then.",
         )
     copies = 1 if each is None else whole("each=", each, 0)
@@ -101,7 +101,7 @@ def irep(
 
 
 def _repeated(items: Iterator[_T], times: int) -> Iterator[_T]:
-    if times < 2:  # noqa: PLR2004 - nothing comes again, nothing is held
+    if times < 2:  # noqa: PLR2004 - nothing is repeated, so nothing is held
         yield from items if times else ()
         return
     held = []

@@ -1,4 +1,7 @@
-"""The form of the display. **Input:** the setting ``progress``. **Output:** what gets reports."""
+"""The form of the display.
+
+**Input:** the setting ``progress``. **Output:** the function that gets reports.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,9 @@ if TYPE_CHECKING:
     from dolambda.scheduler.report import Report
 
 
-def display(wanted: bool | None, label: Label) -> Callable[[Report], None] | None:  # noqa: FBT001 - the setting
-    """Return what shows the reports of one run. None if nothing does."""
+# The setting.
+def display(wanted: bool | None, label: Label) -> Callable[[Report], None] | None:  # noqa: FBT001
+    """Return the display for the reports of one run, or None."""
     if wanted is False or sys.stderr is None:
         return None
     if in_notebook():
@@ -27,6 +31,6 @@ def display(wanted: bool | None, label: Label) -> Callable[[Report], None] | Non
 
 
 def _is_terminal() -> bool:
-    with contextlib.suppress(AttributeError, ValueError, OSError):  # closed, or a strange one
+    with contextlib.suppress(AttributeError, ValueError, OSError):  # a closed or an unusual stream
         return sys.stderr.isatty()
     return False

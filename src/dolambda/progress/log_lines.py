@@ -22,7 +22,7 @@ _FIRST_S, _GROWTH, _LONGEST_S = 10.0, 1.5, 600.0
 
 
 class LogLines:
-    """The reports of one run as lines. A run of less than 10 seconds has none. For any thread."""
+    """The reports of one run as lines. A run of less than 10 seconds has none. Thread-safe."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """One display for each run in a notebook, which is updated, and stays as the closing line.
 
-What tasks print appears below it.
+The output of tasks appears below it.
 
 **Input:** reports of one run. **Output:** a display of IPython.
 """
@@ -39,7 +39,7 @@ def _new_display(content: dict[str, str]) -> Handle:
 
 
 class NotebookDisplay:
-    """The reports of one run. What is over in a moment has no display. For any thread."""
+    """The reports of one run. A very short run has no display. Thread-safe."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class NotebookDisplay:
     def __call__(self, report: Report) -> None:
         """Show a report, if it is time to.
 
-        While nothing is left to do it says so, and tasks that follow have a display in their cell.
+        The display says when all is done. Later tasks have a display in their own cell.
         """
         with self._lock:
             now = self._clock()

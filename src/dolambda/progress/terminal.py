@@ -1,6 +1,6 @@
-"""A bar for each run, at the bottom of a terminal. What is printed appears above.
+"""A bar for each run, at the bottom of a terminal. Other output appears above.
 
-**Input:** reports of any number of runs. **Output:** lines on standard error; a run's closing line
+**Input:** reports of any number of runs. **Output:** lines on standard error. A run's closing line
 stays.
 """
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
     from dolambda.scheduler.report import Report
 
-_AFTER_S = 0.3  # what is over before needs no bar
+_AFTER_S = 0.3  # a shorter run needs no bar
 _MAX_BARS = 8
 _REFRESH = 5  # times a second
 
 
 class Bar:
-    """The reports of one run. For any thread.
+    """The reports of one run. Thread-safe.
 
-    It leaves the screen while all is done, and comes back if more is submitted.
+    The bar disappears when all is done, and returns if more is submitted.
     """
 
     def __init__(
         self, label: Label | None = None, after: float = _AFTER_S, screen: Screen | None = None
     ) -> None:
-        """Nothing is shown before the run has lasted ``after`` seconds."""
+        """Create a bar. Nothing is shown before the run has lasted ``after`` seconds."""
         self.label = label or Label()
         self._after = after
         self._screen = screen or SCREEN
@@ -46,7 +46,7 @@ class Bar:
         self.report: Report | None = None
 
     def __call__(self, report: Report) -> None:
-        """Take in a report."""
+        """Process a report."""
         with self._lock:
             if self._over:
                 return
@@ -82,10 +82,10 @@ class Bar:
 
 
 class Screen:
-    """The bars of all runs. A terminal shows one live display at a time. For any thread."""
+    """The bars of all runs. A terminal shows one live display at a time. Thread-safe."""
 
     def __init__(self, console: Callable[[], Console] | None = None) -> None:
-        """``console`` makes the console to draw on. Default: standard error."""
+        """Create the screen. ``console`` makes the console to draw on. Default: standard error."""
         self._console = console or _stderr
         self._lock = threading.Lock()
         self._bars: list[Bar] = []
@@ -100,7 +100,7 @@ class Screen:
             self._show()
 
     def remove(self, bar: Bar, closing: str = "") -> None:
-        """Take a bar off the screen. ``closing`` is a line that stays."""
+        """Remove a bar. ``closing`` is a line that stays."""
         with self._lock:
             if bar in self._bars:
                 self._bars.remove(bar)
@@ -111,7 +111,7 @@ class Screen:
 
     @contextlib.contextmanager
     def cleared(self) -> Iterator[None]:
-        """Take bars off the screen, and keep them off while something is asked there."""
+        """Remove the bars, and keep them off the screen while a question is asked."""
         with self._lock:
             self._is_hidden = True
             self._hide()
@@ -125,7 +125,7 @@ class Screen:
     def _show(self) -> None:
         if self._live or self._is_hidden or not self._bars:
             return
-        from rich.live import Live  # noqa: PLC0415 - not paid by who sees no bar
+        from rich.live import Live  # noqa: PLC0415 - slow, and not needed without a bar
 
         self._live = Live(
             get_renderable=self._draw,
@@ -141,8 +141,8 @@ class Screen:
             self._live = None
 
     def _draw(self) -> RenderableType:
-        """Return the bars as they are now. In rich's thread, which waits for nothing."""
-        from rich.text import Text  # noqa: PLC0415 - not paid by who sees no bar
+        """Return the bars. It runs in rich's thread, which waits for nothing."""
+        from rich.text import Text  # noqa: PLC0415 - slow, and not needed without a bar
 
         console = self._live.console if self._live else self._console()
         full, empty = ("#", "-") if console.options.ascii_only else ("━", "─")
@@ -162,7 +162,7 @@ class Screen:
 
 
 def _stderr() -> Console:
-    from rich.console import Console  # noqa: PLC0415 - not paid by who sees no bar
+    from rich.console import Console  # noqa: PLC0415 - slow, and not needed without a bar
 
     return Console(stderr=True)
 

@@ -1,4 +1,4 @@
-"""A report in words, as many as there is room for.
+"""A report in words, as many as fit.
 
 **Input:** a `Report`. **Output:** parts of a line, and the closing line.
 """
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dolambda.scheduler.report import Report
 
 _SLOW_RATE = 10
-_SMALLEST_COST = 0.00005  # dollars: what is less would be shown as zero
+_SMALLEST_COST = 0.00005  # dollars: smaller amounts would be shown as zero
 _MAX_BAR, _MIN_BAR = 30, 10
 _SEPARATOR = ", "
 _TITLE = "dolambda"
@@ -22,7 +22,7 @@ _TITLE = "dolambda"
 
 @dataclass(frozen=True)
 class Label:
-    """What is said of a run in each of its lines.
+    """The parts of a run's lines that do not change.
 
     Attributes:
         name: The name that a user gave the run. Empty if it has none.
@@ -33,25 +33,25 @@ class Label:
     emulated: bool = False
 
     def cost_of(self, report: Report) -> str:
-        """Return what it cost so far. Empty if that is not known."""
+        """Return the cost so far. Empty if unknown."""
         if report.cost < _SMALLEST_COST:
             return ""
         return f"would be {dollars(report.cost)}" if self.emulated else dollars(report.cost)
 
 
 def share_done(report: Report) -> float:
-    """Return how much of a run is done, from 0 to 1."""
+    """Return the share of a run that is done, from 0 to 1."""
     return min(1.0, report.ended / report.expected) if report.expected else 0.0
 
 
 def counts(report: Report) -> str:
-    """Return how many tasks have ended of how many: "5/10", or "5 of at least 10"."""
+    """Return the numbers of ended tasks and of all tasks: "5/10", or "5 of at least 10"."""
     between = " of at least " if _is_growing(report) else "/"
     return f"{report.ended:,}{between}{report.expected:,}"
 
 
 def seconds_left(report: Report) -> float | None:
-    """Return how long the rest will take, if the total is known and something has been done."""
+    """Return the seconds for the rest, if the total is known and some tasks are done."""
     here = report.ended - report.restored
     if report.open_ended or here <= 0 or report.elapsed <= 0:
         return None
@@ -59,7 +59,10 @@ def seconds_left(report: Report) -> float | None:
 
 
 def details(report: Report, label: Label) -> list[tuple[int, str]]:
-    """Return what a line says beside the counts, in this order, each with its rank: 0 stays longest."""
+    """Return the parts of a line after the counts, in order, each with its rank.
+
+    The part with rank 0 stays longest.
+    """
     left = seconds_left(report)
     rate = (report.ended - report.restored) / report.elapsed if report.elapsed else 0.0
     decimals = 1 if rate < _SLOW_RATE else 0
@@ -109,7 +112,7 @@ def row(report: Report, label: Label, width: int) -> Row:
 
 
 def _head(report: Report) -> str:
-    """Return share and counts. A share of an unknown total says nothing."""
+    """Return share and counts. The share of an unknown total is left out."""
     return counts(report) if _is_growing(report) else f"{share_done(report):.0%} {counts(report)}"
 
 
@@ -118,13 +121,13 @@ def _is_growing(report: Report) -> bool:
 
 
 def one_line(report: Report, label: Label) -> str:
-    """Return all of it without a bar, for a log."""
+    """Return all parts without a bar, for a log."""
     said = _SEPARATOR.join(text for _, text in details(report, label))
     return f"{_prefix(label)}{_head(report)} tasks, {said}"
 
 
 def closing_line(report: Report, label: Label) -> str:
-    """Return what is said once a run has ended."""
+    """Return the line about a run that has ended."""
     if report.ended < report.expected:
         first = f"cancelled after {report.ended:,} of {count(report.expected, 'task')}"
     else:
