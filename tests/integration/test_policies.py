@@ -21,44 +21,13 @@ from dolambda.provision.panic import Panic
 from dolambda.provision.rotate_key import Rotation
 from dolambda.registration import register, unregister
 from dolambda.settings import Settings
+from support.iam_actions import actions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from dolambda.local.instance import Instance
     from dolambda.session import Session
-
-# Operations whose IAM action has another name (Service Authorization Reference), and those that
-# check further actions.
-OTHER_NAMES = {
-    "s3:HeadBucket": {"s3:ListBucket"},
-    "s3:ListObjectsV2": {"s3:ListBucket"},
-    "s3:DeleteObjects": {"s3:DeleteObject"},
-    "s3:GetPublicAccessBlock": {"s3:GetBucketPublicAccessBlock"},
-    "s3:PutPublicAccessBlock": {"s3:PutBucketPublicAccessBlock"},
-    "s3:GetBucketEncryption": {"s3:GetEncryptionConfiguration"},
-    "s3:PutBucketEncryption": {"s3:PutEncryptionConfiguration"},
-    "s3:GetBucketLifecycleConfiguration": {"s3:GetLifecycleConfiguration"},
-    "s3:PutBucketLifecycleConfiguration": {"s3:PutLifecycleConfiguration"},
-    "s3:DeleteBucketLifecycle": {"s3:PutLifecycleConfiguration"},
-    "s3:GetBucketNotificationConfiguration": {"s3:GetBucketNotification"},
-    "s3:PutBucketNotificationConfiguration": {"s3:PutBucketNotification"},
-    "iam:CreateRole": {"iam:CreateRole", "iam:TagRole"},
-    "logs:CreateLogGroup": {"logs:CreateLogGroup", "logs:TagResource"},
-    "lambda:CreateFunction": {
-        "lambda:CreateFunction",
-        "lambda:TagResource",
-        "lambda:GetLayerVersion",
-        "iam:PassRole",
-    },
-    "lambda:UpdateFunctionConfiguration": {
-        "lambda:UpdateFunctionConfiguration",
-        "lambda:GetLayerVersion",
-        "iam:PassRole",
-    },
-    "lambda:PublishLayerVersion": {"lambda:PublishLayerVersion", "s3:GetObject"},
-    "sts:GetCallerIdentity": set(),  # needs no permission
-}
 
 
 def actions(policy: policies.Policy) -> set[str]:
@@ -160,7 +129,7 @@ def test_the_deployer_policy_suffices_and_holds_nothing_else(
 
     def note(service: str, operation: str, _params: dict[str, Any]) -> None:
         name = f"{service}:{operation}"
-        used.update(OTHER_NAMES.get(name, {name}))
+        used.update(actions_of(name))
 
     account.intercept(note)
     whole_life(account, settings)

@@ -17,35 +17,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from support.iam_actions import FREE, OTHER_NAMES
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from support.strict_aws.base import Options, Request
 
 _LAMBDA = "lambda.amazonaws.com"
-_FREE = {"sts:GetCallerIdentity"}  # needs no permission
-_OTHER_NAMES = {  # operations whose action has another name, in the Service Authorization Reference
-    "s3:HeadBucket": "s3:ListBucket",
-    "s3:ListObjects": "s3:ListBucket",
-    "s3:ListObjectsV2": "s3:ListBucket",
-    "s3:HeadObject": "s3:GetObject",
-    "s3:DeleteObjects": "s3:DeleteObject",
-    "s3:ListBuckets": "s3:ListAllMyBuckets",
-    "s3:CreateMultipartUpload": "s3:PutObject",
-    "s3:UploadPart": "s3:PutObject",
-    "s3:CompleteMultipartUpload": "s3:PutObject",
-    "s3:GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
-    "s3:PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
-    "s3:GetBucketEncryption": "s3:GetEncryptionConfiguration",
-    "s3:PutBucketEncryption": "s3:PutEncryptionConfiguration",
-    "s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
-    "s3:PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
-    "s3:DeleteBucketLifecycle": "s3:PutLifecycleConfiguration",
-    "s3:GetBucketNotificationConfiguration": "s3:GetBucketNotification",
-    "s3:PutBucketNotificationConfiguration": "s3:PutBucketNotification",
-    "lambda:Invoke": "lambda:InvokeFunction",
-    "lambda:GetLayerVersionByArn": "lambda:GetLayerVersion",
-}
 
 
 @dataclass(frozen=True)
@@ -65,7 +44,7 @@ def _reference(file: str) -> dict[str, Any]:
 def needed_by(request: Request, options: Options) -> Iterator[Needed]:
     """Return all actions that AWS asks IAM about for one request."""
     name = f"{request.service}:{request.operation}"
-    if name in _FREE:
+    if name in FREE:
         return
     context = {
         "aws:SecureTransport": "true",
@@ -77,7 +56,7 @@ def needed_by(request: Request, options: Options) -> Iterator[Needed]:
     listing = request.operation.startswith("ListObjects")
     if listing and request.params.get("Prefix") is not None:
         context["s3:prefix"] = request.params["Prefix"]
-    action = _OTHER_NAMES.get(name, name)
+    action = OTHER_NAMES.get(name, name)
     for one in _one_a_key(request):
         yield _on(action, _places(one, options), context, options)
     for action, place, more in _further(request, options):

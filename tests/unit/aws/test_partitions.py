@@ -49,14 +49,49 @@ def test_every_arn_of_a_stack_is_in_the_regions_partition(
     assert host("lambda", region) == suffix
 
 
-def test_no_other_file_names_a_partition_or_a_domain() -> None:
-    source = Path(dolambda.__file__).parent
-    found = {
-        str(file.relative_to(source))
-        for file in source.rglob("*.py")
-        if re.search(r"arn:aws|amazonaws\.com", file.read_text(encoding="utf-8"))
+REPOSITORY = Path(dolambda.__file__).parents[2]
+TEXTS = {".py", ".R", ".r", ".html", ".js", ".css", ".toml", ".json", ".sh", ".Rd"}
+
+
+def named() -> re.Pattern[str]:
+    """Return what names a partition: ARNs, ends of hosts' names, partitions, their regions."""
+    data = botocore.session.get_session().get_data("partitions")["partitions"]
+    others = [one for one in data if one["id"] != "aws"]
+    literals = {
+        one["outputs"][name] for one in data for name in ("dnsSuffix", "dualStackDnsSuffix")
     }
+    literals |= {one["id"] for one in others}
+    regions = {one["outputs"]["implicitGlobalRegion"].rpartition("-")[0] for one in others}
+    words = "|".join(re.escape(one) for one in sorted({*literals, *regions}))
+    return re.compile(rf"arn:aws|(?<![\w.-])\.?({words})(?![\w])|amazonaws\.")
+
+
+def test_no_other_file_names_a_partition_or_a_domain() -> None:
+    pattern, found = named(), set()
+    for root in (Path(dolambda.__file__).parent, REPOSITORY / "r"):
+        files = [file for file in root.rglob("*") if file.suffix in TEXTS]
+        assert files
+        found |= {
+            str(file.relative_to(root))
+            for file in files
+            if pattern.search(file.read_text(encoding="utf-8"))
+        }
     assert found == {"aws/partitions.py"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'f"arn:aws:s3:::{bucket}"',
+        'partition = "aws-cn"',
+        'url = f"https://s3.{region}.amazonaws.com"',
+        'host + ".c2s.ic.gov"',
+        'region.startswith("us-gov-west")',
+        'suffix = "amazonaws.eu"',
+    ],
+)
+def test_such_a_line_is_found(line: str) -> None:
+    assert named().search(line)
 
 
 def test_the_account_of_an_arn() -> None:
