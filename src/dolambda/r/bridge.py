@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dolambda.errors import DolambdaError
+from dolambda.r.error_texts import error_texts
 from dolambda.r.frames import Channel, Kind
 from dolambda.r.loop import Loop, LoopOptions
 from dolambda.r.registering import ready_facts, register_for_r, report_facts
@@ -174,9 +175,3 @@ class Bridge:
         closer.start()
         self._closers.append(closer)
         self._sender.drop(loop.number)
-
-
-def error_texts(error: BaseException) -> tuple[str, str, str]:
-    """Return an error's class, what is wrong, and the hint."""
-    what, _, hint = str(error).partition("\n  ")
-    return type(error).__name__, what, hint

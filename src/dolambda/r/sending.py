@@ -18,6 +18,7 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING
 
 from dolambda.errors import ConfigurationError, JobRefusedError, LostError, TooLargeError
+from dolambda.r.error_texts import error_texts
 from dolambda.r.frames import SEPARATOR, Channel, Kind
 from dolambda.r.r_process import RTaskError
 
@@ -138,10 +139,10 @@ def _result(task: int, future: Future[bytes | bytearray]) -> tuple[int, bytes | 
         return LOST, _texts("CancelledError", str(error), "")
     except BaseException as error:  # noqa: BLE001
         # Whatever the task's future holds, R is to hear of it.
-        what, _, hint = str(error).partition("\n  ")
+        name, what, hint = error_texts(error)
         what = re.sub(rf"\btask {task - 1}\b", f"task {task}", what)  # R counts from 1
         kind = FATAL if isinstance(error, _FATAL) or not isinstance(error, LostError) else LOST
-        return kind, _texts(type(error).__name__, what, hint)
+        return kind, _texts(name, what, hint)
 
 
 def _texts(*texts: str) -> bytes:
