@@ -55,6 +55,14 @@ compare("boot", function(cl) {
   statistic <- function(d, i) sum(d$x[i]) / sum(d$u[i])
   boot::boot(boot::city, statistic, R = 99, parallel = "snow", ncpus = 4, cl = cl)$t })
 """,
+    "caret": """
+compare("caret", function(cl) suppressPackageStartupMessages({
+  library(caret)
+  doParallel::registerDoParallel(cl)
+  set.seed(7)
+  folds <- trainControl(method = "cv", number = 4)
+  train(mpg ~ wt + hp, mtcars, method = "knn", trControl = folds, tuneLength = 2)$results }))
+""",
     "doParallel": """
 compare("doParallel", function(cl) {
   doParallel::registerDoParallel(cl)
@@ -71,6 +79,14 @@ compare("future", function(cl) suppressWarnings({
     future.apply::future_lapply(1:10, function(x) x * a),
     future.apply::future_sapply(1:6, function(i) rnorm(1), future.seed = 42L),
     future::value(future::future(a + 1)))
+  future::plan(future::sequential)
+  found }))
+""",
+    "furrr": """
+compare("furrr", function(cl) suppressWarnings({
+  future::plan(future::cluster, workers = cl)
+  b <- 4
+  found <- furrr::future_map(1:6, function(x) x * b)
   future::plan(future::sequential)
   found }))
 """,
@@ -94,8 +110,26 @@ def test_packages_that_take_a_cluster_take_it(r_session: RSession) -> None:
     for package, use in PACKAGES.items():
         code += f'if (requireNamespace("{package}", quietly = TRUE)) {{ {use} }}\n'
     lines = r_session.lines(code, seconds=170)
-    assert {"boot TRUE ", "doParallel TRUE "} <= set(lines)
-    assert [line for line in lines if not line.endswith(" TRUE ")] == []
+    compared = [line.split() for line in lines if not line.startswith("[task ")]
+    assert {"boot", "doParallel"} <= {name for name, _ in compared}
+    assert [name for name, same in compared if same != "TRUE"] == []
+
+
+def test_what_a_node_printed_is_not_shown_again_when_another_worker_repeats_it(
+    r_session: RSession,
+) -> None:
+    code = """
+    library(parallel)
+    cl <- makeLambdaCluster(4)
+    clusterSetRNGStream(cl, 1)  # the nodes differ from here on: a worker that turns to another begins again
+    x <- clusterCall(cl, function() { cat("printed\\n"); message("told"); drawn <<- rnorm(1) })
+    for (k in 1:3) y <- clusterApply(cl, 1:4, function(i) { cat("value\\n"); drawn })
+    cat(identical(x, y), "\\n")
+    """
+    lines = r_session.lines(code)
+    assert lines.pop() == "TRUE "
+    words = [line.partition("] ")[2] for line in lines]
+    assert sorted(words) == ["printed"] * 4 + ["told"] * 4 + ["value"] * 12
 
 
 def test_a_stopped_cluster_says_so_and_a_wrong_number_of_nodes_is_refused(

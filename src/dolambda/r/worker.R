@@ -176,8 +176,20 @@ evalq({
     else if (!is.null(seed_now())) rm(".Random.seed", envir = globalenv())
   }
 
+  # What a call has printed on one worker is not shown again when another repeats it.
+  quietly <- function(expr) {
+    nowhere <- file(nullfile(), "w")
+    sink(nowhere)
+    on.exit({
+      sink()
+      close(nowhere)
+    })
+    suppressWarnings(suppressMessages(expr))
+  }
+
   # Make the calls of a journal that this process has not made; return the value of the last one.
-  make_calls <- function(ids, seeds, count) {
+  # `new` is the number of the one that is made for the first time.
+  make_calls <- function(ids, seeds, count, new = 0L) {
     if (!identical(done, ids[seq_along(done)])) {
       clear()
       done <<- character()
@@ -185,7 +197,8 @@ evalq({
     value <- NULL
     for (k in seq_len(count)[seq_len(count) > length(done)]) {
       if (!is.null(seeds[[k]])) set_seed(seeds[[k]])
-      value <- call_one(part(loop$journal[[k]]))
+      call <- part(loop$journal[[k]])
+      value <- if (k == new) call_one(call) else quietly(call_one(call))
       done <<- c(done, ids[[k]])
     }
     value
@@ -201,7 +214,7 @@ evalq({
       set_seed(task$seed)
       if (is.null(task$seed)) set.seed(NULL)
       before <- seed_now()
-      value <- make_calls(c(ids[-count], "the last one"), task$seeds, count)
+      value <- make_calls(c(ids[-count], "the last one"), task$seeds, count, count)
       drew <- !identical(before, seed_now())
       if (drew) ids[[count]] <- paste(c(loop$journal[[count]], before[1:9]), collapse = " ")
       done <<- ids
