@@ -85,7 +85,7 @@ class NotDeployedError(DolambdaError):
 
 
 class StackStoppedError(DolambdaError):
-    """The stack's function cannot run: its reserved concurrency is 0, as set by `dolambda panic`."""
+    """The stack's function cannot run: its reserved concurrency is 0, set by `dolambda panic`."""
 
 
 class AwsError(DolambdaError):

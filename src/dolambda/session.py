@@ -105,19 +105,7 @@ class Session:
     def open(
         cls, settings: Settings, credentials: Credentials | None = None, *, local: bool = False
     ) -> Session:
-        """Connect to AWS, to AWS emulated on this machine, or to this process.
-
-        Args:
-            settings: All settings.
-            credentials: Credentials for AWS. Default: those of the AWS configuration.
-            local: True for AWS emulated on this machine.
-
-        Returns:
-            The session.
-
-        Raises:
-            DolambdaError: The session cannot run tasks. The error is raised before the first task.
-        """
+        """Connect, before any task, to AWS, to AWS emulated on this machine, or to this process."""
         if settings.transport == "in_process":
             key = secrets.token_bytes(32)
             return cls(
@@ -139,13 +127,8 @@ class Session:
     ) -> Session:
         """Connect to AWS emulated on this machine.
 
-        Args:
-            settings: All settings.
-            may_share: Use the shared emulated AWS if it fits, else one that ends with this session.
-            fallback: True if nobody asked for the emulated AWS.
-
-        Returns:
-            The session.
+        Use the shared emulated AWS if it fits and ``may_share`` is True, else one that ends with
+        this session. ``fallback`` is True if nobody asked for the emulated AWS.
         """
         shared = Instance.find_shared() if may_share else None
         if shared and shared.misfit:

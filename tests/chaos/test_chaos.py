@@ -208,7 +208,8 @@ def test_a_clock_that_is_wrong_is_told(simulation: Simulation, transport: str) -
     simulation.behave(skewed=1.0)
     with LambdaExecutor(session=session) as executor:
         with pytest.raises(
-            AccessDeniedError, match=r"clock and AWS's differ.*\n  Set this machine's clock"
+            AccessDeniedError,
+            match=r"clocks of this machine and AWS differ.*\n  Set this machine's clock",
         ):
             executor.submit(task, 1, "return").result(DEADLINE)
         assert session.bucket is not None

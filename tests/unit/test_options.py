@@ -170,7 +170,7 @@ def test_a_wrong_secret_is_not_shown() -> None:
     ("env", "says"),
     [
         ({"AWS_PROFILE": SECRET}, "AWS_PROFILE, which tasks must not set"),
-        ({"aws_region": SECRET}, "aws_region, which is not"),
+        ({"aws_region": SECRET}, "aws_region, which tasks must not"),
         ({"LAMBDA_TASK_ROOT": SECRET}, "LAMBDA_TASK_ROOT"),
         ({"DOLAMBDA_KEY": SECRET}, "DOLAMBDA_KEY"),
         ({"LD_PRELOAD": SECRET}, "LD_PRELOAD"),

@@ -1,13 +1,14 @@
-"""All talk with AWS, and nothing else of dolambda talks to it.
+"""The only part of dolambda that communicates with AWS.
 
-account.py    credentials, region, boto3 clients for the control plane; its errors made ours
-denials.py    which kind of policy denied a request
-reactor.py    requests by the thousand, in one thread of libcurl's: the hot path
-leader_followers.py    replies handed over in that thread, or in another while a callback blocks
-invoke.py     calls of a function, through it
-small_objects.py  jobs and replies on S3, through it
-objects.py    what is large or rare on S3, through obstore
-signed_s3.py  the worker's two requests a job, signed by hand: the Lambda runtime's SDK takes 0.5 s to import
-pace.py       how fast deletions may follow each other
-request_counter.py  how many requests of which kind were made
+account.py    credentials, region, boto3 clients for the control plane, translation of errors
+denials.py    the kind of policy that denied a request
+reactor.py    thousands of requests in one thread of libcurl: the hot path
+leader_followers.py    delivery of replies in that thread, or in another while a callback blocks
+invoke.py     calls of a function, through the reactor
+small_objects.py  jobs and replies on S3, through the reactor
+objects.py    large or rare objects on S3, through obstore
+signed_s3.py  the worker's two requests for each job, signed without an SDK: the SDK of the Lambda
+              runtime takes 0.5 s to import
+pace.py       the rate of deletions
+request_counter.py  counts of requests by kind
 """

@@ -1,8 +1,9 @@
-"""Who we are on AWS.
+"""An AWS account, as the user's credentials give access to it.
 
-On entry: credentials as users have them; on leaving: boto3 clients, and AWS's errors as ours.
+**Input:** credentials in the user's form. **Output:** boto3 clients, and dolambda's errors for
+those of AWS.
 
-boto3 is imported on first use only. It serves for credentials and the control plane; the hot path
+boto3 is imported on first use only. It serves for credentials and the control plane. The hot path
 is in objects.py.
 """
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from dolambda.settings import Settings
 
 Interceptor = Callable[[str, str, dict[str, Any]], dict[str, Any] | None]
-"""Called with service, operation and parameters of a request before it is sent."""
+"""Function that is called with service, operation and parameters of a request before it is sent."""
 
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
@@ -51,7 +52,10 @@ _THROTTLED = {
 
 @dataclass(frozen=True)
 class Credentials:
-    """Keys given by hand, or a boto3 session; by default neither, and boto3 looks where it always looks."""
+    """Keys of the user, or a boto3 session.
+
+    By default neither: boto3 then searches its usual places.
+    """
 
     key: str | None = field(default=None, repr=False)
     secret: str | None = field(default=None, repr=False)
@@ -59,12 +63,12 @@ class Credentials:
     session: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Check that what was given is whole."""
+        """Check that the credentials are complete."""
         if bool(self.key) != bool(self.secret):
             given, missing = ("key", "secret") if self.key else ("secret", "key")
             raise ConfigurationError(
                 f"{given}= was given without {missing}=",
-                hint="Give both, or neither to use the credentials of `aws configure`.",
+                hint="Use both, or neither for the credentials of `aws configure`.",
             )
 
 
@@ -72,13 +76,13 @@ _EXPLICIT = {"use_fips_endpoint": False, "use_dualstack_endpoint": False}
 
 
 def is_this_machine(url: str) -> bool:
-    """Return whether a URL leads to this very machine, which is never asked through a proxy."""
+    """Return whether a URL leads to this machine, for which no proxy is used."""
     host = urlsplit(url).hostname or ""
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
 class _Sent:
-    """What botocore wants of an HTTP response whose content it is given parsed."""
+    """The attributes that botocore needs of an HTTP response whose content is already parsed."""
 
     status_code = 200
 
@@ -95,10 +99,14 @@ _SPEAKING = (
 
 
 class _Redacting(logging.Filter):
-    """At debug level botocore logs requests and answers whole: with the signing keys, which are in the function's environment."""
+    """Filter of the signing keys in botocore's log.
+
+    At debug level botocore logs complete requests and replies, and the signing keys are in the
+    function's environment.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let everything pass, but for the keys."""
+        """Remove the keys. Let everything else pass."""
         said = record.getMessage()
         told = _SECRETS.sub(r"\1(not shown)", said)
         if told != said:
@@ -110,7 +118,7 @@ _redacting = _Redacting()
 
 
 class Account:
-    """An AWS account and region, as seen with some credentials."""
+    """An AWS account and region, accessed with some credentials."""
 
     def __init__(
         self, session: Any, region: str, endpoint_url: str | None, *, emulated: bool = False
@@ -126,8 +134,12 @@ class Account:
 
     @classmethod
     def from_settings(cls, settings: Settings, credentials: Credentials | None = None) -> Account:
-        """Find credentials and region; nothing is sent. Raises `ConfigurationError`."""
-        import boto3  # noqa: PLC0415 - 0.4 s, not paid by who only imports dolambda
+        """Find credentials and region. Nothing is sent.
+
+        Raises:
+            ConfigurationError: No region is set, or the credentials are malformed.
+        """
+        import boto3  # noqa: PLC0415 - 0.4 s, which an import of dolambda must not take
 
         credentials = credentials or Credentials()
         with translated():
@@ -154,35 +166,35 @@ class Account:
 
     @classmethod
     def emulated_at(cls, endpoint_url: str, region: str, key: str, secret: str) -> Account:
-        """Return the account of AWS emulated on this machine, which uses nothing of the user's configuration."""
+        """Return the account of AWS emulated on this machine, without the user's configuration."""
         from dolambda.aws.sealed_session import sealed_session  # noqa: PLC0415 - slow, as boto3
 
         return cls(sealed_session(key, secret, region), region, endpoint_url, emulated=True)
 
     def endpoint(self, service: str) -> str | None:
-        """Return the URL of a service where it is not the usual one of the region; else None.
+        """Return the URL of a service if it is not the region's usual one, else None.
 
-        It is the one that boto3 uses: all requests have to go to the same place, whether a
-        variable (AWS_ENDPOINT_URL, AWS_USE_FIPS_ENDPOINT, ...) or the user's profile names it.
+        boto3 uses the same URL: all requests must go to the same place, whether a variable
+        (AWS_ENDPOINT_URL, AWS_USE_FIPS_ENDPOINT, ...) or the user's profile names it.
         """
         if self.endpoint_url:
             return self.endpoint_url
         found = str(self.client(service).meta.endpoint_url).rstrip("/")
-        found = found.replace(".aws-global.", f".{self.region}.")  # as botocore has S3 in us-east-1
+        found = found.replace(".aws-global.", f".{self.region}.")  # botocore's S3 in us-east-1
         suffix = partition_of(self.region).dns_suffix
         usual = (f"https://{host(service, self.region)}", f"https://{service}.{suffix}")
         return None if found in usual else found
 
     @property
     def ca_bundle(self) -> str | None:
-        """Return the file with the certificates to trust, from AWS_CA_BUNDLE or the user's profile."""
+        """File with the trusted certificates, from AWS_CA_BUNDLE or the user's profile."""
         if self.emulated:
             return None
-        botocore = getattr(self.session, "_session", None)  # boto3 has no public way to it
+        botocore = getattr(self.session, "_session", None)  # boto3 has no public access to it
         return botocore.get_config_variable("ca_bundle") if botocore else None
 
     def client(self, service: str) -> Any:
-        """Return the boto3 client of a service, made once."""
+        """Return the boto3 client of a service. It is created once."""
         if service not in self._clients:
             from botocore.config import Config  # noqa: PLC0415 - slow, as boto3
 
@@ -191,7 +203,7 @@ class Account:
                 connect_timeout=10,
                 read_timeout=60,
                 s3={"addressing_style": "path"} if self.endpoint_url else {},
-                proxies={} if self.is_here else None,  # None: those of the environment
+                proxies={} if self.is_here else None,  # None for those of the environment
                 **(_EXPLICIT if self.emulated else {}),
             )
             with translated():  # it reads the credentials
@@ -199,14 +211,18 @@ class Account:
                     service, region_name=self.region, endpoint_url=self.endpoint_url, config=config
                 )
             for name in _SPEAKING:
-                logging.getLogger(name).addFilter(_redacting)  # the same one again changes nothing
+                # Adding the same filter twice has no effect.
+                logging.getLogger(name).addFilter(_redacting)
             events = self._clients[service].meta.events
             events.register("provide-client-params", self._remember)
             events.register("before-call", self._intercept)
         return self._clients[service]
 
     def intercept(self, interceptor: Interceptor) -> None:
-        """Show each request of the control plane to ``interceptor`` first; what it answers, unless None, is taken for AWS's answer."""
+        """Pass each request of the control plane to ``interceptor`` before it is sent.
+
+        If it returns something other than None, that is taken for the reply of AWS.
+        """
         self._interceptor = interceptor
 
     def _remember(self, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
@@ -234,13 +250,13 @@ def _has_credentials(session: Any) -> bool:
 
     try:
         return session.get_credentials() is not None
-    except BotoCoreError:  # some are set, and are of no use
+    except BotoCoreError:  # credentials are set, but useless
         return True
 
 
 def has_credentials() -> bool:
-    """Whether boto3 finds any where it always looks."""
-    import boto3  # noqa: PLC0415 - slow, as above
+    """Return whether boto3 finds credentials in its usual places."""
+    import boto3  # noqa: PLC0415 - slow
 
     with translated():
         return boto3.Session().get_credentials() is not None
@@ -248,7 +264,7 @@ def has_credentials() -> bool:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Make the errors that AWS and boto3 raise inside ours, each with what to do about it."""
+    """Context that replaces errors of AWS and boto3 by dolambda's, each with a hint."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow, as boto3
 
     try:
@@ -260,18 +276,18 @@ def translated() -> Iterator[None]:
 
 
 MEND_CLOCK = (
-    "Set this machine's clock (`timedatectl`, or the system's settings): AWS takes no "
-    "request more than some minutes off its own."
+    "Set this machine's clock (`timedatectl`, or the system's settings): AWS refuses "
+    "requests whose time differs by more than some minutes."
 )
 
 
 def is_skewed(said: str) -> bool:
-    """Whether AWS refused a request because of the time at which it was signed."""
+    """Return whether AWS refused a request because of the time at which it was signed."""
     return any(sign in said for sign in _SKEWED)
 
 
 def error_code(error: Exception) -> str:
-    """AWS's own name for an error that boto3 raised."""
+    """Return AWS's name for an error that boto3 raised."""
     return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
 
 
@@ -300,7 +316,7 @@ def _ours(error: Any) -> AwsError | ConfigurationError:
     if code in _THROTTLED:
         return ThrottledError(
             text,
-            hint="It was repeated with pauses. Wait a minute, or ask AWS for a higher quota if it "
-            "comes back.",
+            hint="It was repeated with pauses. Wait a minute. If it happens again, ask AWS for a "
+            "higher quota.",
         )
     return AwsError(text, hint="AWS refused the request for that reason.")

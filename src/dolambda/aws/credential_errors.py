@@ -1,6 +1,6 @@
-"""Errors that botocore raises before AWS has answered: credentials, configuration, regions.
+"""Errors that botocore raises before AWS replies: credentials, configuration, regions.
 
-**Input:** a `BotoCoreError`. **Output:** our error, with what to do about it.
+**Input:** a `BotoCoreError`. **Output:** dolambda's error, with a hint.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dolambda.errors import AwsError, ConfigurationError
 if TYPE_CHECKING:
     from dolambda.errors import DolambdaError
 
-_SSO = "Log in: `aws sso login`, with --profile for a named one. Then run it again."
-_LOGIN = "Log in again: `aws login`, with --profile for a named one. Then run it again."
+_SSO = "Log in: `aws sso login`, with --profile for a named one. Then repeat the command."
+_LOGIN = "Log in again: `aws login`, with --profile for a named one. Then repeat the command."
 _HINTS = {
-    "NoCredentialsError": "Run `aws configure`, give profile= or key= and secret=; "
+    "NoCredentialsError": "Run `aws configure`, or use profile= or key= and secret=, "
     "or run without AWS: dolambda.register('local').",
-    "PartialCredentialsError": "Set both access key and secret key there, or neither.",
+    "PartialCredentialsError": "Set both access key and secret key in that place, or neither.",
     "MissingDependencyException": (
         "Install it: `pip install 'botocore[crt]'`. `aws login` needs it."
     ),
@@ -37,11 +37,11 @@ _HINTS = {
     "InvalidRegionError": "Set region= (--region) to a region such as eu-central-1.",
     "NoRegionError": "Set region= (--region), or AWS_DEFAULT_REGION, or run `aws configure`.",
 }
-"""By the class, or the nearest above it: an error of the configuration, and what to do."""
+"""Hints by the class of the error, or its nearest base class."""
 
 
 def translated_error(error: Exception) -> DolambdaError:
-    """Return ours for one of botocore's."""
+    """Return dolambda's error for one of botocore's."""
     said = str(error).strip()
     for kind in type(error).__mro__:
         if kind.__name__ in _HINTS:
@@ -52,12 +52,12 @@ def translated_error(error: Exception) -> DolambdaError:
     return AwsError(said, hint=_unknown_region(said) or _OTHERS)
 
 
-_OTHERS = "Is the network up, and are region= and endpoint_url= right?"
+_OTHERS = "Check the network, region= and endpoint_url=."
 
 
 def _unknown_region(said: str) -> str:
-    """Return a hint if an endpoint could not be reached whose region botocore does not know."""
-    import boto3  # noqa: PLC0415 - 0.4 s, not paid by who only imports dolambda
+    """Return a hint if an endpoint was unreachable and botocore does not know its region."""
+    import boto3  # noqa: PLC0415 - 0.4 s, which an import of dolambda must not take
 
     found = re.search(r"https://[\w.-]+?\.([a-z]+(?:-[a-z]+)+-\d+)\.", said)
     if not found:
@@ -72,4 +72,4 @@ def _unknown_region(said: str) -> str:
         return ""
     near = difflib.get_close_matches(found[1], known, 3)
     like = f" Similar ones are {', '.join(near)}." if near else ""
-    return f"Is {found[1]!r} the region that you mean (region=, --region)?{like}"
+    return f"Check the region {found[1]!r} (region=, --region).{like}"

@@ -1,6 +1,6 @@
 """libcurl's handles, as the reactor uses them.
 
-Input: a `Request`. Output: the parts of its answer, once libcurl says that it has ended.
+**Input:** a `Request`. **Output:** the parts of its reply, once libcurl reports its end.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from dolambda.aws.request import Request
 
 PER_SHARD = 300
-"""Connections of one multi handle, which looks through its idle ones one by one."""
+"""Connections of one multi handle, which checks its idle ones one by one."""
 
-_LONGEST = {"s3": 120.0, "lambda": 905.0}  # seconds of one try; a function runs 900 at most
+_LONGEST = {"s3": 120.0, "lambda": 905.0}  # seconds of one attempt; a function runs 900 at most
 _CONNECT = 10.0
 _EVENTS = {
     pycurl.POLL_IN: selectors.EVENT_READ,
@@ -31,10 +31,10 @@ _EVENTS = {
 
 
 class MultiHandle:
-    """Some connections: a libcurl multi handle, and when it wants to be called."""
+    """Some connections: a libcurl multi handle, and the time at which it wants to be called."""
 
     def __init__(self, selector: selectors.BaseSelector) -> None:
-        """No connections yet."""
+        """Create a handle without connections."""
         self.active = 0
         self.timer: float | None = None
         self._selector = selector
@@ -60,13 +60,13 @@ class MultiHandle:
 
 
 class EasyHandle:
-    """A libcurl easy handle for requests of one kind, used for one after the other.
+    """A libcurl easy handle, used for one request of its kind after the other.
 
-    Idle, it holds nothing of the last.
+    An idle handle keeps nothing of the last request.
     """
 
     def __init__(self, service: str, verb: str, account: Account) -> None:
-        """What all of its requests have in common."""
+        """Set the options that all its requests share."""
         self.kind = (service, verb)
         self.body: list[bytes] = []
         self.head: list[bytes] = []
@@ -80,7 +80,7 @@ class EasyHandle:
         curl.setopt(pycurl.CAINFO, account.ca_bundle or certifi.where())
         curl.setopt(pycurl.AWS_SIGV4, f"aws:amz:{account.region}:{service}")
         if account.is_here:
-            curl.setopt(pycurl.PROXY, "")  # not the environment's
+            curl.setopt(pycurl.PROXY, "")  # not that of the environment
         curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(_CONNECT * 1000))
         curl.setopt(pycurl.TIMEOUT_MS, int(_LONGEST[service] * 1000))
@@ -91,10 +91,10 @@ class EasyHandle:
             curl.setopt(pycurl.CUSTOMREQUEST, verb)
 
     def load(self, request: Request, credentials: Any) -> None:
-        """Take up a request."""
+        """Set the options of a request."""
         self.request = request
         headers = request.headers
-        if request.once:  # libcurl signs the digest, as it does not know what it is about to read
+        if request.once:  # libcurl signs the digest, as it does not know what it will read
             digest = hashlib.sha256(request.payload).hexdigest()
             headers = (*headers, f"X-Amz-Content-Sha256: {digest}")
         if credentials.token:
@@ -109,10 +109,10 @@ class EasyHandle:
             self.curl.setopt(pycurl.POSTFIELDS, request.payload)
 
     def unload(self) -> tuple[Request, int, bytes, bytes]:
-        """Give the request back, and status, body and headers of its answer."""
+        """Remove and return the request, with status, body and headers of its reply."""
         request, self.request = self.request, None
         if request is None:
-            raise AssertionError("an idle line has no request to give back")
+            raise AssertionError("an idle handle has no request")
         taken = (
             request,
             self.curl.getinfo(pycurl.RESPONSE_CODE),

@@ -1,4 +1,4 @@
-"""Which policy denied a request, as AWS's message says, and what to do about it.
+"""The policy that denied a request, according to AWS's message, and a hint.
 
 **Input:** AWS's message. **Output:** a hint. AWS's phrases are listed in the IAM user guide,
 "Troubleshoot access denied error messages": "with an explicit deny in a service control policy",
@@ -24,7 +24,7 @@ _HINTS = {
     "VPC endpoint policy": "The VPC endpoint that the request went through does not allow it. "
     f"{_BY_PERMISSION}: ask those who administer the network.",
 }
-"""By the kind of policy, as AWS names it, whether it denies or does not allow."""
+"""Hints by the kind of policy in AWS's words, for an explicit denial or a missing permission."""
 
 _EXPLICIT = {
     "identity-based policy": "A policy of these credentials denies it explicitly, and that "
@@ -32,7 +32,7 @@ _EXPLICIT = {
     "resource-based policy": "The resource's own policy, such as a bucket's, denies it explicitly. "
     f"{_BY_PERMISSION}: ask its owner.",
 }
-"""Kinds that only matter where they deny: that they do not allow is a missing permission."""
+"""Hints for kinds that only matter if they deny: otherwise a permission is missing."""
 
 _REASON = re.compile(
     r"(with an explicit deny in an?|because no) "
@@ -42,7 +42,10 @@ _ON_ROLES = re.compile(r"perform: iam:\w*Role")
 
 
 def denial_hint(said: str, missing: str) -> str:
-    """Return what to do about a denial; ``missing`` if a permission is missing, or no reason is said."""
+    """Return a hint for a denial.
+
+    ``missing`` is that for a missing permission or an unknown reason.
+    """
     found = _REASON.search(said)
     if found and found[2] in _HINTS:
         return _HINTS[found[2]]

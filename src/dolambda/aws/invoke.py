@@ -1,9 +1,9 @@
 """Calls of a Lambda function.
 
-On entry: payloads; on leaving: what the function answered, or why there is no answer.
+**Input:** payloads. **Output:** the function's replies, or the reasons why there are none.
 
-A request that AWS has not begun to run (throttled, or the connection could not be made) is repeated
-here; one that it may have run is not: the sender decides, and counts it.
+A request that AWS has not begun to run (throttled, or without a connection) is repeated here. One
+that may have run is not: the sender decides, and counts it.
 """
 
 from __future__ import annotations
@@ -26,51 +26,55 @@ if TYPE_CHECKING:
     from dolambda.aws.reactor import Reactor
     from dolambda.aws.request_counter import RequestCounter
 
-# Seconds without any answer after which a throttled request is given up: longer than any function
+# Seconds without any reply after which a throttled request is given up: longer than any function
 # runs.
 _PATIENCE = 1500.0
-# Seconds for which a request is repeated that was signed with expired credentials, where they renew
-# themselves.
+# Seconds in which a request signed with expired credentials is repeated, if the credentials are
+# renewed automatically.
 _RENEWAL = 180.0
 _SETTLING = 60.0
-"""Seconds for which a call is repeated that Lambda cannot run yet."""
+"""Seconds in which a call is repeated that Lambda cannot run yet."""
 
 _THROTTLED = frozenset({http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.SERVICE_UNAVAILABLE})
 _NOT_READY = frozenset({http.HTTPStatus.CONFLICT, http.HTTPStatus.REQUEST_TIMEOUT})
-"""409: the function is Pending, or its snapshot is being made. 408: Lambda did not get all of the
-request. Neither was run."""
+"""409: the function is Pending, or its snapshot is being made. 408: Lambda did not get the whole
+request. In both cases the function did not run.
+"""
 
 _HEADERS = ("Content-Type: application/json", "Expect:", "X-Amz-Invocation-Type: RequestResponse")
 
 
 class UnknownOutcomeError(AwsError):
-    """The connection ended after the request was sent: it may have run, or not."""
+    """The connection ended after the request was sent: the function may have run or not."""
 
     may_have_run = True
 
 
 class FunctionEndedError(AwsError):
-    """The function's environment ended under the request; ``kind`` is Lambda's name for how."""
+    """The function's environment ended during the request.
+
+    ``kind`` is Lambda's name for the reason.
+    """
 
     def __init__(self, kind: str, said: str) -> None:
-        """``said`` is Lambda's own sentence."""
+        """Create the error. ``said`` is Lambda's own sentence."""
         super().__init__(
             f"Lambda ended the invocation: {kind}: {said}",
-            hint="`dolambda logs --all` has what Lambda wrote of it.",
+            hint="`dolambda logs --all` shows what Lambda logged about it.",
         )
         self.kind = kind
 
 
 class Invoker:
-    """Call one function, any number of times at once, from any thread.
+    """Caller of one function, any number of times in parallel, from any thread.
 
-    `throttled` is told Lambda's reason, each time it does.
+    `throttled` gets Lambda's reason each time that Lambda throttles.
     """
 
     def __init__(
         self, reactor: Reactor, account: Account, function: str, calls: RequestCounter
     ) -> None:
-        """Nothing is sent yet."""
+        """Prepare calls of ``function``. Nothing is sent yet."""
         self.throttled: Callable[[str], None] = lambda _: None
         endpoint = account.endpoint("lambda") or f"https://{host('lambda', account.region)}"
         self._url = f"{endpoint}/2015-03-31/functions/{function}/invocations"
@@ -80,11 +84,14 @@ class Invoker:
 
     @property
     def refused(self) -> int:
-        """How many calls wait to be repeated. Only in the thread that leads."""
+        """Number of calls that wait to be repeated. Only for the leading thread."""
         return self._reactor.repeating("lambda")
 
     def send(self, payload: bytes, done: Callable[[bytes | BaseException], None]) -> None:
-        """Call the function; ``done`` gets its answer, or `AwsError`, in the reactor's thread that leads."""
+        """Call the function.
+
+        ``done`` gets the reply, or `AwsError`, in the leading thread of the reactor.
+        """
         self._reactor.send(
             Request(
                 "lambda",
@@ -122,7 +129,7 @@ class Invoker:
             said = f"the connection to Lambda ended: {answer.error}"
             request.done(UnknownOutcomeError(said, hint="The job is sent again."))
             return
-        hint = "Is the network up, and is region= right?"
+        hint = "Check the network and region=."
         self._reactor.repeat(
             request, AwsError(f"Lambda cannot be reached: {answer.error}", hint=hint)
         )
@@ -130,13 +137,13 @@ class Invoker:
     def _throttled(self, request: Request, answer: Answer) -> None:
         reason = _reason(answer.body) or f"status {answer.status}"
         self.throttled(reason)
-        # As long as others are run, its turn comes.
+        # As long as others are run, it will be run too.
         request.until = max(request.until, self._heard + _PATIENCE)
         said = f"Lambda refused to run the function: {reason}"
         self._reactor.repeat(request, ThrottledError(said, hint=_MEND_THROTTLED))
 
     def _refused(self, request: Request, answer: Answer) -> None:
-        """Repeat a refusal that passes by itself; hand any other over."""
+        """Repeat a temporary refusal. Deliver any other."""
         refused = _refusal(answer.status, answer.header("x-amzn-errortype"), answer.body)
         seconds = 0.0
         if isinstance(refused, AccessDeniedError):
@@ -144,7 +151,7 @@ class Invoker:
         elif answer.status in _NOT_READY and not isinstance(refused, UnknownOutcomeError):
             seconds = _SETTLING
         if seconds and isinstance(refused, AwsError):
-            # From the first time on, which is the earliest.
+            # Counted from the first refusal, which is the earliest.
             request.until = min(request.until, time.monotonic() + seconds)
             self._reactor.repeat(request, refused)
         else:
@@ -152,7 +159,7 @@ class Invoker:
 
 
 _MEND_THROTTLED = (
-    "It was repeated for 25 minutes, and no other call was answered either. `dolambda status` "
+    "It was repeated for 25 minutes, and no other call was run either. `dolambda status` "
     "shows the limits; "
     "ask AWS for more concurrency, or use fewer workers."
 )
@@ -174,7 +181,7 @@ def _ended(body: bytes) -> FunctionEndedError:
 
 
 def _is_lambdas(body: bytes) -> bool:
-    """Whether a refusal can be Lambda's own: all of these are JSON objects."""
+    """Return whether a refusal can be Lambda's own: all of these are JSON objects."""
     try:
         return isinstance(json.loads(body), dict)
     except (ValueError, RecursionError):
@@ -183,14 +190,15 @@ def _is_lambdas(body: bytes) -> bool:
 
 def _refusal(status: int, kind: str, body: bytes) -> AwsError | NotDeployedError:
     text = body[:300].decode(errors="replace")
-    if not _is_lambdas(body):  # a captive portal's, a proxy's: Lambda may have run it, or not
+    if not _is_lambdas(body):  # from a captive portal or a proxy: Lambda may have run it or not
         return UnknownOutcomeError(
-            f"something else answered in Lambda's place: {status} {text}",
-            hint="The job is sent again. Is there a proxy, or a network that asks for a login?",
+            f"another server replied in Lambda's place: {status} {text}",
+            hint="The job is sent again. Check for a proxy, or a network that asks for a login.",
         )
     if is_skewed(text):
         return AccessDeniedError(
-            f"lambda:InvokeFunction was denied, as this machine's clock and AWS's differ: {text}",
+            "lambda:InvokeFunction was denied, because the clocks of this machine and AWS "
+            f"differ: {text}",
             hint=MEND_CLOCK,
         )
     if status == http.HTTPStatus.FORBIDDEN or "AccessDenied" in kind:
@@ -198,20 +206,22 @@ def _refusal(status: int, kind: str, body: bytes) -> AwsError | NotDeployedError
             f"lambda:InvokeFunction was denied: {text}",
             hint=denial_hint(
                 body.decode(errors="replace"),
-                "`dolambda policy submitter` prints what is needed; or have the credentials "
-                "expired?",
+                "`dolambda policy submitter` prints the permissions that are needed. Or the "
+                "credentials have expired.",
             ),
         )
     if status == http.HTTPStatus.NOT_FOUND:
-        return NotDeployedError(f"there is no such function: {text}", hint="Run `dolambda deploy`.")
+        return NotDeployedError(
+            f"the function does not exist: {text}", hint="Run `dolambda deploy`."
+        )
     if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
         return UnknownOutcomeError(
-            f"Lambda answered {status} {kind}: {text}", hint="The job is sent again."
+            f"Lambda returned {status} {kind}: {text}", hint="The job is sent again."
         )
-    hint = "If it stays so, `dolambda doctor` looks for the cause."
+    hint = "If it persists, `dolambda doctor` checks for the cause."
     if status in _NOT_READY:
         hint = (
             f"It was repeated for {_SETTLING:.0f} s. `dolambda deploy` waits until the function "
-            "is active, or makes it again."
+            "is active, or creates it again."
         )
-    return AwsError(f"Lambda answered {status} {kind}: {text}", hint=hint)
+    return AwsError(f"Lambda returned {status} {kind}: {text}", hint=hint)

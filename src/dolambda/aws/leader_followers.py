@@ -1,12 +1,12 @@
-"""Handing replies over, in the thread that fetched them.
+"""Delivery of replies in the thread that fetched them (the leader/followers pattern).
 
-On entry: calls to be made; on leaving: made, begun in order.
+**Input:** calls to make. **Output:** the calls, begun in order.
 
-Who unpickles results and completes futures needs the interpreter to itself: a thread of its own for
-that would wait for the one that moves the bytes, and that one for it, at every job (measured: a
-quarter more CPU a job). A user's callback may block, though, even wait for another task. So one
-thread leads: it moves bytes, makes the calls that came of it, and goes on. When one call has taken
-`_STUCK` seconds, another thread takes the lead, and the one that is stuck ends with its call.
+Code that unpickles results and completes futures needs the interpreter to itself. A separate thread
+for it would wait for the thread that moves the bytes, and vice versa, at every job (measured: a
+quarter more CPU for each job). But a user's callback may block, even wait for another task. So one
+thread leads: it moves bytes, makes the resulting calls, and continues. When a call has taken
+`_STUCK` seconds, another thread takes the lead, and the stuck one ends with its call.
 """
 
 from __future__ import annotations
@@ -22,16 +22,21 @@ if TYPE_CHECKING:
 log = logging.getLogger("dolambda")
 
 _STUCK = 0.1
-_MOST = 1000  # threads that are stuck at once; with one more, all wait for them
+_MOST = 1000  # threads that are stuck at once; one more, and all wait for them
 _TELLING = 1.0  # seconds of waiting after which callbacks are to blame
 _PATIENCE = 60.0
 
 
 class LeaderFollowers:
-    """For any thread, but for what only the leading one calls."""
+    """The calls and the leading thread. Thread-safe, except for methods of the leading thread."""
 
     def __init__(self, wake: Callable[[], None], take_lead: Callable[[], None]) -> None:
-        """``wake`` makes the leading thread `work` soon, ``take_lead`` starts a thread that leads in the place of one that is stuck."""
+        """Prepare the delivery.
+
+        Args:
+            wake: Makes the leading thread call `work` soon.
+            take_lead: Starts a thread that leads in the place of a stuck one.
+        """
         self._wake = wake
         self._take_lead = take_lead
         self._lock = threading.Lock()
@@ -46,11 +51,11 @@ class LeaderFollowers:
 
     @property
     def leads(self) -> bool:
-        """Whether the calling thread is the one that leads."""
+        """True if the calling thread leads."""
         return self._leader == threading.get_ident()
 
     def hand_over(self, call: Callable[[], object]) -> None:
-        """Have a call made in the leading thread; once there is none any more, here."""
+        """Have a call made in the leading thread, or in this one when nothing leads any more."""
         with self._lock:
             if open_ := not self._closed.is_set():
                 self._calls.append(call)
@@ -67,33 +72,36 @@ class LeaderFollowers:
                 self._make(call)
 
     def watch(self) -> None:
-        """Have a thread look whether a call takes too long. Before the first thread leads."""
+        """Start a thread that checks whether a call takes too long.
+
+        Call it before a thread leads.
+        """
         if not self._watched:
             threading.Thread(target=self._watch, name="dolambda-watch", daemon=True).start()
             self._watched = True
 
     def flush(self, seconds: float = _PATIENCE) -> None:
-        """Wait until what was handed over is done, or stuck.
+        """Wait until the calls are done, or stuck.
 
-        In the leading thread itself do nothing: it is done there afterwards.
+        In the leading thread, return at once: it makes the calls afterwards.
         """
-        if self._watched and not self.leads:  # else nothing was ever handed over
+        if self._watched and not self.leads:  # otherwise there was no call
             done = threading.Event()
             self.hand_over(done.set)
             self._wait(done, seconds)
 
     def wait_finished(self, seconds: float = _PATIENCE) -> bool:
-        """Wait for `finish`, and tell whether all is handed over.
+        """Wait for `finish`, and return whether all calls are done.
 
-        In the leading thread itself do not wait.
+        In the leading thread, do not wait.
         """
         return not self.leads and self._wait(self._closed, seconds)
 
-    # In the thread that leads.
+    # Methods of the leading thread.
 
     @property
     def has_calls(self) -> bool:
-        """Whether calls wait to be made."""
+        """True if calls wait to be made."""
         return bool(self._calls)
 
     def lead(self) -> None:
@@ -101,7 +109,7 @@ class LeaderFollowers:
         self._leader = threading.get_ident()
 
     def work(self) -> bool:
-        """Make the calls that wait; tell whether this thread still leads, when one took long."""
+        """Make the waiting calls. Return whether this thread still leads, in case one took long."""
         while self._calls:
             call = self._calls.popleft()
             self._begun += 1
@@ -109,7 +117,7 @@ class LeaderFollowers:
             if not self._busy.is_set():
                 self._busy.set()
             self._make(call)
-            del call  # nothing of it may outlive its being handed over
+            del call  # no part of it may outlive the call
             with self._lock:
                 if not self.leads:
                     self._stuck -= 1
@@ -118,7 +126,7 @@ class LeaderFollowers:
         return True
 
     def finish(self) -> None:
-        """Make the calls that wait; from then on each is made where it is handed over."""
+        """Make the waiting calls. Later calls are made by the threads that submit them."""
         while self.work():
             with self._lock:
                 if not self._calls:
@@ -128,7 +136,7 @@ class LeaderFollowers:
         self._busy.set()
 
     def _watch(self) -> None:
-        """Look only while there is something to look at."""
+        """Check only while a call is running."""
         while not self._closed.is_set():
             self._busy.wait()
             begun = self._begun if self._calling else None
@@ -138,16 +146,17 @@ class LeaderFollowers:
                 replaced = stuck and self._replace_leader()
             if not replaced:
                 self._busy.clear()
-                if self._calling:  # still, or it began in between and took it for set
+                if self._calling:  # still, or a call began in between
                     self._busy.set()
 
     def _replace_leader(self) -> bool:
-        """Have another thread lead; tell whether one could be started. Called under the lock."""
+        """Have another thread lead. Return whether one could be started. Called under the lock."""
         leader, self._leader, self._calling = self._leader, None, False
         self._stuck += 1
         try:
             self._take_lead()
-        except RuntimeError:  # then it leads on when its call returns, and is looked at again
+        except RuntimeError:
+            # Then this one leads again when its call returns, and is checked again.
             self._leader, self._calling = leader, True
             self._stuck -= 1
             return False
@@ -155,7 +164,7 @@ class LeaderFollowers:
 
     def _wait(self, event: threading.Event, seconds: float) -> bool:
         if not (happened := event.wait(seconds)):
-            # After a shorter wait nobody can say that a callback is the reason.
+            # After a shorter wait a callback need not be the reason.
             level = logging.WARNING if seconds >= _TELLING else logging.DEBUG
             log.log(level, "replies were not handed over: callbacks of futures do not return")
         return happened
@@ -164,5 +173,5 @@ class LeaderFollowers:
         try:
             call()
         except BaseException:
-            # Our own defect, or what a user's callback raised to end its thread, which others need.
+            # A defect in dolambda, or a user's callback that ended its thread, which others need.
             log.exception("a reply could not be handed over")

@@ -1,12 +1,12 @@
 """The client's objects on S3.
 
-On entry: keys and bytes; on leaving: bytes, in one bucket, each request counted.
+**Input:** keys and bytes. **Output:** bytes, in one bucket, with each request counted.
 
-obstore's synchronous calls release the GIL and cost 52 to 68 us a small object where boto3 costs
-1,850; its retries (with back-off, of 5xx and broken connections) make a put safe to repeat; but a
-list whose body breaks off it does not repeat, so that is done here. It asks for credentials every
-few minutes; where AWS calls those it has expired, it is opened again as soon as there are others.
-Call from a few threads.
+obstore's synchronous calls release the GIL and cost 52 to 68 us for a small object; boto3 costs
+1,850. Its retries (with back-off, after 5xx and broken connections) make a put safe to repeat. It
+does not repeat a list whose body breaks off, so that is done here. It asks for credentials every
+few minutes. If AWS reports that they have expired, the bucket is opened again as soon as there are
+others. Use it from a few threads.
 """
 
 from __future__ import annotations
@@ -43,20 +43,21 @@ if TYPE_CHECKING:
 
     from dolambda.aws.account import Account
 
-# For credentials: botocore renews them ten minutes before they expire, at the latest.
+# For credentials. botocore renews them at least ten minutes before they expire.
 _ASK_AGAIN = timedelta(minutes=5)
-_LISTED = 1000  # keys that one LIST gives
+_LISTED = 1000  # keys in the reply to one LIST
 _DELETED = 250
-"""Keys of one DeleteObjects, of which each counts as a write: S3 refuses what exceeds 3,500 writes
-a second of a prefix, for all who use it. Hadoop's S3A has the same size, for the same reason
-(HADOOP-17935).
+"""Keys of one DeleteObjects.
+
+Each counts as a write: S3 refuses more than 3,500 writes a second under a prefix, for all users
+together. Hadoop's S3A uses the same number for the same reason (HADOOP-17935).
 """
 
 _DELETIONS_A_SECOND = 2000.0
 
 _THROTTLED = ("503 Service Unavailable", "SlowDown", "429 Too Many Requests")
 _EXPIRED = ("ExpiredToken", "TokenRefreshRequired")
-_CUT = "request or response body error"  # as obstore has it
+_CUT = "request or response body error"  # obstore's words
 _PASSING = (
     *_THROTTLED,
     "500 Internal",
@@ -65,16 +66,17 @@ _PASSING = (
     "RequestTimeout",
     "OperationAborted",
 )
-"""Errors that obstore gives up after one second or two, or does not repeat."""
-_PATIENCE = 180.0  # seconds: as long as obstore's own
+"""Errors that obstore gives up after one or two seconds, or does not repeat."""
+_PATIENCE = 180.0  # seconds, like obstore's own
 _LONGEST_S = 120.0
-"""Seconds of one request, its body included."""
+"""Seconds of one request, including its body."""
 
 _PART = 16 << 20
-"""Bytes that one request carries: in `_LONGEST_S` with 1.1 Mbit/s."""
+"""Bytes of one request: with 1.1 Mbit/s they take `_LONGEST_S`."""
 
 _PAUSE, _LONGEST_PAUSE = 0.05, 2.0
-_STRANGE = 5.0  # seconds for which a refusal is repeated without a code of S3's: a captive portal's
+# Seconds in which a refusal without a code of S3 is repeated: it may come from a captive portal.
+_STRANGE = 5.0
 _AS_IF_UNSET = {
     "s3_express": False,
     "request_payer": False,
@@ -86,14 +88,17 @@ _AS_IF_UNSET = {
     "imdsv1_fallback": False,
     "sse_bucket_key_enabled": False,
 }
-_ONLY_TO_REPLACE = (  # variable, option, and a value without effect: there is none that means unset
+_ONLY_TO_REPLACE = (  # variable, option, and a value without effect, because no value means "unset"
     ("AWS_SERVER_SIDE_ENCRYPTION", "server_side_encryption", "AES256"),
     ("AWS_CHECKSUM_ALGORITHM", "checksum_algorithm", "sha256"),
 )
 
 
 def explicit_config(account: Account) -> Any:
-    """Return what obstore would else take from variables of the environment, which win over its other arguments."""
+    """Return options that obstore would otherwise take from environment variables.
+
+    The variables would take precedence over its other arguments.
+    """
     config: dict[str, Any] = {"skip_signature": False}
     if endpoint := account.endpoint("s3"):
         config |= {
@@ -123,25 +128,26 @@ def _certificates(path: str) -> bytes:
 
 
 class Provider(Boto3CredentialProvider):
-    """Gives obstore a boto3 session's credentials, and remembers which."""
+    """Provider of a boto3 session's credentials for obstore, which remembers the last ones."""
 
     _given = ""
 
     def __call__(self) -> S3Credential:
-        """See obstore's own."""
+        """See obstore's own provider."""
         found = super().__call__()
         self._given = found["access_key_id"]
         return found
 
     @property
     def renews(self) -> bool:
-        """Whether there may be others later."""
+        """True if the credentials may change later."""
         return hasattr(self.credentials, "refresh_needed")
 
     def has_others(self) -> bool:
-        """Whether there are other credentials by now than those it gave last.
+        """Return whether there are other credentials than those provided last.
 
-        Raises `AwsError` if they could not be renewed.
+        Raises:
+            AwsError: They could not be renewed.
         """
         with translated():
             return (
@@ -151,7 +157,7 @@ class Provider(Boto3CredentialProvider):
 
 
 class Bucket:
-    """One bucket, by an account's credentials, which refresh by themselves while a run goes on."""
+    """One bucket, opened with an account's credentials, which are refreshed during a run."""
 
     def __init__(
         self, opened: Callable[[Provider], Any], provider: Callable[[], Provider], name: str
@@ -168,7 +174,7 @@ class Bucket:
 
     @classmethod
     def from_account(cls, account: Account, name: str) -> Bucket:
-        """Open a bucket; nothing is sent."""
+        """Open a bucket. Nothing is sent."""
         options: ClientConfig = {
             "timeout": timedelta(seconds=_LONGEST_S),
             "connect_timeout": timedelta(seconds=10),
@@ -178,10 +184,10 @@ class Bucket:
         if account.ca_bundle:
             options["root_certificate"] = _certificates(account.ca_bundle)
         if account.is_here:
-            # A proxy, and no host to use it for: else obstore takes the environment's.
+            # A proxy that is used for no host: otherwise obstore uses the environment's.
             options["proxy_url"] = "http://127.0.0.1:9"
             options["proxy_excludes"] = "127.0.0.0/8,localhost,::1"
-        if account.emulated:  # by plain HTTP: certificates need not be found, valid or not
+        if account.emulated:  # plain HTTP: certificates are not needed
             options["allow_invalid_certificates"] = True
         config = explicit_config(account)
 
@@ -206,7 +212,7 @@ class Bucket:
         return cls(opened, lambda: Provider(account.session, ttl=_ASK_AGAIN), name)
 
     def put(self, key: str, data: bytes | memoryview) -> None:
-        """Write an object, over one that may be there."""
+        """Write an object, replacing an existing one."""
         parts = -(-len(data) // _PART) if len(data) > _PART else 0
         self._ask(
             "s3:PutObject",
@@ -216,11 +222,15 @@ class Bucket:
             ),
             sent=len(data),
         )
-        if parts:  # each part is a request, as are the beginning and the end
+        if parts:  # each part is a request, and so are the beginning and the end
             self.calls.add("s3:PutObject", parts + 1)
 
     def get(self, key: str) -> bytes:
-        """Read an object. Raises FileNotFoundError."""
+        """Read an object.
+
+        Raises:
+            FileNotFoundError: There is no such object.
+        """
         found = self._ask_one("s3:GetObject", key, lambda: self._first(key))
         if isinstance(found, int):  # its size
             data = b"".join(
@@ -233,7 +243,10 @@ class Bucket:
         return data
 
     def _first(self, key: str) -> bytes | int:
-        """Return an object; of a large one the size, as no request may take longer than `_LONGEST_S`."""
+        """Return an object, or only the size of a large one.
+
+        No request may take longer than `_LONGEST_S`.
+        """
         answer = obstore.get(self._store, key)
         size: int = answer.meta["size"]
         return bytes(answer.bytes()) if size <= _PART else size
@@ -242,7 +255,10 @@ class Bucket:
         return bytes(obstore.get_range(self._store, key, start=at, end=min(at + _PART, size)))
 
     def age(self, key: str) -> float | None:
-        """Seconds since an object was written, by S3's clock and this one; None if there is none."""
+        """Return the seconds since an object was written, or None if there is none.
+
+        The clocks of S3 and of this machine are compared.
+        """
         try:
             found = self._ask_one("s3:HeadObject", key, lambda: obstore.head(self._store, key))
         except FileNotFoundError:
@@ -251,11 +267,14 @@ class Bucket:
         return (datetime.now(UTC) - written).total_seconds()
 
     def list(self, prefix: str, after: str | None = None) -> list[str]:
-        """Keys that begin with ``prefix`` and come after ``after``, in order; one request for each thousand."""
+        """Return the keys that begin with ``prefix`` and come after ``after``, in order.
+
+        Each thousand keys take one request.
+        """
         return list(self.sizes(prefix, after))
 
     def sizes(self, prefix: str, after: str | None = None) -> dict[str, int]:
-        """As `list`, with the bytes of each object."""
+        """Return the size of each object by key, see `list`."""
         pages = self._ask(
             "s3:ListBucket",
             prefix,
@@ -266,7 +285,7 @@ class Bucket:
         return found
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Remove objects, no faster than S3 allows; ones that are not there do no harm."""
+        """Remove objects, no faster than S3 allows. Missing objects do no harm."""
         for at in range(0, len(keys), _DELETED):
             some = list(keys[at : at + _DELETED])
             time.sleep(self._deletions.take(len(some)))
@@ -277,10 +296,13 @@ class Bucket:
             )
 
     def _ask_one(self, action: str, key: str, request: Callable[[], Any]) -> Any:
-        """As `_ask` for one object. Raises FileNotFoundError.
+        """Call `_ask` for one object.
 
-        S3 answers 403 for a key that is missing, unless one may list the whole bucket. Submitters
-        may list our prefixes only, so the list says which of the two it is.
+        S3 returns 403 for a missing key, unless the whole bucket may be listed. Submitters may list
+        only dolambda's prefixes, so a listing distinguishes the two cases.
+
+        Raises:
+            FileNotFoundError: There is no such object.
         """
         try:
             return self._ask(action, key, request)
@@ -309,15 +331,15 @@ class Bucket:
                 raise
             except BaseError as error:
                 what, text = f"{action} on s3://{self.name}/{key}", str(error)
-                # A refusal of LIST is a generic error.
+                # A refused LIST raises a generic error.
                 refused = (
                     isinstance(error, (PermissionDeniedError, UnauthenticatedError))
                     or "403 Forbidden" in text
                 )
                 expired = any(sign in text for sign in _EXPIRED)
-                # A denial that is not S3's own; or a HEAD, whose answer has no body to say what is
-                # wrong: 403 is told by the listing that follows, 400 is a stalled connection, or
-                # expired keys.
+                # A denial that does not come from S3 itself, or a HEAD, whose reply has no body
+                # with the reason: 403 is explained by the listing that follows, 400 is a stalled
+                # connection or expired keys.
                 said = "400 Bad Request" not in text if action == "s3:HeadObject" else not refused
                 unsaid = not said and "<Code>" not in text
                 if (refused or expired or unsaid) and self._renewed():
@@ -336,7 +358,7 @@ class Bucket:
                     raise denied(what, code[1] if code else "", text) from error
 
     def _renewed(self) -> bool:
-        """Use other credentials from now on, if there are some since obstore last asked; tell whether there are."""
+        """Use other credentials from now on, if there are any. Return whether there are."""
         with self._lock:
             if not self._using.has_others():
                 return False
@@ -346,30 +368,32 @@ class Bucket:
 
 
 def denied(what: str, code: str = "", said: str = "") -> AccessDeniedError:
-    """Make the error of a request that S3 denied, perhaps with a code and a reason of its own."""
+    """Return the error for a request that S3 denied, perhaps with S3's code and reason."""
     if is_skewed(code):
         return AccessDeniedError(
-            f"{what} was denied ({code}): this machine's clock and AWS's differ", hint=MEND_CLOCK
+            f"{what} was denied ({code}): the clocks of this machine and AWS differ",
+            hint=MEND_CLOCK,
         )
     return AccessDeniedError(
         f"{what} was denied{f' ({code})' if code else ''}",
         hint=denial_hint(
             said,
-            "The credentials in use lack it, or have expired; `dolambda policy submitter` prints "
-            "what is needed.",
+            "The credentials lack this permission, or have expired. `dolambda policy submitter` "
+            "prints "
+            "the permissions that are needed.",
         ),
     )
 
 
 def failed(what: str, said: str, seconds: float) -> AwsError:
-    """Make the error of a request that failed, after ``seconds`` of repeating it."""
+    """Return the error for a request that failed, after ``seconds`` of repeating it."""
     repeated = f"It was repeated for {seconds:.1f} s. " if seconds else ""
     if any(sign in said for sign in _THROTTLED):
         return ThrottledError(
             f"{what} failed: {said}",
-            hint=f"{repeated}Use fewer workers at a time, or larger tasks, and run it again.",
+            hint=f"{repeated}Use fewer workers at a time, or larger tasks, and repeat the run.",
         )
     return AwsError(
         f"{what} failed: {said}",
-        hint=f"{repeated}Is the network up, and the bucket still there?",
+        hint=f"{repeated}Check the network, and that the bucket still exists.",
     )

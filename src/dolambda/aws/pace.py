@@ -1,7 +1,8 @@
-"""How fast requests may follow each other.
+"""The rate of requests.
 
-On entry: how much each costs; on leaving: seconds to wait before it. A token bucket: what was not
-used for a while is there at once, up to a burst.
+**Input:** the cost of each request. **Output:** seconds to wait before it.
+
+It is a token bucket: unused capacity accumulates up to a burst.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Pace:
-    """So much a second, for all threads together."""
+    """A rate for all threads together."""
 
     def __init__(
         self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic
@@ -26,7 +27,7 @@ class Pace:
         self._left, self._seen = burst, clock()
 
     def take(self, cost: float) -> float:
-        """Return the seconds to wait before something of this cost; it counts as done after them."""
+        """Return the seconds to wait before a request of this cost, and count it."""
         with self._lock:
             now = self._clock()
             self._left = min(self._burst, self._left + (now - self._seen) * self._rate) - cost

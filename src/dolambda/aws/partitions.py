@@ -1,4 +1,4 @@
-"""Partitions: AWS's separate worlds. The only file that names a partition or a domain of AWS's.
+"""Partitions: the separate parts of AWS. Only this file names a partition or a domain of AWS.
 
 **Input:** a region. **Output:** its partition, ARNs and endpoints. A test compares the table with
 botocore's.
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 LAMBDA_SERVICE = "lambda.amazonaws.com"
 S3_SERVICE = "s3.amazonaws.com"
-"""Principals that stand for a service in policies; the same in every partition."""
+"""Principals that represent a service in policies, the same in every partition."""
 
 
 @dataclass(frozen=True)
 class Partition:
-    """One of AWS's worlds: its name in ARNs, and the end of its hosts' names."""
+    """A part of AWS: its name in ARNs, and the end of its host names."""
 
     name: str
     dns_suffix: str
@@ -39,7 +39,7 @@ _OTHERS = {
 
 
 def partition_of(region: str) -> Partition:
-    """Return the partition that a region is in; the standard one for a region that is new."""
+    """Return the partition of a region, the standard one for an unknown region."""
     found = (one for pattern, one in _OTHERS.items() if re.fullmatch(pattern, region))
     return next(found, STANDARD)
 
@@ -50,7 +50,7 @@ def host(service: str, region: str) -> str:
 
 
 def account_in(arn: str) -> str:
-    """Return the account number in an ARN; "" if there is none."""
+    """Return the account number in an ARN, or "" if there is none."""
     parts = arn.split(":")
-    # Its place in an ARN.
+    # The account is at position 4 of an ARN.
     return parts[4] if len(parts) > 4 and re.fullmatch("[0-9]{12}", parts[4]) else ""  # noqa: PLR2004

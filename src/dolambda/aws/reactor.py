@@ -1,15 +1,15 @@
 """Requests to AWS, thousands at once, in one thread.
 
-On entry: a `Request`; on leaving: AWS's `Answer`, or why there is none.
+**Input:** a `Request`. **Output:** AWS's `Answer`, or the reason why there is none.
 
-libcurl signs, pools connections and moves the bytes: 60 us of CPU a request where boto3 takes
-1,630. What an answer means is for who asked: `invoke` and `small_objects`. They may have a request
-repeated, with back-off and jitter; nothing is repeated by itself.
+libcurl signs, pools connections and moves the bytes: 60 us of CPU for each request, where boto3
+takes 1,630. `invoke` and `small_objects` interpret the replies. They can have a request repeated,
+with back-off and jitter. Nothing is repeated automatically.
 
-The receiver of a reply is called in the same thread, by `followers`, which sees to it that nobody
-holds the requests up.
+`followers` calls the receiver of a reply in the same thread, and ensures that no receiver blocks
+the requests.
 
-A libcurl multi handle looks through its idle connections one by one, so there are several, of
+A libcurl multi handle checks its idle connections one by one, so there are several, of
 `PER_SHARD` connections each.
 """
 
@@ -52,15 +52,14 @@ _NOT_SENT = frozenset(
 
 
 class Reactor:
-    """Sends requests with an account's credentials, which refresh by themselves.
+    """Sender of requests with an account's credentials, which are refreshed automatically.
 
-    For any thread; close it.
-
-    One thread does it at any time, but not always the same: see `LeaderFollowers`.
+    Thread-safe. It must be closed. One thread sends at any time, but not always the same, see
+    `LeaderFollowers`.
     """
 
     def __init__(self, account: Account) -> None:
-        """Nothing is sent yet, and no thread runs."""
+        """Prepare the requests. Nothing is sent yet, and no thread runs."""
         self._credentials = account.session.get_credentials()
         self._account = account
         self._lock = threading.Lock()
@@ -74,33 +73,37 @@ class Reactor:
         self._idle: dict[tuple[str, str], list[EasyHandle]] = {}
         self._shards: list[MultiHandle] = []
         self._thread: threading.Thread | None = None
-        self._why = _closed()  # why it takes no more requests, once it does not
+        self._why = _closed()  # why it accepts no more requests, once it is closed
         self._closing = self._awake = self._released = False
         self.followers = LeaderFollowers(self._wake_up, self._take_lead)
 
     @property
     def renews(self) -> bool:
-        """Whether the credentials can be renewed: then one that AWS calls expired may be accepted a little later."""
+        """True if the credentials can be renewed. AWS may then accept a request later."""
         return hasattr(self._credentials, "refresh_needed")
 
     def send(self, request: Request) -> None:
-        """Send a request. Raises `AwsError` after `close`."""
+        """Send a request.
+
+        Raises:
+            AwsError: The reactor is closed.
+        """
         with self._lock:
             if self._closing:
                 raise self._why
             self._new.append(request)
-        if not self.followers.leads:  # who leads looks there next
+        if not self.followers.leads:  # the leading thread checks the new requests next
             try:
                 self._wake_up()
-            except RuntimeError:  # no thread can be started: who sends hears of it, once
+            except RuntimeError:  # no thread can be started: the sender gets this error, once
                 if request in self._new:
                     self._new.remove(request)
                 raise
 
     def repeat(self, request: Request, otherwise: AwsError) -> None:
-        """Send a request again after a pause; or, its time being over, have it answered with an error.
+        """Send a request again after a pause, or reply with an error if its time is over.
 
-        Only in the thread that leads.
+        Only for the leading thread.
         """
         longest = min(_LONGEST_BACK_OFF, _BACK_OFF * 2 ** min(request.tries, 20))
         pause = random.uniform(0.5, 1) * longest  # noqa: S311 - spreads load, hides nothing
@@ -113,15 +116,18 @@ class Reactor:
         heapq.heappush(self._later, (moment, self._count, request))
 
     def repeating(self, service: str) -> int:
-        """How many requests wait to be repeated. Only in the thread that leads."""
+        """Return the number of requests that wait to be repeated. Only for the leading thread."""
         return self._repeating[service]
 
     def close(self, seconds: float | None = None) -> None:
-        """Stop. What is under way is given up: AWS may still do it. Wait ``seconds`` at most."""
+        """Stop.
+
+        Requests in flight are given up: AWS may still run them. Wait ``seconds`` at most.
+        """
         with self._lock:
             self._closing = True
             begun = self._thread is not None
-        if not begun:  # nothing was ever sent: there is nothing to stop
+        if not begun:  # nothing was ever sent, so there is nothing to stop
             self.followers.lead()
             self.followers.finish()
             return
@@ -145,7 +151,7 @@ class Reactor:
                 self._wake.send(b"x")
 
     def _start(self) -> None:
-        """Make here what can fail, so that it fails for who sends."""
+        """Create sockets and threads here, so that a failure is raised to the sender."""
         self._wakes, self._wake = socket.socketpair()  # Windows cannot select on pipes
         self._wakes.settimeout(0)
         self._selector = selectors.DefaultSelector()
@@ -153,7 +159,7 @@ class Reactor:
         try:
             self.followers.watch()
             self._lead()
-        except RuntimeError:  # no thread can be started: perhaps next time
+        except RuntimeError:  # no thread can be started: the next request tries again
             self._selector.close()
             self._wakes.close()
             self._wake.close()
@@ -168,16 +174,16 @@ class Reactor:
         thread.start()
         self._thread = thread
 
-    # In the thread that leads.
+    # Methods of the leading thread.
 
     def _serve(self) -> None:
         self.followers.lead()
         try:
             while not self._closing:
                 if not self.followers.work():
-                    return  # it took so long that another thread leads
+                    return  # the call took so long that another thread leads
                 self._step()
-        except BaseException as error:  # a defect: those who wait must hear of it
+        except BaseException as error:  # a defect: waiting threads must get an error
             log.exception("the connection to AWS broke")
             self._why = AwsError(
                 f"the connection to AWS broke: {error!r}",
@@ -186,7 +192,7 @@ class Reactor:
         self._end(self._why)
 
     def _step(self) -> None:
-        """Send what is to be sent, wait for something to happen, and take in what came."""
+        """Send new requests, wait for an event, and process what arrived."""
         while self._later and self._later[0][0] <= time.monotonic():
             request = heapq.heappop(self._later)[2]
             self._repeating[request.service] -= 1
@@ -197,7 +203,7 @@ class Reactor:
             while queue and self._busy[service] < _AT_ONCE[service]:
                 self._begin(queue.popleft())
         now = time.monotonic()
-        # What has just begun is due at once, and may even be over at once.
+        # New requests are due at once, and may even be done at once.
         for shard in self._shards:
             if shard.timer is not None and shard.timer <= now:
                 shard.timer = None
@@ -208,7 +214,7 @@ class Reactor:
             shard = key.data
             if shard is None:
                 self._wakes.recv(4096)
-                # What is sent from here on wakes us again; what was sent before is in `_new`.
+                # Later requests wake this thread again; earlier ones are in `_new`.
                 self._awake = False
                 continue
             flags = (pycurl.CSELECT_IN if events & selectors.EVENT_READ else 0) | (
@@ -235,8 +241,9 @@ class Reactor:
             self._answer(request, _dropped())
             return
         try:
-            frozen = self._credentials.get_frozen_credentials()  # refreshes by itself, if it can
-        except Exception as error:  # noqa: BLE001 - boto3's, of many kinds
+            # Refreshes automatically if possible.
+            frozen = self._credentials.get_frozen_credentials()
+        except Exception as error:  # noqa: BLE001 - boto3 raises many kinds
             hint = "Log in again (`aws sso login`)."
             self._answer(
                 request,
@@ -284,8 +291,8 @@ class Reactor:
     def _answer(self, request: Request, answer: Answer | AwsError) -> None:
         try:
             request.answered(request, answer)
-        except Exception:  # a defect of who asked: the others' requests go on
-            log.exception("an answer could not be handed over")
+        except Exception:  # a defect of the receiver: other requests continue
+            log.exception("a reply could not be delivered")
 
     def _end(self, why: AwsError) -> None:
         if not self._released:

@@ -1,4 +1,4 @@
-"""A request to AWS and its answer, as the reactor takes and brings them."""
+"""A request to AWS and its reply, in the form that the reactor uses."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Answer:
-    """What came back.
+    """The reply to a request.
 
-    Without a connection ``status`` is 0, ``error`` says why, and ``sent`` whether AWS may have got
-    the request.
+    Without a connection ``status`` is 0, ``error`` is the reason, and ``sent`` is True if AWS may
+    have received the request.
     """
 
     status: int
@@ -26,7 +26,7 @@ class Answer:
     sent: bool = True
 
     def header(self, name: str) -> str:
-        """A header's value, "" if it is not there; ``name`` in small letters."""
+        """Return a header's value, or "" if it is missing. ``name`` is in lower-case letters."""
         for line in self.head.split(b"\r\n"):
             found, _, value = line.partition(b":")
             if found.lower() == name.encode():
@@ -36,13 +36,14 @@ class Answer:
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Request:
-    """What is to be asked.
+    """A request to AWS.
 
-    ``answered`` is called in the thread that leads, once for each time that the request was sent.
-
-    ``service`` is AWS's name for it, to be signed with. ``until`` is when it is no longer repeated,
-    on the monotonic clock; ``done`` is who waits for what ``answered`` makes of it. Once
-    ``dropped``, it is not sent any more.
+    Attributes:
+        service: AWS's name of the service, for the signature.
+        answered: Called in the leading thread, once for each time that the request was sent.
+        until: When it is no longer repeated, on the monotonic clock.
+        done: The receiver of the result that ``answered`` makes.
+        dropped: True if it must not be sent any more.
     """
 
     service: str
@@ -58,9 +59,9 @@ class Request:
 
     @property
     def once(self) -> bool:
-        """Whether libcurl must not send it again by itself, as its effect may be there twice.
+        """True if libcurl must not repeat the request automatically: its effect may then occur twice.
 
-        It does so when a connection that was used before ends without an answer, unless the
+        libcurl sends a request again when a reused connection ends without a reply, unless the
         payload comes from a function that cannot go back.
         """
         return self.verb == "POST"

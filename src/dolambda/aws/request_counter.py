@@ -1,6 +1,6 @@
-"""Count AWS requests by action.
+"""Counts of AWS requests by action.
 
-On entry: one action at a time, from any thread. On leaving: totals, for the bill.
+**Input:** one action at a time, from any thread. **Output:** totals, for the bill.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class RequestCounter:
-    """Totals by action, in IAM's spelling ("s3:PutObject"); bytes ``sent`` and ``received``."""
+    """Totals by action, in IAM's spelling ("s3:PutObject"), and bytes ``sent`` and ``received``."""
 
     def __init__(self) -> None:
         """Start at zero."""
@@ -30,17 +30,17 @@ class RequestCounter:
             self.received += received
 
     def merge(self, totals: Mapping[str, int]) -> None:
-        """Count what another place has counted."""
+        """Add the counts of another place."""
         with self._lock:
             self._totals.update(totals)
 
     def take(self) -> dict[str, int]:
-        """Return the totals and start again at zero."""
+        """Return the totals and restart at zero."""
         with self._lock:
             totals, self._totals = self._totals, Counter()
         return dict(totals)
 
     def totals(self) -> dict[str, int]:
-        """Give the totals."""
+        """Return the totals."""
         with self._lock:
             return dict(self._totals)

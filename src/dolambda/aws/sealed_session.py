@@ -1,7 +1,7 @@
-"""A boto3 session that reads no environment variable and no file of the user's.
+"""A boto3 session that reads no environment variable and no file of the user.
 
-**Input:** a key, its secret, a region. **Output:** a session for AWS emulated on this machine: what
-the user has configured for AWS proper, rightly or wrongly, has no part in it.
+**Input:** a key, its secret, a region. **Output:** a session for AWS emulated on this machine. The
+user's configuration for AWS itself, right or wrong, has no influence on it.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from botocore.loaders import Loader
 
 
 class _Sealed(botocore.session.Session):  # type: ignore[misc] # botocore has no types
-    """A botocore session whose configuration files are empty, whatever is on the disk."""
+    """A botocore session whose configuration files are empty."""
 
     @property
     def full_config(self) -> dict[str, Any]:
-        """Return what empty files hold."""
+        """Content of empty files."""
         return {"profiles": {}}
 
     def get_scoped_config(self) -> dict[str, Any]:
-        """Return what an empty profile holds."""
+        """Return the content of an empty profile."""
         return {}
 
 
 def sealed_session(key: str, secret: str, region: str) -> boto3.Session:
-    """Return a boto3 session that knows these three things and no more."""
+    """Return a boto3 session that knows only key, secret and region."""
     core = _Sealed()
     chains = ConfigChainFactory(session=core, environ={})
     core.register_component(
@@ -47,7 +47,7 @@ def sealed_session(key: str, secret: str, region: str) -> boto3.Session:
         ),
     )
     core.register_component(
-        "data_loader",  # not the models in ~/.aws/models either
+        "data_loader",  # without the models in ~/.aws/models
         Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False),
     )
     return boto3.Session(

@@ -1,9 +1,11 @@
-"""The worker's S3: a GET and a PUT a job over one kept connection, signed here.
+"""The worker's S3: a GET and a PUT for each job over one kept connection, signed here.
 
-On entry: keys and bytes; on leaving: bytes. The Lambda runtime brings boto3, but importing it takes
-0.5 s of billed cold start and each request 1.8 ms of CPU on what may be a tenth of a core; this
-takes 15 ms and 0.1 ms, and needs nothing that is not in the standard library. Signature Version 4
-as AWS documents it; the tests compare it with botocore's.
+**Input:** keys and bytes. **Output:** bytes.
+
+The Lambda runtime contains boto3, but importing it takes 0.5 s of billed cold start, and each
+request 1.8 ms of CPU on what may be a tenth of a core. This module takes 15 ms and 0.1 ms, and
+needs only the standard library. It signs with Signature Version 4 as AWS documents it. The tests
+compare it with botocore's.
 """
 
 from __future__ import annotations
@@ -27,10 +29,10 @@ if TYPE_CHECKING:
     from dolambda.aws.request_counter import RequestCounter
 
 _TIMEOUT_S = 60.0
-_PATIENCE_S = 60.0  # of requests where nothing is known of the invocation's end
-_DENIED_S = 60.0  # IAM may take so long until the policy of a new role is in force everywhere
+_PATIENCE_S = 60.0  # of requests if the end of the invocation is unknown
+_DENIED_S = 60.0  # IAM may take this long until the policy of a new role applies everywhere
 _LONGEST_PAUSE_S = 5.0
-_MARGIN_S = 1.0  # before the invocation's end
+_MARGIN_S = 1.0  # before the end of the invocation
 _PASSING = frozenset({408, 409, 429, 500, 502, 503, 504})  # 409: another conditional write
 _PASSING_CODES = (b"<Code>RequestTimeout<", b"<Code>SlowDown<", b"<Code>InternalError<")
 _OK, _DENIED, _MISSING, _EXISTS = 200, 403, 404, 412
@@ -38,10 +40,13 @@ _NO_KEY, _NO_BUCKET = b"s3:ListBucket", b"<Code>NoSuchBucket<"
 
 
 class SignedS3:
-    """One bucket, by the credentials in the environment, which Lambda puts there and renews."""
+    """One bucket, with the credentials in the environment, which Lambda sets and renews."""
 
     def __init__(self, bucket: str, environ: Mapping[str, str], calls: RequestCounter) -> None:
-        """``environ`` holds region, credentials and, off AWS, the endpoint. Nothing is sent."""
+        """Prepare requests. Nothing is sent.
+
+        ``environ`` contains region, credentials and, outside AWS, the endpoint.
+        """
         self._region = environ["AWS_REGION"]
         endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
         # A dot in the name would not match S3's certificate for *.s3...
@@ -57,27 +62,34 @@ class SignedS3:
         self._connection: http.client.HTTPConnection | None = None
         self._until: float | None = None
         self.owner = ""
-        """Number of the account that the bucket has to belong to; "" for any."""
+        """Number of the account that must own the bucket, or "" for any account."""
 
     def begin_invocation(self, seconds: float) -> None:
-        """Repeat requests that fail until a second before the invocation's end, ``seconds`` from now."""
+        """Set the time: failed requests are repeated until a second before the invocation's end.
+
+        ``seconds`` are left until then.
+        """
         self._until = time.monotonic() + seconds - _MARGIN_S
 
     @classmethod
     def from_environ(cls, bucket: str, calls: RequestCounter) -> SignedS3:
-        """Read this process's environment."""
+        """Return the bucket for this process's environment."""
         return cls(bucket, os.environ, calls)
 
     def close(self) -> None:
-        """Close the connection; the next request makes another."""
+        """Close the connection. The next request opens another."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def get(self, key: str) -> bytes | None:
-        """Read an object; None when there is none.
+        """Read an object.
 
-        Raises `AwsError`, also for one that is denied.
+        Returns:
+            The content, or None if there is no such object.
+
+        Raises:
+            AwsError: S3 denied the request or failed.
         """
         self._calls.add("s3:GetObject")
         status, body = self._request("GET", key)
@@ -86,8 +98,8 @@ class SignedS3:
         return self._checked(status, body, "GET", key)
 
     def get_at_once(self, key: str, seconds: float = 1.0) -> bytes | None:
-        """Read a small object, with one try; None where it is missing or does not come in time."""
-        import http.client  # noqa: PLC0415 - as in _request
+        """Read a small object, with one attempt. Return None if it is missing or late."""
+        import http.client  # noqa: PLC0415 - see _request
 
         self._calls.add("s3:GetObject")
         path = self._root + quote(key, safe="/-_.~")
@@ -105,7 +117,7 @@ class SignedS3:
         self._checked(status, body, "GET", key)
 
     def put_new(self, key: str, data: bytes) -> bool:
-        """Write an object unless there is one; tell whether it was written."""
+        """Write an object unless it exists. Return whether it was written."""
         self._calls.add("s3:PutObject")
         status, body = self._request("PUT", key, data, {"if-none-match": "*"})
         if status == _EXISTS:
@@ -116,20 +128,20 @@ class SignedS3:
     def _checked(self, status: int, body: bytes, verb: str, key: str) -> bytes:
         if status == _OK:
             return body
-        text = f"{verb} {key} answered {status}: {body[:500].decode(errors='replace')}"
+        text = f"{verb} {key} returned {status}: {body[:500].decode(errors='replace')}"
         if status == _DENIED:
             raise AccessDeniedError(
                 text,
                 hint=denial_hint(
                     body.decode(errors="replace"),
-                    "Does the worker's role still have its policy? `dolambda deploy` puts it "
-                    "back. "
-                    "Does the bucket use a KMS key? Then the role needs kms:Decrypt and "
-                    "kms:GenerateDataKey. A bucket policy or an organization's policy may deny it "
-                    "too.",
+                    "Check that the worker's role has its policy: `dolambda deploy` restores it. "
+                    "If the "
+                    "bucket uses a KMS key, the role needs kms:Decrypt and kms:GenerateDataKey. A "
+                    "bucket "
+                    "policy or an organization's policy may deny the request too.",
                 ),
             )
-        raise AwsError(text, hint="Is the stack whole? `dolambda deploy` repairs it.")
+        raise AwsError(text, hint="`dolambda deploy` repairs an incomplete stack.")
 
     def _request(
         self,
@@ -139,11 +151,11 @@ class SignedS3:
         extra: Mapping[str, str] | None = None,
         into: Path | None = None,
     ) -> tuple[int, bytes]:
-        """Send, and repeat what may pass as long as there is time.
+        """Send a request, and repeat temporary failures as long as there is time.
 
-        ``into``: a file for the body.
+        ``into`` is a file for the body.
         """
-        import http.client  # noqa: PLC0415 - 15 ms, which a worker called directly does without
+        import http.client  # noqa: PLC0415 - 15 ms, which a worker called directly does not need
 
         path = self._root + quote(key, safe="/-_.~")
         begun, pause = time.monotonic(), 0.05
@@ -162,16 +174,16 @@ class SignedS3:
                     return answer
             if time.monotonic() + pause > until:
                 break
-            import random  # noqa: PLC0415 - seldom needed, and 2 ms
+            import random  # noqa: PLC0415 - rarely needed, and 2 ms
 
-            time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter, no secret
+            time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter is no secret
             pause = min(2 * pause, _LONGEST_PAUSE_S)
         if failure:
             raise failure
         return answer
 
     def _connect(self) -> http.client.HTTPConnection:
-        import http.client  # noqa: PLC0415 - as in _request
+        import http.client  # noqa: PLC0415 - see _request
 
         kind = http.client.HTTPConnection if self._plain else http.client.HTTPSConnection
         return kind(self._host, timeout=_TIMEOUT_S)
@@ -206,21 +218,21 @@ class SignedS3:
 
 
 def _read_into(path: Path, response: http.client.HTTPResponse) -> bytes:
-    """Write a body to a file. Raises OSError for one that is cut off."""
+    """Write a body to a file. Raises OSError for an incomplete body."""
     import shutil  # noqa: PLC0415 - few stacks have a bundle
 
     length = response.length
     with path.open("wb") as file:
         shutil.copyfileobj(response, file, 1 << 20)
         if length is not None and file.tell() != length:
-            raise ConnectionError(f"{file.tell():,} of {length:,} bytes came")
+            raise ConnectionError(f"{file.tell():,} of {length:,} bytes were received")
     return b""
 
 
 def _is_missing(status: int, body: bytes) -> bool:
-    """Return whether an answer says that there is no such object.
+    """Return whether a reply means that there is no such object.
 
-    To a role that may not list the bucket, S3 says so by denying s3:ListBucket.
+    To a role that may not list the bucket, S3 reports it by denying s3:ListBucket.
     """
     if status == _MISSING:
         return _NO_BUCKET not in body
@@ -232,7 +244,7 @@ def _is_denied(status: int, body: bytes) -> bool:
 
 
 def _may_pass(status: int, body: bytes) -> bool:
-    """Return whether to repeat a request: also one that is denied, as policies take time to arrive."""
+    """Return whether to repeat a request. Denials are repeated too: policies take time to apply."""
     return (
         status in _PASSING
         or _is_denied(status, body)
@@ -250,7 +262,10 @@ def sign(
     region: str,
     environ: Mapping[str, str],
 ) -> dict[str, str]:
-    """Headers of a request to S3, signed (AWS Signature Version 4, "Authenticating Requests: Authorization Header")."""
+    """Return the headers of a signed request to S3.
+
+    See AWS Signature Version 4, "Authenticating Requests: Authorization Header".
+    """
     digest = hashlib.sha256(data).hexdigest()
     headers = {"host": host, "x-amz-content-sha256": digest, "x-amz-date": stamp, **extra}
     if token := environ.get("AWS_SESSION_TOKEN"):

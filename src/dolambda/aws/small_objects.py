@@ -1,10 +1,10 @@
 """Small objects on S3, without waiting for them.
 
-On entry: keys and bytes; on leaving: calls of the waiting code, by the thread that leads.
+**Input:** keys and bytes. **Output:** calls of the waiting code, in the leading thread.
 
-For jobs and replies, of which there are thousands under way; what is large, or rare, goes through
-`objects`. S3's own errors and broken connections are repeated for up to three minutes: writing the
-same bytes once more, and reading, do no harm.
+They are jobs and replies, of which thousands are in flight. Large or rare objects go through
+`objects`. Errors of S3 and broken connections are repeated for up to three minutes: writing the
+same bytes again, and reading, do no harm.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 _PATIENCE = 180.0
 _PASSING = frozenset({408, 409, 429, 500, 502, 503, 504})
 _PASSING_CODES = (b"<Code>RequestTimeout<", b"<Code>SlowDown<", b"<Code>InternalError<")
-"""Errors that pass whatever their status is: RequestTimeout comes with 400."""
+"""Temporary errors, whatever their status: RequestTimeout has status 400."""
 
 _EXPIRED = (b"<Code>ExpiredToken<", b"<Code>TokenRefreshRequired<")
 
 
 class SmallObjects:
-    """One bucket's. For any thread; each request is counted."""
+    """The small objects of one bucket. Thread-safe. Each request is counted."""
 
     most = 256 * 1024
-    """Bytes of an object that is small: signing a larger one would hold the others up."""
+    """Largest size of a small object, in bytes. Signing a larger one would delay the others."""
 
     def __init__(
         self,
@@ -48,9 +48,9 @@ class SmallObjects:
         calls: RequestCounter,
         owner: str = "",
     ) -> None:
-        """Nothing is sent yet.
+        """Prepare requests. Nothing is sent yet.
 
-        S3 refuses requests if the bucket is not the ``owner``'s, an account.
+        S3 refuses requests if the bucket does not belong to the account ``owner``.
         """
         self._owner = (f"X-Amz-Expected-Bucket-Owner: {owner}",) if owner else ()
         self._reactor = reactor
@@ -64,16 +64,16 @@ class SmallObjects:
             self._root = f"https://{name}.{place}/"
 
     def put(self, key: str, data: bytes, done: Callable[[BaseException | None], None]) -> Request:
-        """Write an object, over one that may be there; ``done`` gets None, or the error.
+        """Write an object, replacing an existing one.
 
-        Gives what can be dropped before it is sent.
+        ``done`` gets None, or the error. The returned request can be dropped before it is sent.
         """
         return self._send(
             "PUT", key, ("Content-Type: application/octet-stream", "Expect:"), data, done
         )
 
     def get(self, key: str, done: Callable[[bytes | BaseException], None]) -> Request:
-        """Read an object; ``done`` gets it, or the error: FileNotFoundError, or `AwsError`."""
+        """Read an object. ``done`` gets it, or the error: FileNotFoundError or `AwsError`."""
         return self._send("GET", key, (), b"", done)
 
     def _send(
@@ -135,9 +135,9 @@ class SmallObjects:
 
 
 def _is_s3s(answer: Answer) -> bool:
-    """Whether an answer can be S3's own, and not a captive portal's or a proxy's.
+    """Return whether a reply can be S3's own, and not that of a captive portal or a proxy.
 
-    S3 gives each object that it writes or reads a tag, and each refusal a code.
+    S3 returns a tag for each object that it writes or reads, and a code for each refusal.
     """
     if answer.status == http.HTTPStatus.OK:
         return bool(answer.header("etag"))

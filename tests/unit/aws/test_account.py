@@ -37,7 +37,7 @@ def test_no_credentials_and_no_network_are_told_apart() -> None:
         translated(),
     ):
         raise NoCredentialsError
-    with pytest.raises(AwsError, match="Is the network up"), translated():
+    with pytest.raises(AwsError, match="Check the network"), translated():
         raise EndpointConnectionError(endpoint_url="https://nowhere")
 
 

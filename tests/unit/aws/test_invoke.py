@@ -140,7 +140,7 @@ def test_a_function_that_does_not_become_ready_is_told(
 
 def test_a_conflict_that_is_not_lambdas_is_not_repeated(server: Server, invoker: Invoker) -> None:
     server.answers = [(409, {}, b"<html>Blocked</html>")]
-    with pytest.raises(UnknownOutcomeError, match="something else answered"):
+    with pytest.raises(UnknownOutcomeError, match="another server replied"):
         called(invoker)
     assert len(server.seen) == 1
 
@@ -183,18 +183,18 @@ def test_throttled_for_too_long_it_says_so(
         (
             (413, {"x-amzn-ErrorType": "RequestEntityTooLargeException"}, b"{}"),
             AwsError,
-            "Lambda answered 413 RequestEntityTooLarge",
+            "Lambda returned 413 RequestEntityTooLarge",
         ),
         (
             (500, {"x-amzn-ErrorType": "ServiceException"}, b"{}"),
             UnknownOutcomeError,
-            "Lambda answered 500 ServiceException",
+            "Lambda returned 500 ServiceException",
         ),
         (None, UnknownOutcomeError, "the connection to Lambda ended"),
         (
             (302, {"Location": "http://127.0.0.1/login"}, b""),
             UnknownOutcomeError,
-            "something else answered in Lambda's place: 302",
+            "another server replied in Lambda's place: 302",
         ),
         ((403, {}, b"<html>Blocked</html>"), UnknownOutcomeError, "in Lambda's place: 403"),
         ((404, {}, b"404 page not found"), UnknownOutcomeError, "in Lambda's place: 404"),

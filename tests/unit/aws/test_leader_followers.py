@@ -79,7 +79,7 @@ def test_a_call_that_raises_ends_nothing(
     reactor.followers.hand_over(leave)
     reactor.followers.hand_over(made.set)
     assert made.wait(SOON)
-    assert "could not be handed over" in caplog.text
+    assert "could not be delivered" in caplog.text
 
 
 def test_a_call_may_flush_and_close(reactor: Reactor) -> None:

@@ -85,7 +85,7 @@ def test_passing_faults_are_tried_again_and_lasting_ones_reported(
     faults = [answered(503, b"SlowDown"), answered(500, b""), None, answered(400, timed_out)]
     server.answers = [*faults, answered(200, b"content"), answered(400, b"<Code>Bad</Code>")]
     assert s3.get("k") == b"content"
-    with pytest.raises(AwsError, match="GET k answered 400: <Code>Bad"):
+    with pytest.raises(AwsError, match="GET k returned 400: <Code>Bad"):
         s3.get("k")
     server.answers = [answered(412, b""), answered(404, b""), answered(404, b"")]
     assert s3.put_new("k", b"x") is False
@@ -100,7 +100,7 @@ def test_a_denial_is_no_missing_key_and_passes_once_the_policy_is_in_force(
     assert s3.get("k") == b"a job"
     server.answers = [answered(403, denial)]
     s3.begin_invocation(1.5)
-    with pytest.raises(AccessDeniedError, match="GET k answered 403"):
+    with pytest.raises(AccessDeniedError, match="GET k returned 403"):
         s3.get("k")
     assert len(server.seen) > 6
 
@@ -134,7 +134,7 @@ def test_a_reply_is_put_as_long_as_the_invocation_lasts(s3: SignedS3, server: Se
     assert len(server.seen) == 10
     s3.begin_invocation(1.2)
     server.answers = [answered(503, b"<Code>SlowDown</Code>")]
-    with pytest.raises(AwsError, match="answered 503"):
+    with pytest.raises(AwsError, match="returned 503"):
         s3.put_new("outs/k", b"a reply")
 
 

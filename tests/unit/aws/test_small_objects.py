@@ -129,7 +129,7 @@ def test_trouble_that_stays_is_told(
         (
             (404, {}, b"<Error><Code>NoSuchBucket</Code></Error>"),
             AwsError,
-            "failed: 404 NoSuchBucket\n  Is the network up",
+            "failed: 404 NoSuchBucket\n  Check the network",
         ),
         (EXPIRED, AccessDeniedError, r"was denied \(ExpiredToken\)"),
     ],

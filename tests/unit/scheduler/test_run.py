@@ -755,7 +755,7 @@ def test_a_job_that_aws_did_not_take_is_sent_again_after_a_pause(
         return (
             memory.answer(job)
             if sent == 3
-            else Unanswered(Lost("not_started", "Lambda answered 500"))
+            else Unanswered(Lost("not_started", "Lambda returned 500"))
         )
 
     memory.fate = fate
@@ -768,7 +768,7 @@ def test_a_job_that_aws_did_not_take_is_sent_again_after_a_pause(
 
 def test_what_is_put_off_ends_with_its_run() -> None:
     run = open_run(
-        Memory(lambda _job, _sent: Unanswered(Lost("not_started", "Lambda answered 500"))), batch=1
+        Memory(lambda _job, _sent: Unanswered(Lost("not_started", "Lambda returned 500"))), batch=1
     )
     (future,) = run.submit([(square, (1,), {})])
     until(lambda: run.report().again > 0)

@@ -127,7 +127,7 @@ def test_a_job_that_the_worker_may_not_read_is_answered_with_the_reason(
 ) -> None:
     class Denied(Store):
         def get(self, key: str) -> bytes | None:
-            raise AccessDeniedError(f"GET {key} answered 403: kms:Decrypt", hint="Add it.")
+            raise AccessDeniedError(f"GET {key} returned 403: kms:Decrypt", hint="Add it.")
 
     store: Any = Denied()
     name = keys.job_key(RUN, 0)

@@ -142,10 +142,7 @@ class PythonWorker(runtime.ProvidedWorker):
         return self._proc is None and self._generation > 0
 
     def _build_handler_class(self, generation: int, pending: Any) -> type[Any]:
-        """Return a handler for clients that know the secret.
-
-        It disables Nagle's delay, which would cost 40 ms for each event.
-        """
+        """Return a handler for clients with the secret, without Nagle's delay of 40 ms an event."""
         handler: type[Any] = super()._build_handler_class(generation, pending)
 
         class Own(handler):
@@ -164,7 +161,7 @@ class PythonWorker(runtime.ProvidedWorker):
         return Own
 
     def _pump_output(self, stream: IO[bytes], log_queue: queue.Queue[str]) -> None:
-        """Read the output of a process until it ends, between invocations and when the pipe is full."""
+        """Read the output until the process ends, between invocations and from a full pipe."""
         printed = select.poll()
         printed.register(stream, select.POLLIN)
         more = True
@@ -176,10 +173,7 @@ class PythonWorker(runtime.ProvidedWorker):
                     stream.close()
 
     def _drain_stderr_bounded(self, *_waits: float, **_named: float) -> str:
-        """Return all output before the reply.
-
-        It was in the pipe before the reply was sent, so there is no wait.
-        """
+        """Return all output before the reply: it is in the pipe already, so there is no wait."""
         process = self._proc
         with self._taking:
             if process is not None and not process.stdout.closed:
