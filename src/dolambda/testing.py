@@ -28,8 +28,8 @@ def dolambda_settings() -> dict[str, Any]:
     """Settings of the emulated stack. Override it in your conftest.py.
 
     Returns:
-        Keyword arguments of `dolambda.register`, such as ``{"requires": ["numpy"], "timeout":
-        30}``. By default none, so that pyproject.toml and ``DOLAMBDA_...`` variables decide.
+        Keyword arguments of `dolambda.register`, as a dict. By default none, so that
+        pyproject.toml and ``DOLAMBDA_...`` variables decide.
     """
     return {}
 
