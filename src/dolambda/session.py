@@ -169,7 +169,7 @@ class Session:
     ) -> Session:
         client = keys.new_client_id()
         with translated():
-            bucket = Bucket.from_account(account, stack.bucket)
+            bucket = Bucket.from_account(account, stack.bucket, stack.account)
         clean_up = CleanUp()
         transports = TransportFactory(
             account, stack, bucket, client, settings.throttle, clean_up=clean_up

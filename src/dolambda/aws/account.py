@@ -186,6 +186,19 @@ class Account:
         return None if found in usual else found
 
     @property
+    def s3_for_workers(self) -> str | None:
+        """Return the URL of S3 that workers use where FIPS or dual-stack endpoints are asked for.
+
+        None: the usual one. What else leads elsewhere, such as the endpoint of a VPC or a proxy,
+        is of this network, and not of the one that workers run in.
+        """
+        config = self.client("s3").meta.config
+        asked = config.use_fips_endpoint or config.use_dualstack_endpoint
+        found = self.endpoint("s3") if asked and not self.endpoint_url else None
+        is_aws = found is not None and found.endswith(partition_of(self.region).dns_suffix)
+        return found if is_aws else None
+
+    @property
     def ca_bundle(self) -> str | None:
         """File with the trusted certificates, from AWS_CA_BUNDLE or the user's profile."""
         if self.emulated:

@@ -39,7 +39,7 @@ from dolambda.errors import AccessDeniedError, AwsError, ConfigurationError, Thr
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from obstore.store import ClientConfig, S3Credential
+    from obstore.store import ClientConfig, RetryConfig, S3Credential
 
     from dolambda.aws.account import Account
 
@@ -77,6 +77,15 @@ _PART = 16 << 20
 _PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 # Seconds in which a refusal without a code of S3 is repeated: it may come from a captive portal.
 _STRANGE = 5.0
+_RETRIES: RetryConfig = {
+    "max_retries": 10,
+    "retry_timeout": timedelta(minutes=3),
+    "backoff": {
+        "init_backoff": timedelta(milliseconds=50),
+        "max_backoff": timedelta(seconds=5),
+        "base": 2,
+    },
+}
 _AS_IF_UNSET = {
     "s3_express": False,
     "request_payer": False,
@@ -160,21 +169,27 @@ class Bucket:
     """One bucket, opened with an account's credentials, which are refreshed during a run."""
 
     def __init__(
-        self, opened: Callable[[Provider], Any], provider: Callable[[], Provider], name: str
+        self,
+        opened: Callable[[Provider], tuple[S3Store, S3Store]],
+        provider: Callable[[], Provider],
+        name: str,
     ) -> None:
         """Use `Bucket.from_account`."""
         self._opened = opened
         self._provider = provider
         self._lock = threading.Lock()
         self._using = provider()
-        self._store = opened(self._using)
+        self._store, self._listed = opened(self._using)
         self.name = name
         self.calls = RequestCounter()
         self._deletions = Pace(_DELETIONS_A_SECOND, _DELETIONS_A_SECOND)
 
     @classmethod
-    def from_account(cls, account: Account, name: str) -> Bucket:
-        """Open a bucket. Nothing is sent."""
+    def from_account(cls, account: Account, name: str, owner: str = "") -> Bucket:
+        """Open a bucket; nothing is sent.
+
+        S3 refuses requests if the bucket is not the ``owner``'s, an account.
+        """
         options: ClientConfig = {
             "timeout": timedelta(seconds=_LONGEST_S),
             "connect_timeout": timedelta(seconds=10),
@@ -191,23 +206,24 @@ class Bucket:
             options["allow_invalid_certificates"] = True
         config = explicit_config(account)
 
-        def opened(provider: Provider) -> S3Store:
-            return S3Store(
-                name,
-                region=account.region,
-                client_options=options,
-                retry_config={
-                    "max_retries": 10,
-                    "retry_timeout": timedelta(minutes=3),
-                    "backoff": {
-                        "init_backoff": timedelta(milliseconds=50),
-                        "max_backoff": timedelta(seconds=5),
-                        "base": 2,
-                    },
-                },
-                credential_provider=provider,
-                config=config,
+        # obstore signs the header, but not that of a LIST, which S3 would refuse: by it no data leaves.
+        owned: ClientConfig = {**options}
+        if owner:
+            owned["default_headers"] = {"x-amz-expected-bucket-owner": owner}
+
+        def opened(provider: Provider) -> tuple[S3Store, S3Store]:
+            store, listed = (
+                S3Store(
+                    name,
+                    region=account.region,
+                    client_options=chosen,
+                    retry_config=_RETRIES,
+                    credential_provider=provider,
+                    config=config,
+                )
+                for chosen in (owned, options)
             )
+            return store, listed
 
         return cls(opened, lambda: Provider(account.session, ttl=_ASK_AGAIN), name)
 
@@ -278,7 +294,7 @@ class Bucket:
         pages = self._ask(
             "s3:ListBucket",
             prefix,
-            lambda: list(obstore.list(self._store, prefix=prefix, offset=after)),
+            lambda: list(obstore.list(self._listed, prefix=prefix, offset=after)),
         )
         found = {entry["path"]: entry["size"] for page in pages for entry in page}
         self.calls.add("s3:ListBucket", len(found) // _LISTED)
@@ -316,7 +332,7 @@ class Bucket:
         first = self._ask(
             "s3:ListBucket",
             prefix,
-            lambda: next(iter(obstore.list(self._store, prefix=prefix, offset=key[:-1])), []),
+            lambda: next(iter(obstore.list(self._listed, prefix=prefix, offset=key[:-1])), []),
         )
         return any(entry["path"] == key for entry in first)
 
@@ -363,7 +379,7 @@ class Bucket:
             if not self._using.has_others():
                 return False
             self._using = self._provider()
-            self._store = self._opened(self._using)
+            self._store, self._listed = self._opened(self._using)
             return True
 
 

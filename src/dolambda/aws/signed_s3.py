@@ -48,7 +48,8 @@ class SignedS3:
         ``environ`` contains region, credentials and, outside AWS, the endpoint.
         """
         self._region = environ["AWS_REGION"]
-        endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+        named = ("DOLAMBDA_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+        endpoint = next((environ[name] for name in named if environ.get(name)), None)
         # A dot in the name would not match S3's certificate for *.s3...
         in_path = bool(endpoint) or "." in bucket
         base = urlsplit(

@@ -61,7 +61,7 @@ def _bucket(
     )
     found = Stack.from_account(target.account, target.settings)
     with translated():
-        return Bucket.from_account(target.account, found.bucket), found.key
+        return Bucket.from_account(target.account, found.bucket, found.account), found.key
 
 
 def _run(name: str, bucket: Bucket, key: bytes) -> tuple[str, NamedRun]:

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.account import error_code, translated
-from dolambda.aws.partitions import STANDARD, host, partition_of
 from dolambda.environment.archive import digest_of
 from dolambda.environment.worker_zip import worker_code, worker_zip
 from dolambda.provision.differences import differences
@@ -72,6 +71,7 @@ class Function:
     ) -> None:
         """What is callable is asked when it is needed: layers and role are made before."""
         self._lambda = account.client("lambda")
+        self._account = account
         self._names = names
         self._settings = settings
         self._runtime = runtime
@@ -208,9 +208,9 @@ class Function:
         places = dict(_HOMES)
         if self._settings.runtime:
             places["SSL_CERT_FILE"] = _CERTIFICATES
-        region = self._names.region
-        if partition_of(region).dns_suffix != STANDARD.dns_suffix:
-            places["AWS_ENDPOINT_URL_S3"] = f"https://{host('s3', region)}"
+        if endpoint := self._account.s3_for_workers:
+            # Not AWS_ENDPOINT_URL_S3, which is for boto3 too: tasks may read buckets of other regions.
+            places["DOLAMBDA_S3_ENDPOINT"] = endpoint
         return places
 
     def _create(self) -> None:

@@ -6,6 +6,8 @@ import pytest
 from moto import mock_aws
 
 from dolambda.aws.account import Account, Credentials
+from dolambda.aws.request_counter import RequestCounter
+from dolambda.aws.signed_s3 import SignedS3
 from dolambda.environment.layer import Contents
 from dolambda.provision.deploy import deploy, destroy, resources
 from dolambda.settings import Settings
@@ -15,22 +17,33 @@ from support.strict_aws import Options, StrictAws, before
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
+class FipsAccount(Account):
+    """One whose user has asked for FIPS endpoints, of which moto has none."""
+
+    s3_for_workers = "https://s3-fips.us-west-2.amazonaws.com"
+
+
 @pytest.mark.parametrize(
-    ("region", "endpoint"),
+    ("kind", "region", "host"),
     [
-        ("cn-north-1", "https://s3.cn-north-1.amazonaws.com.cn"),
+        (Account, "cn-north-1", "far-bucket.s3.cn-north-1.amazonaws.com.cn"),
+        (Account, "us-west-2", "far-bucket.s3.us-west-2.amazonaws.com"),
+        (FipsAccount, "us-west-2", "s3-fips.us-west-2.amazonaws.com"),
     ],
 )
-def test_it_is_deployed_and_removed(region: str, endpoint: str | None) -> None:
+def test_it_is_deployed_and_removed_and_its_workers_ask_their_own_s3(
+    kind: type[Account], region: str, host: str
+) -> None:
     only = ["account_settings", "role_of_the_partition", "policies_kept_from_moto"]
     strict = StrictAws(Options(region=region, ignores_conditions=True), only=only)
     settings = Settings(stack="far", region=region, requires=())
     with mock_aws(config={"lambda": {"use_docker": False}}):
-        account = before(Account.from_settings(settings, Credentials("AK", "SK")), strict)
+        account = before(kind.from_settings(settings, Credentials("AK", "SK")), strict)
         assert deploy(resources(account, settings, here=False, contents=Contents())) > 0
         assert deploy(resources(account, settings, here=False, contents=Contents())) == 0
         found = account.client("lambda").get_function_configuration(FunctionName="far")
-        assert found["Environment"]["Variables"].get("AWS_ENDPOINT_URL_S3") == endpoint
+        environ = {"AWS_REGION": region, **found["Environment"]["Variables"]}
+        assert SignedS3("far-bucket", environ, RequestCounter())._host == host
         assert Stack.from_account(account, settings).region == region
         destroy(resources(account, settings, here=False, contents=Contents()))
         assert account.client("lambda").list_functions()["Functions"] == []

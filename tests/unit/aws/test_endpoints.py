@@ -139,3 +139,32 @@ def test_certificates_come_from_the_variable_or_the_profile(
     assert account.ca_bundle == str(tmp_path / "missing.pem")
     with pytest.raises(ConfigurationError, match="AWS_CA_BUNDLE"):
         Bucket.from_account(account, "b")
+
+
+@pytest.mark.parametrize(
+    ("variables", "url", "endpoint"),
+    [
+        ({}, None, None),
+        (
+            {"AWS_USE_FIPS_ENDPOINT": "true"},
+            None,
+            "https://s3-fips.us-west-2.amazonaws.com",
+        ),
+        (
+            {"AWS_USE_FIPS_ENDPOINT": "true", "AWS_USE_DUALSTACK_ENDPOINT": "true"},
+            None,
+            "https://s3-fips.dualstack.us-west-2.amazonaws.com",
+        ),
+        ({"AWS_ENDPOINT_URL_S3": "https://bucket.vpce-1.s3.us-west-2.vpce.example"}, None, None),
+        ({"AWS_USE_FIPS_ENDPOINT": "true"}, "http://127.0.0.1:4566", None),
+    ],
+)
+def test_workers_are_told_of_endpoints_of_awss_own_only(
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    url: str | None,
+    endpoint: str | None,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert an_account("us-west-2", url).s3_for_workers == endpoint

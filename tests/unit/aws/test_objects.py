@@ -129,3 +129,17 @@ def test_each_key_of_a_deletion_is_a_write_for_s3(server: Server) -> None:
     bucket.delete([f"outs/{number}" for number in range(600)])
     sizes = [body.count(b"<Key>") for _, _, body in server.seen]
     assert sizes == [250] * 16 + [100]
+
+
+def test_the_owner_of_the_bucket_is_signed_wherever_data_goes(server: Server) -> None:
+    bucket = Bucket.from_account(account(server.url), "b", "123456789012")
+    there = {"Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT"}
+    server.answers = [(200, {}, b""), (200, there, b""), DELETED, listing()]
+    bucket.put("blobs/a", b"x")
+    assert bucket.age("blobs/a")
+    bucket.delete(["outs/0"])
+    assert bucket.list("outs/") == []
+    name = "x-amz-expected-bucket-owner"
+    for _, headers, _ in server.seen:
+        assert (name in headers) == (name in headers["authorization"])
+    assert [headers.get(name) for _, headers, _ in server.seen] == [*["123456789012"] * 3, None]
