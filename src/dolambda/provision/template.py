@@ -38,16 +38,15 @@ _EMPTY: dict[str, dict[str, Any]] = {
 """Answers of an empty account that are no errors."""
 
 _ABSENT = {
-    "HeadBucket": "404",
-    "GetRole": "NoSuchEntity",
-    "GetFunctionConfiguration": "ResourceNotFoundException",
-    "GetFunctionConcurrency": "ResourceNotFoundException",
-    "GetPolicy": "ResourceNotFoundException",
-    "ListTags": "ResourceNotFoundException",
-    "GetBucketLifecycleConfiguration": "NoSuchLifecycleConfiguration",
-    "GetBucketPolicy": "NoSuchBucketPolicy",
+    "s3": "NoSuchBucket",
+    "iam": "NoSuchEntity",
+    "lambda": "ResourceNotFoundException",
+    "logs": "ResourceNotFoundException",
 }
-"""Errors with which an empty account answers."""
+"""Errors with which an empty account answers any other question, by service."""
+
+_NO_BODY = {"HeadBucket": "404"}
+"""A HEAD request has no code but its status."""
 
 _MAX_DESCRIPTION = 1024
 
@@ -172,6 +171,6 @@ class _EmptyAccount:
             return self._translator.take(operation, params)
         if operation in _EMPTY:
             return _EMPTY[operation]
-        code = _ABSENT[operation]
+        code = _NO_BODY.get(operation) or _ABSENT[service]
         error = self._account.client(service).exceptions.from_code(code)
         raise error({"Error": {"Code": code, "Message": "not there"}}, operation)

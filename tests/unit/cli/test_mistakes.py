@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         (["quote", "."], "there is no program '.'"),
         (["r-layers", "no/such/file.zip"], "FILE 'no/such/file.zip': there is no directory"),
         (["r-layers", "."], "FILE '.' is a directory"),
+        (["template", "cloudformation", "--output", __file__], "--output '"),
+        (["template", "cloudformation", "--stack", "local"], "--stack 'local' means"),
         (["logs", "--since", "yesterday"], "--since 'yesterday' is neither a duration nor a date"),
         (["logs", "--local"], "no emulated AWS is running on this machine"),
         (["local", "env"], "no emulated AWS is running on this machine"),
