@@ -15,7 +15,7 @@ from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from dolambda.records.html_report import STYLE, page, report_body
+from dolambda.records.html_report import page, report_body, style
 from dolambda.wording import dollars, duration, moment
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 _MIN_WAIT_S = 1.0
 _SHARE = 10  # rendering takes at most a tenth of the time
-_HEAD = f'<style>{STYLE}</style><script src="/live.js" defer></script>'
+_SCRIPTS = "".join(
+    f'<script src="/{name}" defer></script>' for name in ("uplot.js", "timeline.js", "live.js")
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def full_page(title: str, content: Content, updates: str) -> str:
         f'data-version="{escape(content.version)}" data-final="{str(content.final).lower()}">'
         f"{content.html}</main>"
     )
-    return page(title, main, _HEAD)
+    return page(title, main, f"<style>{style()}</style>{_SCRIPTS}")
 
 
 def update_of(content: Content, seen: str) -> str:

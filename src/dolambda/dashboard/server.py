@@ -15,8 +15,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from dolambda.dashboard.access import Access
 from dolambda.dashboard.pages import Pages, full_page, update_of
 from dolambda.dashboard.watched import WatchedRuns
+from dolambda.records.html_report import asset
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dolambda.dashboard.pages import Content
     from dolambda.records.store import RecordStore
 
@@ -33,6 +36,11 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
+}
+_SCRIPTS: dict[str, Callable[[], str]] = {
+    "uplot.js": lambda: asset("uplot/uPlot.iife.min.js"),
+    "timeline.js": lambda: asset("timeline.js"),
+    "live.js": lambda: files(__package__).joinpath("live.js").read_text("utf-8"),
 }
 # A redirect would come without the new cookie: the browser followed it for another site's page.
 _ENTERED = (
@@ -100,9 +108,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _route(self, path: str, seen: str | None) -> None:
         pages, parts = self.server.pages, path.split("/")[1:]
-        if parts == ["live.js"]:
-            script = files(__package__).joinpath("live.js").read_text("utf-8")
-            self._answer(HTTPStatus.OK, _SCRIPT, script)
+        if parts[0] in _SCRIPTS and len(parts) == 1:
+            self._answer(HTTPStatus.OK, _SCRIPT, _SCRIPTS[parts[0]]())
         elif parts in ([""], ["update"]):
             self._show("Runs on this machine", pages.all_runs(), "/update", parts[0], seen)
         elif parts[0] == "runs" and parts[2:] in ([], ["update"]) and len(parts) > 1:

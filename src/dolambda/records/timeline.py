@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dolambda.records.file_format import Block
 
+_NAME = 12
+
 
 @dataclass(frozen=True, slots=True)
 class TaskTime:
@@ -22,6 +24,11 @@ class TaskTime:
     seconds: float
     kind: int
     worker: str
+
+
+def short_name(worker: str) -> str:
+    """Return what tells a worker from others: Lambda names them by date, version and a number."""
+    return worker.rpartition("]")[2][:_NAME] or "?"
 
 
 def task_times(tasks: Block) -> list[TaskTime]:

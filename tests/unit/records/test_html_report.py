@@ -1,14 +1,20 @@
-"""A record as a page: complete, small, and nothing in it is executed."""
+"""A record as a page: complete, small, and nothing of a program in it is executed."""
 
 from __future__ import annotations
 
+import base64
+import json
+import re
+import struct
+import zlib
 from array import array
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
 from dolambda.records.file_format import ErrorEntry, RunRecord
-from dolambda.records.html_report import html_report
+from dolambda.records.html_report import html_report, report_body
 from dolambda.records.timeline import busy_shares, runs_of_levels, task_times
 from support.records import a_header, some_tasks
 
@@ -57,9 +63,9 @@ def test_a_worker_is_as_busy_as_its_tasks() -> None:
 def test_the_page_says_what_happened() -> None:
     errors = (ErrorEntry(3, "failure", "builtins.ValueError", "no such place"),)
     page = Elements(html_report(record_of(40, errors=errors)))
-    for said in ("Run abc", "300 MB of 1,769 MB", "ValueError", "no such place", "50% of one core"):
+    for said in ("Run abc", "of 1,769 MB paid for", "1 builtins.ValueError", "no such place"):
         assert said in page.text
-    assert "has not ended" in page.text
+    assert "its program was killed" in page.text
     assert page.tags >= {"svg", "rect", "table"}
 
 
@@ -68,25 +74,64 @@ def test_the_page_has_advice() -> None:
     record.tasks.cpu[:] = array("f", [0.001] * 40)
     page = Elements(html_report(record))
     assert "tasks used at most 300 MB of 1,769: memory=" in page.text
-    assert "nothing to change" in Elements(html_report(record_of(40))).text
+    assert "Nothing to change" in Elements(html_report(record_of(40))).text
     assert "Advice" not in Elements(html_report(record_of(0))).text
 
 
 def test_text_of_a_program_is_never_markup() -> None:
     errors = (ErrorEntry(3, EVIL, EVIL, EVIL),)
-    page = html_report(record_of(40, name=EVIL, errors=errors))
-    elements = Elements(page)
-    assert not elements.tags & {"script", "img", "iframe", "object", "link", "a"}
+    body = report_body(record_of(40, name=EVIL, errors=errors), "running")
+    elements = Elements(body)
+    assert not elements.tags & {"img", "iframe", "object", "link", "style"}
     assert not [name for name in elements.attributes if name.startswith("on")]
     assert EVIL in elements.text
-    assert "default-src 'none'" in page
+    assert body.count("<script") == body.count('<script type="application/') == 2
+    assert body.count("</script") == 2
+
+
+def test_a_policy_allows_the_pages_own_scripts_alone() -> None:
+    page = html_report(record_of(40))
+    assert "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-" in page
+    assert "unsafe-inline'; script" in page
+    assert "script-src 'unsafe-inline'" not in page
 
 
 def test_a_hundred_thousand_tasks_are_a_small_page() -> None:
     page = html_report(record_of(100_000, workers=200))
     assert len(page) < 5_000_000
-    assert "100 more workers not drawn" in page
+    assert "100 more workers not drawn" in page  # when it is printed
+
+
+def columns_of(page: str) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    """Read the columns as the script does."""
+    found = re.search(r'class="columns">([^<]*)<.*class="facts">([^<]*)<', page, re.DOTALL)
+    assert found
+    facts = json.loads(found[2])
+    data, size = zlib.decompress(base64.b64decode(found[1])), facts["size"]
+    formats = {"begin": "f", "seconds": "f", "task": "I", "worker": "H", "error": "H"}
+    columns, at = {}, 0
+    for name, form in formats.items():
+        length = size * struct.calcsize(form)
+        columns[name] = list(struct.unpack(f"<{size}{form}", data[at : at + length]))
+        at += length
+    assert at == len(data)
+    return facts, columns
+
+
+def test_the_columns_have_every_task_and_the_error_of_each_that_failed() -> None:
+    errors = tuple(
+        ErrorEntry(task, "failure", f"E{task % 3}", "&<why>") for task in range(0, 1000, 7)
+    )
+    facts, columns = columns_of(html_report(record_of(1000, workers=9, errors=errors)))
+    assert sorted(columns["task"]) == list(range(1000))
+    places = list(zip(columns["worker"], columns["begin"], strict=True))
+    assert places == sorted(places)
+    for task, error in zip(columns["task"], columns["error"], strict=True):
+        wanted = f"E{int(task) % 3}: &<why>" if task % 7 == 0 else None
+        assert (facts["errors"][int(error) - 1] if error else None) == wanted
 
 
 def test_a_run_without_tasks_has_a_page() -> None:
-    assert "tasks that replied" in html_report(record_of(0))
+    page = html_report(record_of(0))
+    assert "tasks that replied" in page
+    assert "No task has replied yet" in page
