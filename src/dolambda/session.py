@@ -12,7 +12,7 @@ import logging
 import os
 import secrets
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -44,6 +44,7 @@ from dolambda.stack import Stack
 from dolambda.transport.clean_up import CleanUp
 from dolambda.transport.factory import TransportFactory
 from dolambda.transport.in_process import InProcess
+from dolambda.tuning.sampler import sampler_of
 from dolambda.wire import keys
 from dolambda.wire.job import Place
 from dolambda.wire.packer import Packer
@@ -214,29 +215,31 @@ class Session:
         self._refuse_ended()
         options = options or RunOptions()
         self._code.look_again()
+        sampler = sampler_of(self)
+        if sampler:
+            options = replace(options, run=None)
         name, way, named, stored = self._choose_way(options)
-        recorder = self._records.recorder(
-            name,
-            options.run,
-            batch=options.batch,
-            task_timeout=options.task_timeout or self.settings.task_timeout,
-        )
+        limits = self._limits(options, way)
+        recorder = self._records.recorder(name, options.run, limits)
         packer = Packer(
             same_buffers=same_buffers,
             same_functions=same_functions,
             salt=self._salt if named else None,
         )
+        hooks = self._hooks(options, named, relay, recorder)
+        if sampler:
+            way, limits, hooks = sampler, sampler.limits(limits), sampler.hooks(hooks)
         opened = Run(
             name,
             way,
             self.key,
-            self._limits(options, way),
+            limits,
             packer=packer,
             context=self._context(options, nesting, language),
             place=self._place(),
             code=self._code if self.stack else lambda: None,
             stored=stored,
-            hooks=self._hooks(options, named, relay, recorder),
+            hooks=hooks,
             clean_up=self._clean_up,
         )
         self._accounts.begin(opened)

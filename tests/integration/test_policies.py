@@ -19,6 +19,7 @@ from dolambda.provision import policies
 from dolambda.provision.deploy import deploy, destroy, names_of, resources
 from dolambda.provision.panic import Panic
 from dolambda.provision.rotate_key import Rotation
+from dolambda.provision.tuning import TemporaryFunctions, leftovers
 from dolambda.registration import register, unregister
 from dolambda.settings import Settings
 from support.iam_actions import actions_of
@@ -98,15 +99,25 @@ def through_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dolambda.provision.layer._DIRECT", 0)
 
 
+def tune(account: Account, settings: Settings) -> None:
+    """Make a temporary function, call it, and find it as one that was left."""
+    functions = TemporaryFunctions(account, settings.stack)
+    name = functions.create(256, 30)
+    account.client("lambda").invoke(FunctionName=name, Payload=b"{}")
+    assert leftovers(account.client("lambda"), names_of(account, settings)) == [name]
+    assert functions.close() == []
+
+
 def whole_life(account: Account, settings: Settings) -> None:
-    """Everything that a deployer does: make, find unchanged, change, stop, start again, replace the
-    key, remove.
+    """Everything that a deployer does: make, find unchanged, change, tune, stop, start again,
+    replace the key, remove.
     """
     deploy(resources(account, settings, here=True))
     deploy(resources(account, settings, here=True))
     deploy(resources(account, replace(settings, timeout=33, log_days=7, concurrency=3), here=True))
     account.client("lambda").update_function_code(FunctionName=settings.stack, ZipFile=_EMPTY_ZIP)
     deploy(resources(account, settings, here=True))
+    tune(account, settings)
     Panic(account, settings.stack).begin()
     assert Panic(account, settings.stack).undo()
     Rotation(account, settings.stack).rotate()
@@ -151,6 +162,7 @@ def test_the_deployer_policy_suffices_and_holds_nothing_else(
     ] == [
         [
             "logs:DescribeLogGroups",
+            "lambda:ListFunctions",
             "lambda:ListLayers",
             "lambda:ListLayerVersions",
             "lambda:GetAccountSettings",

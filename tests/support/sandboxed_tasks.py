@@ -52,7 +52,14 @@ def returns(megabytes: int) -> bytes:
 
 def computes(seconds: float) -> tuple[float, float]:
     """Use so much CPU time; return how long it took and what was used."""
-    begun = time.monotonic()
-    while time.process_time() < seconds:
+    begun, before = time.monotonic(), time.process_time()
+    while time.process_time() - before < seconds:
         pass
-    return time.monotonic() - begun, time.process_time()
+    return time.monotonic() - begun, time.process_time() - before
+
+
+def waits(seconds: float) -> int:
+    """Hold some memory and use next to no CPU."""
+    held = b"x" * (60 << 20)
+    time.sleep(seconds)
+    return len(held)

@@ -17,6 +17,7 @@ panic.py        dolambda panic
 rotate_key.py   dolambda rotate-key
 runs.py         dolambda runs list | show | fetch | resume | cancel | clean
 quote.py        dolambda quote
+tune.py         dolambda tune
 report.py       dolambda report
 dashboard.py    dolambda dashboard
 advise.py       dolambda advise
@@ -54,6 +55,7 @@ from dolambda.cli.runs import runs
 from dolambda.cli.stack import deploy, destroy, plan, policy
 from dolambda.cli.status import status
 from dolambda.cli.template import template
+from dolambda.cli.tune import tune
 from dolambda.cli.version import version
 from dolambda.cli.words import in_options
 from dolambda.errors import DolambdaError
@@ -73,10 +75,11 @@ for panel, commands in (
 ):
     for command in commands:
         app.command(rich_help_panel=panel)(command)
-app.command(
-    rich_help_panel=_RUN,
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-)(quote)  # what follows the program is the program's
+for sampling in (quote, tune):
+    app.command(
+        rich_help_panel=_RUN,
+        context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    )(sampling)  # what follows the program is the program's
 app.add_typer(runs, name="runs", rich_help_panel=_SEE)
 app.add_typer(local, name="local", rich_help_panel=_STACK)
 

@@ -20,14 +20,15 @@ from dolambda.cli.round_trip import NotCheckedError, round_trip
 from dolambda.cli.words import in_options
 from dolambda.environment.layer import table
 from dolambda.environment.stack_match import refuse_mismatch
-from dolambda.errors import DolambdaError
+from dolambda.errors import AccessDeniedError, DolambdaError
 from dolambda.provision import policies
 from dolambda.provision.deploy import contents_of, names_of, this_architecture
 from dolambda.provision.limits import limits_of
+from dolambda.provision.tuning import leftovers
 from dolambda.settings import Settings
 from dolambda.stack import Stack
 from dolambda.wire.task import PYTHON
-from dolambda.wording import count
+from dolambda.wording import count, listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +81,7 @@ def _findings(target: Target) -> list[Finding]:
     if findings[1].fine:
         found = Stack.from_account(account, settings)
         findings.append(_checked("versions", lambda: _versions(found)))
+        findings.append(_checked("leftovers", lambda: _leftovers(account, settings)))
         findings.append(_checked("round trip", lambda: _round_trip(target)))
     return findings
 
@@ -245,6 +247,23 @@ def _versions(found: Stack) -> str:
         f"Python {PYTHON}, dolambda and {count(len(found.requires), 'required package')} are "
         f"the same locally and on the workers{note}"
     )
+
+
+def _leftovers(account: Account, settings: Settings) -> str:
+    """Look for functions of a tune that was killed, or is running."""
+    try:
+        left = leftovers(account.client("lambda"), names_of(account, settings))
+    except AccessDeniedError as error:
+        raise NotCheckedError(
+            "cannot look for functions that `dolambda tune` left: lambda:ListFunctions was refused"
+        ) from error
+    if left:
+        raise DolambdaError(
+            f"{count(len(left), 'function')} of `dolambda tune`: {listing(left)}; idle, they cost "
+            "nothing",
+            hint="If no tune is running, `dolambda tune --clean` removes them.",
+        )
+    return "no functions of a killed `dolambda tune`"
 
 
 def _round_trip(target: Target) -> str:

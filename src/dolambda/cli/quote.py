@@ -15,6 +15,11 @@ import typer
 
 from dolambda.errors import ConfigurationError, DolambdaError, QuotedError
 
+FINISHED = (
+    "dolambda: the program finished; every run was smaller than the sample, "
+    "or its results were not used"
+)
+
 _formatwarning = warnings.formatwarning
 
 
@@ -23,30 +28,37 @@ def quote(
     arguments: Annotated[list[str] | None, typer.Argument(help="The program's arguments.")] = None,
 ) -> None:
     """Run a sample of a program's first tasks, and estimate what the rest would cost."""
+    refuse_missing_program(program)
+    os.environ["DOLAMBDA_QUOTE"] = "only"
+    if not run_sample(program, arguments or []):
+        print(FINISHED, file=sys.stderr)
+
+
+def refuse_missing_program(program: Path) -> None:
+    """Raise `ConfigurationError` if there is no such file."""
     if not program.is_file():
         raise ConfigurationError(
             f"there is no program {str(program)!r}",
             hint="Name a Python file, and after it its arguments.",
         )
-    os.environ["DOLAMBDA_QUOTE"] = "only"
+
+
+def run_sample(program: Path, arguments: list[str]) -> bool:
+    """Run a program in this process. Return true if it ended because only a sample was to be run."""
     warnings.formatwarning = _formatwarning  # the program's own, not the command line's
-    sys.argv = [str(program), *(arguments or [])]
+    sys.argv = [str(program), *arguments]
     sys.path.insert(0, str(program.resolve().parent))
     try:
         runpy.run_path(str(program), run_name="__main__")
     except DolambdaError as error:
         if _is_quoted(error):
-            return
+            return True
         print(f"dolambda: {error}", file=sys.stderr)  # in Python's words: the program is Python
         raise typer.Exit(1) from None
     except Exception as error:  # noqa: BLE001 - the program's own, shown as Python shows it
         traceback.print_exception(error.with_traceback(_from_program(error, program)))
         raise typer.Exit(1) from None
-    print(
-        "dolambda: the program finished; every run was smaller than the sample, "
-        "or its results were not used",
-        file=sys.stderr,
-    )
+    return False
 
 
 def _from_program(error: BaseException, program: Path) -> TracebackType | None:

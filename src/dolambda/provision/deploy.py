@@ -26,6 +26,7 @@ from dolambda.provision.own_layers import OwnLayers
 from dolambda.provision.panic import NotInPanic
 from dolambda.provision.role import Role
 from dolambda.provision.trigger import Trigger
+from dolambda.provision.tuning import TuneLeftovers
 from dolambda.wire.task import PYTHON
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def resources(
         function,
         Trigger(account, names),
         Concurrency(account, names, settings.concurrency, limits),
+        TuneLeftovers(account, names),
         StaleLayers(layers),
         StaleBundles(bundle),
     ]

@@ -52,6 +52,11 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEX
 _PATIENCE = 120
 
 
+def thread_variables(memory: int) -> dict[str, str]:
+    """Return the variables that tell numerical libraries how many cores a worker has."""
+    return dict.fromkeys(_THREADS, str(max(1, -(-memory // _MB_PER_VCPU))))
+
+
 class Function:
     """See `Resource`."""
 
@@ -154,7 +159,6 @@ class Function:
     def _wanted(self, found: dict[str, Any] | None) -> dict[str, Any]:
         """Arguments of create and update alike; signing keys are kept, the first is made here."""
         variables = ((found or {}).get("Environment") or {}).get("Variables", {})
-        threads = str(max(1, -(-self._settings.memory // _MB_PER_VCPU)))
         return {
             "Runtime": self._runtime,
             "Handler": _HANDLER,
@@ -181,7 +185,7 @@ class Function:
                     **self._places(),
                     # No /dev/shm on Lambda: nested joblib calls run sequentially.
                     "JOBLIB_MULTIPROCESSING": "0",
-                    **dict.fromkeys(_THREADS, threads),
+                    **thread_variables(self._settings.memory),
                 }
             },
         }

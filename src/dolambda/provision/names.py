@@ -13,6 +13,16 @@ from dolambda.aws.partitions import Partition, partition_of
 TAG = "dolambda:stack"
 
 
+def tune_function(stack: str, memory: str | int) -> str:
+    """Return the name of a temporary function of `dolambda tune`; "*" as memory for all."""
+    return f"{stack}-tune-{memory}"
+
+
+def is_tune_function(stack: str, name: str) -> bool:
+    """Return true for the name of a temporary function of that stack's."""
+    return re.fullmatch(rf"{re.escape(stack)}-tune-\d+", name) is not None
+
+
 @dataclass(frozen=True)
 class Names:
     """The names of one stack. ``bucket`` may be the user's choice."""
@@ -46,6 +56,11 @@ class Names:
     def function_arn(self) -> str:
         """The worker function."""
         return self._regional("lambda", f"function:{self.stack}")
+
+    @property
+    def tune_arns(self) -> str:
+        """The temporary functions of `dolambda tune`, all of them."""
+        return self._regional("lambda", f"function:{tune_function(self.stack, '*')}")
 
     @property
     def role(self) -> str:

@@ -83,6 +83,7 @@ def deployer(names: Names) -> Policy:
         *_on_role(names),
         *_on_buckets(names),
         *_on_function(names),
+        _on_temporary_functions(names),
         *_on_layers(names),
         _on_log_group(names),
         _not_narrowed(),
@@ -171,6 +172,19 @@ def _on_function(names: Names) -> list[Policy]:
     return [_allow(actions, names.function_arn)]
 
 
+def _on_temporary_functions(names: Names) -> Policy:
+    """Allow `dolambda tune`: functions with the same role, which are called and removed."""
+    actions = [
+        "lambda:GetFunctionConfiguration",
+        "lambda:CreateFunction",
+        "lambda:TagResource",
+        "lambda:ListTags",
+        "lambda:DeleteFunction",
+        "lambda:InvokeFunction",
+    ]
+    return _allow(actions, names.tune_arns)
+
+
 def _on_layers(names: Names) -> list[Policy]:
     return [
         _allow(["lambda:PublishLayerVersion"], names.layer_arns),
@@ -191,9 +205,10 @@ def _on_log_group(names: Names) -> Policy:
 
 
 def _not_narrowed() -> Policy:
-    """Allow what IAM does not let be narrowed: names of log groups and layers, and the account's limits."""
+    """Allow what IAM does not let be narrowed: names of log groups, functions and layers, and limits."""
     actions = [
         "logs:DescribeLogGroups",
+        "lambda:ListFunctions",
         "lambda:ListLayers",
         "lambda:ListLayerVersions",
         "lambda:GetAccountSettings",

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dolambda.money.bill import Bill
+    from dolambda.scheduler.limits import Limits
     from dolambda.scheduler.report import Report
     from dolambda.settings import Settings
     from dolambda.stack import Stack
@@ -103,10 +104,12 @@ class SessionRecords:
         store = RecordStore(records_directory()) if settings.record else None
         return cls(store, facts, keep_messages=settings.record_errors)
 
-    def recorder(self, run: str, name: str | None, **options: object) -> RunRecorder | None:
+    def recorder(
+        self, run: str, name: str | None, limits: Limits | None = None
+    ) -> RunRecorder | None:
         """Return the recorder of a run, or None after a disk error.
 
-        ``name`` is the name that the user gave the run; ``options`` of it go into the header.
+        ``name`` is the name that the user gave the run; ``limits`` are those of the run, of which some go into the header.
         """
         if self._failed or self._store is None:
             return None
@@ -118,7 +121,8 @@ class SessionRecords:
             "begun": time.time(),
             **asdict(Program.from_interpreter()),
             **self._facts,
-            **options,
+            "batch": limits.batch if limits else None,
+            "task_timeout": limits.task_timeout if limits else None,
         }
         return RunRecorder(self._store, header, self._warn_once, keep_messages=self._keep_messages)
 

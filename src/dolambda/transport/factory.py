@@ -57,6 +57,11 @@ class TransportFactory:
         self._lock = threading.Lock()
         self._made: dict[str, Transport] = {}
 
+    @property
+    def account(self) -> Account:
+        """The account of the stack."""
+        return self._account
+
     def close(self) -> None:
         """Close those that were made."""
         for way in self._made.values():
