@@ -45,12 +45,9 @@ class Finding:
     found: str
 
 
+@given.grouped
 def doctor(
-    stack: given.Name = None,
-    region: given.Region = None,
-    profile: given.Profile = None,
-    endpoint_url: given.Endpoint = None,
-    local: given.Local = False,
+    where: given.Where,
     sizes: bool = typer.Option(
         False, "--sizes", help="Also resolve the workers' packages, and show the largest."
     ),
@@ -58,9 +55,7 @@ def doctor(
 ) -> None:
     """Check credentials, stack, quotas, versions, and a round trip of one task."""
     try:
-        target = connect(
-            local=local, stack=stack, region=region, profile=profile, endpoint_url=endpoint_url
-        )
+        target = connect(**where.given())
     except DolambdaError as error:
         if not sizes:
             raise

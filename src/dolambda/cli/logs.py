@@ -20,12 +20,9 @@ _TEN_YEARS = 5_256_000  # minutes
 _POLL_S = 2.0
 
 
+@given.grouped
 def logs(
-    stack: given.Name = None,
-    region: given.Region = None,
-    profile: given.Profile = None,
-    endpoint_url: given.Endpoint = None,
-    local: given.Local = False,
+    where: given.Where,
     run: Annotated[
         str | None, typer.Option(help="Only lines about this run.", show_default=False)
     ] = None,
@@ -54,9 +51,7 @@ def logs(
         raise ConfigurationError("both --minutes and --since were given", hint="Give one of them.")
     now = datetime.now(UTC)
     start = since(begin, now) if begin else now - timedelta(minutes=minutes or _MINUTES)
-    target = connect(
-        local=local, stack=stack, region=region, profile=profile, endpoint_url=endpoint_url
-    )
+    target = connect(**where.given())
     account, settings = target.account, target.settings
     find_function(
         account.client("lambda"), account.region, settings.stack, "Name another stack= or region=."

@@ -1,10 +1,23 @@
-"""Options that several commands have, each written once."""
+"""Options that several commands have, each written once, and groups of them.
+
+A command takes a group as one argument. typer sees each of its fields as an option:
+
+    @grouped
+    def status(where: Where, as_json: AsJson = False) -> None:
+        connect(**where.given())
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
 
 import typer
+
+R = TypeVar("R")
 
 Name = Annotated[
     str | None,
@@ -130,3 +143,91 @@ Boundary = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Options that belong together."""
+
+    def given(self) -> dict[str, Any]:
+        """Return the options by name, lists as tuples and empty ones as None."""
+        return {
+            name: (tuple(value) or None) if isinstance(value, list | tuple) else value
+            for name, value in vars(self).items()
+        }
+
+    def __bool__(self) -> bool:
+        """Return whether an option was given."""
+        return any(self.given().values())
+
+
+@dataclass(frozen=True)
+class Where(Group):
+    """The options that lead to a stack, on AWS or on this machine."""
+
+    stack: Name = None
+    region: Region = None
+    profile: Profile = None
+    endpoint_url: Endpoint = None
+    local: Local = False
+
+
+@dataclass(frozen=True)
+class OnAws(Group):
+    """The options that lead to a stack on AWS."""
+
+    stack: NameOnAws = None
+    region: Region = None
+    profile: Profile = None
+    endpoint_url: Endpoint = None
+
+
+@dataclass(frozen=True)
+class StackSettings(Group):
+    """The settings of a stack, for the commands that deploy, plan or print it."""
+
+    bucket: BucketName = None
+    requires: Requires = None
+    requirements: Requirements = None
+    extra_requires: ExtraRequires = None
+    exclude: Exclude = None
+    memory: Memory = None
+    timeout: Timeout = None
+    storage: Storage = None
+    architecture: Architecture = None
+    runtime: Runtime = None
+    layers: LayerArns = None
+    workers: Workers = None
+    concurrency: Concurrency = None
+    log_days: LogDays = None
+    r: UseR = None
+    r_packages: RPackages = None
+    r_layers: RLayersFile = None
+    role: RoleArn = None
+    permissions_boundary: Boundary = None
+
+
+def grouped(command: Callable[..., R]) -> Callable[..., R]:
+    """Return a command whose groups of options are spread in its signature, for typer."""
+    signature = inspect.signature(command, eval_str=True)
+    groups: dict[str, dict[str, inspect.Parameter]] = {}
+    spread: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        kind = parameter.annotation
+        if isinstance(kind, type) and issubclass(kind, Group):
+            groups[name] = dict(inspect.signature(kind, eval_str=True).parameters)
+            spread += groups[name].values()
+        else:
+            spread.append(parameter)
+    keywords = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in spread]
+
+    @functools.wraps(command)
+    def flat(**values: Any) -> R:
+        for name, options in groups.items():
+            kind = signature.parameters[name].annotation
+            values[name] = kind(**{option: values.pop(option) for option in options})
+        return command(**values)
+
+    flat.__signature__ = signature.replace(parameters=keywords)  # type: ignore[attr-defined]
+    flat.__annotations__ = {one.name: one.annotation for one in keywords}
+    return flat

@@ -15,18 +15,13 @@ from dolambda.wording import duration
 console = Console(highlight=False, soft_wrap=True)
 
 
+@given.grouped
 def panic(
-    stack: given.Name = None,
-    region: given.Region = None,
-    profile: given.Profile = None,
-    endpoint_url: given.Endpoint = None,
-    local: given.Local = False,
+    where: given.Where,
     undo: Annotated[bool, typer.Option("--undo", help="Start the stack again.")] = False,
 ) -> None:
     """Stop the stack at once and empty its queue. Ask nothing."""
-    target = connect(
-        local=local, stack=stack, region=region, profile=profile, endpoint_url=endpoint_url
-    )
+    target = connect(**where.given())
     name = target.settings.stack
     found = Panic(target.account, name)
     if undo:

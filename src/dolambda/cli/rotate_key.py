@@ -14,12 +14,9 @@ from dolambda.provision.rotate_key import Rotation
 console = Console(highlight=False, soft_wrap=True)
 
 
+@given.grouped
 def rotate_key(
-    stack: given.Name = None,
-    region: given.Region = None,
-    profile: given.Profile = None,
-    endpoint_url: given.Endpoint = None,
-    local: given.Local = False,
+    where: given.Where,
     finish: Annotated[
         bool,
         typer.Option(
@@ -29,9 +26,7 @@ def rotate_key(
     ] = False,
 ) -> None:
     """Replace the signing key. Running sessions keep the previous one until --finish."""
-    target = connect(
-        local=local, stack=stack, region=region, profile=profile, endpoint_url=endpoint_url
-    )
+    target = connect(**where.given())
     name = target.settings.stack
     rotation = Rotation(target.account, name)
     if not finish:

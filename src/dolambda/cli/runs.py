@@ -49,16 +49,8 @@ _LAST = "last"
 _UNLIMITED = 1000  # columns of what is not a terminal
 
 
-def _bucket(
-    stack: str | None,
-    region: str | None,
-    profile: str | None,
-    endpoint_url: str | None,
-    local: bool,
-) -> tuple[Bucket, bytes]:
-    target = connect(
-        local=local, stack=stack, region=region, profile=profile, endpoint_url=endpoint_url
-    )
+def _bucket(where: given.Where) -> tuple[Bucket, bytes]:
+    target = connect(**where.given())
     found = Stack.from_account(target.account, target.settings)
     with translated():
         return Bucket.from_account(target.account, found.bucket, found.account), found.key
@@ -90,38 +82,35 @@ def _meant(name: str, known: list[str], bucket: Bucket, key: bytes) -> str:
 
 
 @runs.callback(invoke_without_command=True)
+@given.grouped
 def alone(
     context: typer.Context,
-    stack: given.Name = None,
-    region: given.Region = None,
-    profile: given.Profile = None,
-    endpoint_url: given.Endpoint = None,
-    local: given.Local = False,
+    where: given.Where,
     as_json: given.AsJson = False,
 ) -> None:
     """List runs, and manage named ones. Without a command, list them."""
     if context.invoked_subcommand is None:
-        list_(stack, region, profile, endpoint_url, local, as_json)
+        _list(where, as_json)
     else:  # what stands before a command is meant for it
         before = {name: value for name, value in context.params.items() if value}
         context.default_map = {context.invoked_subcommand: before}
 
 
 @runs.command(name="list")
+@given.grouped
 def list_(
-    stack: given.Name = None,
-    region: given.Region = None,
-    profile: given.Profile = None,
-    endpoint_url: given.Endpoint = None,
-    local: given.Local = False,
+    where: given.Where,
     as_json: given.AsJson = False,
 ) -> None:
     """List runs, the latest first: those recorded on this machine, and the stack's named runs.
 
     With an option that says which stack, list only the named runs of that stack.
     """
-    where = (stack, region, profile, endpoint_url, local)
-    found = _named(*_bucket(*where)) if any(where) else _all()
+    _list(where, as_json)
+
+
+def _list(where: given.Where, as_json: bool) -> None:
+    found = _named(*_bucket(where)) if where else _all()
     found.sort(key=lambda facts: facts["changed"] or "", reverse=True)
     if as_json:
         print(json.dumps(found, indent=2))
@@ -157,7 +146,7 @@ def _all() -> list[dict[str, Any]]:
     Settings.resolve()  # a mistake in them is not passed over
     recorded = recorded_runs()
     try:
-        return [*recorded, *_named(*_bucket(None, None, None, None, local=False))]
+        return [*recorded, *_named(*_bucket(given.Where()))]
     except DolambdaError as error:
         if not recorded:
             raise
@@ -195,21 +184,17 @@ def _facts(name: str, run: NamedRun) -> dict[str, Any]:
 
 
 @runs.command()
+@given.grouped
 def show(
     name: RunName,
-    stack: given.Name = None,
-    region: given.Region = None,
-    profile: given.Profile = None,
-    endpoint_url: given.Endpoint = None,
-    local: given.Local = False,
+    where: given.Where,
     as_json: given.AsJson = False,
 ) -> None:
     """Show how far a run is; of a named one also how to continue it."""
-    anywhere = not (local or stack or region or profile or endpoint_url)
-    if anywhere and (path := record_of(name)):
+    if not where and (path := record_of(name)):
         show_record(path, as_json=as_json)
         return
-    bucket, key = _bucket(stack, region, profile, endpoint_url, local)
+    bucket, key = _bucket(where)
     name, run = _run(name, bucket, key)
     record, there = run.record(), run.reply_keys()
     outcomes = [outcome for reply in run.replies(there) for outcome in reply.outcomes]
@@ -242,16 +227,13 @@ def show(
 
 
 @runs.command()
+@given.grouped
 def fetch(
     name: RunName,
+    where: given.Where,
     to: Annotated[
         Path | None, typer.Option(help="The file. Default: RUN.pickle.", show_default=False)
     ] = None,
-    stack: given.Name = None,
-    region: given.Region = None,
-    profile: given.Profile = None,
-    endpoint_url: given.Endpoint = None,
-    local: given.Local = False,
 ) -> None:
     """Save the results so far into a file.
 
@@ -259,7 +241,7 @@ def fetch(
     """
     if to is not None:
         refuse_unwritable(to, "--to")
-    bucket, key = _bucket(stack, region, profile, endpoint_url, local)
+    bucket, key = _bucket(where)
     name, run = _run(name, bucket, key)
     file = Path(f"{name}.pickle") if to is None else to
     refuse_unwritable(file, "--to")
@@ -279,20 +261,17 @@ def fetch(
 
 
 @runs.command(context_settings={"ignore_unknown_options": True})
+@given.grouped
 def resume(
     name: RunName,
+    where: given.Where,
     arguments: Annotated[
         list[str] | None,
         typer.Argument(help="The program's arguments. They may be secret, so they are not stored."),
     ] = None,
-    stack: given.Name = None,
-    region: given.Region = None,
-    profile: given.Profile = None,
-    endpoint_url: given.Endpoint = None,
-    local: given.Local = False,
 ) -> None:
     """Start a run's program again, on this machine. It sends only what has no reply yet."""
-    bucket, key = _bucket(stack, region, profile, endpoint_url, local)
+    bucket, key = _bucket(where)
     name, run = _run(name, bucket, key)
     record = run.record()
     program = _program(record)
@@ -310,31 +289,25 @@ def resume(
 
 
 @runs.command()
+@given.grouped
 def cancel(
     name: RunName,
-    stack: given.Name = None,
-    region: given.Region = None,
-    profile: given.Profile = None,
-    endpoint_url: given.Endpoint = None,
-    local: given.Local = False,
+    where: given.Where,
 ) -> None:
     """Withdraw a run's jobs. Its replies stay."""
-    bucket, key = _bucket(stack, region, profile, endpoint_url, local)
+    bucket, key = _bucket(where)
     _, run = _run(name, bucket, key)
     print(f"withdrew {count(run.cancel(), 'job')}. Workers that run one stop within seconds.")
 
 
 @runs.command()
+@given.grouped
 def clean(
     name: RunName,
-    stack: given.Name = None,
-    region: given.Region = None,
-    profile: given.Profile = None,
-    endpoint_url: given.Endpoint = None,
-    local: given.Local = False,
+    where: given.Where,
 ) -> None:
     """Remove all objects of a run."""
-    bucket, key = _bucket(stack, region, profile, endpoint_url, local)
+    bucket, key = _bucket(where)
     name, run = _run(name, bucket, key)
     print(f"removed {count(run.clean(), 'object')} of {name}")
 

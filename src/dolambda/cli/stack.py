@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -58,51 +57,19 @@ _POLICIES = {
 }
 
 
-def given_settings(context: typer.Context) -> dict[str, Any]:
-    """Return those options of a command that are settings, lists as tuples."""
-    known = {field.name for field in fields(Settings)}
-    values = {name: value for name, value in context.params.items() if name in known}
-    return {
-        name: (tuple(value) or None) if isinstance(value, (list, tuple)) else value
-        for name, value in values.items()
-    }
-
-
 def _show(change: Change) -> None:
     console.print(f"  [bold]{change.action}[/bold] ", end="")
     console.print(f"{change.what}: {change.why}", markup=False)
 
 
+@given.grouped
 def plan(
-    context: typer.Context,
-    stack: given.Name = None,
-    region: given.Region = None,
-    profile: given.Profile = None,
-    endpoint_url: given.Endpoint = None,
-    bucket: given.BucketName = None,
-    requires: given.Requires = None,
-    requirements: given.Requirements = None,
-    extra_requires: given.ExtraRequires = None,
-    exclude: given.Exclude = None,
-    memory: given.Memory = None,
-    timeout: given.Timeout = None,
-    storage: given.Storage = None,
-    architecture: given.Architecture = None,
-    runtime: given.Runtime = None,
-    layers: given.LayerArns = None,
-    workers: given.Workers = None,
-    concurrency: given.Concurrency = None,
-    log_days: given.LogDays = None,
-    r: given.UseR = None,
-    r_packages: given.RPackages = None,
-    r_layers: given.RLayersFile = None,
-    role: given.RoleArn = None,
-    permissions_boundary: given.Boundary = None,
-    local: given.Local = False,
+    where: given.Where,
+    chosen: given.StackSettings,
     as_json: given.AsJson = False,
 ) -> None:
     """Show what deploy would change, and why. Change nothing."""
-    target, contents = connect_to_deploy(local=local, **given_settings(context))
+    target, contents = connect_to_deploy(**where.given(), **chosen.given())
     here = target.instance is not None
     changes = [
         change
@@ -127,36 +94,15 @@ def plan(
     )
 
 
+@given.grouped
 def deploy(
-    context: typer.Context,
-    stack: given.NameOnAws = None,
-    region: given.Region = None,
-    profile: given.Profile = None,
-    endpoint_url: given.Endpoint = None,
-    bucket: given.BucketName = None,
-    requires: given.Requires = None,
-    requirements: given.Requirements = None,
-    extra_requires: given.ExtraRequires = None,
-    exclude: given.Exclude = None,
-    memory: given.Memory = None,
-    timeout: given.Timeout = None,
-    storage: given.Storage = None,
-    architecture: given.Architecture = None,
-    runtime: given.Runtime = None,
-    layers: given.LayerArns = None,
-    workers: given.Workers = None,
-    concurrency: given.Concurrency = None,
-    log_days: given.LogDays = None,
-    r: given.UseR = None,
-    r_packages: given.RPackages = None,
-    r_layers: given.RLayersFile = None,
-    role: given.RoleArn = None,
-    permissions_boundary: given.Boundary = None,
+    where: given.OnAws,
+    chosen: given.StackSettings,
     commands: Commands = False,
     check: Check = True,
 ) -> None:
     """Create or update the stack, and run one task on it. Running it again changes nothing."""
-    settings = Settings.resolve(**given_settings(context))
+    settings = Settings.resolve(**where.given(), **chosen.given())
     refuse_local(settings)
     account = Account.from_settings(settings)
     contents = contents_of(settings, here=False)
@@ -221,17 +167,14 @@ def _warn_of_missing(contents: Contents, settings: Settings) -> None:
     )
 
 
+@given.grouped
 def destroy(
-    context: typer.Context,
-    stack: given.NameOnAws = None,
-    region: given.Region = None,
-    profile: given.Profile = None,
-    endpoint_url: given.Endpoint = None,
+    where: given.OnAws,
     bucket: given.BucketName = None,
     yes: given.Yes = False,
 ) -> None:
     """Remove all that deploy made, and nothing else."""
-    settings = Settings.resolve(**given_settings(context))
+    settings = Settings.resolve(**where.given(), bucket=bucket)
     refuse_local(settings)
     account = Account.from_settings(settings)
     parts = resources(account, settings, here=False, contents=Contents())
@@ -247,23 +190,13 @@ def destroy(
     console.print(f"The stack {settings.stack} is removed.")
 
 
+@given.grouped
 def policy(
     who: Annotated[Who, typer.Argument(help="Whose policy.")],
-    stack: given.Name = None,
-    region: given.Region = None,
-    profile: given.Profile = None,
-    endpoint_url: given.Endpoint = None,
+    where: given.Where,
     bucket: given.BucketName = None,
-    local: given.Local = False,
 ) -> None:
     """Print an IAM policy as JSON, limited to the stack, its bucket and the account."""
-    target = connect(
-        local=local,
-        stack=stack,
-        region=region,
-        profile=profile,
-        endpoint_url=endpoint_url,
-        bucket=bucket,
-    )
+    target = connect(**where.given(), bucket=bucket)
     names = names_of(target.account, target.settings)
     console.print_json(json.dumps(_POLICIES[who](names)))

@@ -21,18 +21,13 @@ if TYPE_CHECKING:
 console = Console(highlight=False, soft_wrap=True)
 
 
+@given.grouped
 def status(
-    stack: given.Name = None,
-    region: given.Region = None,
-    profile: given.Profile = None,
-    endpoint_url: given.Endpoint = None,
-    local: given.Local = False,
+    where: given.Where,
     as_json: given.AsJson = False,
 ) -> None:
     """Show the deployed stack and its queue."""
-    target = connect(
-        local=local, stack=stack, region=region, profile=profile, endpoint_url=endpoint_url
-    )
+    target = connect(**where.given())
     found = Stack.from_account(target.account, target.settings)
     runs, queued, replies = _queue(target.account, found.bucket)
     facts = {

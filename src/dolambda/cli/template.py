@@ -15,7 +15,6 @@ from dolambda.aws.account import Account
 from dolambda.cli import options as given
 from dolambda.cli.connect import refuse_local
 from dolambda.cli.files import writing
-from dolambda.cli.stack import given_settings
 from dolambda.errors import ConfigurationError
 from dolambda.provision.commands import shell_settings
 from dolambda.provision.deploy import contents_of, names_of, resources
@@ -52,40 +51,19 @@ Output = Annotated[
 ]
 
 
+@given.grouped
 def template(
-    context: typer.Context,
     language: Annotated[Language, typer.Argument(help="Language of the template.")],
+    where: given.OnAws,
+    chosen: given.StackSettings,
     output: Output = None,
-    stack: given.NameOnAws = None,
-    region: given.Region = None,
-    profile: given.Profile = None,
-    endpoint_url: given.Endpoint = None,
-    bucket: given.BucketName = None,
-    requires: given.Requires = None,
-    requirements: given.Requirements = None,
-    extra_requires: given.ExtraRequires = None,
-    exclude: given.Exclude = None,
-    memory: given.Memory = None,
-    timeout: given.Timeout = None,
-    storage: given.Storage = None,
-    architecture: given.Architecture = None,
-    runtime: given.Runtime = None,
-    layers: given.LayerArns = None,
-    workers: given.Workers = None,
-    concurrency: given.Concurrency = None,
-    log_days: given.LogDays = None,
-    r: given.UseR = None,
-    r_packages: given.RPackages = None,
-    r_layers: given.RLayersFile = None,
-    role: given.RoleArn = None,
-    permissions_boundary: given.Boundary = None,
 ) -> None:
     """Print the whole stack as a template for an administrator. Change nothing."""
     if output and output.exists() and not output.is_dir():
         raise ConfigurationError(
             f"--output {str(output)!r} is not a directory", hint="Name a directory."
         )
-    settings = Settings.resolve(**given_settings(context))
+    settings = Settings.resolve(**where.given(), **chosen.given())
     refuse_local(settings)
     account = Account.from_settings(settings)
     names, contents = names_of(account, settings), contents_of(settings, here=False)
