@@ -119,6 +119,22 @@ def test_what_tasks_print_and_warn_is_shown_with_their_number(r_session: RSessio
     assert lines[-1] == '1 | f() | stop("deep")'
 
 
+def test_notices_and_warnings_of_the_python_side_are_shown(r_session: RSession) -> None:
+    code = """
+    told <- character()
+    withCallingHandlers({
+      register(workers = 2)
+      x <- outcome(foreach(i = 1:20) %dopar% if (i == 3) stop("boom") else i)
+    }, message = function(m) { told <<- c(told, conditionMessage(m)); invokeRestart("muffleMessage") })
+    cat(told, sep = "")
+    """
+    printed = r_session.run(OUTCOME + code, DOLAMBDA_MEMROY="1024").splitlines()
+    assert printed == [
+        'doLambdaTaskError: task 3 failed - "boom"',
+        "dolambda: the variable DOLAMBDA_MEMROY is not a setting: did you mean DOLAMBDA_MEMORY?",
+    ]
+
+
 def test_a_failed_task_runs_again_as_often_as_asked(r_session: RSession, tmp_path: Path) -> None:
     code = """
     tried <- Sys.getenv("TRIED")

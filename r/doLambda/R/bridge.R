@@ -1,6 +1,7 @@
 # The bridge: a Python process of ours, which is a client of dolambda.
 
 START_WITHIN <- 60      # seconds until the bridge's Python answers
+TELL_AFTER <- 8         # ... after which the user is told what takes so long
 REGISTER_WITHIN <- 600  # ... until a session is open: the emulated AWS may have to be installed first
 
 # Start a bridge and open a session. `fields` is what registerDoLambda was given.
@@ -70,13 +71,20 @@ start_failed <- function(directory, python) {
 
 # Return what the session is; raise what was wrong.
 await_ready <- function(bridge) {
-  deadline <- proc.time()[[3L]] + REGISTER_WITHIN
+  begun <- proc.time()[[3L]]
+  told <- FALSE
   repeat {
     frame <- receive_frame(bridge, 1)
+    waited <- proc.time()[[3L]] - begun
     if (is.null(frame)) {
-      if (proc.time()[[3L]] < deadline) next
-      lambda_stop(sprintf("no session was opened within %d s", REGISTER_WITHIN), class = "bridgeError")
+      if (waited > REGISTER_WITHIN)
+        lambda_stop(sprintf("no session was opened within %d s", REGISTER_WITHIN), class = "bridgeError")
+      if (!told && waited > TELL_AFTER)
+        message("doLambda: still registering. The first time, the emulated AWS is installed, which takes up to a minute.")
+      told <- told || waited > TELL_AFTER
+      next
     }
+    if (frame$kind == KIND$NOTICE) message(as_texts(frame$data))
     if (frame$kind == KIND$READY) return(as_fields(frame$data))
     if (frame$kind == KIND$ERROR) raise_error(frame)
   }

@@ -3,7 +3,7 @@
 KIND <- list(
   REGISTER = 1L, LOOP = 2L, PART = 3L, FUNCTION = 4L, TASKS = 5L, SKIP = 6L, CLOSE = 7L,
   CANCEL = 8L, REPORT = 9L, READY = 101L, ERROR = 102L, RESULTS = 103L, OUTPUT = 104L,
-  PROGRESS = 105L, TICK = 106L, CANCELLED = 107L, REPORTED = 108L)
+  PROGRESS = 105L, TICK = 106L, CANCELLED = 107L, REPORTED = 108L, NOTICE = 109L)
 
 SEPARATOR <- "\x1e"
 LARGEST <- 2^30   # bytes that are read or written at once: R's limit is 2^31 - 1
@@ -130,6 +130,10 @@ next_frame <- function(bridge, loop, wait = SILENCE) {
         "Register again: registerDoLambda().", "bridgeError")
     }
     if (frame$kind == KIND$TICK) next
+    if (frame$kind == KIND$NOTICE) {
+      message(as_texts(frame$data))
+      next
+    }
     if (frame$loop == loop) return(frame)
     other <- as.character(frame$loop)
     if (!is.null(bridge$inbox[[other]]))

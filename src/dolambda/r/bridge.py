@@ -28,6 +28,7 @@ from dolambda.errors import DolambdaError
 from dolambda.r.error_texts import error_texts
 from dolambda.r.frames import Channel, Kind
 from dolambda.r.loop import Loop, LoopOptions
+from dolambda.r.notices import hand_on_notices
 from dolambda.r.registering import ready_facts, register_for_r, report_facts
 from dolambda.r.rendezvous import meet
 from dolambda.r.sending import Sender
@@ -84,6 +85,7 @@ class Bridge:
         reader = threading.Thread(target=self._read, name="dolambda-r-reader", daemon=True)
         reader.start()
         self._sender.start()
+        hand_on_notices(self._sender.notice)
         try:
             while (frame := self._frames.get()) is not None:
                 self._serve_one(frame)

@@ -1,6 +1,6 @@
-"""What an R session is told of an error.
+"""What an R session is told, with R's name of `register`.
 
-**Input:** an error. **Output:** its class, what is wrong and the hint, with R's name of `register`.
+**Input:** an error, or a line for the user. **Output:** its texts.
 """
 
 from __future__ import annotations
@@ -12,5 +12,10 @@ _REGISTER = re.compile(r"\b(?:dolambda\.)?register\(")
 
 def error_texts(error: BaseException) -> tuple[str, str, str]:
     """Return an error's class, what is wrong, and the hint."""
-    what, _, hint = _REGISTER.sub("registerDoLambda(", str(error)).partition("\n  ")
+    what, _, hint = in_r(str(error)).partition("\n  ")
     return type(error).__name__, what, hint
+
+
+def in_r(text: str) -> str:
+    """Return a text with the function that R calls where Python's `register` stands."""
+    return _REGISTER.sub("registerDoLambda(", text)

@@ -53,6 +53,7 @@ class Kind(IntEnum):
     TICK = 106
     CANCELLED = 107
     REPORTED = 108
+    NOTICE = 109
 
 
 @dataclass(frozen=True, slots=True)

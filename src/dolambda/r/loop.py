@@ -56,7 +56,7 @@ class LoopOptions:
         if unknown:
             known = ", ".join((*_KINDS, "progress"))
             raise ConfigurationError(
-                f"unknown option of a loop: {', '.join(unknown)}", hint=f"Known are: {known}."
+                f"unknown option of a loop: {', '.join(unknown)}", hint=f"Known names: {known}."
             )
         values = {name: _converted(name, text) for name, text in given.items()}
         return cls(session, home, RunOptions(**values), progress)
@@ -147,7 +147,7 @@ class Loop:
 
     def cancel(self) -> None:
         """Drop what waits and withdraw what is in flight."""
-        self._run.cancel()
+        self._run.cancel(warn=False)  # R has an error or an interrupt to show
 
     def close(self) -> None:
         """End the run once all its tasks are done."""

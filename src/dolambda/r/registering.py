@@ -28,7 +28,7 @@ def register_for_r(given: Mapping[str, str]) -> Session:
         name: _converted(name, text) for name, text in given.items() if name != "where"
     }
     where = given.get("where")
-    if where == LOCAL:
+    if where in (None, LOCAL):  # without credentials it is emulated too
         arguments.setdefault("requires", ())
     return register(where, **{"progress": False, **arguments})
 

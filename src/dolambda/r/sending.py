@@ -1,6 +1,7 @@
 """What goes to R: results as they come, several in one frame, and a sign of life while R waits.
 
-**Input:** futures that are done, from any thread. **Output:** frames, from one thread.
+**Input:** futures that are done and lines for the user, from any thread. **Output:** frames, from
+one thread.
 
     RESULTS   count (int32), then for each: task (int32), status (int32), length (double); the bytes
 """
@@ -49,7 +50,7 @@ class Sender:
     def __init__(self, channel: Channel) -> None:
         """``channel`` leads to R."""
         self._channel = channel
-        self._queue: queue.SimpleQueue[Done | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Done | str | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting: set[int] = set()  # loops for whose results R waits
         self._thread = threading.Thread(target=self._send, name="dolambda-r-sender", daemon=True)
@@ -65,6 +66,10 @@ class Sender:
     def done(self, loop: int, task: int, future: Future[bytes | bytearray]) -> None:
         """Send what a future holds."""
         self._queue.put((loop, task, future))
+
+    def notice(self, line: str) -> None:
+        """Send a line that the user is to see."""
+        self._queue.put(line)
 
     def texts(self, kind: Kind, loop: int, texts: Iterable[str]) -> None:
         """Send texts, unless R is gone."""
@@ -103,15 +108,17 @@ class Sender:
                     self._channel.send(Kind.TICK, 0)
             return True
         results: defaultdict[int, list[tuple[int, int, bytes | bytearray]]] = defaultdict(list)
-        taken: Done | None = first
+        taken: Done | str | None = first
         size = count = 0
         while taken is not None:
-            loop, task, future = taken
-            if not future.cancelled():
+            if isinstance(taken, str):
+                self._channel.send_texts(Kind.NOTICE, 0, (taken,))
+            elif not taken[2].cancelled():
+                loop, task, future = taken
                 status, data = _result(task, future)
                 results[loop].append((task, status, data))
                 size, count = size + len(data), count + 1
-            del future  # it holds its result
+                del future  # it holds its result
             if size > _MOST_BYTES or count >= _MOST_RESULTS:
                 break
             try:

@@ -165,16 +165,16 @@ class Run:
         """See `Packer.forget_buffers`."""
         self._submission.forget_buffers()
 
-    def cancel(self) -> None:
+    def cancel(self, *, warn: bool = True) -> None:
         """Drop what waits and withdraw what is in flight. Its futures raise CancelledError.
 
-        Return when that is done, or after some seconds: what is left then expires by itself.
+        ``warn`` logs how many tasks were not run. Return when that is done, or after some seconds: what is left then expires by itself.
         """
         with self._changed:
             self._closing = self._cancelled = True
             in_flight, waiting = len(self._scheduler.jobs), self._scheduler.waiting
             declined = self._scheduler.declined
-        if (in_flight or waiting) and self._transport.queues and not declined:
+        if warn and (in_flight or waiting) and self._transport.queues and not declined:
             log.warning("run %s is cancelled: %s tasks were not run", self.name, f"{waiting:,}")
         self._submission.drain()
         error = CancelledError(f"run {self.name} was cancelled while the task ran")
