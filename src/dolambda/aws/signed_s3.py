@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import os
 import time
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
@@ -23,7 +24,8 @@ from dolambda.errors import AccessDeniedError, AwsError
 
 if TYPE_CHECKING:
     import http.client
-    from collections.abc import Mapping
+    import ssl
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from dolambda.aws.request_counter import RequestCounter
@@ -32,6 +34,10 @@ _TIMEOUT_S = 60.0
 _PATIENCE_S = 60.0  # of requests if the end of the invocation is unknown
 _DENIED_S = 60.0  # IAM may take this long until the policy of a new role applies everywhere
 _LONGEST_PAUSE_S = 5.0
+_IDLE_S = 5.0
+"""Seconds after which a kept connection is not trusted: S3 closes idle ones, and where a network
+drops them silently, while Lambda has frozen this process, a request would wait for its time-out."""
+
 _MARGIN_S = 1.0  # before the end of the invocation
 _PASSING = frozenset({408, 409, 429, 500, 502, 503, 504})  # 409: another conditional write
 _PASSING_CODES = (b"<Code>RequestTimeout<", b"<Code>SlowDown<", b"<Code>InternalError<")
@@ -42,10 +48,17 @@ _NO_KEY, _NO_BUCKET = b"s3:ListBucket", b"<Code>NoSuchBucket<"
 class SignedS3:
     """One bucket, with the credentials in the environment, which Lambda sets and renews."""
 
-    def __init__(self, bucket: str, environ: Mapping[str, str], calls: RequestCounter) -> None:
+    def __init__(
+        self,
+        bucket: str,
+        environ: Mapping[str, str],
+        calls: RequestCounter,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         """Prepare requests. Nothing is sent.
 
-        ``environ`` contains region, credentials and, outside AWS, the endpoint.
+        ``environ`` contains region, credentials and, outside AWS, the endpoint. ``clock`` must go on
+        while Lambda has frozen this process.
         """
         self._region = environ["AWS_REGION"]
         named = ("DOLAMBDA_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
@@ -60,7 +73,9 @@ class SignedS3:
         self._plain = base.scheme == "http"
         self._environ = environ
         self._calls = calls
+        self._clock = clock
         self._connection: http.client.HTTPConnection | None = None
+        self._used = 0.0
         self._until: float | None = None
         self.owner = ""
         """Number of the account that must own the bucket, or "" for any account."""
@@ -186,8 +201,9 @@ class SignedS3:
     def _connect(self) -> http.client.HTTPConnection:
         import http.client  # noqa: PLC0415 - see _request
 
-        kind = http.client.HTTPConnection if self._plain else http.client.HTTPSConnection
-        return kind(self._host, timeout=_TIMEOUT_S)
+        if self._plain:
+            return http.client.HTTPConnection(self._host, timeout=_TIMEOUT_S)
+        return http.client.HTTPSConnection(self._host, timeout=_TIMEOUT_S, context=_tls())
 
     def _send(
         self,
@@ -198,6 +214,8 @@ class SignedS3:
         seconds: float = _TIMEOUT_S,
         into: Path | None = None,
     ) -> tuple[int, bytes]:
+        if self._clock() - self._used > _IDLE_S:
+            self.close()
         if self._connection is None:
             self._connection = self._connect()
         self._connection.timeout = seconds
@@ -205,9 +223,10 @@ class SignedS3:
             self._connection.sock.settimeout(seconds)
         self._connection.request(verb, path, body=data or None, headers=dict(headers))
         response = self._connection.getresponse()
-        if into is None or response.status != _OK:
-            return response.status, response.read()
-        return response.status, _read_into(into, response)
+        large = into if response.status == _OK else None
+        body = _read_into(large, response) if large else response.read()
+        self._used = self._clock()
+        return response.status, body
 
     def _signed(
         self, verb: str, path: str, data: bytes, extra: Mapping[str, str]
@@ -216,6 +235,14 @@ class SignedS3:
             extra = {**extra, "x-amz-expected-bucket-owner": self.owner}
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         return sign(verb, self._host, path, data, extra, stamp, self._region, self._environ)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Return the context of all connections: it takes 16 ms of CPU to read the certificates."""
+    import ssl  # noqa: PLC0415 - see _request
+
+    return ssl.create_default_context()
 
 
 def _read_into(path: Path, response: http.client.HTTPResponse) -> bytes:

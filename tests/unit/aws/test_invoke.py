@@ -178,7 +178,7 @@ def test_throttled_for_too_long_it_says_so(
         (
             (404, {"x-amzn-ErrorType": "ResourceNotFoundException"}, b"{}"),
             NotDeployedError,
-            "no such function",
+            "the function does not exist",
         ),
         (
             (413, {"x-amzn-ErrorType": "RequestEntityTooLargeException"}, b"{}"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import ssl
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.auth import S3SigV4Auth
@@ -183,3 +184,27 @@ def test_a_bucket_of_another_account_is_refused_by_s3(s3: SignedS3, server: Serv
     for headers in those:
         assert headers["x-amz-expected-bucket-owner"] == "123456789012"
         assert ";x-amz-expected-bucket-owner" in headers["authorization"]
+
+
+def test_a_connection_that_was_idle_is_not_used_again(server: Server) -> None:
+    """Lambda freezes the process in between; a network may drop the connection without a word."""
+    now = [1000.0]
+    environ = {"AWS_REGION": "r", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"}
+    environ["AWS_ENDPOINT_URL"] = server.url
+    s3 = SignedS3("b", environ, RequestCounter(), lambda: now[0])
+    seen = []
+    for idle in (0.0, 4.0, 6.0, 1.0):
+        now[0] += idle
+        s3.get("k")
+        seen.append(s3._connection)
+    assert seen[0] is seen[1]
+    assert seen[1] is not seen[2]
+    assert seen[2] is seen[3]
+    s3.close()
+
+
+def test_the_certificates_are_read_once() -> None:
+    one, other = (SignedS3(name, {"AWS_REGION": "r"}, RequestCounter()) for name in "ab")
+    connections: list[Any] = [one._connect(), one._connect(), other._connect()]
+    assert len({id(connection._context) for connection in connections}) == 1
+    assert connections[0]._context.verify_mode == ssl.CERT_REQUIRED
