@@ -48,7 +48,7 @@ RUN_BY = {
         f"provision/{name}.py": ("deployer",)
         for name in (
             *("bucket", "bundle", "concurrency", "function", "function_state", "layer", "limits"),
-            *("log_group", "own_layers", "panic", "role", "rotate_key", "trigger"),
+            *("log_group", "own_layers", "panic", "role", "rotate_key", "trigger", "tuning"),
         )
     },
 }
@@ -68,7 +68,10 @@ PREFIXES: dict[tuple[str, str], tuple[str, ...]] = {
 """Which objects a module's calls are about."""
 
 BY_HAND: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {
-    "aws/invoke.py": {"submitter": {"lambda:InvokeFunction": ()}},
+    "aws/invoke.py": {
+        "submitter": {"lambda:InvokeFunction": ()},
+        "deployer": {"lambda:InvokeFunction": ()},  # of temporary functions
+    },
     "aws/small_objects.py": {
         "submitter": {"s3:PutObject": (JOBS, LEASES), "s3:GetObject": (OUTS,)},
     },
@@ -180,7 +183,9 @@ def needed(call: Call) -> Iterator[tuple[str, str]]:
     for action in actions_of(call.operation):
         prefixes = PREFIXES.get((call.file, action), ())
         for bucket in (NAMES.bucket_arn, *former):
-            yield from on(action, prefixes, bucket)
+            for found, resource in on(action, prefixes, bucket):
+                own = resource == NAMES.function_arn and call.file == "provision/tuning.py"
+                yield found, NAMES.tune_arns.replace("*", "512") if own else resource
 
 
 def on(action: str, prefixes: tuple[str, ...], bucket: str) -> Iterator[tuple[str, str]]:
@@ -198,6 +203,7 @@ def resource_of(action: str) -> str:
     service, _, _ = action.partition(":")
     layer, group = NAMES.layer_arns.replace("*", "0123456789ab"), NAMES.log_group_arn[:-2]
     special = {
+        "lambda:ListFunctions": "*",
         "lambda:ListLayers": "*",
         "lambda:ListLayerVersions": "*",
         "lambda:PublishLayerVersion": layer,
