@@ -55,7 +55,7 @@ def shared(home: Path) -> Iterator[Instance]:
         refused = dolambda(*command, at=home)
         assert (refused.returncode, refused.stdout) == (1, "")
         assert refused.stderr == (
-            "dolambda: there are no AWS credentials, and no emulated AWS is running\n"
+            "dolambda: no AWS credentials were found, and no emulated AWS is running\n"
             "  Run `aws configure`, or `dolambda local start` for AWS emulated on this machine.\n"
         )
         asked = dolambda(*command, "--local", at=home)
@@ -196,7 +196,7 @@ def test_runs_by_prefix_and_last(home: Path) -> None:
         "dolambda: 2 runs begin with 'night': nightly-1 and nightly-2\n"
     )
     absent = dolambda("runs", "show", "daily", "--local", at=home)
-    assert absent.stderr.startswith("dolambda: there is no run 'daily' in s3://dolambda-")
+    assert absent.stderr.startswith("dolambda: no run 'daily' exists in s3://dolambda-")
     assert right("runs", "fetch", "wee", "--local", at=home).stdout.startswith(
         "saved 3 results in weekly.pickle"
     )

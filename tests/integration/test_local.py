@@ -140,7 +140,7 @@ def test_start_status_stop(apart: Path) -> None:
     assert again.returncode == 1
     assert (
         again.stderr
-        == "dolambda: the emulated AWS is running already\n  `dolambda local stop` ends it.\n"
+        == "dolambda: the emulated AWS is already running\n  `dolambda local stop` ends it.\n"
     )
     script = (
         "import dolambda; s = dolambda.register('local'); "

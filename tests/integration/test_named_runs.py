@@ -175,7 +175,9 @@ def test_the_commands(
     results = pickle.loads((tmp_path / "again.pickle").read_bytes())  # noqa: S301 - our own
     assert results == {0: 9, 1: 1, 2: 2, 3: 3}
     assert f"--to '{tmp_path}' is a directory" in cli("fetch", "shown", "--to", str(tmp_path))
-    assert "there is no directory 'lacking'" in cli("fetch", "shown", "--to", "lacking/x.pickle")
+    assert "the directory 'lacking' does not exist" in cli(
+        "fetch", "shown", "--to", "lacking/x.pickle"
+    )
     (tmp_path / "again.py").write_text("import sys; print('begun again with', sys.argv[1:])")
     assert session.bucket is not None
     run = NamedRun("shown", session.bucket, session.key)
@@ -184,12 +186,12 @@ def test_the_commands(
     run.write(replace(record, directory=str(tmp_path), script="again.py"))
     assert "begun again with ['--fast', 'x']" in cli("resume", "shown", "--", "--fast", "x")
     run.write(replace(record, host="elsewhere"))
-    assert "the program that began 'shown' is not here: it ran on elsewhere" in cli(
+    assert "the program that began 'shown' is not on this machine: it ran on elsewhere" in cli(
         "resume", "shown"
     )
     assert "withdrew 0 jobs" in cli("cancel", "shown")
     assert "of shown" in cli("clean", "shown")
-    assert "there is no run 'shown'" in cli("show", "shown")
+    assert "no run 'shown' exists" in cli("show", "shown")
     assert "no named runs" in cli()
 
 

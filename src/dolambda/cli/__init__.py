@@ -1,11 +1,11 @@
 """The command line.
 
-On entry: arguments; on leaving: an exit code, and no traceback for a user's mistake.
+**Input:** arguments. **Output:** an exit code, and no traceback for a user's mistake.
 
 __init__.py     the command and its errors
 options.py      options that several commands have
-files.py        files that commands write
-connect.py      the stack that a command is about, on AWS or emulated here
+files.py        checks of the files that commands write
+connect.py      the stack of a command, on AWS or emulated on this machine
 words.py        errors in the words of the command line
 stack.py        dolambda plan | deploy | destroy | policy
 template.py     dolambda template
@@ -79,7 +79,7 @@ for sampling in (quote, tune):
     app.command(
         rich_help_panel=_RUN,
         context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-    )(sampling)  # what follows the program is the program's
+    )(sampling)  # arguments after the program belong to it
 app.add_typer(runs, name="runs", rich_help_panel=_SEE)
 app.add_typer(local, name="local", rich_help_panel=_STACK)
 
@@ -111,10 +111,10 @@ def main() -> None:
     except DolambdaError as error:
         print(f"dolambda: {in_options(str(error))}", file=sys.stderr)
         raise SystemExit(1) from None
-    except BrokenPipeError:  # nobody reads on, as after `| head`
+    except BrokenPipeError:  # the reader has ended, as after `| head`
         _drop_output()
         raise SystemExit(1) from None
-    except OSError as error:  # a full disk, no permission: the system's message says which
+    except OSError as error:  # a full disk or no permission: the system's message says which
         about = f": {error.filename}" if error.filename else ""
         print(f"dolambda: {error.strerror or error}{about}", file=sys.stderr)
         _drop_output()
@@ -122,6 +122,6 @@ def main() -> None:
 
 
 def _drop_output() -> None:
-    """Keep the interpreter from trying once more, at its end, to write what could not be written."""
+    """Keep the interpreter from trying at its end to write the rest of the output."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

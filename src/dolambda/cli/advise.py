@@ -1,4 +1,4 @@
-"""``dolambda advise``: what to change before the next run, from what a recorded one has measured."""
+"""``dolambda advise``: suggest changes for the next run, from the measures of a recorded one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from dolambda.records.file_format import RunRecord
 from dolambda.records.store import LAST, RecordStore, records_directory
 from dolambda.wording import count
 
-_EMULATED = "It was measured on emulated AWS: the machine and its load differ from AWS's."
+_EMULATED = "The run was on emulated AWS: this machine and its load differ from AWS."
 
 
 def advise(run: RunName = LAST, as_json: given.AsJson = False) -> None:
-    """Print what to change, from what a recorded run has measured: memory, batch, timeout."""
+    """Suggest memory, batch and timeout, from the measures of a recorded run."""
     path = RecordStore(records_directory()).find(run)
     record = RunRecord.from_bytes(path.read_bytes())
     found = advice_of(record)

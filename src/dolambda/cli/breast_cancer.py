@@ -1,6 +1,4 @@
-"""How well can a biopsy be classified?
-
-A script as a user would have it: it knows joblib and nothing of dolambda.
+"""A classification of biopsies: a user's script, which uses joblib and knows nothing of dolambda.
 
 Bootstrap of a classifier on scikit-learn's breast-cancer data (569 patients x 30 measurements; W.
 N. Street et al., 1993): fit on rows drawn with replacement, score on those left out. `dolambda
@@ -17,13 +15,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 
-def replicate(model, X, y, seed):  # noqa: N803 - as the field writes it
+def replicate(model, X, y, seed):  # noqa: N803 - the usual name
     rows = np.random.default_rng(seed).integers(0, len(y), len(y))
     out = np.setdiff1d(np.arange(len(y)), rows)
     return clone(model).fit(X[rows], y[rows]).score(X[out], y[out])
 
 
 def bootstrap(n):
-    X, y = load_breast_cancer(return_X_y=True)  # noqa: N806 - as above
+    X, y = load_breast_cancer(return_X_y=True)  # noqa: N806 - the usual name
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     return np.array(Parallel(n_jobs=-1)(delayed(replicate)(model, X, y, seed) for seed in range(n)))

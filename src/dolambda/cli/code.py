@@ -39,7 +39,7 @@ def code(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")] = False,
 ) -> None:
-    """List your own code that would travel with a program's tasks. Run nothing of it."""
+    """List your own code that would travel with a program's tasks, without running it."""
     settings = Settings.resolve(
         include_code=tuple(include_code) if include_code else None,
         exclude_code=tuple(exclude_code) if exclude_code else None,
@@ -64,7 +64,7 @@ def _is_file(program: str) -> bool:
 
 
 def _names(program: str) -> frozenset[str]:
-    """Modules that a program imports, found in its text."""
+    """Return the modules that a program imports, found in its text."""
     if not _is_file(program):
         _refuse_unknown(program)
         return frozenset({program})
@@ -85,7 +85,7 @@ def _refuse_unknown(module: str) -> None:
     """Raise `ConfigurationError` for a module that cannot be found."""
     try:
         found = importlib.util.find_spec(module.partition(".")[0])
-    except ValueError:  # it has no specification, as __main__
+    except ValueError:  # it has no specification, like __main__
         found = None
     if found is None:
         raise ConfigurationError(

@@ -1,7 +1,7 @@
-"""``dolambda config`` and ``dolambda init``: show the settings, and where to write them.
+"""``dolambda config`` and ``dolambda init``: show the settings, and write some into a file.
 
 **Input:** variables and the nearest pyproject.toml. **Output:** each setting with its value and its
-source; or a table [tool.dolambda] at the end of pyproject.toml, all else left as it is.
+source, or a table [tool.dolambda] at the end of pyproject.toml, with the rest unchanged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dolambda.project_file import nearest_file
 from dolambda.settings import Settings
 from dolambda.wording import yes_no
 
-_EXAMPLES = (  # what people set first, with a comment
+_EXAMPLES = (  # common first settings, with a comment
     ("stack", '"dolambda"', "its name; everything deployed is named after it"),
     ("region", '"us-east-1"', "default: the one of `aws configure`"),
     ("memory", "1769", "MB of a worker; 1769 is one vCPU"),
@@ -75,7 +75,7 @@ def _shown(value: Any) -> str:
 
 
 def _aws(settings: Settings) -> dict[str, tuple[str, str]]:
-    """Return region and credentials as boto3 finds them, and where it found the credentials."""
+    """Return region and credentials as boto3 finds them, and the source of the credentials."""
     import boto3  # noqa: PLC0415 - 0.4 s, not paid by the other commands
 
     try:
@@ -116,7 +116,7 @@ def init(
 
 
 def add_table(file: Path, values: dict[str, Any]) -> str:
-    """Append the table to a file, or make the file; return the text of the table.
+    """Append the table to a file, or create the file. Return the text of the table.
 
     Raises:
         ConfigurationError: The file has such a table, is not valid TOML or cannot be written.
@@ -141,17 +141,17 @@ def add_table(file: Path, values: dict[str, Any]) -> str:
     except OSError as error:
         raise ConfigurationError(
             f"{file} cannot be written: {error.strerror}",
-            hint="Run it in a directory that you may write to.",
+            hint="Run the command in a directory that you can write to.",
         ) from error
     return table
 
 
 def _table(before: str, values: dict[str, Any]) -> str:
-    """Return the table, once it is certain that it means these values where it is put."""
+    """Return the table, after a check that it has these values at the end of the file."""
     lines = ["[tool.dolambda]", *(_line(*example, values) for example in _EXAMPLES)]
     table = "\n".join(lines) + "\n"
     if tomllib.loads(f"{before}\n{table}")["tool"]["dolambda"] != values:
-        raise TypeError("it would belong to something else")
+        raise TypeError("it would belong to another table")
     return table
 
 

@@ -1,4 +1,4 @@
-"""The stack that a command is about: on AWS, or in the AWS emulated on this machine.
+"""The stack of a command: on AWS, or in the AWS emulated on this machine.
 
 **Input:** settings, and whether --local was given. **Output:** a `Target`: settings and an account
 that lead to that stack. With no credentials at all, a running `dolambda local start` is used, and
@@ -29,7 +29,7 @@ _START = "`dolambda local start` starts one."
 
 @dataclass(frozen=True)
 class Target:
-    """Settings and account of one stack. ``instance``: the emulated AWS that it is in."""
+    """Settings and account of one stack. ``instance`` is the emulated AWS, if it is in one."""
 
     settings: Settings
     account: Account
@@ -37,19 +37,19 @@ class Target:
 
     @property
     def credentials(self) -> Credentials:
-        """What opens a session on the stack."""
+        """Credentials for a session on the stack."""
         return Credentials(session=self.account.session)
 
     @property
     def place(self) -> str:
-        """Where the stack is, for a sentence."""
+        """The stack's place, for a message."""
         if self.instance:
             return "the AWS emulated on this machine"
         return self.account.region
 
 
 def connect(*, local: bool, stack: str | None = None, **options: object) -> Target:
-    """Find the account and the stack that the options of a command lead to.
+    """Return the account and the stack that the options of a command lead to.
 
     Raises:
         ConfigurationError: There are neither credentials nor an emulated AWS.
@@ -66,9 +66,9 @@ def connect(*, local: bool, stack: str | None = None, **options: object) -> Targ
 def connect_to_deploy(
     *, local: bool, stack: str | None = None, **options: Any
 ) -> tuple[Target, Contents]:
-    """Find the account, and the stack that these settings would deploy, with what it would hold.
+    """Return the account and the stack that these settings would deploy, with its contents.
 
-    In an emulated AWS that several programs share, a stack's name tells what it holds.
+    In an emulated AWS that several programs share, a stack's name depends on its contents.
     """
     settings, instance = _resolved(local, stack, options)
     if instance is None:
@@ -86,14 +86,18 @@ def connect_to_deploy(
 
 
 def running_instance() -> Instance:
-    """Return the emulated AWS of `dolambda local start`. Raises `LocalAwsError`."""
+    """Return the emulated AWS of `dolambda local start`.
+
+    Raises:
+        LocalAwsError: None is running, or it does not fit this program.
+    """
     instance = Instance.find_shared()
     if instance is None:
         raise LocalAwsError("no emulated AWS is running on this machine", hint=_START)
     if instance.misfit:
         raise LocalAwsError(
             f"the emulated AWS of `dolambda local start` {instance.misfit}",
-            hint="`dolambda local stop` ends it, `dolambda local start` starts one that fits.",
+            hint="`dolambda local stop` ends it, `dolambda local start` starts a suitable one.",
         )
     return instance
 
@@ -116,10 +120,11 @@ def choose_local(instance: Instance, settings: Settings) -> str:
 
 
 def refuse_local(settings: Settings) -> None:
-    """Refuse "local" as the name of a stack on AWS. Raises `ConfigurationError`."""
+    """Raise `ConfigurationError` for "local" as the name of a stack on AWS."""
     if settings.stack == LOCAL:
         raise ConfigurationError(
-            "stack='local' means the AWS emulated on this machine, which this command is not for",
+            "stack='local' means the AWS emulated on this machine, which this command does not "
+            "support",
             hint="`dolambda local start` deploys into it, `dolambda local stop` removes it.",
         )
 
@@ -129,7 +134,7 @@ def _resolved(
     stack: str | None,
     options: dict[str, Any],
 ) -> tuple[Settings, Instance | None]:
-    """Return the settings, and the emulated AWS if the stack is to be found in it."""
+    """Return the settings, and the emulated AWS if they lead to it."""
     settings = Settings.resolve(stack=stack, **options)
     if local or settings.stack == LOCAL:
         _refuse_elsewhere(options)
@@ -140,7 +145,7 @@ def _resolved(
         return settings, None
     if Instance.find_shared() is None:
         raise ConfigurationError(
-            "there are no AWS credentials, and no emulated AWS is running",
+            "no AWS credentials were found, and no emulated AWS is running",
             hint="Run `aws configure`, or `dolambda local start` for AWS emulated on this machine.",
         )
     instance = running_instance()
@@ -158,14 +163,14 @@ def _refuse_elsewhere(options: dict[str, Any]) -> None:
 
 
 def _behind(settings: Settings) -> Instance | None:
-    """Return the shared emulated AWS if endpoint_url leads to it, as `dolambda local env` has it."""
+    """Return the shared emulated AWS if endpoint_url leads to it, as after `dolambda local env`."""
     instance = Instance.find_shared() if settings.endpoint_url else None
     matches = instance is not None and instance.endpoint_url == settings.endpoint_url
     return instance if matches else None
 
 
 def _choose(instance: Instance, account: Account, settings: Settings) -> str:
-    """Return the stack that was named, else the only one, else the one of these settings."""
+    """Return the named stack, otherwise the only one, otherwise that of these settings."""
     there = stacks(account)
     if settings.stack in there:
         return settings.stack

@@ -44,17 +44,17 @@ def dashboard(
     except OSError as error:
         raise ConfigurationError(
             f"--port {port} cannot be used: {error.strerror}",
-            hint="Name another port, or leave it out for any that is free.",
+            hint="Use another port, or leave --port out for any free one.",
         ) from error
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the file below is removed then too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the file below is removed
     with _entrance(server.access.link) as file, contextlib.suppress(KeyboardInterrupt):
         _say_where(server, file, open_it=open_it)
         server.serve_until_idle(60 * idle)
-        print(f"no page was asked for in {duration(60 * idle)}: the dashboard has ended")
+        print(f"no page was requested for {duration(60 * idle)}: the dashboard has ended")
 
 
 def _say_where(server: Dashboard, file: Path, *, open_it: bool) -> None:
-    """Print the link to a person, and where it is to anything else: that may be a log."""
+    """Print the link on a terminal, otherwise the file with the link: the output may be a log."""
     where = f"http://127.0.0.1:{server.server_port}"
     if open_it and webbrowser.open(file.as_uri()):
         print(f"dashboard on {where}, opened in your browser; Ctrl-C ends it", flush=True)
@@ -67,9 +67,9 @@ def _say_where(server: Dashboard, file: Path, *, open_it: bool) -> None:
 
 @contextlib.contextmanager
 def _entrance(link: str) -> Iterator[Path]:
-    """Make a file that only its owner reads, and that leads a browser to the link.
+    """Make a file that only its owner can read, and that leads a browser to the link.
 
-    Arguments of processes can be read by all users, a browser's too.
+    All users can read the arguments of processes, including a browser's.
     """
     descriptor, name = tempfile.mkstemp(prefix="dolambda-dashboard-", suffix=".html")
     try:

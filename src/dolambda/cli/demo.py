@@ -1,6 +1,6 @@
-"""``dolambda demo``: real work, start to finish, on AWS emulated here.
+"""``dolambda demo``: real work, start to finish, on AWS emulated on this machine.
 
-On leaving: 0 only if every result was right.
+**Output:** exit code 0 only if every result was right.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ REQUIRES = ("numpy", "scikit-learn")
 
 def demo(
     tasks: int = typer.Option(
-        300, min=2, help="How many bootstrap replicates the second part runs."
+        300, min=2, help="Number of bootstrap replicates in the second part."
     ),
 ) -> None:
     """Run foreach and unmodified joblib code on emulated Lambda, and compare with loky."""
@@ -52,7 +52,7 @@ def demo(
         )
         right = _foreach(console)
         right &= _bootstrap(console, script, tasks)
-        right &= session.report().done >= tasks  # loky on both sides would be equal, too
+        right &= session.report().done >= tasks  # loky on both sides would also be equal
         _used(console, session)
         left = _left_in_bucket(session)
     finally:
@@ -67,14 +67,14 @@ def demo(
 
 
 def _emulators(directory: Path | None) -> str:
-    """Return how many of this demo's emulators are left."""
+    """Return the number of this demo's emulators that are left, in words."""
     return "1 emulator" if directory is not None and directory.exists() else "0 emulators"
 
 
 def _script() -> dict[str, Any]:
-    """Run the user's script; give what it defines.
+    """Run the user's script, and return its definitions.
 
-    Its functions are ``__main__``'s, as when a user runs it.
+    Its functions belong to ``__main__``, as when a user runs it.
     """
     try:
         return runpy.run_path(
@@ -86,7 +86,7 @@ def _script() -> dict[str, Any]:
 
 
 def _foreach(console: Console) -> bool:
-    from dolambda.loops import dopar, foreach  # noqa: PLC0415 - shown where it is used
+    from dolambda.loops import dopar, foreach  # noqa: PLC0415 - near the text that it shows
 
     console.print("[bold]1. foreach[/bold], as doLambda's README has it\n")
     console.print(

@@ -1,6 +1,6 @@
-"""``dolambda doctor``: check all that running tasks needs.
+"""``dolambda doctor``: check everything that running tasks needs.
 
-Each check prints what it found and, where it is wrong, a hint.
+Each check prints its result and, if something is wrong, a hint.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 @dataclass(frozen=True)
 class Finding:
-    """One check. ``fine`` None: not checked, and why."""
+    """The result of one check. ``fine`` is None if nothing was checked. The text explains why."""
 
     what: str
     fine: bool | None
@@ -134,7 +134,7 @@ def _stack(account: Account, settings: Settings) -> str:
 
 
 def _permissions(account: Account, settings: Settings) -> str:
-    """Ask IAM to simulate what the policies hold; who may not ask is told so."""
+    """Check permissions by a simulation in IAM, if it is allowed."""
     names = names_of(account, settings)
     with translated():
         arn = account.client("sts").get_caller_identity()["Arn"]
@@ -171,14 +171,14 @@ def _permissions(account: Account, settings: Settings) -> str:
 
 
 def _policies_holder(account: Account, arn: str) -> str:
-    """Return the ARN of the role behind a session's, as IAM only knows policies of users and roles."""
+    """Return the ARN of the role of a session: IAM has policies of users and roles only."""
     found = re.fullmatch(r"(arn:[\w-]+):sts::(\d+):assumed-role/([^/]+)/.+", arn)
     if not found:
         return arn
     try:
         with translated():
             return str(account.client("iam").get_role(RoleName=found[3])["Role"]["Arn"])
-    except DolambdaError:  # it may not be asked for; then it probably has no path
+    except DolambdaError:  # reading it may be denied; then it probably has no path
         return f"{found[1]}:iam::{found[2]}:role/{found[3]}"
 
 
@@ -215,7 +215,7 @@ def _quota(account: Account, settings: Settings) -> str:
     try:
         stack = Stack.from_account(account, replace(settings, bucket=None))
         usable, workers = stack.reserved or limits.available, stack.workers
-    except DolambdaError:  # that is the stack's finding
+    except DolambdaError:  # the check of the stack reports it
         usable, workers = limits.available, 0
     wanted = settings.workers or workers
     if wanted > usable:

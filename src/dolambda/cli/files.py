@@ -1,4 +1,4 @@
-"""Files that a command writes: refused before the work is done, and without a traceback after it."""
+"""Files that a command writes, checked before the work, and without a traceback after it."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ if TYPE_CHECKING:
 
 
 def refuse_unwritable(file: Path, named: str) -> None:
-    """Raise `ConfigurationError` for what cannot be a file. ``named`` is what the user calls it."""
+    """Raise `ConfigurationError` for a path that cannot be a file, called ``named`` by the user."""
     if file.is_dir():
         raise ConfigurationError(
-            f"{named} {str(file)!r} is a directory", hint=f"Name a file in it: {file / 'name'}."
+            f"{named} {str(file)!r} is a directory", hint=f"Use a file in it: {file / 'name'}."
         )
     if not file.parent.is_dir():
         raise ConfigurationError(
-            f"{named} {str(file)!r}: there is no directory {str(file.parent)!r}",
-            hint="Make it first, or name a file in a directory that exists.",
+            f"{named} {str(file)!r}: the directory {str(file.parent)!r} does not exist",
+            hint="Create it first, or use a file in an existing directory.",
         )
 
 
 @contextmanager
 def writing(file: Path, named: str) -> Iterator[None]:
-    """Make what the system refuses while a file is written a `ConfigurationError`."""
+    """Replace the system's errors while a file is written by `ConfigurationError`."""
     try:
         yield
     except OSError as error:
         raise ConfigurationError(
             f"{named} {str(file)!r} cannot be written: {error.strerror}",
-            hint="Name a file in a directory that you may write to, on a disk with space.",
+            hint="Use a file in a directory that you can write to, on a disk with space.",
         ) from error

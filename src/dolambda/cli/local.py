@@ -1,4 +1,4 @@
-"""``dolambda local``: an emulated AWS that outlives the command, so that scripts need not each start their own."""
+"""``dolambda local``: an emulated AWS that outlives the command, for many scripts."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def start(
     workers: int | None = typer.Option(
         None, min=1, help="Maximum number of workers. Default: one for each core, at least 2."
     ),
-    requires: list[str] | None = typer.Option(  # noqa: B008 - typer's way
+    requires: list[str] | None = typer.Option(  # noqa: B008 - typer's convention
         None,
         help="A package that workers need, such as scikit-learn. Repeat it for each. "
-        "Default: all that are installed here.",
+        "Default: all that are installed locally.",
     ),
 ) -> None:
-    """Start one and leave it running. `dolambda.register("local")` then uses it."""
+    """Start an emulated AWS and leave it running. `dolambda.register("local")` then uses it."""
     if Instance.find_shared():
         raise LocalAwsError(
-            "the emulated AWS is running already", hint="`dolambda local stop` ends it."
+            "the emulated AWS is already running", hint="`dolambda local stop` ends it."
         )
     settings = Settings.resolve(requires=tuple(requires) if requires else None)
     instance = Instance.from_start(workers=workers, name=SHARED)
@@ -45,7 +45,7 @@ def start(
             settings,
             lambda change: print(f"  {change.action} {change.what}: {change.why}"),
         )
-    except BaseException:  # Ctrl-C too: one without a stack is of no use
+    except BaseException:  # Ctrl-C too: it is useless without a stack
         instance.stop()
         raise
     print(
@@ -56,7 +56,7 @@ def start(
 
 @local.command()
 def status() -> None:
-    """Show whether one is running, and which programs use it."""
+    """Show the running emulated AWS, and the programs that use it."""
     shared = Instance.find_shared()
     if shared:
         print(
@@ -78,7 +78,7 @@ def env(
         typer.Option("--stack", help="Name of the stack, if it has several.", show_default=False),
     ] = None,
 ) -> None:
-    """Print shell commands that make other programs use the running one.
+    """Print shell commands that make other programs use the running emulated AWS.
 
     Use it as: eval "$(dolambda local env)". The keys are of no use anywhere else.
     """
@@ -103,7 +103,7 @@ def env(
 def stop(
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask, though programs use it."),
 ) -> None:
-    """Stop the one that is running, and clean up after killed ones."""
+    """Stop the emulated AWS that is running, and clean up after killed ones."""
     shared = Instance.find_shared()
     if shared:
         clients = shared.clients()
@@ -125,7 +125,7 @@ def stop(
 
 @local.command()
 def clean() -> None:
-    """Remove the packages that are kept between sessions so that the next one starts fast."""
+    """Remove the packages that are kept between sessions for fast starts."""
     freed, used = cache.clean()
     kept = "" if not used else f", {used} in use left" if used > 1 else ", 1 in use left"
     print(f"{freed / 2**20:,.0f} MiB removed from {cache.home()}{kept}")

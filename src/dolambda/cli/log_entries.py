@@ -1,7 +1,7 @@
-"""The lines of the workers' log, read for people and scripts.
+"""The lines of the workers' log, for users and scripts.
 
-**Input:** events as CloudWatch returns them. Workers write JSON: what happened, and the job's
-object. Other lines are Lambda's own or the Python runtime's. **Output:** `Entry`.
+**Input:** events as CloudWatch returns them. Workers write JSON: the event, and the job's object.
+Other lines are Lambda's own or the Python runtime's. **Output:** `Entry`.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 _LAMBDAS_OWN = ("START ", "END ", "REPORT ", "INIT_START ", "EXTENSION ")
 _DURATION = re.compile(r"(\d{1,9})\s*([smhdw])\Z")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_LATE_MS = 60_000  # CloudWatch may take so long to show a line
-_LONGEST = timedelta(days=3660)  # as long as CloudWatch keeps a log
+_LATE_MS = 60_000  # CloudWatch may take this long to show a line
+_LONGEST = timedelta(days=3660)  # the longest time that CloudWatch keeps a log
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line. ``run``, ``job`` and ``tasks`` are those that it names, if it does."""
+    """One line. ``run``, ``job`` and ``tasks`` are those that it names, if any."""
 
     milliseconds: int
     text: str
@@ -41,7 +41,7 @@ class Entry:
 
     @classmethod
     def from_event(cls, event: dict[str, Any]) -> Entry:
-        """Read an event of CloudWatch's."""
+        """Return the entry of a CloudWatch event."""
         said = str(event["message"]).rstrip()
         when, stream = int(event["timestamp"]), str(event.get("logStreamName", ""))
         found = _written_by_worker(said)
@@ -60,11 +60,11 @@ class Entry:
 
     @property
     def is_lambdas_own(self) -> bool:
-        """Whether it is one of the lines that Lambda writes for each invocation."""
+        """True for the lines that Lambda writes for each invocation."""
         return self.text.startswith(_LAMBDAS_OWN)
 
     def is_of(self, run: str | None, task: int | None) -> bool:
-        """Return whether it is about a run, given by its name or the beginning of its name, and a task."""
+        """Return whether it is about a run, named at least by the beginning, and a task."""
         if task is not None and task not in self.tasks:
             return False
         return run is None or any(
@@ -73,12 +73,12 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """The run's name as people write it: that of a named run without what goes before and after."""
+        """The run's name as users write it: that of a named run without prefix and suffix."""
         named = self.run.startswith("run.")
         return self.run.removeprefix("run.").removesuffix("/000000") if named else self.run
 
     def __str__(self) -> str:
-        """Return the line for a person: local date and time, what happened, and to which job."""
+        """Return the line for a user: local date and time, the event, and its job."""
         parts = [f"run {self.name}"] if self.run else []
         parts += [f"job {self.job:,}"] if self.job is not None else []
         parts += [f"task{'s' if len(self.tasks) > 1 else ''} {_ranges(self.tasks)}"] * bool(
@@ -86,7 +86,8 @@ class Entry:
         )
         about = f"  ({', '.join(parts)})" if parts else ""
         lines = [line.strip() for line in self.text.splitlines()]
-        text = " - ".join(lines) if self.run else self.text  # so that a line is found by its run
+        # So that a search for the run finds the line.
+        text = " - ".join(lines) if self.run else self.text
         return f"{moment(self.milliseconds / 1000, exact=True)}  {text}{about}"
 
     def to_json(self) -> str:
@@ -100,7 +101,8 @@ class Entry:
 def since(text: str, now: datetime) -> datetime:
     """Return the time that "90s", "30m", "2h", "3d" or a date means.
 
-    Raises `ConfigurationError`.
+    Raises:
+        ConfigurationError: The text means no time of the last ten years.
     """
     found = _DURATION.match(text.strip())
     try:
@@ -123,7 +125,10 @@ def since(text: str, now: datetime) -> datetime:
 
 
 def entries(client: Any, group: str, start: datetime, *, follow: float | None) -> Iterator[Entry]:
-    """Read a log group; with ``follow``, seconds between two polls, for ever, each line once."""
+    """Yield the lines of a log group, each once.
+
+    With ``follow``, the seconds between two polls, do not end.
+    """
     first = int(start.timestamp() * 1000)
     seen: dict[str, int] = {}
     while True:
@@ -145,7 +150,7 @@ def entries(client: Any, group: str, start: datetime, *, follow: float | None) -
 
 
 def _written_by_worker(line: str) -> dict[str, Any] | None:
-    """Return what a worker wrote as JSON, None for any other line."""
+    """Return the JSON that a worker wrote, or None for any other line."""
     if not line.startswith("{"):
         return None
     try:

@@ -42,7 +42,7 @@ Endpoint = Annotated[
 ]
 Local = Annotated[
     bool,
-    typer.Option("--local", help="Use the AWS emulated here, of `dolambda local start`."),
+    typer.Option("--local", help="Use the AWS emulated by `dolambda local start`."),
 ]
 BucketName = Annotated[
     str | None,
@@ -53,8 +53,8 @@ BucketName = Annotated[
 Requires = Annotated[
     list[str] | None,
     typer.Option(
-        help="A package that tasks need, in the version installed here. Repeat it for each. "
-        "Default: all that are installed here.",
+        help="A package that tasks need, in the locally installed version. Repeat it for each. "
+        "Default: all that are installed locally.",
         show_default=False,
     ),
 ]
@@ -72,7 +72,7 @@ ExtraRequires = Annotated[
 Exclude = Annotated[
     list[str] | None,
     typer.Option(
-        help="A package installed here that tasks do not need. Repeat it for each.",
+        help="A locally installed package that tasks do not need. Repeat it for each.",
         show_default=False,
     ),
 ]
@@ -115,7 +115,7 @@ LogDays = Annotated[
 ]
 UseR = Annotated[
     bool | None,
-    typer.Option("--r", help="Let workers have R, for R's foreach.", show_default=False),
+    typer.Option("--r", help="Add R to the workers, for R's foreach.", show_default=False),
 ]
 RPackages = Annotated[
     list[str] | None,
@@ -130,7 +130,8 @@ RLayersFile = Annotated[
 RoleArn = Annotated[
     str | None,
     typer.Option(
-        help="ARN of a role that an administrator made for the workers. Default: deploy makes one.",
+        help="ARN of a role that an administrator made for the workers. Default: deploy creates "
+        "one.",
         show_default=False,
     ),
 ]
@@ -138,7 +139,7 @@ Boundary = Annotated[
     str | None,
     typer.Option(
         "--permissions-boundary",
-        help="ARN of a policy that bounds the role that deploy makes.",
+        help="ARN of a policy that limits the role that deploy creates.",
         show_default=False,
     ),
 ]

@@ -1,4 +1,4 @@
-"""``dolambda panic`` and ``dolambda panic --undo``: stop a stack that runs away, and start it again."""
+"""``dolambda panic`` and ``dolambda panic --undo``: stop a stack at once, and start it again."""
 
 from __future__ import annotations
 

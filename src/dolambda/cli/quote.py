@@ -1,4 +1,4 @@
-"""``dolambda quote``: what a program's first run would take and cost, estimated from a few of its tasks."""
+"""``dolambda quote``: estimate time and cost of a program's first run from a few of its tasks."""
 
 from __future__ import annotations
 
@@ -38,14 +38,17 @@ def refuse_missing_program(program: Path) -> None:
     """Raise `ConfigurationError` if there is no such file."""
     if not program.is_file():
         raise ConfigurationError(
-            f"there is no program {str(program)!r}",
+            f"the program {str(program)!r} does not exist",
             hint="Name a Python file, and after it its arguments.",
         )
 
 
 def run_sample(program: Path, arguments: list[str]) -> bool:
-    """Run a program in this process. Return true if it ended because only a sample was to be run."""
-    warnings.formatwarning = _formatwarning  # the program's own, not the command line's
+    """Run a program in this process.
+
+    Return true if it ended because only a sample was to be run.
+    """
+    warnings.formatwarning = _formatwarning  # warnings of the program, not of the command line
     sys.argv = [str(program), *arguments]
     sys.path.insert(0, str(program.resolve().parent))
     try:
@@ -53,16 +56,16 @@ def run_sample(program: Path, arguments: list[str]) -> bool:
     except DolambdaError as error:
         if _is_quoted(error):
             return True
-        print(f"dolambda: {error}", file=sys.stderr)  # in Python's words: the program is Python
+        print(f"dolambda: {error}", file=sys.stderr)  # in Python's terms, as the program is Python
         raise typer.Exit(1) from None
-    except Exception as error:  # noqa: BLE001 - the program's own, shown as Python shows it
+    except Exception as error:  # noqa: BLE001 - the program's error, shown as Python shows it
         traceback.print_exception(error.with_traceback(_from_program(error, program)))
         raise typer.Exit(1) from None
     return False
 
 
 def _from_program(error: BaseException, program: Path) -> TracebackType | None:
-    """Return an error's traceback from where the program begins, the whole if it did not."""
+    """Return an error's traceback from the program on, or all of it if it did not begin."""
     found = error.__traceback__
     while found is not None and found.tb_frame.f_code.co_filename != str(program):
         found = found.tb_next
@@ -70,7 +73,7 @@ def _from_program(error: BaseException, program: Path) -> TracebackType | None:
 
 
 def _is_quoted(error: BaseException | None) -> bool:
-    """Return whether an error, or what it came from, is that only a sample was run."""
+    """Return whether an error, or its cause, is that only a sample was run."""
     while error is not None:
         if isinstance(error, QuotedError):
             return True

@@ -1,6 +1,6 @@
-"""Runs as this machine has recorded them, for `dolambda runs`.
+"""Runs that this machine has recorded, for `dolambda runs`.
 
-**Input:** the directory of records. **Output:** facts of runs, for a table, a script or a person.
+**Input:** the directory of records. **Output:** facts of runs, for a table, a script or a user.
 """
 
 from __future__ import annotations
@@ -24,22 +24,24 @@ _SHOWN_ERRORS = 5
 
 
 def recorded_runs() -> list[dict[str, Any]]:
-    """Return the facts of all runs, the latest first. A file that is no record is left out."""
+    """Return the facts of all runs, the latest first. Files that are no records are left out."""
     found = []
     for path in RecordStore(records_directory()).paths():
         try:
             header, footer = read_ends(path)
-        except (OSError, ConfigurationError):  # it was just removed, or is of another version
+        except (OSError, ConfigurationError):  # it was just removed, or has another version
             continue
         found.append(_facts(header, footer, path))
     return found
 
 
 def record_of(name: str) -> Path | None:
-    """Return the record that an id, its beginning or "last" means.
+    """Return the record named by an id, the beginning of one, or "last".
 
-    None if there is none, or if it belongs to a named run, of which the bucket knows more. Raises
-    `ConfigurationError` where several fit.
+    Return None without such a record, or if it belongs to a named run: the bucket has more facts.
+
+    Raises:
+        ConfigurationError: Several records fit.
     """
     store = RecordStore(records_directory())
     known = {store.id_of(path): path for path in store.paths()}
@@ -55,7 +57,7 @@ def record_of(name: str) -> Path | None:
 
 
 def show_record(path: Path, *, as_json: bool) -> None:
-    """Print what is known of a run."""
+    """Print the facts of a run."""
     record = RunRecord.from_bytes(path.read_bytes())
     facts = _facts(record.header, record.footer, path) | _measured(record.tasks)
     if as_json:
@@ -102,7 +104,7 @@ def _facts(header: dict[str, Any], footer: dict[str, Any] | None, path: Path) ->
 
 
 def _measured(tasks: Block) -> dict[str, Any]:
-    """Return what the replies say."""
+    """Return the measures in the replies."""
     number = len(tasks)
     return {
         "jobs": len(tasks.jobs),

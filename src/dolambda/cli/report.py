@@ -38,7 +38,7 @@ def report(
     except OSError as error:
         raise ConfigurationError(
             f"--to {str(file)!r} cannot be written: {error.strerror}",
-            hint="Name a file in a folder that exists and that you may write to.",
+            hint="Use a file in an existing directory that you can write to.",
         ) from error
     print(f"wrote {file}")
     if open_it:

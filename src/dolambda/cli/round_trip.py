@@ -1,6 +1,7 @@
-"""Tasks on a stack, there and back: the one proof that all of it works together.
+"""Tasks on a stack, as a test of the whole way there and back.
 
-**Input:** settings and credentials. **Output:** how long the tasks took; or an error with its cause.
+**Input:** settings and credentials. **Output:** the durations of the tasks, or an error with its
+cause.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ _LOGS = "`dolambda logs --all` shows what Lambda wrote."
 
 
 class NotCheckedError(Exception):
-    """Why nothing could be found out; the stack may be right."""
+    """The reason why the stack could not be checked. It may be right."""
 
 
 @dataclass(frozen=True)
 class Trips:
-    """Seconds of each task, and how many of them met a cold start."""
+    """Seconds of each task, and the number of cold starts."""
 
     seconds: tuple[float, ...]
     cold: int
 
     def __str__(self) -> str:
-        """For a person."""
+        """Return one line for the user."""
         first, *others = (f"{seconds:.2f} s" for seconds in self.seconds)
         more = "".join(f", another in {seconds}" for seconds in others)
         return f"one task in {first}{more} ({count(self.cold, 'cold start')})"
@@ -50,7 +51,7 @@ def round_trip(
     """Run tasks, one after the other, each with ``seconds`` of time.
 
     Raises:
-        DolambdaError: What stands in the way.
+        DolambdaError: A task failed, with the cause.
     """
     quiet = replace(settings, progress=False, record=False)
     took = []
@@ -62,7 +63,7 @@ def round_trip(
                 executor.submit(abs, -1).result(seconds)
             except TimeoutError as error:
                 raise _no_reply(settings, credentials, seconds) from error
-            finally:  # `with` would wait for the task
+            finally:  # a `with` statement would wait for the task
                 executor.shutdown(wait=False, cancel_futures=True)
             took.append(time.perf_counter() - begun)
         return Trips(tuple(took), session.report().cold)
@@ -72,8 +73,8 @@ def check_stack(settings: Settings, credentials: Credentials, seconds: float = _
     """Run one task on a stack that has just been deployed, through its queue.
 
     Raises:
-        NotCheckedError: These credentials may not submit, or the stack is not for this environment.
-        DolambdaError: The task failed; with the cause.
+        NotCheckedError: The credentials may not submit, or the stack fits another environment.
+        DolambdaError: The task failed, with the cause.
     """
     try:
         _refuse_failing(settings, credentials)
@@ -86,38 +87,41 @@ def check_stack(settings: Settings, credentials: Credentials, seconds: float = _
         raise NotCheckedError(f"these credentials may deploy, not submit: {said}") from error
     except DolambdaError as error:
         raise DolambdaError(
-            f"the stack {settings.stack!r} stands, but a task on it failed: {error}",
-            hint="Run `dolambda deploy` again once the cause is gone; --no-check leaves the task out.",
+            f"the stack {settings.stack!r} is deployed, but a task on it failed: {error}",
+            hint="Remove the cause and run `dolambda deploy` again. --no-check leaves the task "
+            "out.",
         ) from error
 
 
 def _refuse_failing(settings: Settings, credentials: Credentials) -> None:
-    """Raise `DolambdaError` for a function whose jobs would be waited for in vain."""
+    """Raise `DolambdaError` for a function whose jobs would never have a reply."""
     if failure := _failure_when_called(settings, credentials):
         raise DolambdaError(failure, hint=_LOGS)
 
 
 def _no_reply(settings: Settings, credentials: Credentials, seconds: float) -> DolambdaError:
-    """Return why a task had no reply, as far as calling the function tells."""
+    """Return why a task had no reply, as far as a call of the function shows it."""
     said = f"one task got no reply within {seconds:.0f} s"
     if failure := _failure_when_called(settings, credentials):
         return DolambdaError(f"{said}: {failure}", hint=_LOGS)
     return DolambdaError(
         said,
-        hint="Does S3 notify the function? `dolambda plan` looks for the trigger. Do other functions use up "
-        "the account's concurrent executions? `dolambda status` shows them. `dolambda logs --all` shows "
+        hint="Does S3 notify the function? `dolambda plan` looks for the trigger. Do other "
+        "functions use up "
+        "the account's concurrent executions? `dolambda status` shows them. `dolambda logs --all` "
+        "shows "
         "what the workers wrote.",
     )
 
 
 def _failure_when_called(settings: Settings, credentials: Credentials) -> str | None:
-    """Return how the function fails whatever it is given; None if it does not, or may not be called."""
+    """Return the failure of the function for any input, or None if it cannot be found."""
     client = Account.from_settings(settings, credentials).client("lambda")
     try:
         with translated():
             answer = client.invoke(FunctionName=settings.stack, Payload=b"{}")
             body = answer["Payload"].read()
-    except AwsError:  # denied or throttled: the task tells more
+    except AwsError:  # denied or throttled: the task shows more
         return None
     return f"the function fails: {_told(body)}" if "FunctionError" in answer else None
 

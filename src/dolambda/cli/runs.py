@@ -46,7 +46,7 @@ RunName = Annotated[
     ),
 ]
 _LAST = "last"
-_UNLIMITED = 1000  # columns of what is not a terminal
+_UNLIMITED = 1000  # columns if output is not a terminal
 
 
 def _bucket(where: given.Where) -> tuple[Bucket, bytes]:
@@ -57,7 +57,7 @@ def _bucket(where: given.Where) -> tuple[Bucket, bytes]:
 
 
 def _run(name: str, bucket: Bucket, key: bytes) -> tuple[str, NamedRun]:
-    """Return the run that a name, its beginning or "last" means, and its whole name."""
+    """Return the whole name, and the run, of a name, the beginning of one, or "last"."""
     known = names(bucket)
     if name not in known:
         name = _meant(name, known, bucket, key)
@@ -72,11 +72,11 @@ def _meant(name: str, known: list[str], bucket: Bucket, key: bytes) -> str:
         return fitting[0]
     if fitting:
         raise ConfigurationError(
-            f"{count(len(fitting), 'run')} begin with {name!r}: {listing(fitting)}",
+            f"{count(len(fitting), 'run')} have names that begin with {name!r}: {listing(fitting)}",
             hint="Write enough of the name to tell them apart.",
         )
     raise ConfigurationError(
-        f"there is no run {name!r} in s3://{bucket.name}",
+        f"no run {name!r} exists in s3://{bucket.name}",
         hint="`dolambda runs` lists all. They expire a week after their last reply.",
     )
 
@@ -91,7 +91,7 @@ def alone(
     """List runs, and manage named ones. Without a command, list them."""
     if context.invoked_subcommand is None:
         _list(where, as_json)
-    else:  # what stands before a command is meant for it
+    else:  # options before a command belong to it
         before = {name: value for name, value in context.params.items() if value}
         context.default_map = {context.invoked_subcommand: before}
 
@@ -142,8 +142,8 @@ def _list(where: given.Where, as_json: bool) -> None:
 
 
 def _all() -> list[dict[str, Any]]:
-    """Return recorded runs, and named ones where a stack can be found."""
-    Settings.resolve()  # a mistake in them is not passed over
+    """Return recorded runs, and named ones if a stack is found."""
+    Settings.resolve()  # an error in the settings must be shown
     recorded = recorded_runs()
     try:
         return [*recorded, *_named(*_bucket(given.Where()))]
@@ -160,9 +160,9 @@ def _named(bucket: Bucket, key: bytes) -> list[dict[str, Any]]:
 
 
 def _facts(name: str, run: NamedRun) -> dict[str, Any]:
-    """Return what is known of a run, for a script.
+    """Return the facts of a run, for a script.
 
-    Counts of tasks are known once its client has ended.
+    The counts of tasks are known once its client has ended.
     """
     record, replies, jobs = run.record(), len(run.reply_keys()), len(run.jobs())
     over = record is not None and record.over
@@ -190,7 +190,7 @@ def show(
     where: given.Where,
     as_json: given.AsJson = False,
 ) -> None:
-    """Show how far a run is; of a named one also how to continue it."""
+    """Show the progress of a run, and how to continue a named one."""
     if not where and (path := record_of(name)):
         show_record(path, as_json=as_json)
         return
@@ -255,7 +255,7 @@ def fetch(
     print(f"saved {count(len(results), 'result')} in {file}: pickle.load returns them by number")
     if found.others:
         print(
-            f"left out {count(found.others, 'result')} of earlier starts: "
+            f"{count(found.others, 'result')} of earlier starts left out: "
             "the last start has not reached their tasks"
         )
 
@@ -278,7 +278,7 @@ def resume(
     script = Path(program) if program and record and record.host == platform.node() else None
     if script is None or not script.is_file():
         raise ConfigurationError(
-            f"the program that began {name!r} is not here"
+            f"the program that began {name!r} is not on this machine"
             + (f": it ran on {record.host}" if record else ": the run has no record of its own"),
             hint=f"Start it where it is, with run={name!r} and the same code and inputs.",
         )
@@ -313,7 +313,7 @@ def clean(
 
 
 def _program(record: Record | None) -> str | None:
-    """Return the path of the program that began a run, None if it was not a file."""
+    """Return the path of the program that began a run, or None if it was not a file."""
     return str(Path(record.directory, record.script)) if record and record.script else None
 
 

@@ -43,7 +43,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 class Who(StrEnum):
-    """Whose policy."""
+    """The holder of a policy."""
 
     worker = "worker"
     submitter = "submitter"
@@ -138,7 +138,7 @@ def _check(settings: Settings, account: Account) -> None:
 
 
 def _show_sizes(contents: Contents, changes: list[Change]) -> None:
-    """Show what is about to be uploaded, before it is."""
+    """Show the sizes of packages before they are uploaded."""
     if any(
         change.what.startswith(("layer", "bundle")) and change.action == "create"
         for change in changes
@@ -149,19 +149,24 @@ def _show_sizes(contents: Contents, changes: list[Change]) -> None:
 
 
 def _warn_of_missing(contents: Contents, settings: Settings) -> None:
-    """Name the packages that need of the system what Lambda's image lacks."""
+    """Warn of packages that need system libraries which Lambda's image lacks."""
     missing = missing_libraries(contents.packages, settings.runtime or f"python{PYTHON}")
     if not missing:
         return
     warnings = Console(stderr=True, highlight=False, soft_wrap=True)
     warnings.print(
-        "Warning: Lambda's image lacks libraries of the system. What needs them fails there:"
+        "Warning: Lambda's image lacks libraries of the system. Packages that need them fail on "
+        "the workers:"
     )
     for one in missing:
         warnings.print(f"    {one}", markup=False)
-    where = "the layers of layers= bring them" if settings.layers else "a layer of your own does"
+    where = (
+        "the layers of layers= bring them"
+        if settings.layers
+        else ("a layer of your own brings them")
+    )
     warnings.print(
-        f"  It works if {where}, under lib/. Or take a variant of the package that needs none, "
+        f"  It works if {where}, under lib/. Or use a variant of the package that needs none, "
         "such as opencv-python-headless.",
         markup=False,
     )

@@ -70,7 +70,10 @@ def _shown(value: object) -> str:
 
 
 def _queue(account: Account, bucket: str) -> tuple[int, int, int]:
-    """Count the runs, jobs and replies in the bucket: of live clients, and of killed ones until they expire."""
+    """Count the runs, jobs and replies in the bucket.
+
+    They belong to running clients, and to killed ones until they expire.
+    """
     with translated():
         pages = account.client("s3").get_paginator("list_objects_v2")
         found = [

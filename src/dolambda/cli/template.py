@@ -36,7 +36,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 class Language(StrEnum):
-    """In which language."""
+    """The language of a template."""
 
     cloudformation = "cloudformation"
 

@@ -107,7 +107,8 @@ def _sizes(text: str | None) -> tuple[int, ...] | None:
     if wrong:
         raise ConfigurationError(
             f"--memory has {wrong[0]!r}, which is no memory size of Lambda's",
-            hint=f"Write whole numbers of MB from {MIN_MB:,} to {MAX_MB:,}: --memory 512,1024,1769.",
+            hint=f"Write whole numbers of MB from {MIN_MB:,} to {MAX_MB:,}: --memory "
+            "512,1024,1769.",
         )
     return tuple(map(int, found))
 

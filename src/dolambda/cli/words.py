@@ -1,7 +1,7 @@
-"""Errors in the words of the command line.
+"""Errors in the terms of the command line.
 
-**Input:** a message that names Python arguments, as ``memory=64``. **Output:** the same that names
-options, as ``--memory 64``. Code in a message, in backquotes or as a call, stays as it is.
+**Input:** a message with Python arguments, such as ``memory=64``. **Output:** the message with
+options, such as ``--memory 64``. Code in it, in backquotes or as a call, stays unchanged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _VARIABLES = {
     "secret": "AWS_SECRET_ACCESS_KEY",
     "token": "AWS_SESSION_TOKEN",
 }
-"""Arguments that are no option, as a command line is seen by others."""
+"""Arguments that are no options: other users can see a command line."""
 
 _LOCAL = re.compile(r"""(?:dolambda\.)?register\((?:'local'|"local")\)""")
 _CODE = re.compile(r"(`[^`]*`|[\w.]+\([^()\n]*\))")

@@ -92,7 +92,7 @@ def test_the_browser_gets_a_file_and_not_the_token(
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "opened in your browser" in line
-    assert "no page was asked for in 6 s: the dashboard has ended" in said
+    assert "no page was requested for 6 s: the dashboard has ended" in said
     arguments = (tmp_path / "opened").read_text()
     assert arguments.startswith("file://")
     assert "token" not in arguments + line + said

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("layers", "says"), [((), "a layer of your own does"), (("arn:x",), "layers= bring them")]
+    ("layers", "says"),
+    [((), "a layer of your own brings them"), (("arn:x",), "layers= bring them")],
 )
 def test_package_and_library_are_named_on_standard_error(
     tmp_path: Path,
