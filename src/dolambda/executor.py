@@ -57,6 +57,7 @@ class LambdaExecutor(Executor):
         progress: As in `register`.
         transport: "queue" or "direct", see `register`.
         budget: Largest cost of this executor's tasks, in dollars.
+        logs: "relay", "live", "errors" or False, see `register`.
         run: Name of the run. Started again under this name, with the same code and inputs, it sends
             only the tasks without a reply. `dolambda runs` lists named runs.
         env: Environment variables of its tasks.
@@ -83,6 +84,7 @@ class LambdaExecutor(Executor):
         progress: bool | Callable[[Report], None] | None = None,
         transport: Literal["queue", "direct"] | None = None,
         budget: float | None = None,
+        logs: bool | Literal["relay", "live", "errors"] | None = None,
         run: str | None = None,
         env: Mapping[str, str] | None = None,
         session: Session | None = None,
@@ -105,6 +107,7 @@ class LambdaExecutor(Executor):
             progress=progress,
             transport=transport,
             budget=budget,
+            logs=logs,
             run=run,
             env=env,
         )

@@ -95,6 +95,7 @@ RULES: dict[str, Rule] = {
     "progress": Rule("True, False or a function", _as_progress),
     "transport": choice("queue", "direct"),
     "budget": settings.RULES["budget"],
+    "logs": settings.RULES["logs"],
     "run": Rule("a name for a run", check_name),
     "workers": count(),
     "threads": count(),
@@ -102,7 +103,17 @@ RULES: dict[str, Rule] = {
 }
 """The rule of each option, except ``env``, whose values no error shows."""
 
-OF_JOBLIB = ("task_timeout", "retries", "batch", "progress", "transport", "budget", "run", "env")
+OF_JOBLIB = (
+    "task_timeout",
+    "retries",
+    "batch",
+    "progress",
+    "transport",
+    "budget",
+    "logs",
+    "run",
+    "env",
+)
 OF_LOOPS = (*OF_JOBLIB, "workers", "threads")
 
 _ELSEWHERE = {
@@ -129,6 +140,7 @@ class RunOptions:
         progress: See `register`.
         transport: The transport of the jobs.
         budget: Largest cost of the run, in dollars.
+        logs: Which output of tasks is shown, and when. See `Settings`.
         run: Name of the run.
         env: Environment variables of its tasks, in addition to the session's.
     """
@@ -141,6 +153,7 @@ class RunOptions:
     progress: bool | Callable[[Report], None] | None = None
     transport: Literal["queue", "direct"] | None = None
     budget: float | None = None
+    logs: bool | Literal["relay", "live", "errors"] | None = None
     run: str | None = None
     env: Mapping[str, str] | None = None
 

@@ -37,6 +37,7 @@ from dolambda.records.recorder import RunRecorder, SessionRecords
 from dolambda.scheduler import relay
 from dolambda.scheduler.hooks import RunHooks
 from dolambda.scheduler.limits import Limits
+from dolambda.scheduler.live_output import LiveOutput
 from dolambda.scheduler.retries import Retries
 from dolambda.scheduler.run import Run
 from dolambda.session_summary import SessionSummary
@@ -44,6 +45,7 @@ from dolambda.stack import Stack
 from dolambda.transport.clean_up import CleanUp
 from dolambda.transport.factory import TransportFactory
 from dolambda.transport.in_process import InProcess
+from dolambda.transport.live.client import OutputParts
 from dolambda.tuning.sampler import sampler_of
 from dolambda.wire import keys
 from dolambda.wire.job import Place
@@ -62,7 +64,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dolambda")
 
-_RELAYS = {"relay": relay.to_stdout, "errors": relay.failed_to_stdout, False: None}
+_RELAYS = {
+    "relay": relay.to_stdout,
+    "live": relay.to_stdout_at_once,
+    "errors": relay.failed_to_stdout,
+    False: None,
+}
 _LOCAL_AHEAD = 2
 """Jobs in flight for each local worker. The emulator queues them in order, unlike Lambda."""
 
@@ -219,14 +226,16 @@ class Session:
         if sampler:
             options = replace(options, run=None)
         name, way, named, stored = self._choose_way(options)
-        limits = self._limits(options, way)
+        # A relay of the caller's gets the output of each task once.
+        live = None if relay or sampler else self._live_output(name, options)
+        limits = self._limits(options, way, live=live is not None)
         recorder = self._records.recorder(name, options.run, limits)
         packer = Packer(
             same_buffers=same_buffers,
             same_functions=same_functions,
             salt=self._salt if named else None,
         )
-        hooks = self._hooks(options, named, relay, recorder)
+        hooks = self._hooks(options, named, relay, live, recorder)
         if sampler:
             way, limits, hooks = sampler, sampler.limits(limits), sampler.hooks(hooks)
         opened = Run(
@@ -254,11 +263,13 @@ class Session:
         options: RunOptions,
         named: NamedRun | None,
         relay: Callable[[int, str, bool], None] | None,
+        live: LiveOutput | None,
         recorder: RunRecorder | None,
     ) -> RunHooks:
         """Return the functions that a run calls."""
         return RunHooks(
-            relay=relay or _RELAYS[self.settings.logs],
+            relay=relay or _RELAYS[self._logs(options)],
+            live=live,
             progress=self._shown(options, named),
             confirm=self._confirm(),
             record=recorder.take if recorder else None,
@@ -285,7 +296,17 @@ class Session:
                 "this session is closed", hint="Call dolambda.register(...) again."
             )
 
-    def _limits(self, options: RunOptions, way: Transport) -> Limits:
+    def _logs(self, options: RunOptions) -> str | bool:
+        return self.settings.logs if options.logs is None else options.logs
+
+    def _live_output(self, run: str, options: RunOptions) -> LiveOutput | None:
+        """Return the object that shows what tasks print while they run, if that is wanted."""
+        if self.bucket is None or self._logs(options) != "live":
+            return None
+        parts = OutputParts(self.bucket, run, self.key)
+        return LiveOutput(parts, relay.to_stdout_at_once, clean_up=self._clean_up)
+
+    def _limits(self, options: RunOptions, way: Transport, *, live: bool) -> Limits:
         wide = min(options.workers or self.workers, self.workers)
         return Limits(
             workers=wide,
@@ -298,8 +319,9 @@ class Session:
             retries=Retries.of(options.retries),
             room=self.stack.memory << 20 if self.stack else None,
             speculate=self.settings.speculate,
+            live=live,
             budget=options.budget or self.settings.budget,
-            rates=self._accounts.rates(self.runtime, queues=way.queues),
+            rates=self._accounts.rates(self.runtime, queues=way.queues, live=live),
         )
 
     def _context(self, options: RunOptions, nesting: int | None, language: str) -> TaskContext:

@@ -82,10 +82,9 @@ class Settings:
     """
     progress: bool | None = None
     """Show a progress bar or not; None for one on a terminal and in a notebook."""
-    logs: Literal["relay", "errors", False] = "relay"
-    """Show locally what tasks print, log and warn: "relay" all of it, "errors" that of failed
-    tasks, False nothing.
-    """
+    logs: Literal["relay", "live", "errors", False] = "relay"
+    """Show locally what tasks print, log and warn: "relay" all of it, once a task has ended, "live" the
+    same, and what a long task prints while it runs, "errors" that of failed tasks, False nothing."""
     record: bool = True
     """Keep a record of each run in the user's state directory: times, workers, memory, costs and
     types of errors, never arguments or results. `dolambda runs` lists them.
@@ -220,7 +219,7 @@ class OtherSettings(TypedDict, total=False):
     speculate: bool | None
     budget: float | None
     quote: bool | Literal["only"] | None
-    logs: bool | Literal["relay", "errors"] | None
+    logs: bool | Literal["relay", "live", "errors"] | None
     record: bool | None
     record_errors: bool | None
     requirements: str | None
@@ -291,7 +290,8 @@ _OPTIONS = {
 }
 """Where names belong that are options of a run, not settings."""
 
-_LOGS = {"relay": "relay", "errors": "errors", "true": "relay", "1": "relay", "yes": "relay"}
+_LOGS = {name: name for name in ("relay", "live", "errors")}
+_LOGS |= {"true": "relay", "1": "relay", "yes": "relay"}
 _LOGS |= {"false": False, "0": False, "no": False}  # type: ignore[dict-item] # of both kinds
 _LOG_DAYS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827]
 _LOG_DAYS += [2192, 2557, 2922, 3288, 3653]
@@ -338,7 +338,7 @@ RULES: dict[str, Rule] = {
     "budget": above_zero("dollars"),
     "quote": Rule('True, False or "only"', _as_quote, parsed=_parsed_quote),
     "progress": FLAG,
-    "logs": Rule('"relay", "errors" or False', _as_logs),
+    "logs": Rule('"relay", "live", "errors" or False', _as_logs),
     "record": FLAG,
     "record_errors": FLAG,
     "requires": texts("requires", "a list of packages, as pip writes them"),

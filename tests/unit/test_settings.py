@@ -75,7 +75,7 @@ def test_every_setting_has_a_rule_that_its_default_follows() -> None:
         ({"task_timeout": -1}, "task_timeout=-1 is not a number of seconds from 0.01 to 900"),
         ({"speculate": 1}, "speculate=1 is not True or False"),
         ({"progress": "yes"}, "progress='yes' is not True or False"),
-        ({"logs": "all"}, 'logs=\'all\' is not "relay", "errors" or False'),
+        ({"logs": "all"}, 'logs=\'all\' is not "relay", "live", "errors" or False'),
         ({"logs": []}, "logs=[] is not"),
         ({"memory": 20_000}, "from 128 to 10,240"),
         ({"timeout": 901}, "from 3 to 900"),

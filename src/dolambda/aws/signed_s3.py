@@ -126,6 +126,20 @@ class SignedS3:
             return None
         return body if status == _OK else None
 
+    def put_at_once(self, key: str, data: bytes, seconds: float = 1.0) -> bool:
+        """Write a small object, with one try; return whether it is known to be written."""
+        import http.client  # noqa: PLC0415 - as in _request
+
+        self._calls.add("s3:PutObject")
+        path = self._root + quote(key, safe="/-_.~")
+        try:
+            headers = self._signed("PUT", path, data, {})
+            status, _ = self._send("PUT", path, data, headers, seconds)
+        except (OSError, http.client.HTTPException):
+            self.close()
+            return False
+        return status == _OK
+
     def get_to_file(self, key: str, path: Path) -> None:
         """Read an object of any size into a file."""
         self._calls.add("s3:GetObject")

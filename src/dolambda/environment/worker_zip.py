@@ -40,6 +40,8 @@ _OURS = (
     "transport/direct/worker.py",
     "transport/lease/__init__.py",
     "transport/lease/worker.py",
+    "transport/live/__init__.py",
+    "transport/live/worker.py",
     "transport/queue/__init__.py",
     "transport/queue/worker.py",
     "r/__init__.py",

@@ -93,7 +93,7 @@ class Accounts:
 
         return show_with_cost
 
-    def rates(self, runtime: float, *, queues: bool) -> Rates:
+    def rates(self, runtime: float, *, queues: bool, live: bool = False) -> Rates:
         """Return the rates of a budget, for jobs that run at most ``runtime`` seconds."""
         if self._stack is None:
             return Rates(0.0, 0.0)
@@ -106,6 +106,7 @@ class Accounts:
             max_wait=self._settings.max_wait,
             pause=self._settings.throttle,
             queues=queues,
+            live=live,
         )
 
     def _requests(self) -> Counter[str]:

@@ -16,6 +16,7 @@ from dolambda.scheduler import events as ev
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dolambda.scheduler.live_output import LiveOutput
     from dolambda.scheduler.pilot import Estimate
     from dolambda.transport.base import Transport
 
@@ -32,6 +33,7 @@ class Chores:
         apply: Has the scheduler handle an event.
         give_up: Fails all tasks of the run.
         confirm: Is asked whether to go on.
+        live: Shows what tasks print while they run.
 
     Attributes:
         removes: Whether objects are still removed.
@@ -46,6 +48,7 @@ class Chores:
         apply: Callable[[ev.Event], None],
         give_up: Callable[[BaseException], None],
         confirm: Callable[[Estimate], bool] | None,
+        live: LiveOutput | None = None,
     ) -> None:
         self.removes = True
         self._run = run
@@ -54,6 +57,7 @@ class Chores:
         self._apply = apply
         self._give_up = give_up
         self._confirm = confirm
+        self._live = live
         self._queue: deque[ev.Action | ev.JobFailed | ev.Broken] = deque()
 
     def __bool__(self) -> bool:
@@ -82,6 +86,8 @@ class Chores:
     def _remove(self, chore: ev.RemoveObjects) -> None:
         if not self.removes:
             return
+        if self._live:
+            self._live.jobs_ended(chore.numbers)
         try:
             self._transport.withdraw(self._run, chore.numbers)
         except DolambdaError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dolambda.scheduler.live_output import LiveOutput
     from dolambda.scheduler.pilot import Estimate
     from dolambda.scheduler.report import Report
     from dolambda.scheduler.run import Run
@@ -20,6 +21,7 @@ class RunHooks:
 
     Attributes:
         relay: Gets a task's index, what it printed, and whether it failed.
+        live: Shows what tasks print while they run.
         progress: Gets reports.
         confirm: Is asked after a pilot whether to go on. None: there is no pilot.
         record: Gets each opened reply.
@@ -27,6 +29,7 @@ class RunHooks:
     """
 
     relay: Callable[[int, str, bool], None] | None = None
+    live: LiveOutput | None = None
     progress: Callable[[Report], None] | None = None
     confirm: Callable[[Estimate], bool] | None = None
     record: Callable[[Reply], None] | None = None

@@ -134,6 +134,7 @@ class InFlightJob:
         attempt: How often it was sent because it was lost, its tasks in larger jobs included.
         copies: How often it is in flight now.
         copied: Whether it was sent once more because it was slow.
+        part_rate: Parts a second that it may put of what its tasks print.
         first_sent: When it, or the first job that held its tasks, was sent.
         last_sent: When it was sent last.
         deadline: When it counts as lost. All three on the scheduler's clock.
@@ -148,6 +149,7 @@ class InFlightJob:
     attempt: int = 0
     copies: int = 0
     copied: bool = False
+    part_rate: float = 0.0
     first_sent: float = 0.0
     last_sent: float = 0.0
     deadline: float = math.inf
@@ -262,6 +264,8 @@ class JobBuilder:
             code=code.digest if code else None,
             context=self._context,
             place=self._place,
+            # Those of a copy would be the same lines once more.
+            part_interval=1 / job.part_rate if job.part_rate and not job.copied else None,
         )
         blobs = (*job.blobs, code) if code else job.blobs
         return SealedJob(self._run, job.number, travelling.to_bytes(key), blobs)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dolambda.errors import BudgetError
+from dolambda.scheduler.part_rates import MIN_INTERVAL_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +39,7 @@ class Rates:
 
     ``runtime`` is its longest, ``pause`` a poller's.
 
-    ``queues``: jobs go through the bucket, else by Invoke.
+    ``queues``: jobs go through the bucket, else by Invoke. ``live``: what tasks print is seen while they run.
     """
 
     second: float
@@ -48,6 +49,7 @@ class Rates:
     max_wait: float = 600.0
     pause: float = 1.0
     queues: bool = True
+    live: bool = False
 
     def price(self, action: str) -> float:
         """Dollars of one request."""
@@ -63,6 +65,9 @@ class Rates:
             + self.price("s3:ListBucket")
             + looks
         )
+        if self.live:  # a part each second: asking whether it is wanted, writing and reading it
+            parts = self.price("s3:PutObject") + 2 * self.price("s3:GetObject")
+            once += self.runtime / MIN_INTERVAL_S * parts
         return (self.runtime + INIT) * self.second + self.invocation + once
 
     @property
@@ -72,12 +77,9 @@ class Rates:
 
     @property
     def polling(self) -> float:
-        """What looking for the reply to a job costs at the most, from when it is sent on."""
-        return (
-            (self.runtime + self.max_wait) / self.pause * self.price("s3:ListBucket")
-            if self.queues
-            else 0.0
-        )
+        """What looking for the reply to a job, and for its output, costs at the most, from when it is sent on."""
+        polls_per_s = (1 / self.pause if self.queues else 0.0) + self.live / MIN_INTERVAL_S
+        return (self.runtime + self.max_wait) * polls_per_s * self.price("s3:ListBucket")
 
     def cost(self, calls: Mapping[str, int]) -> float:
         """Dollars of requests by action."""

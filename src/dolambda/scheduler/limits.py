@@ -20,8 +20,8 @@ class Limits:
 
     Times in seconds. ``window``: most jobs in flight; ``runtime``: longest that a job can run;
     ``room``: bytes that a task's arguments may take, the worker's memory. ``speculate``: copy slow
-    jobs near the end, see `stragglers`. ``budget``: dollars that the run may cost at ``rates``,
-    None for no bound.
+    jobs near the end, see `stragglers`. ``live``: show what tasks print while they run.
+    ``budget``: dollars that the run may cost at ``rates``, None for no bound.
     """
 
     workers: int
@@ -36,6 +36,7 @@ class Limits:
     budget: float | None = None
     rates: Rates = field(default_factory=lambda: Rates(0.0, 0.0))
     speculate: bool = True
+    live: bool = False
 
     def __post_init__(self) -> None:
         """Check the budget.

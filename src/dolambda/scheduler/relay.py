@@ -15,6 +15,13 @@ def to_stdout(index: int, output: str, failed: bool) -> None:  # noqa: ARG001, F
         sys.stdout.write("".join(f"[task {index}] {line}\n" for line in output.splitlines()))
 
 
+def to_stdout_at_once(index: int, output: str, failed: bool) -> None:  # noqa: FBT001 - as above
+    """As `to_stdout`, without waiting for more: where standard output is a file or a pipe, too."""
+    to_stdout(index, output, failed)
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
 def failed_to_stdout(index: int, output: str, failed: bool) -> None:  # noqa: FBT001 - as above
     """As `to_stdout`, for tasks that failed."""
     if failed:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from dolambda.scheduler.jobs import InFlightJob, TaskSpan
+    from dolambda.scheduler.live_output import LiveOutput
     from dolambda.wire.outcome import PackedOutcome
 
 log = logging.getLogger("dolambda")
@@ -33,6 +34,7 @@ class ReplyReader:
         key: Signs its replies.
         named: Whether tasks have identities: two clients may use one run's name.
         relay: Gets a task's index, what it printed, and whether it failed.
+        live: Knows what of it was shown while the task ran.
     """
 
     def __init__(
@@ -42,11 +44,13 @@ class ReplyReader:
         *,
         named: bool,
         relay: Callable[[int, str, bool], None] | None,
+        live: LiveOutput | None = None,
     ) -> None:
         self._run = run
         self._key = key
         self._named = named
         self._relay = relay
+        self._live = live
 
     def read(self, job: InFlightJob, data: bytes) -> tuple[Reply | None, ev.ReplyReceived]:
         """Read the reply to a job.
@@ -60,6 +64,8 @@ class ReplyReader:
             log.warning("refused %s", refused)
             return None, _refused_reply(job, refused)
         outcomes = list(self._outcomes(job, reply))
+        if self._live:
+            self._live.job_replied(job.number)
         missing = [isinstance(outcome, ev.Missing) for outcome in outcomes]
         seconds = reply.outcomes.seconds
         if any(missing):
@@ -96,7 +102,9 @@ class ReplyReader:
                 yield ev.Values(span, values)
             else:
                 for offset in range(len(span)):
-                    yield self._outcome(span.single(offset), table.outcome(at + offset))
+                    single, packed = span.single(offset), table.outcome(at + offset)
+                    self._show_output(job.number, single.part.first, packed)
+                    yield self._outcome(single, packed)
             at += len(span)
 
     def _is_of(self, job: InFlightJob, reply: Reply) -> bool:
@@ -107,7 +115,6 @@ class ReplyReader:
         return list(reply.outcomes.identities) == expected
 
     def _outcome(self, span: TaskSpan, packed: PackedOutcome) -> ev.Outcome:
-        self._show_output(span.part.first, packed)
         outcome = packed.open()
         if isinstance(outcome, Value):
             return ev.Values(span, [outcome.value])
@@ -117,10 +124,14 @@ class ReplyReader:
             return ev.Missing(span, outcome)
         return ev.Raised(span, outcome.to_error())
 
-    def _show_output(self, index: int, packed: PackedOutcome) -> None:
+    def _show_output(self, job: int, index: int, packed: PackedOutcome) -> None:
         if packed.output and self._relay:
             try:
-                self._relay(index, packed.output, packed.kind != "value")
+                output = packed.output
+                if self._live:
+                    output = self._live.rest(job, index, output)
+                if output:
+                    self._relay(index, output, packed.kind != "value")
             except BaseException:
                 log.debug("the output of task %s could not be shown", index, exc_info=True)
 

@@ -96,7 +96,9 @@ class Run:
         self._builder = JobBuilder(
             name, limits, context, place=place, same_buffers=packer.same_buffers
         )
-        self._replies = ReplyReader(name, key, named=packer.identifies, relay=hooks.relay)
+        self._replies = ReplyReader(
+            name, key, named=packer.identifies, relay=hooks.relay, live=hooks.live
+        )
         first = stored.first if stored else 0
         self._scheduler = Scheduler(
             limits, self._builder, first_job=first, pilot=hooks.confirm is not None
@@ -109,6 +111,7 @@ class Run:
             apply=self._apply,
             give_up=self._give_up,
             confirm=hooks.confirm,
+            live=hooks.live,
         )
         self._end = RunEnd(name, clean_up or CleanUp(), self._is_own_thread)
         self._settling: list[int] = []  # threads that complete futures
@@ -322,6 +325,8 @@ class Run:
             # A transport closed underneath, or a defect: nobody may wait for ever.
             self._chores.add(ev.Broken(error))
             return
+        if self._hooks.live:
+            self._hooks.live.job_sent(job.number)
         sent_before = action.attempt > 1 or job.copied
         with self._changed:
             ended = job.state not in (JobState.IN_FLIGHT, JobState.BACKING_OFF)
@@ -409,6 +414,8 @@ class Run:
         if not self._end.claim():
             return
         try:
+            if self._hooks.live:
+                self._hooks.live.close(gone=not self._chores.removes)
             if self._thread:
                 self._show_progress(over=True)
             if self._hooks.on_end:

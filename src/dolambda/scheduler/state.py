@@ -39,6 +39,7 @@ from dolambda.scheduler import losses
 from dolambda.scheduler.batching import Batcher
 from dolambda.scheduler.jobs import InFlightJob, JobBuilder, JobState
 from dolambda.scheduler.ledger import Ledger
+from dolambda.scheduler.part_rates import PartRates
 from dolambda.scheduler.pilot import Pilot
 from dolambda.scheduler.report import RunCounters
 from dolambda.scheduler.signs_of_life import SignsOfLife
@@ -83,6 +84,7 @@ class Scheduler:
         self._builder = builder
         self._queue = TaskQueue()
         self._timers = Timers(self.jobs)
+        self._part_rates = PartRates(limits.window) if limits.live else None
         self._stragglers = Stragglers(self.jobs, copy=limits.speculate)
         self._next_number = first_job
         self._ended: list[int] = []  # jobs whose objects are to be removed
@@ -245,6 +247,8 @@ class Scheduler:
                 self._queue.put_first(job.spans)
                 break
             self._needed_blobs = 0
+            if self._part_rates:
+                job.part_rate = self._part_rates.allot(len(self.jobs), self._queue.tasks)
             self._next_number += 1
             self.jobs[job.number] = job
             self.counters.jobs += 1
@@ -400,6 +404,8 @@ class Scheduler:
 
     def _end(self, job: InFlightJob, state: JobState) -> None:
         job.state = state
+        if self._part_rates:
+            self._part_rates.give_back(job.part_rate)
         del self.jobs[job.number]
         self._ended.append(job.number)
 

@@ -6,6 +6,7 @@ direct/            Invoke, request and reply inline, what is large through S3 (l
     client.py      ... each with one file for the client's end
     worker.py      ... and one for the worker's
 lease/             how a worker learns that its job was withdrawn, for both
+live/              how what a task prints is seen while it runs, for both
 in_process.py      the same bytes, run in this process: for debugging
 uploads.py         blobs, each to the bucket once
 window.py          how many calls may be in flight, learnt from throttles

@@ -71,6 +71,8 @@ class Job:
         context: Surroundings of the tasks on the worker.
         place: Where it may run. A worker at another place refuses it.
         python: Minor version of the Python that pickled it.
+        part_interval: Shortest pause in seconds between two parts of what its tasks print, see
+            `OutputPart`. None: what they print is in the reply alone.
         nonce: Random, new for each attempt. Only a reply with the same nonce is accepted.
     """
 
@@ -85,6 +87,7 @@ class Job:
     context: TaskContext = field(default_factory=TaskContext)
     place: Place = field(default_factory=Place)
     python: str = PYTHON
+    part_interval: float | None = None
     nonce: str = field(default_factory=lambda: secrets.token_hex(8), repr=False)
 
     def __len__(self) -> int:
@@ -121,6 +124,7 @@ class Job:
             "code": self.code,
             "context": self.context.to_header(),
             "blobs": digests,
+            "part_interval": self.part_interval,
             "inline": [[digest, len(data)] for digest, data in self.inline.items()],
             "parts": [_part_to_header(part, place) for part in self.parts],
         }
@@ -153,6 +157,7 @@ class Job:
                 context=TaskContext(**header["context"]),
                 place=Place(*header["place"]),
                 python=header["python"],
+                part_interval=header.get("part_interval"),  # clients before it do not name it
                 nonce=header["nonce"],
             )
 

@@ -5,6 +5,7 @@
     jobs/<function>/<run>/<number>    a job, put by a client; its creation triggers the worker
     leases/<run>           jobs of the run that were withdrawn; workers read it
     outs/<run>/<number>    the reply to the job, put by the worker, once
+    outs/<run>/live/<job>.<attempt>.<worker>.<number>    a part of what a task has printed so far
     blobs/<digest>         bytes that many tasks share, named by content
     layers/<digest>.zip    a layer too large for a direct upload, while it is being published
     runs/<name>            facts of a named run
@@ -40,6 +41,7 @@ FUNCTION = "00"
 _RUN = r"([A-Za-z0-9_.-]{1,64}(?:/[0-9]{6})?)"
 _JOB_KEY = re.compile(rf"jobs/[0-9]{{2}}/{_RUN}/([0-9]{{9}})\Z")
 _FORMAT_1_JOB_KEY = re.compile(rf"jobs/{_RUN}/([0-9]{{9}})\Z")
+_PART = re.compile(r"([0-9]{9})\.([0-9]{4})\.([0-9a-f]{1,32})\.([0-9]{6})\Z")
 _NUMBER = re.compile(r"[0-9]{9}\Z")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -67,6 +69,22 @@ def jobs_prefix(name: str, function: str = FUNCTION) -> str:
 def reply_key(run: str, number: int) -> str:
     """Return the key of the reply to job ``number`` of a run."""
     return f"{OUTS}{run}/{number:09d}"
+
+
+def parts_prefix(run: str) -> str:
+    """Return the prefix of all parts of output of a run."""
+    return f"{OUTS}{run}/live/"
+
+
+def part_key(run: str, job: int, attempt: int, worker: str, number: int) -> str:
+    """Return the key of a part of what a job's tasks print. Key order is number order."""
+    return f"{parts_prefix(run)}{job:09d}.{attempt:04d}.{worker}.{number:06d}"
+
+
+def parse_part_key(run: str, key: str) -> tuple[int, int, str, int] | None:
+    """Return job, attempt, worker and number of a part of a run's output; None for another key."""
+    match = _PART.match(key.removeprefix(parts_prefix(run)))
+    return (int(match[1]), int(match[2]), match[3], int(match[4])) if match else None
 
 
 def lease_key(run: str) -> str:

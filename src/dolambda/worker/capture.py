@@ -15,8 +15,7 @@ import sys
 import tempfile
 from typing import TextIO
 
-LIMIT = 64 * 1024
-"""Largest number of bytes kept of one task's output."""
+from dolambda.wire.kept_output import LIMIT, with_note
 
 _NAMES = ("stdin", "stdout", "stderr")
 _STANDARD = (0, 1, 2)
@@ -93,13 +92,13 @@ class Capture:
         size = os.fstat(self._file.fileno()).st_size
         if not size:
             return ""
-        text = os.pread(self._file.fileno(), LIMIT, 0).decode(errors="replace")
+        kept = os.pread(self._file.fileno(), LIMIT, 0)
         os.ftruncate(self._file.fileno(), 0)
-        return (
-            text
-            if size <= LIMIT
-            else f"{text}\n... {size - LIMIT:,} bytes more were printed and are not shown\n"
-        )
+        return with_note(kept.decode(errors="replace"), size - len(kept))
+
+    def peek(self, start: int, most: int) -> bytes:
+        """Return up to ``most`` bytes, from ``start``, of what was written since the last `take`."""
+        return os.pread(self._file.fileno(), most, start)
 
     def close(self) -> None:
         """Close the file."""

@@ -238,6 +238,10 @@ class Child:
             with contextlib.suppress(BrokenPipeError):
                 frames.write(self._to_child, frames.pack(self._sending, Kind.STOP))
 
+    def peek_output(self, start: int, most: int) -> bytes:
+        """Return up to ``most`` bytes from there on of what the task at work has printed so far."""
+        return self._capture.peek(start, most)
+
     def memory(self) -> float:
         """Return the MB that the environment has in memory now, 0 if the system does not report it.
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dolambda.wire.job import Job
     from dolambda.worker.child import Child, End
     from dolambda.worker.frames import Frame
+    from dolambda.worker.output_sender import OutputSender
     from dolambda.worker.questions import QuestionTimes
 
 log = logging.getLogger("dolambda")
@@ -48,6 +49,8 @@ SPARE = 24.0
 
 If all memory is used, Lambda ends the whole environment, without a reply.
 """
+
+_BEFORE_LIMIT_S = 2.0  # before a time limit no output is sent: a request may take a second
 
 _CANCELLED = Lost(CANCELLED, "it was stopped, because its job was cancelled")
 
@@ -75,6 +78,11 @@ class Watch:
         self.next = after if still else now() + GRACE_S
         return still
 
+    def ask_soon(self) -> None:
+        """Ask at once, unless it is known already that it is not wanted."""
+        if not self._cancelled:
+            self.next = now()
+
     def _ask(self) -> bool:
         try:
             return self._wanted()
@@ -87,11 +95,18 @@ class ChildRun:
     """The time of one child with a job."""
 
     def __init__(
-        self, child: Child, job: Job, limit: float, watch: Watch, memory: int | None
+        self,
+        child: Child,
+        job: Job,
+        limit: float,
+        watch: Watch,
+        memory: int | None,
+        output: OutputSender | None = None,
     ) -> None:
         """Prepare the supervision.
 
-        ``limit`` is when the job's time is over. The worker has ``memory`` MB.
+        ``limit`` is when the job's time is over. The worker has ``memory`` MB. ``output`` sends
+        what tasks print.
         """
         self._child = child
         self._run, self._number = job.run, job.number
@@ -100,6 +115,9 @@ class ChildRun:
         self._limit = limit
         self._watch = watch
         self._memory = memory
+        self._output = output
+        if output:
+            output.begin_turn()
         self._tables: list[OutcomeTable] = []
         self._taken = 0  # outcomes in the tables
         self._seen = 0  # outcomes that existed at the last check
@@ -149,6 +167,22 @@ class ChildRun:
             return
         if self._over_memory_limit():
             self._run_out_of_memory()
+        elif self._output and self._seen < len(self._indexes):
+            self._send_output(self._output, until)
+
+    def _send_output(self, output: OutputSender, until: float) -> None:
+        """Send what the current task has printed, if it is time to. Nothing is watched meanwhile."""
+        if not output.is_due(self._indexes[self._seen], self._begun):
+            return
+        if until - now() < _BEFORE_LIMIT_S or self._over_memory_limit(spare=2 * SPARE):
+            return
+        if not output.send(self._peek):
+            self._watch.ask_soon()
+
+    def _peek(self, start: int, most: int) -> bytes:
+        """Return output of the current task; nothing if it has just ended."""
+        data = self._child.peek_output(start, most)
+        return data if self._taken + self._child.committed() == self._seen else b""
 
     def _take(self, frame: Frame) -> None:
         """Process a frame about the child's outcomes."""
@@ -234,8 +268,8 @@ class ChildRun:
         self._take_region()
         self._add(all_lost(self._indexes[self._taken :], _CANCELLED))
 
-    def _over_memory_limit(self) -> bool:
-        return self._memory is not None and self._child.memory() > self._memory - SPARE
+    def _over_memory_limit(self, spare: float = SPARE) -> bool:
+        return self._memory is not None and self._child.memory() > self._memory - spare
 
     def _crashed(self, index: int, end: End) -> Lost:
         """Return why a task has ended its child.

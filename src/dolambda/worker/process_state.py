@@ -26,7 +26,7 @@ import time
 from pathlib import Path
 
 from dolambda.wire import pickling
-from dolambda.worker.capture import LIMIT
+from dolambda.wire.kept_output import LIMIT
 
 _LIMITS = tuple(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
 _MODULES = (builtins, io, os, pickle, tempfile, time)

@@ -15,6 +15,7 @@ import secrets
 import time
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dolambda.errors import FormatError
@@ -34,6 +35,7 @@ from dolambda.wire.task import PYTHON
 from dolambda.worker.child import Child, ChildGoneError, End, now
 from dolambda.worker.child_run import ChildRun, Watch, all_lost
 from dolambda.worker.frames import FrameError
+from dolambda.worker.output_sender import OutputSender
 from dolambda.worker.overhead import Overhead
 from dolambda.worker.questions import QuestionTimes
 
@@ -98,6 +100,7 @@ class Worker:
         *,
         seconds: float,
         wanted: Callable[[], bool] = lambda: True,
+        put_part: Callable[[str, bytes], bool] | None = None,
         calls: Mapping[str, int] | None = None,
         before: float = 0.0,
     ) -> bytes:
@@ -108,6 +111,7 @@ class Worker:
             seconds: Time limit.
             wanted: Called at the times of `QuestionTimes`. Once it returns False, the tasks not
                 begun are left out.
+            put_part: Writes a part of what tasks print, by key. Returns whether it was written.
             calls: Counts of AWS requests, read at the end.
             before: Seconds that the invocation has already taken.
 
@@ -127,7 +131,8 @@ class Worker:
         try:
             if refusal is None:
                 limit = begun + seconds - MARGIN
-                outcomes = self._run_in_child(job, sealed, key, limit, wanted)
+                output = self._output_sender(job, key, put_part)
+                outcomes = self._run_in_child(job, sealed, key, limit, wanted, output)
         except BaseException:  # its child may still run the job, and must not reply to the next one
             self.close()
             raise
@@ -142,29 +147,50 @@ class Worker:
             self._child.end(kill=True)
         self._child = None
 
+    def _output_sender(
+        self, job: Job, key: bytes, put: Callable[[str, bytes], bool] | None
+    ) -> OutputSender | None:
+        if job.part_interval is None or put is None:
+            return None
+        return OutputSender(job, job.part_interval, self._name, key, put)
+
     def _run_in_child(
-        self, job: Job, sealed: bytes, key: bytes, limit: float, wanted: Callable[[], bool]
+        self,
+        job: Job,
+        sealed: bytes,
+        key: bytes,
+        limit: float,
+        wanted: Callable[[], bool],
+        output: OutputSender | None,
     ) -> OutcomeTable:
         """Run all tasks, continuing in a new child after each that ended the previous one."""
         watch = Watch(wanted, self.questions, job.run)
-        tables = [self._run_in_one_child(job, sealed, limit, watch, rest=False)]
+        run = partial(self._run_in_one_child, limit=limit, watch=watch, output=output)
+        tables = [run(job, sealed, rest=False)]
         done = len(tables[0])
         while done < len(job) and now() < limit:
             rest = job.rest(done)
-            tables.append(self._run_in_one_child(rest, rest.to_bytes(key), limit, watch, rest=True))
+            tables.append(run(rest, rest.to_bytes(key), rest=True))
             done += len(tables[-1])
         tables.append(all_lost(list(job.indexes())[done:], _NOT_STARTED))
         identities = tuple(one for part in job.parts for one in part.identities)
         return replace(OutcomeTable.joined(tables), identities=identities)
 
     def _run_in_one_child(
-        self, job: Job, sealed: bytes, limit: float, watch: Watch, *, rest: bool
+        self,
+        job: Job,
+        sealed: bytes,
+        *,
+        limit: float,
+        watch: Watch,
+        output: OutputSender | None,
+        rest: bool,
     ) -> OutcomeTable:
         child = self._begun(job, sealed, limit, rest=rest)
         if not isinstance(child, Child):
             return all_lost(list(job.indexes())[:1], child)
         try:
-            return ChildRun(child, job, limit, watch, self._memory).run()
+            return ChildRun(child, job, limit, watch, self._memory, output).run()
         finally:
             self._fetched.update(child.take_calls())
 

@@ -139,6 +139,17 @@ def test_a_reply_is_put_as_long_as_the_invocation_lasts(s3: SignedS3, server: Se
         s3.put_new("outs/k", b"a reply")
 
 
+@pytest.mark.parametrize("trouble", [answered(503, b""), answered(403, b""), None])
+def test_a_part_of_an_output_has_one_try(s3: SignedS3, server: Server, trouble: Answer) -> None:
+    server.answers = [trouble, answered(200, b"")]
+    assert s3.put_at_once("k", b"a part") is False
+    assert len(server.seen) == 1
+    assert s3.put_at_once("k", b"a part") is True
+    assert server.seen[-1][2] == b"a part"
+    server.answers, server.delay = [answered(200, b"")], 2.0
+    assert s3.put_at_once("k", b"late", 0.2) is False
+
+
 def test_a_large_object_is_fetched_again_when_it_comes_cut_off(
     s3: SignedS3, server: Server, tmp_path: Path
 ) -> None:

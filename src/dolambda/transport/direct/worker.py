@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dolambda.errors import EnvelopeError
 from dolambda.transport.direct import fits
 from dolambda.transport.lease.worker import LeaseQuestion
+from dolambda.transport.live.worker import PartWriter
 from dolambda.wire import keys
 from dolambda.wire.blob import Blob
 from dolambda.worker.worker import refuse
@@ -59,6 +60,7 @@ def answer(
             bytes(sealed),
             seconds=seconds,
             wanted=question.is_wanted,
+            put_part=PartWriter(s3, question, calls).put,
             calls=calls,
             before=time.monotonic() - arrived,
         )

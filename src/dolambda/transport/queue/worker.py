@@ -12,6 +12,7 @@ from urllib.parse import unquote_plus
 
 from dolambda.errors import AccessDeniedError, EnvelopeError
 from dolambda.transport.lease.worker import LeaseQuestion
+from dolambda.transport.live.worker import PartWriter
 from dolambda.wire import keys
 from dolambda.worker import log_line
 from dolambda.worker.worker import refuse
@@ -67,6 +68,7 @@ def _answer_one(name: str, worker: Worker, s3: SignedS3, key: bytes, seconds: fl
             sealed,
             seconds=seconds,
             wanted=question.is_wanted,
+            put_part=PartWriter(lambda: s3, question, calls).put,
             calls=calls,
             before=begun - arrived,
         )

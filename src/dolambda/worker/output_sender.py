@@ -1,0 +1,102 @@
+"""Put what a long task prints into the bucket while it runs, for ``logs="live"``.
+
+**Input:** the output of the task at work, as far as it has come. **Output:** parts (`OutputPart`), each
+once. The reply still has the whole output, so a part that is lost is only seen later.
+
+Lines travel whole, unless one stays unfinished from one part to the next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dolambda.wire.output_part import MAX_DATA, OutputPart
+from dolambda.worker.child import now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dolambda.wire.job import Job
+
+FIRST_S = 2.0
+"""Seconds that a task has run before its first part: the output of shorter ones is in the reply soon enough."""
+
+
+class OutputSender:
+    """Sends the parts of one job.
+
+    Args:
+        job: The job.
+        interval: Shortest pause between two parts, in seconds.
+        worker: Name of the worker.
+        key: Signs the parts.
+        put: Writes an object. Returns whether it was written.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        interval: float,
+        worker: str,
+        key: bytes,
+        put: Callable[[str, bytes], bool],
+    ) -> None:
+        self._job = job
+        self._interval = interval
+        self._worker = worker
+        self._key = key
+        self._put = put
+        self._number = 0
+        self._turn = -1
+        self._task: int | None = None
+        self._sent = 0  # bytes of this task's output
+        self._unfinished = False  # nothing but a beginning of a line was found last time
+        self._due = 0.0
+
+    def begin_turn(self) -> None:
+        """Begin with a new process: its tasks print from the beginning."""
+        self._turn += 1
+        self._task = None
+
+    def is_due(self, task: int, begun: float) -> bool:
+        """Return whether it is time for a part. The task at work has run since ``begun``."""
+        if task != self._task:
+            self._task, self._sent, self._unfinished = task, 0, False
+            self._due = max(self._due, begun + FIRST_S)
+        return now() >= self._due
+
+    def send(self, peek: Callable[[int, int], bytes]) -> bool:
+        """Send what the task at work has printed since the last part. Return False if that was not possible.
+
+        ``peek`` returns bytes of its output, by their start and most.
+        """
+        self._due = now() + self._interval
+        found = peek(self._sent, MAX_DATA)
+        data = found[: _end_of_lines(found)]
+        if not data and found and (self._unfinished or len(found) == MAX_DATA):
+            data = found
+        self._unfinished = bool(found) and not data
+        if not data:
+            return True
+        job = self._job
+        part = OutputPart(
+            job.run,
+            job.number,
+            job.attempt,
+            self._worker,
+            self._number,
+            self._turn,
+            self._task or 0,
+            self._sent,
+            data,
+        )
+        self._number += 1  # also of one that fails: it may have been written all the same
+        if not self._put(part.key, part.to_bytes(self._key)):
+            return False
+        self._sent += len(data)
+        return True
+
+
+def _end_of_lines(data: bytes) -> int:
+    """Return where the last whole line ends. A final carriage return may be half of a line break."""
+    return max(data.rfind(b"\n"), data.rfind(b"\r", 0, max(0, len(data) - 1))) + 1
