@@ -155,7 +155,8 @@ def test_no_bar_is_drawn_while_something_is_asked(terminal: Terminal) -> None:
             one(report(10, 5, running=2))
         time.sleep(0.3)
         assert terminal.text == before
-    assert terminal.shows("5/10")
+    bar(report(10, 6, running=2))
+    assert terminal.shows("6/10")
     for one in (bar, other):
         one(report(10, 10, over=True))
     assert terminal.is_empty
@@ -300,3 +301,18 @@ def test_all_of_it_is_on_one_line_of_a_log() -> None:
         "40% 403/1,000 tasks, 3 failed, 2 retried, 1 resent, 30 s left, 8 of 8 workers busy, "
         "20 tasks/s, $0.0041, 20 s so far"
     )
+
+
+def test_a_run_that_was_declined_shows_no_more(
+    terminal: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bar = terminal.bar()
+    bar(report(30, 4, running=2))
+    assert terminal.shows("4/30")
+    with terminal.screen.cleared():
+        pass
+    before = terminal.text
+    bar(report(30, 5, failed=16, declined=True))
+    bar(report(30, 5, failed=25, declined=True, over=True))
+    assert terminal.text == before
+    assert capsys.readouterr().err == ""

@@ -56,4 +56,5 @@ class LogLines:
             elif not self._has_written:
                 return
             say = closing_line if report.over else one_line
-        self._write(say(report, self._label))
+        if line := say(report, self._label):
+            self._write(line)

@@ -51,7 +51,8 @@ class Bar:
             if self._over:
                 return
             self._over = report.over
-            if report.over or (report.running == 0 and report.ended >= report.expected):
+            is_idle = report.running == 0 and report.ended >= report.expected
+            if report.over or report.declined or is_idle:
                 self.report = None
                 self._stop_timer()
                 said = closing_line(report, self.label) if report.over and self._was_shown else ""
@@ -111,16 +112,20 @@ class Screen:
 
     @contextlib.contextmanager
     def cleared(self) -> Iterator[None]:
-        """Remove the bars, and keep them off the screen while a question is asked."""
+        """Remove the bars, and keep them off the screen while a question is asked.
+
+        A bar comes back with the next report of its run.
+        """
         with self._lock:
             self._is_hidden = True
+            self._bars.clear()
             self._hide()
         try:
             yield
         finally:
             with self._lock:
                 self._is_hidden = False
-                self._show()
+                self._bars.clear()
 
     def _show(self) -> None:
         if self._live or self._is_hidden or not self._bars:

@@ -127,7 +127,9 @@ def one_line(report: Report, label: Label) -> str:
 
 
 def closing_line(report: Report, label: Label) -> str:
-    """Return the line about a run that has ended."""
+    """Return the line about a run that has ended. Empty for a quote: its sample was shown."""
+    if report.declined:
+        return ""
     if report.ended < report.expected:
         first = f"cancelled after {report.ended:,} of {count(report.expected, 'task')}"
     else:

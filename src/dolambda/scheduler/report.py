@@ -28,6 +28,7 @@ class Report:
         expected: Tasks that there will be, as far as is known: those submitted, and those that are
             known to follow.
         open_ended: True if more tasks may follow than are expected.
+        declined: True if only the sample of a quote was run, because the user wanted no more.
         done: Tasks that returned a value.
         failed: Tasks that failed for good.
         retried: Repetitions of failed tasks, see `Retries`.
@@ -69,6 +70,7 @@ class Report:
     over: bool = False
     expected: int = 0
     open_ended: bool = False
+    declined: bool = False
 
     @property
     def ended(self) -> int:
@@ -187,7 +189,7 @@ class RunCounters:
         for action, times in usage.calls.items():
             self.calls[action] += times
 
-    def report(self, *, running: int, elapsed: float) -> Report:
+    def report(self, *, running: int, elapsed: float, declined: bool = False) -> Report:
         """As it stands, beside what the run itself knows."""
         return Report(
             tasks=self.tasks,
@@ -207,4 +209,5 @@ class RunCounters:
             elapsed=elapsed,
             expected=self.expected,
             open_ended=self.open_ended,
+            declined=declined,
         )

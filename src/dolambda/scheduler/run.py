@@ -214,7 +214,8 @@ class Run:
         with self._changed:
             elapsed = self._clock() - self._begun if self._begun else 0.0
             counters = self._scheduler.counters
-            return counters.report(running=len(self._scheduler.jobs), elapsed=elapsed)
+            running, declined = len(self._scheduler.jobs), self._scheduler.declined
+            return counters.report(running=running, elapsed=elapsed, declined=declined)
 
     # Events in, actions out.
 
