@@ -22,6 +22,7 @@ from dolambda.records.store import RecordStore, records_directory
 from dolambda.session import Session
 from dolambda.settings import Settings
 from support.sandboxed_tasks import computes, waits
+from support.terminal import on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -216,6 +217,46 @@ def test_followed_advice_makes_computing_tasks_faster(confined: Instance) -> Non
     assert later < seconds * (1 + advice.figures["time_change"] / 3)
 
 
+JOBLIB = """
+import time
+import dolambda
+from joblib import Parallel, delayed
+
+def computes(task):
+    begun = time.process_time()
+    while time.process_time() - begun < 0.2:
+        pass
+
+if __name__ == "__main__":
+    with dolambda.register("local", memory=256, requires=["joblib"]):
+        Parallel(n_jobs=-1)(delayed(computes)(i) for i in range(40))
+"""
+
+
+@pytest.mark.needs("bwrap")
+def test_a_local_program_is_tuned_in_the_sandbox(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(JOBLIB)
+    environ = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "TMPDIR": str(tmp_path),
+        "XDG_STATE_HOME": str(tmp_path),
+        "DOLAMBDA_REQUIRES": "joblib",
+    }
+    started = dolambda(environ, "local", "start", "--sandbox", "--workers", "2")
+    assert started.returncode == 0, started.stderr
+    try:
+        done = dolambda(environ, "tune", "--json", "--memory", "1024", str(program))
+        assert done.returncode == 0, done.stderr
+        curve = json.loads(done.stdout)
+        assert (curve["deployed"], curve["emulated"]) == (256, True)
+        assert at(curve, 256)["seconds"] > at(curve, 1024)["seconds"]
+        assert "will be alike" not in done.stderr
+    finally:
+        dolambda(environ, "local", "stop", "--yes")
+
+
 @pytest.fixture
 def stage(instance: Instance, tmp_path: Path) -> Iterator[tuple[dict[str, str], Account]]:
     """A stack that is removed at the end, and its administrator's environment."""
@@ -314,6 +355,21 @@ def test_the_budget_is_kept_to(stage: tuple[dict[str, str], Account], program: P
     none = dolambda(environ, "tune", "--budget", "0.000001", str(program), "computes", "9")
     assert none.returncode == 1
     assert "budget=1e-06 does not cover" in none.stderr
+
+
+def test_no_ends_it_after_the_first_size(
+    stage: tuple[dict[str, str], Account], program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ, account = stage
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    command = [sys.executable, "-m", "dolambda", "tune", str(program), "computes", "9"]
+    status, written = on_terminal(command, {"[Y/n]": "n\n"})
+    assert status == 1
+    assert "5 tasks at 4 more sizes" in written
+    assert "nothing was measured" in written
+    assert "the program went on" not in written
+    assert not [name for name in functions(account) if "tune" in name]
 
 
 def test_a_sample_that_fails_is_not_compared(

@@ -31,6 +31,12 @@ def start(
         help="A package that workers need, such as scikit-learn. Repeat it for each. "
         "Default: all that are installed locally.",
     ),
+    sandbox: bool = typer.Option(
+        False,
+        "--sandbox",
+        help="Confine workers as Lambda does: read-only but for /tmp, with their memory, and CPU in "
+        "proportion to it. It needs bubblewrap.",
+    ),
 ) -> None:
     """Start an emulated AWS and leave it running. `dolambda.register("local")` then uses it."""
     if Instance.find_shared():
@@ -38,7 +44,7 @@ def start(
             "the emulated AWS is already running", hint="`dolambda local stop` ends it."
         )
     settings = Settings.resolve(requires=tuple(requires) if requires else None)
-    instance = Instance.from_start(workers=workers, name=SHARED)
+    instance = Instance.from_start(workers=workers, name=SHARED, sandbox=sandbox, limit_cpu=sandbox)
     try:
         deploy_into(
             instance,

@@ -179,7 +179,7 @@ def _show(curve: Curve, *, as_json: bool) -> None:
     console = Console(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(highlight=False, width=_UNLIMITED)
-    console.print(curve.table())
+    console.print(curve.table(console.width))
     would = "it would have cost" if curve.emulated else "it cost"
     console.print(f"{curve.summary()}; {would} {dollars(curve.spent)} by list price", markup=False)
 

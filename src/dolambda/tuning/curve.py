@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dolambda.wire.reply import Reply
 
 _SHOWN_TASKS = 1000
-_BAR = 24
+_MAX_BAR, _MIN_BAR, _BESIDE_BARS = 24, 4, 62
 _FULL, _HALF = "█", "▌"
 
 
@@ -103,22 +103,24 @@ class Curve:
             "points": [asdict(point) for point in self.points],
         }
 
-    def table(self) -> Table:
-        """Return a table with a bar for the time and one for the cost of each size."""
+    def table(self, width: int) -> Table:
+        """Return a table for so many columns: with bars for time and cost where they have room."""
+        size = min(_MAX_BAR, (width - _BESIDE_BARS) // 2)
+        size = size if size >= _MIN_BAR else 0
         table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
         table.add_column("memory", justify="right", no_wrap=True)
         table.add_column("cores", justify="right", no_wrap=True)
         table.add_column("a task takes", no_wrap=True)
         table.add_column(f"{_SHOWN_TASKS:,} tasks cost", no_wrap=True)
-        table.add_column("", overflow="fold")
+        table.add_column("", min_width=12)
         slowest = max((point.seconds for point in self.points), default=0.0)
         dearest = max((point.cost for point in self.points), default=0.0)
         for point in self.points:
             cells = [f"{point.memory:,}", f"{point.memory / MB_PER_CORE:.2f}", "", ""]
             if point.tasks:
                 took, cost = duration(point.seconds), dollars(point.cost * _SHOWN_TASKS)
-                cells[2] = f"{took:<8} {bar(point.seconds, slowest)}"
-                cells[3] = f"{cost:<8} {bar(point.cost, dearest)}"
+                cells[2] = f"{took:<8} {bar(point.seconds, slowest, size)}"
+                cells[3] = f"{cost:<8} {bar(point.cost, dearest, size)}"
             table.add_row(*cells, ", ".join(self.remarks(point)))
         return table
 
@@ -146,7 +148,7 @@ class Curve:
         return f"{what}: cost {cost:+.0%}, time {time:+.0%} against {self.deployed:,} MB"
 
 
-def bar(value: float, most: float) -> str:
-    """Return a bar of at most 24 characters."""
-    halves = round(2 * _BAR * value / most) if most else 0
+def bar(value: float, most: float, size: int) -> str:
+    """Return a bar that has ``size`` characters for ``most``."""
+    halves = round(2 * size * value / most) if most else 0
     return _FULL * (halves // 2) + _HALF * (halves % 2)

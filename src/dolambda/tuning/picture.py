@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from dolambda.tuning.curve import Curve, Point
 
-_WIDTH, _HEIGHT = 720, 380
-_LEFT, _RIGHT, _TOP, _BOTTOM = 90, 90, 50, 60
+_WIDTH, _HEIGHT = 720, 400
+_LEFT, _RIGHT, _TOP, _BOTTOM = 90, 90, 50, 80
 _STYLE = """
 svg { font: 13px system-ui, sans-serif; color: #222; background: #fff; }
 text { fill: currentColor; } line { stroke: #8886; }
@@ -30,7 +30,8 @@ _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
-<title>{title}</title></head><body><h1>{title}</h1>{svg}<p>{summary}</p></body></html>
+<title>{title}</title><style>body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2em; }}</style>
+</head><body><h1>{title}</h1>{svg}<p>{summary}</p></body></html>
 """
 
 

@@ -58,11 +58,23 @@ def test_the_best_sizes() -> None:
     assert "nothing was measured" in Curve("mine", 512, POINTS[-1:]).summary()
 
 
-def test_the_table_has_all_points() -> None:
-    console = Console(width=160, highlight=False)
+def printed(width: int) -> list[str]:
+    console = Console(width=width, highlight=False)
     with console.capture() as captured:
-        console.print(CURVE.table())
-    lines = captured.get().splitlines()
+        console.print(CURVE.table(width))
+    return captured.get().splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_no_figure_is_cut_off_on_a_narrow_terminal(width: int) -> None:
+    text = "\n".join(printed(width))
+    assert "…" not in text
+    for figure in ("memory", "1,769", "0.14", "500 ms", "$0.0175", "fastest"):
+        assert figure in text
+
+
+def test_the_table_has_all_points() -> None:
+    lines = printed(160)
     assert len(lines) == 6
     assert "0.14  2 s" in lines[1]
     assert "deployed, cheapest" in lines[2]
@@ -78,8 +90,8 @@ def test_json_has_the_same() -> None:
 
 
 def test_a_bar_is_never_longer_than_its_column() -> None:
-    assert [len(bar(value, 2.0)) for value in (0.0, 1.0, 2.0)] == [0, 12, 24]
-    assert bar(1.0, 0.0) == ""
+    assert [len(bar(value, 2.0, 24)) for value in (0.0, 1.0, 2.0)] == [0, 12, 24]
+    assert bar(1.0, 0.0, 24) == ""
 
 
 @pytest.mark.parametrize("points", [POINTS, POINTS[:1], POINTS[-1:], ()])
@@ -89,7 +101,7 @@ def test_the_picture_is_svg(points: tuple[Point, ...]) -> None:
     assert len(circles) == 2 * sum(bool(point.tasks) for point in points)
     for circle in circles:
         assert 0 <= float(circle.attrib["cx"]) <= 720
-        assert 0 <= float(circle.attrib["cy"]) <= 380
+        assert 0 <= float(circle.attrib["cy"]) <= 400
 
 
 def test_the_page_needs_no_network_and_escapes() -> None:
