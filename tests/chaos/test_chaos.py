@@ -255,7 +255,7 @@ def test_a_look_for_replies_that_fails_fails_no_task(
     with caplog.at_level(logging.WARNING, "dolambda"):
         done(session, Oracle.drawn(40, seed=5))
     assert failing.looks >= 3
-    assert "a look for replies failed, and is repeated" in caplog.text
+    assert "a poll for replies failed, and is repeated" in caplog.text
     assert settled(simulation, session) == []
 
 

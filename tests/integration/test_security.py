@@ -73,8 +73,8 @@ def test_garbage_put_under_jobs_harms_nothing_and_is_reported(
     name = f"jobs/garbage-{time.time_ns()}"
     session.bucket.put(name, b"no job of ours")
     assert name in log_of(admin, until=name)
-    log = log_of(admin, until="it is not named as a job is")
-    assert "refused: it is not named as a job is" in log
+    log = log_of(admin, until="its name is not that of a job")
+    assert "refused: its name is not that of a job" in log
     session.bucket.delete([name])
     with LambdaExecutor() as executor:
         assert executor.submit(len, "abc").result(30) == 3

@@ -15,7 +15,7 @@ _EMULATED = "The run was on emulated AWS: this machine and its load differ from 
 
 
 def advise(run: RunName = LAST, as_json: given.AsJson = False) -> None:
-    """Suggest memory, batch and timeout, from the measures of a recorded run."""
+    """Print suggestions for memory, batch and timeout, from a recorded run."""
     path = RecordStore(records_directory()).find(run)
     record = RunRecord.from_bytes(path.read_bytes())
     found = advice_of(record)

@@ -1,8 +1,8 @@
-"""How jobs reach a worker and replies come back.
+"""The ways of jobs to a worker, and of replies back.
 
-base.py            what every transport is
+base.py            the interface of all transports
 queue/             put jobs/..  ->  S3 event  ->  worker  ->  put outs/..  ->  one poller (default)
-direct/            Invoke, request and reply inline, what is large through S3 (lowest latency)
+direct/            Invoke, request and reply inline, large ones through S3 (lowest latency)
     client.py      ... each with one file for the client's end
     worker.py      ... and one for the worker's
 lease/             how a worker learns that its job was withdrawn, for both
@@ -14,5 +14,5 @@ poll_interval.py   how often to poll for replies
 waiting.py         who waits for which job's reply
 clean_up.py        the time that clean-up may take once the user has cancelled
 daemon_pool.py     threads for large objects, for which the interpreter's end does not wait
-factory.py         the transports to one stack, made when they are asked for
+factory.py         the transports to one stack, made on first use
 """

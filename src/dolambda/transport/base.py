@@ -1,9 +1,9 @@
-"""What a transport is.
+"""The interface of all transports.
 
-On entry: a sealed job; on leaving: the sealed reply, handed to the sender of the job.
+**Input:** a sealed job. **Output:** the sealed reply, passed to the sender of the job.
 
-A transport neither looks into jobs and replies nor decides anything: what to send, how often and
-until when is dispatch's.
+A transport neither reads jobs and replies nor makes decisions: the scheduler decides what to send,
+how often and until when.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from dolambda.wire.outcome import Lost
 
 OnReply = Callable[["bytes | BaseException"], None]
-"""Gets the reply to a job, or why there is none: `Unanswered`, CancelledError when the transport
-was closed, or what went wrong.
+"""Receiver of the reply to a job, or of the reason why there is none: `Unanswered`, CancelledError
+when the transport was closed, or an error.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class SealedJob:
-    """A job ready to go, and the blobs that must be there before it."""
+    """A job that is ready to be sent, and the blobs that must exist before it."""
 
     run: str
     number: int
@@ -36,12 +36,12 @@ class SealedJob:
     blobs: tuple[Blob, ...] = ()
 
 
-# Never shown: dispatch sends the job again, or makes `LostError`s of it.
+# Never shown: the scheduler sends the job again, or makes `LostError`s of it.
 class Unanswered(Exception):  # noqa: N818
-    """A job ended without an answer, and this transport knows it: ``lost`` says why."""
+    """A job ended without a reply, and the transport knows it. ``lost`` is the reason."""
 
     def __init__(self, lost: Lost) -> None:
-        """``lost`` is what its tasks become once it is not sent again."""
+        """Create the error. ``lost`` becomes the outcome of its tasks if it is not sent again."""
         super().__init__(lost.detail)
         self.lost = lost
 
@@ -49,37 +49,38 @@ class Unanswered(Exception):  # noqa: N818
 class Transport(Protocol):
     """The way to the workers and back.
 
-    Methods may be called from any thread; all but `withdraw` and `close` return at once.
+    Methods are thread-safe. All but `withdraw` and `close` return at once.
     """
 
     calls: RequestCounter
     """AWS requests made on this side."""
     queues: bool
-    """Whether jobs may wait there for a worker. If not, one too many is refused."""
+    """True if jobs can wait in the transport for a worker. Otherwise surplus jobs are refused."""
 
     def send(self, job: SealedJob, on_reply: OnReply) -> None:
         """Send a job, or send it again under its number.
 
-        ``answered`` is called in a thread of the transport's.
+        ``on_reply`` is called in a thread of the transport, at most once for each time that the job
+        was sent, and not after `withdraw`.
 
-        It may be called once for each time that the job was sent; not after `withdraw`. Raises
-        `AwsError` once closed.
+        Raises:
+            AwsError: The transport is closed.
         """
         ...
 
     def room(self, most: int) -> int:
-        """How many jobs may be under way now, of the ``most`` that a run would have."""
+        """Return the number of jobs that may be in flight now, at most ``most``."""
         ...
 
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:
-        """Forget cancelled jobs, and remove what they left. This one blocks."""
+        """Forget cancelled jobs, and remove their objects. This method blocks."""
         ...
 
     def close(self) -> None:
-        """Stop all threads. Jobs that still wait are answered with CancelledError."""
+        """Stop all threads. Jobs that still wait get CancelledError."""
         ...
 
 
 def closed_underneath() -> BaseException:
-    """The answer to jobs that still wait when a transport is closed."""
+    """Return the error for jobs that still wait when a transport is closed."""
     return CancelledError()

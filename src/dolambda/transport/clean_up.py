@@ -1,9 +1,7 @@
-"""The time that clean-up may hold up someone who has cancelled or closes.
+"""The time limit of clean-up after the user has cancelled or closed, shared by a whole session.
 
-Shared by all of a session.
-
-Removing objects needs the network, which may be why the user gives up. What is left in the bucket
-expires by itself, so nobody has to wait for it long.
+Removing objects needs the network, which may be the reason why the user gives up. Objects left in
+the bucket expire, so nobody has to wait long for their removal.
 """
 
 from __future__ import annotations
@@ -14,22 +12,25 @@ SECONDS = 5.0
 
 
 class CleanUp:
-    """For any thread."""
+    """The time limit. Thread-safe."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
-        """``seconds`` is how long one clean-up may take."""
+        """Set the limit of one clean-up to ``seconds``."""
         self._seconds = seconds
         self._hopeless = False
 
     def until(self) -> float:
-        """When clean-up that begins now is given up, on the monotonic clock: now, if the last was."""
+        """Return when a clean-up that begins now must end, on the monotonic clock.
+
+        It must end at once if the last one was given up.
+        """
         return time.monotonic() + (0.0 if self._hopeless else self._seconds)
 
     def ended(self, *, done: bool) -> None:
-        """Note whether clean-up came to its end, or was given up."""
+        """Record whether clean-up was completed or given up."""
         self._hopeless = not done
 
 
 def left(until: float) -> float:
-    """Seconds from now to a moment on the monotonic clock, 0 if it has passed."""
+    """Return the seconds until a moment on the monotonic clock, 0 if it has passed."""
     return max(0.0, until - time.monotonic())

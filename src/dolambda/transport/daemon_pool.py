@@ -1,7 +1,9 @@
-"""Threads for what blocks: large objects. Input: calls; output: made, in some thread.
+"""Threads for blocking calls: large objects.
 
-Not `concurrent.futures`' pool: the interpreter's end would wait for its threads, and so for a
-network that has gone, for minutes.
+**Input:** calls. **Output:** the calls, made in some thread.
+
+The pool of `concurrent.futures` is unsuitable: the interpreter's end would wait for its threads,
+and so for minutes if the network is gone.
 """
 
 from __future__ import annotations
@@ -20,10 +22,10 @@ log = logging.getLogger("dolambda")
 
 
 class DaemonPool:
-    """Up to ``threads`` daemon threads, each started when it is needed. For any thread."""
+    """Up to ``threads`` daemon threads, each started when it is needed. Thread-safe."""
 
     def __init__(self, threads: int, name: str) -> None:
-        """No thread is started yet."""
+        """Create the pool. No thread is started yet."""
         self._most = threads
         self._name = name
         self._lock = threading.Lock()
@@ -35,7 +37,8 @@ class DaemonPool:
     def submit(self, call: Callable[[], Any]) -> None:
         """Have a call made.
 
-        Raises RuntimeError once closed, or if not one thread can be started.
+        Raises:
+            RuntimeError: The pool is closed, or not even one thread can be started.
         """
         with self._lock:
             if self._closed:
@@ -46,7 +49,7 @@ class DaemonPool:
             self._calls.put(call)
 
     def close(self, until: float) -> None:
-        """Drop the calls that wait; wait for those that are being made, but no longer than ``until``."""
+        """Drop waiting calls. Wait for running ones, at most until ``until``."""
         with self._lock:
             self._closed = True
             while not self._calls.empty():
@@ -64,14 +67,14 @@ class DaemonPool:
         except RuntimeError:
             if not self._threads:
                 raise
-            return  # the others will do
+            return  # the existing threads suffice
         self._threads.append(thread)
 
     def _serve(self) -> None:
         while call := self._calls.get():
             try:
                 call()
-            except BaseException:  # a defect: calls see to their errors themselves
+            except BaseException:  # a defect: calls handle their own errors
                 log.exception("a call in the background failed")
             del call
             with self._lock:

@@ -1,6 +1,6 @@
 """The transports to one stack.
 
-On entry: an account and a stack; on leaving: transports, by the names that settings have for them.
+**Input:** an account and a stack. **Output:** transports, by their names in the settings.
 """
 
 from __future__ import annotations
@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 
 
 class TransportFactory:
-    """The transports to one stack, each made when it is first asked for.
-
-    They count their requests together.
-    """
+    """The transports to one stack, each made on first use. They count their requests together."""
 
     def __init__(
         self,
@@ -42,7 +39,7 @@ class TransportFactory:
         *,
         clean_up: CleanUp | None = None,
     ) -> None:
-        """None is made yet. ``clean_up`` bounds how long closing takes."""
+        """Prepare the transports. None is made yet. ``clean_up`` limits the time of closing."""
         self._clean_up = clean_up or CleanUp()
         self._account = account
         self._stack = stack
@@ -63,20 +60,27 @@ class TransportFactory:
         return self._account
 
     def close(self) -> None:
-        """Close those that were made."""
+        """Close the transports that were made."""
         for way in self._made.values():
             way.close()
         self._reactor.close(left(self._clean_up.until()))
 
     def of(self, name: str) -> Transport:
-        """Give a transport by the name that settings have for it. Raises `ConfigurationError`."""
+        """Return a transport by its name in the settings.
+
+        Raises:
+            ConfigurationError: There is no transport of that name.
+        """
         with self._lock:
             if name not in self._made:
                 self._made[name] = self._make(name)
             return self._made[name]
 
     def keeping(self, client: str) -> Transport:
-        """A queue of its own for a named run, whose replies stay in the bucket; close it."""
+        """Return a queue for a named run, whose replies stay in the bucket.
+
+        The caller closes it.
+        """
         small = self._small_objects()
         return S3Queue(
             self._bucket,
@@ -119,5 +123,5 @@ class TransportFactory:
                 clean_up=self._clean_up,
             )
         raise ConfigurationError(
-            f"transport={name!r} is no way to a stack", hint='Give "queue" or "direct".'
+            f"transport={name!r} is not a transport to a stack", hint='Use "queue" or "direct".'
         )

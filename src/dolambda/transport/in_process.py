@@ -1,9 +1,10 @@
-"""The same bytes, run in this process: no AWS, no child.
+"""Jobs run in this process: no AWS, no child.
 
-For debugging, where a breakpoint in a task should stop.
+It is for debugging, where a breakpoint in a task should stop.
 
-Tasks run one job at a time in one thread; what they print goes where this process prints. On entry:
-sealed jobs; on leaving: sealed replies.
+Tasks run one job at a time in one thread. Their output goes where this process's output goes.
+
+**Input:** sealed jobs. **Output:** sealed replies.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class DictBlobs:
     """Blobs in memory."""
 
     def __init__(self) -> None:
-        """None yet."""
+        """Start without blobs."""
         self.held: dict[str, bytes | memoryview] = {}
 
     def get_blob(self, digest: str) -> bytes:
@@ -50,12 +51,12 @@ class DictBlobs:
 
 
 class InProcess:
-    """Both ends at once; ``key`` is the one jobs are sealed with."""
+    """Both ends at once. Jobs are sealed with ``key``."""
 
     queues = True
 
     def __init__(self, key: bytes) -> None:
-        """Nothing runs yet."""
+        """Prepare the transport. Nothing runs yet."""
         self.calls = RequestCounter()
         self._key = key
         self._blobs = DictBlobs()
@@ -96,7 +97,7 @@ class InProcess:
 
 @contextmanager
 def _variables(env: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables meanwhile, for the whole process: a worker has one to itself."""
+    """Set environment variables of this whole process during a job."""
     before = {name: os.environ.get(name) for name in env}
     os.environ.update(env)
     try:

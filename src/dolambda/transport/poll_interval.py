@@ -1,42 +1,45 @@
-"""How often to look for replies.
+"""The time between two polls for replies.
 
-On entry: what each look found, of how many jobs; on leaving: seconds until the next.
+**Input:** the number of replies that each poll found, and of jobs. **Output:** seconds until the
+next poll.
 
-A LIST costs half of what a job's own requests do, whatever it finds. With few jobs under way: every
-few hundredths of a second while looks find enough, ever more rarely while they do not, and soon
-again when a job is sent, which may take no time. With many: a look that finds a hundredth of them
-comes after a hundredth of the time that each takes (Little's law), and no reply waits longer for it
-than that.
+A LIST costs half as much as a job's own requests, whatever it finds. With few jobs in flight, polls
+follow every few hundredths of a second while they find enough, then ever more rarely, and soon
+again after a job was sent, which may take no time. With many jobs, the next poll comes when a
+hundredth of them should have finished (Little's law), and no reply waits longer for it.
 """
 
 from __future__ import annotations
 
 _FASTER, _SLOWER = 1 / 1.4, 1.4
-_ENOUGH = 4  # replies that one look has to find to be worth what it costs
+_ENOUGH = 4  # replies that make a poll worth its cost
 _SHARE = 0.01
 
 
 class PollInterval:
-    """Of one poller."""
+    """The interval of one poller."""
 
     soonest = 0.02
-    """Seconds between two looks at the least."""
+    """Shortest time between two polls, in seconds."""
 
     def __init__(self, longest: float) -> None:
-        """``longest`` pause between two looks, in seconds."""
+        """Start with short pauses. ``longest`` is the longest pause, in seconds."""
         self.pause = self.soonest
         self._longest = longest
 
     def heeds_sending(self, wanted: int) -> bool:
-        """Whether a job that is sent may have its reply before the next look is due, with so many under way."""
+        """Return whether a job sent now may have its reply before the next poll.
+
+        ``wanted`` jobs are in flight.
+        """
         return wanted * _SHARE <= _ENOUGH
 
     def sent(self) -> None:
-        """A job was sent."""
+        """Record that a job was sent."""
         self.pause = self.soonest
 
     def looked(self, found: int, wanted: int) -> None:
-        """A look has found so many replies of those to ``wanted`` jobs."""
+        """Record that a poll found ``found`` replies to ``wanted`` jobs."""
         enough = max(min(_ENOUGH, wanted), wanted * _SHARE)
         if found < enough:
             self.pause = min(self.pause * _SLOWER, self._longest)

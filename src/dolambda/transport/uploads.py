@@ -1,6 +1,6 @@
-"""Blobs on their way to the bucket, each once.
+"""Uploads of blobs to the bucket, each once.
 
-On entry: blobs that jobs need; on leaving: objects that are there.
+**Input:** blobs that jobs need. **Output:** their objects in the bucket.
 """
 
 from __future__ import annotations
@@ -18,30 +18,38 @@ if TYPE_CHECKING:
     from dolambda.aws.objects import Bucket
     from dolambda.wire.blob import Blob
 
-# From this size on, asking whether a blob is there is cheaper than sending it again.
+# From this size on, asking whether a blob exists is cheaper than sending it again.
 _ASK_FIRST = 256 * 1024
 _DAY = 86_400.0
-_OLD = 20 * _DAY  # seconds: the bucket's rules remove blobs after 30 days, and a run may take some
-_AGAIN = 5 * _DAY  # after which one that was uploaded, or found, is asked for once more
+# Seconds: the bucket's rules remove blobs after 30 days, and a run may take some days.
+_OLD = 20 * _DAY
+_AGAIN = 5 * _DAY  # after which the existence of a blob is checked once more
 
 
 class Uploads:
-    """What one client has uploaded, or is uploading. For any thread."""
+    """The uploads of one client. Thread-safe."""
 
     def __init__(self, bucket: Bucket, *, zstd: bool = False) -> None:
-        """Nothing yet. ``zstd``: both ends have Zstandard, see `compression`."""
+        """Start without uploads.
+
+        ``zstd`` is True if both ends have Zstandard, see `compression`.
+        """
         self._bucket = bucket
         self._zstd = zstd
         self._lock = threading.Lock()
         self._made: dict[str, Upload] = {}
 
     def there(self, blobs: Iterable[Blob]) -> bool:
-        """Whether blobs are in the bucket already, as far as is known here. Does not block."""
+        """Return whether blobs are known to be in the bucket. This method does not block."""
         made = [self._made.get(blob.digest) for blob in blobs]
         return all(upload is not None and upload.is_done() and upload.is_fresh() for upload in made)
 
     def once(self, blob: Blob) -> None:
-        """See to it that a blob is in the bucket. Blocks; raises `AwsError`."""
+        """Ensure that a blob is in the bucket. This method blocks.
+
+        Raises:
+            AwsError: The upload failed.
+        """
         with self._lock:
             upload = self._made.get(blob.digest)
             mine = upload is None or not upload.is_fresh()
@@ -53,7 +61,7 @@ class Uploads:
             return
         try:
             self._upload(blob)
-        except BaseException as error:  # whatever it is, others wait for this upload
+        except BaseException as error:  # other threads wait for this upload and must get any error
             with self._lock:
                 del self._made[blob.digest]
             upload.future.set_exception(error)
@@ -70,17 +78,17 @@ class Uploads:
 
 
 class Upload:
-    """Of one blob: under way, done, or so long ago that it is to be looked after again."""
+    """The upload of one blob: in flight, done, or so old that the object must be checked again."""
 
     def __init__(self) -> None:
-        """It begins."""
+        """Begin the upload."""
         self.future: Future[None] = Future()
         self._begun = time.monotonic()
 
     def is_done(self) -> bool:
-        """Whether it has succeeded."""
+        """Return whether it has succeeded."""
         return self.future.done() and self.future.exception() is None
 
     def is_fresh(self) -> bool:
-        """Whether the object will be there for long."""
+        """Return whether the object will exist for long."""
         return time.monotonic() - self._begun < _AGAIN

@@ -1,16 +1,17 @@
-"""How many calls of a function may be under way, learnt from being throttled.
+"""The number of calls of a function that may be in flight, adapted to throttling.
 
-On entry: throttles and answers; on leaving: a number.
+**Input:** throttles and replies. **Output:** a number.
 
-Additive increase, multiplicative decrease (Chiu and Jain, 1989), as TCP has it: halved when Lambda
-throttles, at most once in `PAUSE` seconds, as the refusals of one moment are one; but not below
-what Lambda has accepted and is running, and not while more is answered than refused, as then the
-limit is not ours alone. One more for each time that a whole window has been answered; once nothing
-was throttled for `CALM` seconds, one more for each answer, as TCP starts.
+Additive increase, multiplicative decrease (Chiu and Jain, 1989), like TCP: the window is halved
+when Lambda throttles, at most once in `PAUSE` seconds, because refusals of one moment count as one.
+It is not halved below what Lambda has accepted and is running, nor while there are more replies
+than refusals, because then others share the limit. It grows by one for each whole window of
+replies. After `CALM` seconds without throttling it grows by one for each reply, like TCP at its
+start.
 
-While Lambda scales, by a thousand environments every ten seconds, nearly all is refused and answers
-are rare. What was refused is repeated by itself and finds the new environments; the window keeps
-more from being sent meanwhile.
+While Lambda scales, by a thousand environments every ten seconds, nearly all calls are refused and
+replies are rare. Refused calls are repeated automatically and find the new environments. The window
+keeps more from being sent meanwhile.
 """
 
 from __future__ import annotations
@@ -23,18 +24,21 @@ CALM = 5.0
 
 
 class Window:
-    """Unlimited until the first throttle. For any thread."""
+    """The window. It is unlimited until the first throttle. Thread-safe."""
 
     def __init__(self) -> None:
-        """Nothing is known yet."""
+        """Start without knowledge of the limit."""
         self._lock = threading.Lock()
         self._size: float | None = None
         self._cut = 0.0
         self._throttled = 0.0
-        self._refusals = self._answers = 0  # since it was last thought of
+        self._refusals = self._answers = 0  # since the last change
 
     def throttled(self, under_way: int, refused: int) -> None:
-        """Lambda refused a call while so many were under way, ``refused`` of which wait to be repeated."""
+        """Record a refused call.
+
+        ``under_way`` calls are in flight, of which ``refused`` wait to be repeated.
+        """
         now = time.monotonic()
         with self._lock:
             self._throttled = now
@@ -49,15 +53,15 @@ class Window:
                 )
 
     def answered(self) -> None:
-        """A call was answered."""
+        """Record a reply."""
         if self._size is None:
-            self._answers += 1  # not to be exact about, so without the lock
+            self._answers += 1  # need not be exact, so without the lock
             return
         with self._lock:
             self._answers += 1
             self._size += 1.0 if time.monotonic() - self._throttled > CALM else 1 / self._size
 
     def most(self, wanted: int) -> int:
-        """How many there may be, of so many wanted."""
+        """Return the number of calls that may be in flight, at most ``wanted``."""
         size = self._size
         return wanted if size is None else max(1, min(wanted, int(size)))

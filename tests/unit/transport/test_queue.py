@@ -127,9 +127,9 @@ def test_when_looking_breaks_those_who_wait_hear_of_it_and_so_do_those_who_come(
 
     future = asked(queue, job())
     monkeypatch.setattr(queue._pace, "looked", broken)
-    with pytest.raises(AwsError, match="looking for replies broke: RuntimeError"):
+    with pytest.raises(AwsError, match="polling for replies failed: RuntimeError"):
         future.result(20)
-    with pytest.raises(AwsError, match="looking for replies broke"):
+    with pytest.raises(AwsError, match="polling for replies failed"):
         queue.send(job(1), lambda _: None)
 
 

@@ -1,6 +1,7 @@
-"""The client's end of a direct call. Input: sealed jobs. Output: sealed replies, unread.
+"""The client's end of a direct call.
 
-See `dolambda.transport.direct` for the whole conversation.
+**Input:** sealed jobs. **Output:** sealed replies, unread. See `dolambda.transport.direct` for both
+ends.
 """
 
 from __future__ import annotations
@@ -38,12 +39,13 @@ log = logging.getLogger("dolambda")
 
 _THREADS = 16
 _ENDS = {"Sandbox.Timedout": TIMED_OUT, "Runtime.OutOfMemory": OUT_OF_MEMORY}
-"""Lambda's names for how an environment ended (its errorType)."""
+"""Lambda's names for the end of an environment (its errorType)."""
 
 _VAGUE = ("Runtime.ExitError", "Unhandled", "")
 _SAID = {"Task timed out after": TIMED_OUT, "signal: killed": OUT_OF_MEMORY}
-"""What Lambda says where its name for the end is vague: old timeouts have no errorType, and
-an environment without memory left ends with Runtime.ExitError. All other ends are crashes."""
+"""Lambda's sentences, if its name for the end is vague: old timeouts have no errorType, and
+an environment without memory left ends with Runtime.ExitError. All other ends are crashes.
+"""
 
 
 class Direct:
@@ -62,7 +64,10 @@ class Direct:
         *,
         clean_up: CleanUp | None = None,
     ) -> None:
-        """``invoker`` and ``bucket`` count into the same `Calls`. Nothing is sent yet."""
+        """Prepare calls.
+
+        Nothing is sent yet. ``invoker`` and ``bucket`` share one `RequestCounter`.
+        """
         self.calls = bucket.calls
         self._invoker = invoker
         invoker.throttled = self.throttled
@@ -91,17 +96,17 @@ class Direct:
             raise
 
     def room(self, most: int) -> int:
-        """See `Transport.room`: less while Lambda throttles."""
+        """See `Transport.room`. There is less while Lambda throttles."""
         return self._window.most(most)
 
     def throttled(self, reason: str) -> None:
-        """Lambda has refused a call, for that reason of its own; it is repeated by itself."""
+        """Process a refused call. It is repeated automatically. ``reason`` is Lambda's."""
         under_way, refused = len(self._waiting), self._invoker.refused + 1
         self._window.throttled(under_way, refused)
         log.debug("Lambda throttles, %s of %s calls wait: %s", refused, under_way, reason)
 
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:
-        """See `Transport.withdraw`. What runs learns of it from the run's lease."""
+        """See `Transport.withdraw`. Running tasks learn it from the run's lease."""
         waited = self._waiting.forget((run, number) for number in numbers)
         self._leases.withdraw(run, [number for _, number in waited])
         if self._spilled:
@@ -116,7 +121,7 @@ class Direct:
         else:
             swept.set()
         if not swept.wait(max(0.0, until - time.monotonic())):
-            log.warning("large answers could not be removed in time, they expire by themselves")
+            log.warning("large replies could not be removed in time, they expire by themselves")
         self._clean_up.ended(done=swept.is_set())
         self._pool.close(until)
         for on_reply in waiting:
@@ -124,14 +129,14 @@ class Direct:
         self._followers.flush()
 
     def _sweep(self, swept: threading.Event) -> None:
-        """Remove answers that did not fit into an Invoke.
+        """Remove replies that did not fit into an Invoke.
 
-        In a thread of the pool: they have run before.
+        This runs in a thread of the pool, whose threads have started before.
         """
         try:
             self._bucket.delete(self._bucket.list(self._prefix))
         except AwsError as error:
-            log.warning("large answers were not removed, they expire by themselves: %s", error)
+            log.warning("large replies were not removed, they expire by themselves: %s", error)
         finally:
             swept.set()
 
@@ -146,11 +151,11 @@ class Direct:
                 self._uploads.once(blob)
                 self._invoke(b"at", blob.digest.encode(), place, on_reply)
         except BaseException as error:  # noqa: BLE001
-            # Whatever it is, the one who waits must hear of it.
+            # The receiver must get any error.
             self._settle(place, on_reply, error)
 
     def _invoke(self, name: bytes, text: bytes, place: tuple[str, int], on_reply: OnReply) -> None:
-        # Put together by hand: json.dumps would take longer over a large job than all the rest.
+        # Without json.dumps, which would take longer for a large job than all the rest.
         payload = b'{"dolambda":{"run":"%s","number":%d,"%s":"%s"}}' % (
             place[0].encode(),
             place[1],
@@ -162,7 +167,11 @@ class Direct:
     def _hand_over(
         self, place: tuple[str, int], on_reply: OnReply, answer: bytes | BaseException
     ) -> None:
-        """Called in the thread of the requests, which moves bytes and nothing else: what users' callbacks do must not hold it up."""
+        """Pass a reply on.
+
+        It is called in the thread of the requests, which only moves bytes: users' callbacks must
+        not block it.
+        """
         self._followers.hand_over(partial(self._take, place, on_reply, answer))
 
     def _take(
@@ -173,16 +182,16 @@ class Direct:
             return
         self._window.answered()
         try:
-            said = json.loads(answer.decode())  # given bytes it would guess their encoding first
+            said = json.loads(answer.decode())  # given bytes, it would first guess their encoding
             if "reply" in said:
                 self._settle(place, on_reply, base64.b64decode(said["reply"]))
             elif "at" in said:
                 self._spilled = True
-                self.calls.add("s3:PutObject")  # the worker's: its own count was sealed before
+                self.calls.add("s3:PutObject")  # the worker's, whose count was sealed before
                 self._pool.submit(partial(self._fetch, place, on_reply))
             else:
                 self._settle(place, on_reply, _no_reply(answer))
-        except (ValueError, TypeError, RecursionError):  # not our JSON
+        except (ValueError, TypeError, RecursionError):  # not dolambda's JSON
             self._settle(place, on_reply, _no_reply(answer))
         except RuntimeError:  # closed meanwhile: nobody can fetch it any more
             self._settle(place, on_reply, closed_underneath())
@@ -191,8 +200,8 @@ class Direct:
         try:
             reply: bytes | BaseException = self._bucket.get(keys.reply_key(*place))
         except FileNotFoundError:
-            reply = Unanswered(Lost(NOT_STARTED, "the place that its answer names is empty"))
-        except BaseException as error:  # noqa: BLE001 - as above
+            reply = Unanswered(Lost(NOT_STARTED, "there is no object where its reply should be"))
+        except BaseException as error:  # noqa: BLE001 - the receiver must get any error
             reply = error
         self._followers.hand_over(partial(self._settle, place, on_reply, reply))
 
@@ -204,14 +213,17 @@ class Direct:
 
 
 def _no_reply(answer: bytes) -> Unanswered:
-    """An answer that something on the way has changed, or that is another function's: sent again."""
+    """Return that a reply was changed on its way or is another function's.
+
+    The job is sent again.
+    """
     said = answer[:200].decode(errors="replace")
     return Unanswered(
         Lost(
             NOT_STARTED,
-            f"the function answered what is no reply: {said}",
-            "Is something between this machine and AWS that answers in its place? "
-            "Is the function dolambda's, and of this version? Run `dolambda deploy`.",
+            f"the function returned something that is not a reply: {said}",
+            "Either something between this machine and AWS replies in its place, or the function "
+            "is not that of this dolambda. Run `dolambda deploy`.",
         )
     )
 
@@ -223,14 +235,14 @@ def _end_of(kind: str, said: str) -> str:
 
 
 def _as_unanswered(error: BaseException) -> BaseException:
-    """What became of a job, as dispatch understands it: sent again, unless AWS refused it for good."""
+    """Return the error for the scheduler: the job is sent again, unless AWS refused it for good."""
     kind = getattr(error, "kind", None)
     if kind is not None:
         return Unanswered(
             Lost(
                 _end_of(kind, str(error)),
                 str(error),
-                "It was sent several times, with the same end each time.",
+                "It was sent several times, with the same result each time.",
             )
         )
     return (

@@ -1,6 +1,7 @@
-"""The worker's end of a direct call. Input: the event. Output: the reply, or where it is.
+"""The worker's end of a direct call.
 
-See `dolambda.transport.direct` for the whole conversation.
+**Input:** the event. **Output:** the reply, or its place. See `dolambda.transport.direct` for both
+ends.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def recognises(event: Mapping[str, Any]) -> bool:
-    """Return whether a Lambda event is our job."""
+    """Return whether a Lambda event is a job."""
     return isinstance(event, dict) and isinstance(event.get("dolambda"), dict)
 
 
@@ -39,7 +40,7 @@ def answer(
     key: bytes,
     seconds: float,
 ) -> dict[str, str]:
-    """Be the worker's end: run the job that an event holds or names; give the reply, or where it is."""
+    """Run the job that an event contains or names. Return the reply, or its place."""
     job, arrived = event["dolambda"], time.monotonic()
     try:
         place = keys.parse_job_key(keys.job_key(job["run"], job["number"]))
@@ -51,7 +52,7 @@ def answer(
     ):  # a caller of the function can write anything
         place = None
     if place is None:
-        return {"refused": "it is not named as a job is"}
+        return {"refused": "its name is not that of a job"}
     try:
         sealed = given or Blob.from_store(digest, blobs().get_blob(digest)).data
         calls: Counter[str] = Counter()
@@ -67,7 +68,7 @@ def answer(
     except EnvelopeError as error:
         reply = refuse(*place, error, key)
     sealed_at = time.monotonic()
-    if fits(len(reply)):  # one that does not is never made text, which would take twice its memory
+    if fits(len(reply)):  # a larger one is never made text, which would take twice its memory
         return {"reply": base64.b64encode(reply).decode()}
     try:
         s3().put_new(keys.reply_key(*place), reply)

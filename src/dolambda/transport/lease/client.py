@@ -1,6 +1,6 @@
 """The client's end of leases.
 
-Input: numbers of jobs that are withdrawn. Output: the run's lease in the bucket.
+**Input:** numbers of withdrawn jobs. **Output:** the run's lease in the bucket.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ log = logging.getLogger("dolambda")
 
 
 class Leases:
-    """The leases of one client's runs. For any thread."""
+    """The leases of one client's runs. Thread-safe."""
 
     def __init__(self, bucket: Bucket, key: bytes) -> None:
-        """Nothing is sent yet. ``key`` signs."""
+        """Prepare the leases, which are signed with ``key``. Nothing is sent yet."""
         self._bucket = bucket
         self._key = key
         self._lock = threading.Lock()  # held while writing: an older list must not be the last
         self._withdrawn: dict[str, set[int]] = {}
 
     def withdraw(self, run: str, numbers: Iterable[int]) -> None:
-        """Let workers learn that these jobs are no longer wanted. Blocks.
+        """Inform workers that these jobs are no longer wanted. This method blocks.
 
         A failure is logged: the jobs then run to their end, and are billed.
         """
@@ -48,7 +48,7 @@ class Leases:
             except AwsError as error:
                 withdrawn -= new
                 log.warning(
-                    "run %s: workers could not be told to stop, %s jobs run to their end: %s",
+                    "run %s: workers could not be informed, %s jobs run to their end: %s",
                     run,
                     len(new),
                     error,

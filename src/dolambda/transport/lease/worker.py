@@ -1,6 +1,6 @@
 """The worker's end of leases.
 
-Input: a run and a job's number. Output: whether the job was withdrawn.
+**Input:** a run and a job's number. **Output:** whether the job was withdrawn.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ WANTED, CANCELLED, UNKNOWN = "wanted", "cancelled", "unknown"
 
 
 class LeaseQuestion:
-    """Asks for one job.
+    """The question for one job.
 
-    ``is_wanted`` is what the worker calls; ``cancelled`` is what it has learnt.
+    The worker calls ``is_wanted``. ``cancelled`` is True once the lease lists the job.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class LeaseQuestion:
         number: int,
         calls: Counter[str],
     ) -> None:
-        """Nothing is asked yet. ``calls`` counts the requests."""
+        """Prepare the question. No request is sent yet. ``calls`` counts the requests."""
         self._s3 = s3
         self._keys = signing_keys
         self._run = run
@@ -44,18 +44,18 @@ class LeaseQuestion:
         self.cancelled = False
 
     def is_wanted(self) -> bool:
-        """Ask, and return whether to continue: also where the answer is not known."""
+        """Ask, and return whether to continue. An unknown answer means yes."""
         self.cancelled = self.cancelled or self.answer() == CANCELLED
         return not self.cancelled
 
     def answer(self) -> str:
-        """Ask once, for a second at most."""
+        """Ask once, for at most a second."""
         self._calls["s3:GetObject"] += 1
         sealed = self._s3().get_at_once(keys.lease_key(self._run))
         if sealed is None:
             return UNKNOWN
         try:
             lease = Lease.from_bytes(sealed, key_of(sealed, self._keys), self._run)
-        except EnvelopeError:  # written by someone without the key, or in another format
+        except EnvelopeError:  # written without the key, or in another format
             return UNKNOWN
         return CANCELLED if lease.is_withdrawn(self._number) else WANTED

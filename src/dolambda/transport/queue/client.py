@@ -1,6 +1,7 @@
-"""The client's end of the queue. Input: sealed jobs. Output: sealed replies, unread.
+"""The client's end of the queue.
 
-See `dolambda.transport.queue` for the whole conversation.
+**Input:** sealed jobs. **Output:** sealed replies, unread. See `dolambda.transport.queue` for both
+ends.
 """
 
 from __future__ import annotations
@@ -35,13 +36,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("dolambda")
 
 _THREADS = 16
-_PATIENCE = 200.0  # seconds: longer than any request is repeated
-# Seconds of looks that failed, and of nothing else, after which all who wait hear of it.
+_PATIENCE = 200.0  # seconds, longer than any request is repeated
+# Seconds of nothing but failed polls, after which all receivers get the error.
 _LOOKS_FAIL = 120.0
-_LOOKS_DENIED = 10.0  # ... that were denied: one denial may be anything between here and S3
-_FETCHES = 3  # times that a reply is fetched whose size is not the one that was listed
-# Seconds after its job was withdrawn in which an answer may still come: a worker that takes longer
-# than the next looks first.
+# ... of denied polls: a single denial may come from anything between this machine and S3.
+_LOOKS_DENIED = 10.0
+_FETCHES = 3  # times that a reply is fetched whose size is not the listed one
+# Seconds after its job was withdrawn in which a reply may still arrive: a worker that takes longer
+# than the next polls asks first.
 _LATE = 1.0
 
 
@@ -63,9 +65,10 @@ class S3Queue:
         keep: bool = False,
         clean_up: CleanUp | None = None,
     ) -> None:
-        """``throttle``: longest pause in seconds between two looks for replies.
+        """Prepare the queue. Nothing is sent yet.
 
-        ``keep``: replies stay. Nothing is sent yet.
+        ``throttle`` is the longest pause between two polls, in seconds. With ``keep`` the replies
+        stay.
         """
         self.calls = bucket.calls
         self._bucket = bucket
@@ -81,20 +84,21 @@ class S3Queue:
         self._clean_up = clean_up or CleanUp()
         self._changed = threading.Condition()
         self._puts: dict[str, list[Request | None]] = {}
-        """PUTs under way by the key of their reply; those of large jobs without a request to drop.
+        """PUTs in flight by the key of their reply. Those of large jobs have no request that can be
+        dropped.
         """
         self._fetching: set[str] = set()
         self._copied: set[str] = set()
         """Replies to jobs that were sent more than once: another worker may still run such a job.
         """
         self._cut_off: dict[str, int] = {}
-        """How often a reply was not of the size that was listed."""
-        self._failing = math.inf  # since when looks fail, on the monotonic clock
+        """Number of times that a reply did not have the listed size."""
+        self._failing = math.inf  # when polls began to fail, on the monotonic clock
         self._broken: AwsError | None = None
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._poller: threading.Thread | None = None
-        self._unanswered = -math.inf  # when a job was withdrawn last that a worker may be at
+        self._unanswered = -math.inf  # when a job was withdrawn last that a worker may be running
 
     def send(self, job: SealedJob, on_reply: OnReply) -> None:
         """See `Transport.send`."""
@@ -126,7 +130,7 @@ class S3Queue:
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:
         """See `Transport.withdraw`.
 
-        A job whose PUT is under way is removed after it: else it would be there when we have gone.
+        A job whose PUT is in flight is removed after it. Otherwise its object would remain.
         """
         replies = [keys.reply_key(run, number) for number in numbers]
         waited = self._waiting.forget(replies)
@@ -146,7 +150,7 @@ class S3Queue:
     def _stop_workers(
         self, run: str, numbers: Sequence[int], replies: list[str], waited: set[str]
     ) -> None:
-        """Withdraw the lease of jobs that workers may be running, before their objects go."""
+        """Withdraw jobs that workers may be running, before their objects are removed."""
         maybe = waited | self._copied
         self._leases.withdraw(
             run, [number for number, key in zip(numbers, replies, strict=True) if key in maybe]
@@ -167,11 +171,11 @@ class S3Queue:
             if done := not self._poller.is_alive():
                 self._followers.flush()
             else:
-                log.warning("late answers could not be removed in time, they expire by themselves")
+                log.warning("late replies could not be removed in time, they expire by themselves")
             self._clean_up.ended(done=done)
 
     def _ensure_polled(self) -> None:
-        """Have a thread look for replies. Raises RuntimeError if it cannot be started."""
+        """Start a thread that polls for replies. Raises RuntimeError if it cannot be started."""
         if self._broken:
             raise self._broken
         if self._poller is None:
@@ -180,28 +184,28 @@ class S3Queue:
             self._poller = poller
 
     def _sweep(self) -> None:
-        """Remove answers that came after their jobs were withdrawn; what comes later still expires by itself."""
+        """Remove replies that arrived after their jobs were withdrawn. Later ones expire."""
         time.sleep(max(0.0, self._unanswered + _LATE - time.monotonic()))
         try:
             self._bucket.delete(self._bucket.list(self._prefix))
         except AwsError as error:
-            log.warning("late answers were not looked for, they expire by themselves: %s", error)
+            log.warning("late replies were not removed, they expire by themselves: %s", error)
 
     def _put_large(self, job: SealedJob, put: Callable[[BaseException | None], None]) -> None:
         try:
             for blob in job.blobs:
                 self._uploads.once(blob)
             if keys.reply_key(job.run, job.number) in self._waiting:
-                # Else it was withdrawn meanwhile.
+                # Otherwise it was withdrawn meanwhile.
                 self._bucket.put(keys.job_key(job.run, job.number), job.data)
         except BaseException as error:  # noqa: BLE001
-            # Whatever it is, the one who waits must hear of it.
+            # The receiver must get any error.
             put(error)
         else:
             put(None)
 
     def _put(self, key: str, on_reply: OnReply, error: BaseException | None) -> None:
-        """A PUT has ended."""
+        """Process the end of a PUT."""
         with self._changed:
             puts = self._puts[key]
             puts.pop()
@@ -216,23 +220,23 @@ class S3Queue:
     def _poll(self) -> None:
         """Poll for replies until closed, then remove those of cancelled jobs.
 
-        In the same thread: while the interpreter ends, no other can be started.
+        This is done in the same thread: no other can be started while the interpreter ends.
         """
         try:
             self._look_until_closed()
             if not self._keep:
                 self._sweep()
-        except BaseException as error:  # a defect: those who wait must hear of it
-            log.exception("looking for replies broke")
+        except BaseException as error:  # a defect: receivers must get an error
+            log.exception("polling for replies failed")
             broken = self._broken = AwsError(
-                f"looking for replies broke: {error!r}",
+                f"polling for replies failed: {error!r}",
                 hint="Open a new session: dolambda.register().",
             )
             for on_reply in self._waiting.take_all():
                 self._followers.hand_over(partial(on_reply, broken))
 
     def _look_until_closed(self) -> None:
-        """Look as often as `PollInterval` has it; while there is nothing to look for, sleep until something is sent."""
+        """Poll at the intervals of `PollInterval`. Without jobs, sleep until one is sent."""
         pace = self._pace
         while not self._closing.wait(pace.soonest):
             if len(self._waiting) == 0:
@@ -251,18 +255,20 @@ class S3Queue:
                 pace.looked(self._look(wanted), len(wanted))
 
     def _look(self, wanted: set[str]) -> int:
-        """Look once for these replies, and have those fetched that are there; tell how many.
+        """Poll once for these replies, and have those fetched that exist.
 
-        A look that fails is no reply's fault.
+        A failed poll does not affect a reply. Receivers get an error when all polls have failed for
+        a while, or are not allowed.
 
-        Those who wait hear of it when all looks have failed for a while, or are not allowed.
+        Returns:
+            The number of replies found.
         """
         begun = time.monotonic()
         try:
             there = self._bucket.sizes(self._prefix, keys.just_before(min(wanted)))
-        except BaseException as error:  # noqa: BLE001 - as in _put_large
+        except BaseException as error:  # noqa: BLE001 - repeated, or passed to receivers
             if self._failing == math.inf:
-                log.warning("a look for replies failed, and is repeated: %s", error)
+                log.warning("a poll for replies failed, and is repeated: %s", error)
             self._failing = min(self._failing, begun)
             denied = isinstance(error, AccessDeniedError)
             if time.monotonic() - self._failing > (_LOOKS_DENIED if denied else _LOOKS_FAIL):
@@ -289,14 +295,14 @@ class S3Queue:
     def _fetch_large(self, key: str, fetched: Callable[[bytes | BaseException], None]) -> None:
         try:
             reply: bytes | BaseException = self._bucket.get(key)
-        except BaseException as error:  # noqa: BLE001 - as in _put_large
+        except BaseException as error:  # noqa: BLE001 - the receiver must get any error
             reply = error
         fetched(reply)
 
     def _take_fetched(self, key: str, size: int, reply: bytes | BaseException) -> None:
-        """Take in a reply.
+        """Process a fetched reply.
 
-        One of another size than was listed is looked for again: it is cut off.
+        A reply whose size is not the listed one is fetched again: it was cut off.
         """
         if isinstance(reply, bytes) and len(reply) != size:
             times = self._cut_off[key] = self._cut_off.get(key, 0) + 1
@@ -306,12 +312,12 @@ class S3Queue:
             reply = Unanswered(
                 Lost(
                     NOT_STARTED,
-                    f"its reply of {size:,} bytes came as {len(reply):,} bytes, {times} times",
-                    "Something between this machine and S3 changes what is sent.",
+                    f"its reply of {size:,} bytes arrived as {len(reply):,} bytes, {times} times",
+                    "Something between this machine and S3 changes the data.",
                 )
             )
         elif isinstance(reply, FileNotFoundError):
-            reply = Unanswered(Lost(NOT_STARTED, "its reply was there, and was removed"))
+            reply = Unanswered(Lost(NOT_STARTED, "its reply existed, and was removed"))
         self._cut_off.pop(key, None)
         self._land(key, reply)
 

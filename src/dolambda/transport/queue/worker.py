@@ -1,6 +1,7 @@
-"""The worker's end of the queue. Input: a notification of S3. Output: replies in the bucket.
+"""The worker's end of the queue.
 
-See `dolambda.transport.queue` for the whole conversation.
+**Input:** a notification of S3. **Output:** replies in the bucket. See `dolambda.transport.queue`
+for both ends.
 """
 
 from __future__ import annotations
@@ -25,20 +26,23 @@ if TYPE_CHECKING:
 
 
 def recognises(event: Mapping[str, Any]) -> bool:
-    """Whether a Lambda event is a notification of S3's."""
+    """Return whether a Lambda event is a notification of S3."""
     return isinstance(event, dict) and bool(_names(event))
 
 
 def answer(
     event: Mapping[str, Any], worker: Worker, s3: SignedS3, key: bytes, seconds: float
 ) -> list[str]:
-    """Be the worker's end: run the jobs that an S3 notification names; say what became of each."""
+    """Run the jobs that an S3 notification names. Return the state of each."""
     ends = time.monotonic() + seconds
     return [_answer_one(name, worker, s3, key, ends - time.monotonic()) for name in _names(event)]
 
 
 def _names(event: Mapping[str, Any]) -> list[str]:
-    """The keys of the objects that a notification names; none if it is not one: a caller of the function can write anything."""
+    """Return the keys of the objects that a notification names.
+
+    Return none if it is no notification: a caller of the function can write anything.
+    """
     try:
         return [unquote_plus(record["s3"]["object"]["key"]) for record in event.get("Records", ())]
     except (KeyError, TypeError, IndexError, AttributeError):
@@ -48,11 +52,11 @@ def _names(event: Mapping[str, Any]) -> list[str]:
 def _answer_one(name: str, worker: Worker, s3: SignedS3, key: bytes, seconds: float) -> str:
     place = keys.parse_job_key(name) or keys.parse_format_1_job_key(name)
     if place is None:
-        return _report(name, "refused: it is not named as a job is")
+        return _report(name, "refused: its name is not that of a job")
     arrived = time.monotonic()
     try:
         sealed = s3.get(name)
-    except AccessDeniedError as denied:  # for a minute: the client is told why
+    except AccessDeniedError as denied:  # for a minute: the client gets the reason
         _report(name, f"denied: {denied}")
         s3.put_new(keys.reply_key(*place), refuse(*place, denied, key))
         return "denied"
@@ -60,7 +64,7 @@ def _answer_one(name: str, worker: Worker, s3: SignedS3, key: bytes, seconds: fl
     if sealed is None:
         worker.overhead.ended(begun - arrived)
         return _report(name, "gone: it was cancelled")
-    # Counted by hand: its own PUT has to stand in the reply that it writes.
+    # Counted here: the reply must contain its own PUT.
     calls = Counter({"s3:GetObject": 1, "s3:PutObject": 1})
     question = LeaseQuestion(lambda: s3, worker.keys, *place, calls)
     try:
@@ -81,17 +85,17 @@ def _answer_one(name: str, worker: Worker, s3: SignedS3, key: bytes, seconds: fl
             worker.questions.asked(sealed_at)
             question.is_wanted()
         if question.cancelled:
-            return _report(name, "cancelled meanwhile: its reply is not written")
+            return _report(name, "cancelled meanwhile: its reply was not written")
         return (
             "answered"
             if s3.put_new(keys.reply_key(*place), reply)
-            else _report(name, "answered already, by another invocation")
+            else _report(name, "another invocation has already replied")
         )
     finally:
         worker.overhead.ended(time.monotonic() - sealed_at)
 
 
 def _report(name: str, what: str) -> str:
-    """Write a line to the function's log, where `aws logs` finds it."""
+    """Write a line to the function's log, where `aws logs` finds it. Return it."""
     log_line.write(what, object=name)
     return what
