@@ -34,7 +34,8 @@ def start(
     sandbox: bool = typer.Option(
         False,
         "--sandbox",
-        help="Confine workers as Lambda does: read-only but for /tmp, with their memory, and CPU in "
+        help="Confine workers as Lambda does: read-only but for /tmp, with their memory, and CPU "
+        "in "
         "proportion to it. It needs bubblewrap.",
     ),
 ) -> None:

@@ -27,8 +27,9 @@ class OutputParts:
     def take(self) -> list[OutputPart]:
         """Return the parts that are there, those of a job in order, and remove them. Blocks.
 
-        Raises `AwsError` if they cannot be listed or removed. A part that cannot be read now is left,
-        with those of its job after it, for the next call. What is no part of this run is removed.
+        Raises `AwsError` if they cannot be listed or removed. A part that cannot be read now is
+        left, with those of its job after it, for the next call. What is no part of this run is
+        removed.
         """
         sizes = self._bucket.sizes(keys.parts_prefix(self._run))
         parts: list[OutputPart] = []
