@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,6 +19,7 @@ from dolambda.provision.deploy import deploy, destroy, names_of, resources
 from dolambda.provision.template import Template
 from dolambda.registration import register, unregister
 from dolambda.settings import Settings
+from dolambda.stack import Stack
 from support.polling import until
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from dolambda.aws.account import Account
     from dolambda.local.instance import Instance
+    from dolambda.provision.plan import Resource
 
 LEFT_OUT = {  # by the emulator; tests/integration/provision/test_template.py creates them
     "mark it as this stack's",
@@ -46,11 +48,11 @@ def uploads(admin: Account) -> Iterator[str]:
     s3.delete_bucket(Bucket=UPLOADS)
 
 
-def stands(admin: Account, name: str) -> bool:
+def stands(admin: Account, name: str, done: str = "CREATE_COMPLETE") -> bool:
     (found,) = admin.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
     assert "ROLLBACK" not in found["StackStatus"], found
     assert "FAILED" not in found["StackStatus"], found
-    return bool(found["StackStatus"] == "CREATE_COMPLETE")
+    return bool(found["StackStatus"] == done)
 
 
 def test_a_stack_made_of_the_template_runs_jobs(instance: Instance, uploads: str) -> None:
@@ -86,6 +88,36 @@ def test_a_stack_made_of_the_template_runs_jobs(instance: Instance, uploads: str
     deploy(parts)
     assert [change for part in parts for change in part.changes()] == []
     destroy(parts)
+
+
+def test_the_stack_becomes_what_a_later_template_says(instance: Instance, uploads: str) -> None:
+    """The administrator updates it; the key that was passed first stays."""
+    settings, admin = root(instance, Settings(stack="reshaped", requires=()))
+    stacks = admin.client("cloudformation")
+
+    def parts(chosen: Settings) -> list[Resource]:
+        return resources(admin, chosen, here=True, contents=Contents())
+
+    def request(chosen: Settings, key: dict[str, object]) -> dict[str, Any]:
+        made = Template.of(admin, names_of(admin, chosen), parts(chosen))
+        for name, content in made.uploads.items():
+            admin.client("s3").put_object(Bucket=uploads, Key=name, Body=content)
+        place = {"ParameterKey": "UploadBucket", "ParameterValue": uploads}
+        return {
+            "StackName": "reshaped",
+            "TemplateBody": json.dumps(made.document),
+            "Capabilities": ["CAPABILITY_NAMED_IAM"],
+            "Parameters": [place, {"ParameterKey": "SigningKey", **key}],
+        }
+
+    stacks.create_stack(**request(settings, {"ParameterValue": "cd" * 32}))
+    until(lambda: stands(admin, "reshaped"))
+    later = replace(settings, memory=512, timeout=60, log_days=30)
+    stacks.update_stack(**request(later, {"UsePreviousValue": True}))
+    until(lambda: stands(admin, "reshaped", "UPDATE_COMPLETE"))
+    assert {change.why for part in parts(later) for change in part.changes()} == LEFT_OUT
+    assert Stack.from_account(admin, later).key == bytes.fromhex("cd" * 32)
+    destroy(parts(later))
 
 
 def test_the_printed_commands_create_it(
