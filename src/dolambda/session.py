@@ -35,6 +35,7 @@ from dolambda.progress.notices import notice
 from dolambda.progress.words import Label
 from dolambda.records.recorder import RunRecorder, SessionRecords
 from dolambda.scheduler import relay
+from dolambda.scheduler.folded_warnings import FoldedWarnings
 from dolambda.scheduler.hooks import RunHooks
 from dolambda.scheduler.limits import Limits
 from dolambda.scheduler.live_output import LiveOutput
@@ -64,12 +65,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dolambda")
 
-_RELAYS = {
-    "relay": relay.to_stdout,
-    "live": relay.to_stdout_at_once,
-    "errors": relay.failed_to_stdout,
-    False: None,
-}
 _LOCAL_AHEAD = 2
 """Jobs in flight for each local worker. The emulator queues them in order, unlike Lambda."""
 
@@ -226,8 +221,9 @@ class Session:
         if sampler:
             options = replace(options, run=None)
         name, way, named, stored = self._choose_way(options)
+        shown = relay or self._relay(options)
         # A relay of the caller's gets the output of each task once.
-        live = None if relay or sampler else self._live_output(name, options)
+        live = None if relay or sampler else self._live_output(name, options, shown)
         limits = self._limits(options, way, live=live is not None)
         recorder = self._records.recorder(name, options.run, limits)
         packer = Packer(
@@ -235,7 +231,7 @@ class Session:
             same_functions=same_functions,
             salt=self._salt if named else None,
         )
-        hooks = self._hooks(options, named, relay, live, recorder)
+        hooks = self._hooks(options, named, shown, live, recorder)
         if sampler:
             way, limits, hooks = sampler, sampler.limits(limits), sampler.hooks(hooks)
         opened = Run(
@@ -268,12 +264,12 @@ class Session:
     ) -> RunHooks:
         """Return the functions that a run calls."""
         return RunHooks(
-            relay=relay or _RELAYS[self._logs(options)],
+            relay=relay,
             live=live,
             progress=self._shown(options, named),
             confirm=self._confirm(),
             record=recorder.take if recorder else None,
-            on_end=partial(self._on_end, recorder),
+            on_end=partial(self._on_end, recorder, relay),
         )
 
     def _choose_way(
@@ -299,12 +295,20 @@ class Session:
     def _logs(self, options: RunOptions) -> str | bool:
         return self.settings.logs if options.logs is None else options.logs
 
-    def _live_output(self, run: str, options: RunOptions) -> LiveOutput | None:
+    def _relay(self, options: RunOptions) -> FoldedWarnings | None:
+        """Return the function that shows what tasks print. None if nothing is shown."""
+        logs = self._logs(options)
+        show = relay.to_stdout_at_once if logs == "live" else relay.to_stdout
+        return FoldedWarnings(show, only_failed=logs == "errors") if logs else None
+
+    def _live_output(
+        self, run: str, options: RunOptions, show: Callable[[int, str, bool], None] | None
+    ) -> LiveOutput | None:
         """Return the object that shows what tasks print while they run, if that is wanted."""
-        if self.bucket is None or self._logs(options) != "live":
+        if self.bucket is None or show is None or self._logs(options) != "live":
             return None
         parts = OutputParts(self.bucket, run, self.key)
-        return LiveOutput(parts, relay.to_stdout_at_once, clean_up=self._clean_up)
+        return LiveOutput(parts, show, clean_up=self._clean_up)
 
     def _limits(self, options: RunOptions, way: Transport, *, live: bool) -> Limits:
         wide = min(options.workers or self.workers, self.workers)
@@ -379,8 +383,15 @@ class Session:
             show = Recorder(named, show)
         return self._accounts.with_cost(show) if show else None
 
-    def _on_end(self, recorder: RunRecorder | None, run: Run) -> None:
+    def _on_end(
+        self,
+        recorder: RunRecorder | None,
+        relay: Callable[[int, str, bool], None] | None,
+        run: Run,
+    ) -> None:
         """Keep the counts of a run that has ended, and release its name."""
+        if isinstance(relay, FoldedWarnings):
+            relay.end()
         report, bill = self._accounts.end(run)
         if recorder:
             recorder.end(report, bill)

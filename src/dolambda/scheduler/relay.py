@@ -20,9 +20,3 @@ def to_stdout_at_once(index: int, output: str, failed: bool) -> None:  # noqa: F
     to_stdout(index, output, failed)
     if sys.stdout is not None:
         sys.stdout.flush()
-
-
-def failed_to_stdout(index: int, output: str, failed: bool) -> None:  # noqa: FBT001 - as above
-    """As `to_stdout`, for tasks that failed."""
-    if failed:
-        to_stdout(index, output, failed)

@@ -1,0 +1,75 @@
+"""Warnings of tasks, each shown once, and counted when it comes again.
+
+**Input:** what tasks print. **Output:** the same without warnings that were shown before, and at
+the end of the run a line for each of these with its count.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from dolambda.wording import count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_WARNING = re.compile(r"\S.*:\d+: \w*Warning: ")
+_SOURCE = "  "  # the line of source below a warning begins with it
+_MAX_KNOWN = 1000
+
+
+class FoldedWarnings:
+    """A relay that shows each warning of a run once. For any thread."""
+
+    def __init__(
+        self, show: Callable[[int, str, bool], None], *, only_failed: bool = False
+    ) -> None:
+        """``show`` gets what is left. With ``only_failed`` that of failed tasks alone."""
+        self._show = show
+        self._only_failed = only_failed
+        self._lock = threading.Lock()
+        self._repeated: dict[str, int] = {}
+
+    def __call__(self, index: int, output: str, failed: bool) -> None:  # noqa: FBT001 - a relay's signature
+        """Show what a task printed, but for warnings that were shown before."""
+        if failed or not self._only_failed:
+            left = self._fold(output) if "Warning: " in output else output
+            if left:
+                self._show(index, left, failed)
+
+    def end(self) -> None:
+        """Print how often each warning came again."""
+        with self._lock:
+            repeated, self._repeated = self._repeated, {}
+        lines = [
+            f"[{count(times, 'more time')}] {warning}\n"
+            for warning, times in repeated.items()
+            if times
+        ]
+        if lines and sys.stdout is not None:  # None as in a service
+            sys.stdout.write("".join(lines))
+
+    def _fold(self, output: str) -> str:
+        left: list[str] = []
+        was_folded = False
+        for line in output.splitlines(keepends=True):
+            if was_folded and line.startswith(_SOURCE):
+                was_folded = False
+                continue
+            was_folded = bool(_WARNING.match(line)) and self._was_shown(line.strip())
+            if not was_folded:
+                left.append(line)
+        return "".join(left)
+
+    def _was_shown(self, warning: str) -> bool:
+        """Count a warning. Return whether it is a known one."""
+        with self._lock:
+            if warning in self._repeated:
+                self._repeated[warning] += 1
+                return True
+            if len(self._repeated) < _MAX_KNOWN:
+                self._repeated[warning] = 0
+            return False
