@@ -114,9 +114,9 @@ def test_panic_twice_and_undo_put_back_exactly_what_was_there(
     stage.panic().begin(told.append)
     shown = "none" if concurrency is None else str(concurrency)
     assert told == [
-        f"reserved concurrency set from {shown} to 0: Lambda begins no invocation any more",
+        f"reserved concurrency set from {shown} to 0: Lambda begins no more invocations",
         "trigger removed: objects under jobs/ invoke nothing",
-        "0 jobs removed from the queue; answers under outs/ stay",
+        "0 jobs removed from the queue; replies under outs/ stay",
     ]
     assert (stage.reserved(), [rule["Id"] for rule in stage.rules()]) == (0, ["thumbnails"])
     told.clear()
@@ -126,9 +126,9 @@ def test_panic_twice_and_undo_put_back_exactly_what_was_there(
     )
     assert stage.panic().begin(told.append) == 3
     assert told == [
-        "reserved concurrency is 0 already: Lambda begins no invocation",
-        "trigger is off already",
-        "3 jobs removed from the queue; answers under outs/ stay",
+        "reserved concurrency is already 0: Lambda begins no invocation",
+        "trigger is already off",
+        "3 jobs removed from the queue; replies under outs/ stay",
     ]
     assert stage.keys("jobs/") == []
     assert stage.keys("outs/") == ["outs/client/000000/000000000"]
@@ -283,7 +283,7 @@ def test_from_the_command_line(stage: Stage, instance: Instance, tmp_path: Path)
     assert code == 0
     assert (
         "  trigger on: objects created under jobs/ invoke the function\n  reserved concurrency "
-        "set back to none\n" in said
+        "restored to none\n" in said
     )
     assert "stopped            no" in run("status")[1]
     stage.awslambda.put_function_concurrency(

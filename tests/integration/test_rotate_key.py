@@ -205,7 +205,7 @@ def test_changed_at_the_same_time_it_is_refused_and_nothing_is_overwritten(stage
     stage.account.intercept(meanwhile)
     with pytest.raises(
         ProvisionError,
-        match=r"changed by someone else at the same time\n  Run the same command again",
+        match=r"changed by someone else at the same time\n  Repeat the command",
     ):
         stage.rotation.rotate()
     assert stage.keys() == before

@@ -220,7 +220,7 @@ def test_a_layer_replaced_on_its_way_is_removed_and_the_deploy_ends(
     account.intercept(replace_zip)
     with pytest.raises(
         ProvisionError,
-        match=r"was replaced in bucket .*; the layer was removed again\n  Find out who",
+        match=r"was replaced in bucket .*, so the layer was removed\n  Find out who",
     ):
         deploy(resources(account, settings, here=True))
     account.intercept(lambda *_: None)

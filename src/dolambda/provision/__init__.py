@@ -1,16 +1,17 @@
-"""Make, change and remove a stack.
+"""Creation, change and removal of a stack.
 
-One resource is one file; each plans by reading only, then applies.
+Each resource has a file. It plans by reading only, then applies.
 
-    plan.py        what a resource is, what a change is
-    names.py       how everything of a stack is named and tagged
-    policies.py    who may do what: worker, submitter, deployer
-    bucket.py  log_group.py  role.py  layer.py  bundle.py  function.py  trigger.py   the resources, in the order they are made
+    plan.py        the interface of resources and changes
+    names.py       names and tags of everything in a stack
+    policies.py    permissions: worker, submitter, deployer
+    bucket.py  log_group.py  role.py  layer.py  bundle.py  function.py  trigger.py
+                   the resources, in the order of their creation
     commands.py    the same as commands of the AWS CLI
     template.py  template_resources.py   the same as a CloudFormation template
-    panic.py       stop a stack that runs away, and undo it
-    rotate_key.py  replace the signing key while sessions go on
-    deploy.py      plan, deploy, destroy: all of them in order, or in the reverse
+    panic.py       stops a stack in an emergency, and undoes that
+    rotate_key.py  replaces the signing key while sessions continue
+    deploy.py      plan, deploy, destroy: all of them in order, or in reverse
 
-Nothing is remembered in files: what stands is found again by name.
+There is no state file: existing resources are found by name.
 """

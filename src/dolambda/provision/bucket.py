@@ -1,6 +1,6 @@
-"""The bucket: the queue, and what tasks share.
+"""The bucket: the queue, and the data that tasks share.
 
-Closed to the public; what a killed client leaves expires by itself.
+It is closed to the public. Objects that a killed client leaves expire.
 """
 
 from __future__ import annotations
@@ -25,15 +25,17 @@ _OURS = (*_DAYS, BUNDLES)
 _BLOCK = dict.fromkeys(
     ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
 )
-_NO_REGION_NAMED = "us-east-1"  # the one Region whose name S3 rejects as a location constraint
+_NO_REGION_NAMED = "us-east-1"  # the only region whose name S3 rejects as a location constraint
 
 
-_OLD_NAMES = {"EU": "eu-west-1"}  # what S3 calls the region of buckets that are old
+_OLD_NAMES = {"EU": "eu-west-1"}  # S3's name for the region of old buckets
 _VERSION_DAYS = 1
-"""Days that a bucket with versioning keeps what was overwritten or deleted under our prefixes."""
+"""Days that a bucket with versioning keeps overwritten or deleted objects under dolambda's
+prefixes.
+"""
 
 NOT_YET = ("NoSuchBucket", "OperationAborted")
-"""What S3 says of a bucket that was made, or removed, some seconds to minutes ago."""
+"""S3's errors for a bucket that was created or removed some seconds to minutes ago."""
 _PATIENCE = 120
 
 
@@ -41,16 +43,16 @@ class Bucket:
     """See `Resource`."""
 
     def __init__(self, account: Account, names: Names) -> None:
-        """Nothing is sent yet."""
+        """Prepare the resource. Nothing is sent yet."""
         self._s3 = account.client("s3")
         self._names = names
-        # An AWS emulated here has none.
+        # An AWS emulated on this machine has none.
         self._over_tls = not (account.endpoint_url or "").startswith("http:")
 
     def changes(self) -> list[Change]:
         """See `Resource.changes`.
 
-        Of a bucket that is the user's own, only what concerns our prefixes is touched.
+        If the bucket is the user's own, only what concerns dolambda's prefixes is changed.
         """
         title = f"bucket {self._names.bucket}"
         if not self._exists():
@@ -58,7 +60,7 @@ class Bucket:
                 Change(
                     "create",
                     title,
-                    "the job queue; closed to the public, encrypted, expires by itself",
+                    "the job queue; closed to the public, encrypted, objects expire",
                     self._create,
                 )
             ]
@@ -95,7 +97,7 @@ class Bucket:
             return [
                 Change(
                     "remove",
-                    f"what dolambda put into {title}",
+                    f"dolambda's objects in {title}",
                     "the bucket itself is yours and stays",
                     self._withdraw,
                 )
@@ -103,7 +105,7 @@ class Bucket:
         return []
 
     def removal_if_marked(self) -> list[Change]:
-        """As `removal`, of a bucket that is marked as this stack's."""
+        """See `removal`, for a bucket that is marked as this stack's."""
         return self.removal() if self._exists() and self._tagged() else []
 
     def _exists(self) -> bool:
@@ -115,9 +117,10 @@ class Bucket:
                     return False
                 if error_code(error) in ("403", "301"):
                     raise ProvisionError(
-                        f"bucket {self._names.bucket} is not accessible: it is another account's, "
+                        f"bucket {self._names.bucket} is not accessible: it belongs to another "
+                        "account, is "
                         "in another region, or denied",
-                        hint="Give the name of a bucket of yours in the function's region, or "
+                        hint="Use a bucket of your own in the function's region, or "
                         "leave bucket= out.",
                     ) from error
                 raise
@@ -134,7 +137,7 @@ class Bucket:
             raise ProvisionError(
                 f"bucket {self._names.bucket} is in {found}, the function in "
                 f"{self._names.region}: S3 notifies only in its own region",
-                hint=f"Give region={found!r}, or another bucket=.",
+                hint=f"Use region={found!r}, or another bucket=.",
             )
 
     def _tagged(self) -> bool:
@@ -179,7 +182,7 @@ class Bucket:
         return dict(json.loads(found)) if found else {"Version": "2012-10-17", "Statement": []}
 
     def _wanted_policy(self) -> dict[str, Any]:
-        """The policy that there is, with our statement in it; those of others stay."""
+        """Return the existing policy with dolambda's statement in it. Other statements stay."""
         found, ours = self._policy(), tls_only(self._names.bucket_arn)
         return {
             **found,
@@ -223,7 +226,10 @@ class Bucket:
         self._put_rules([*self._others_rules(), *self._rules()])
 
     def _put_rules(self, rules: list[dict[str, Any]]) -> None:
-        """Replace the rules; S3 would set the size from which objects are moved back to its default."""
+        """Replace the rules.
+
+        Without it, S3 would reset the size from which objects are moved.
+        """
         name = "TransitionDefaultMinimumObjectSize"
         size = self._asked(self._s3.get_bucket_lifecycle_configuration, name)
         self._put(
@@ -233,7 +239,7 @@ class Bucket:
         )
 
     def _withdraw(self) -> None:
-        """Remove our objects and our rules."""
+        """Remove dolambda's objects and rules."""
         for prefix in _OURS:
             self._empty(prefix)
         others = self._others_rules()
@@ -244,16 +250,16 @@ class Bucket:
             self._s3.delete_bucket_lifecycle(**self._names.owned_bucket)
 
     def _remove(self) -> None:
-        """Remove our objects, and the bucket if nothing of anyone else's is left in it."""
+        """Remove dolambda's objects, and the bucket unless it contains other objects."""
         for prefix in _OURS:
             self._empty(prefix)
         left = self._holds("")
         if left:
             raise ProvisionError(
-                f"bucket {self._names.bucket} holds objects that dolambda did not put there, such "
+                f"bucket {self._names.bucket} contains objects that dolambda did not create, such "
                 f"as {left}",
-                hint="Move or delete them, then run `dolambda destroy` again; everything else is "
-                "gone.",
+                hint="Move or delete them, then run `dolambda destroy` again. Everything else is "
+                "removed.",
             )
         with translated():
             self._s3.delete_bucket(**self._names.owned_bucket)
@@ -277,7 +283,7 @@ class Bucket:
     def _delete(self, keys: list[str]) -> None:
         """Remove objects.
 
-        S3's answer of 200 may name some that it could not remove: repeat those.
+        S3's reply of 200 may name some that it could not remove. Those are repeated.
         """
         left = keys
 
@@ -291,7 +297,7 @@ class Bucket:
                 if error.get("Code") == "AccessDenied":
                     raise ProvisionError(
                         f"s3:DeleteObject on s3://{self._names.bucket}/{error['Key']} was denied",
-                        hint="Run it with credentials that may delete the bucket's objects.",
+                        hint="Use credentials that may delete the bucket's objects.",
                     )
             return not left
 
@@ -301,7 +307,7 @@ class Bucket:
         self._once_known(lambda: request(**self._names.owned_bucket, **params))
 
     def _once_known(self, request: Callable[[], object]) -> None:
-        """Change the bucket once all of S3 knows that it was made."""
+        """Change the bucket when all of S3 knows that it was created."""
 
         def done() -> bool:
             with translated():
@@ -316,7 +322,7 @@ class Bucket:
         wait_until(done, f"that S3 knows bucket {self._names.bucket}", seconds=_PATIENCE)
 
     def _asked(self, question: Callable[..., Any], part: str) -> Any:
-        """Ask for a part of the configuration; None when there is none."""
+        """Return a part of the configuration, or None if there is none."""
         with translated():
             try:
                 return question(**self._names.owned_bucket).get(part)
@@ -329,15 +335,18 @@ class Bucket:
 
 
 class FormerBucket:
-    """See `Resource`: the bucket that we made before the user named another one; it goes with the stack."""
+    """The bucket that dolambda created before the user named another one. See `Resource`.
+
+    It is removed with the stack.
+    """
 
     def __init__(self, account: Account, names: Names) -> None:
-        """Nothing is sent yet."""
+        """Prepare the resource. Nothing is sent yet."""
         self._names = names
         self._bucket = Bucket(account, names.default)
 
     def changes(self) -> list[Change]:
-        """See `Resource.changes`: its objects may still be wanted."""
+        """See `Resource.changes`. There are none: its objects may still be needed."""
         return []
 
     def removal(self) -> list[Change]:
@@ -354,7 +363,7 @@ def _ages(rule: dict[str, Any]) -> tuple[object, ...]:
 
 
 def tls_only(bucket_arn: str) -> dict[str, Any]:
-    """The statement of a bucket's policy that denies every request without TLS, from anyone."""
+    """Return the statement of a bucket's policy that denies all requests without TLS."""
     return {
         "Sid": "dolambda-tls-only",
         "Effect": "Deny",

@@ -1,4 +1,4 @@
-"""The bundle: packages that layers have no room for, one object in the bucket, named by content."""
+"""The bundle: packages that exceed the layers, one object in the bucket, named by content."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Bundle:
     """See `Resource`."""
 
     def __init__(self, account: Account, names: Names, wanted: Archive | None) -> None:
-        """``wanted`` is None when layers hold all."""
+        """Prepare the resource. ``wanted`` is None if layers hold everything."""
         self._s3 = account.client("s3")
         self._names = names
         self._wanted = wanted
@@ -29,16 +29,19 @@ class Bundle:
             return []
         return [
             Change(
-                "create", "bundle for what layers have no room for", str(self._wanted), self._upload
+                "create",
+                "bundle for packages that exceed the layers",
+                str(self._wanted),
+                self._upload,
             )
         ]
 
     def removal(self) -> list[Change]:
-        """See `Resource.removal`: it goes with our other objects in the bucket."""
+        """See `Resource.removal`. It is removed with dolambda's other objects in the bucket."""
         return []
 
     def stale(self) -> list[Change]:
-        """Removal of the bundles that are not wanted any more."""
+        """Return the removal of bundles that are no longer used."""
         wanted = self._wanted and bundle_key(self._wanted.digest)
         stale = [key for key in self._found() if key != wanted]
         return (
@@ -82,10 +85,10 @@ class Bundle:
 
 
 class StaleBundles:
-    """See `Resource`: once the function uses the new bundle, the old ones go."""
+    """Removal of old bundles once the function uses the new one. See `Resource`."""
 
     def __init__(self, bundle: Bundle) -> None:
-        """Of which bundle."""
+        """Prepare the resource for old versions of ``bundle``."""
         self._bundle = bundle
 
     def changes(self) -> list[Change]:

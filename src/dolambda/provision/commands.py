@@ -1,10 +1,10 @@
-"""The changes of a plan as commands of the AWS CLI, to review and run by hand.
+"""The changes of a plan as commands of the AWS CLI, to review and run manually.
 
-They are not written down a second time: the changes are applied with every writing request caught
-on its way out, and printed, with the waits that AWS needs in between.
+The commands are not a second description of the changes. The changes are applied, but every writing
+request is intercepted and printed, with the waits that AWS needs in between.
 
-**Input:** resources. **Output:** lines for a shell, and beside them the files that they name.
-Nothing is changed.
+**Input:** resources. **Output:** lines for a shell, and the files that they name. Nothing is
+changed.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from dolambda.provision.plan import Change, Resource
 
 READS = ("Get", "List", "Head", "Describe")
-"""What the names of operations that only read begin with."""
-_S3API = "s3"  # the CLI's `s3` is another thing; the API's operations are under `s3api`
-_STREAMS = ("PutObject", "Body")  # the one parameter that the CLI takes as a path
+"""Prefixes of operations that only read."""
+_S3API = "s3"  # the CLI's `s3` is something else; the API's operations are under `s3api`
+_STREAMS = ("PutObject", "Body")  # the only parameter for which the CLI takes a path
 _WAITS = {
     "CreateRole": "sleep 15  # until Lambda knows the role",
     "PutRolePolicy": "sleep 5  # until the policy is in force",
@@ -37,20 +37,23 @@ _WAITS = {
     "UpdateFunctionCode": "aws lambda wait function-updated-v2 --function-name {FunctionName}",
     "AddPermission": "sleep 5  # until S3 knows the permission",
 }
-"""What has to be waited for after an operation: AWS answers before all of it knows."""
+"""Waits after operations: AWS replies before all its parts know the change."""
 
 
 def commands(account: Account, parts: list[Resource], directory: Path) -> list[str]:
-    """Return lines of shell that do what deploy would; what they upload is written into ``directory``."""
+    """Return lines of shell that do what deploy would do.
+
+    Files to upload are written into ``directory``.
+    """
     printed = _Printed(directory)
-    account.number  # noqa: B018 - asked for before requests are caught
+    account.number  # noqa: B018 - cached before requests are intercepted
     account.intercept(printed.catch)
     deploy(parts, printed.announce)
     return [*shell_settings(account), *printed.lines]
 
 
 def shell_settings(account: Account) -> list[str]:
-    """Return what makes the commands go to the same account and region."""
+    """Return the lines that lead commands to the same account and region."""
     profile = account.session.profile_name
     values = {
         "AWS_REGION": account.region,
@@ -78,12 +81,12 @@ class _Printed:
         self.lines.append(f"\n# {change.action} {change.what}: {change.why}")
 
     def catch(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any] | None:
-        """Print a request that writes; its answer is only used where a later one names it."""
+        """Print a writing request. Its reply is used only if a later request needs it."""
         if operation.startswith(READS):
             return None
         line = self._command(service, operation, params)
         answer = {}
-        if operation == "PublishLayerVersion":  # its number is only known when it is made
+        if operation == "PublishLayerVersion":  # its number is known only after its creation
             self._layers += 1
             name = f"LAYER_{self._layers}"
             line = f'{name}="$({line} --query LayerVersionArn --output text)"'
@@ -105,7 +108,7 @@ class _Printed:
         if name in ("Code", "Content") and isinstance(value, dict) and "ZipFile" in value:
             flag, value = "--zip-file", value["ZipFile"]
         if name == "Environment":
-            # It holds the signing key, which belongs on no screen and in no log.
+            # It contains the signing key, which must not appear on a screen or in a log.
             path = self._directory / f"{_kebab(operation)}-environment.json"
             path.touch(mode=0o600)
             path.write_text(json.dumps(value), encoding="utf-8")
@@ -133,5 +136,5 @@ class _Printed:
 
 
 def _kebab(name: str) -> str:
-    """CreateFunction -> create-function, as the CLI spells operations and parameters."""
+    """Return the CLI's name of an operation or parameter: create-function for CreateFunction."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()

@@ -1,7 +1,9 @@
-"""The concurrency limit: how many invocations Lambda runs of the function at most (reserved concurrency).
+"""The concurrency limit: the number of invocations that Lambda runs at most.
 
-It comes last: an account that does not allow it still has a whole stack. **Input:** the function
-exists.
+Lambda calls it reserved concurrency. It comes last: an account that does not allow it still has a
+complete stack.
+
+**Input:** the function exists.
 """
 
 from __future__ import annotations
@@ -30,14 +32,21 @@ class Concurrency:
         wanted: int | None,
         limits: Callable[[], Limits | None],
     ) -> None:
-        """``wanted`` None means no reservation; ``limits`` returns None if they are not known."""
+        """Prepare the resource.
+
+        ``wanted`` is None for no reservation. ``limits`` returns None if they are unknown.
+        """
         self._lambda = account.client("lambda")
         self._names = names
         self._wanted = wanted
         self._limits = limits
 
     def changes(self) -> list[Change]:
-        """See `Resource.changes`. Raises `ProvisionError` for what the account does not allow."""
+        """See `Resource.changes`.
+
+        Raises:
+            ProvisionError: The account does not allow the reservation.
+        """
         if reserved_concurrency(self._lambda, self._names.stack) == self._wanted:
             return []
         limits = self._limits() if self._wanted is not None else None
@@ -48,7 +57,7 @@ class Concurrency:
         return [Change("update", title, why, self._put)]
 
     def removal(self) -> list[Change]:
-        """See `Resource.removal`: it goes with the function."""
+        """See `Resource.removal`. It is removed with the function."""
         return []
 
     def _put(self) -> None:

@@ -1,8 +1,9 @@
-"""Plan, deploy, destroy: all resources in order, or in the reverse.
+"""Plan, deploy, destroy: all resources in order, or in reverse.
 
-On entry: an account and settings. On leaving: the stack stands as wanted, or is gone; each change
-told as it is made. Both can be killed at any step and run again: every step looks first at what is
-there.
+**Input:** an account and settings. **Output:** the stack as wanted, or removed. Each change is
+reported when it is made.
+
+Both can be killed at any step and run again: every step first checks the present state.
 """
 
 from __future__ import annotations
@@ -47,12 +48,12 @@ _AMAZON_LINUX_2023 = "manylinux_2_34"
 
 
 def this_architecture() -> str:
-    """This machine's, in Lambda's spelling."""
+    """Return this machine's architecture, in Lambda's spelling."""
     return "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 
 
 def names_of(account: Account, settings: Settings) -> Names:
-    """Name everything of the stack; asks AWS for the account's number."""
+    """Return the names of everything in the stack, after a request for the account's number."""
     return Names.of(settings.stack, account.region, account.number, settings.bucket, settings.role)
 
 
@@ -69,7 +70,7 @@ def resources(
     layers = Layers(account, names, contents.layers, runtime)
     bundle = Bundle(account, names, contents.bundle)
     role = Role(account, names, settings.permissions_boundary)
-    limits = cache(lambda: limits_of(account, names.stack))  # asked for when something is deployed
+    limits = cache(lambda: limits_of(account, names.stack))  # requested when something is deployed
     function = Function(
         account,
         names,
@@ -85,7 +86,7 @@ def resources(
     return [
         NotInPanic(account, names),
         OwnLayers(account, settings.layers, contents),
-        # First made and last removed: it may hold what is not ours, and then stays.
+        # First created and last removed: it may contain other objects, and then stays.
         Bucket(account, names),
         FormerBucket(account, names),
         LogGroup(account, names, days=settings.log_days),
@@ -102,7 +103,10 @@ def resources(
 
 
 def _width(settings: Settings, limits: Callable[[], Limits | None]) -> int:
-    """Return how many workers clients use at a time: as asked for, or what the account allows, 100 at most."""
+    """Return the number of workers that clients use at a time.
+
+    It is the setting, or what the account allows, but at most 100.
+    """
     if settings.workers or settings.concurrency:
         return min(settings.workers or _MOST_WORKERS, settings.concurrency or _MOST_WORKERS)
     found = limits()
@@ -110,7 +114,7 @@ def _width(settings: Settings, limits: Callable[[], Limits | None]) -> int:
 
 
 def contents_of(settings: Settings, *, here: bool) -> Contents:
-    """Return what the workers have installed; ``here``: on this very machine.
+    """Return the contents of the workers. ``here`` is True if they run on this machine.
 
     A stack with R has no Python packages unless they are asked for.
     """
@@ -132,9 +136,12 @@ def contents_of(settings: Settings, *, here: bool) -> Contents:
 
 
 def deploy(parts: list[Resource], tell: Callable[[Change], None] = lambda _: None) -> int:
-    """Make everything as wanted; give the number of changes made.
+    """Create or change everything as wanted.
 
-    What cannot be is raised before anything is changed.
+    Impossible settings raise an error before anything is changed.
+
+    Returns:
+        The number of changes.
     """
     for part in parts:
         part.changes()
@@ -148,7 +155,7 @@ def deploy(parts: list[Resource], tell: Callable[[Change], None] = lambda _: Non
 
 
 def destroy(parts: list[Resource], tell: Callable[[Change], None] = lambda _: None) -> int:
-    """Remove everything that `deploy` made; give the number of changes made."""
+    """Remove everything that `deploy` created. Return the number of changes."""
     made = 0
     for part in reversed(parts):
         for change in part.removal():

@@ -1,7 +1,7 @@
-"""How a deployed function differs from the wanted one, in words for `dolambda plan`.
+"""The differences between a deployed function and the wanted one, in words for `dolambda plan`.
 
-**Input:** both configurations, as Lambda's API has them. **Output:** one phrase for each
-difference, such as "workers 2 -> 100". Values of variables that may be secret are never in it.
+**Input:** both configurations, in the form of Lambda's API. **Output:** one phrase for each
+difference, such as "workers 2 -> 100". Values of variables that may be secret are never included.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CONTENTS = {"DOLAMBDA_CODE": "worker code", "DOLAMBDA_BUNDLE": "packages in the
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Return how what was found differs from what is wanted; nothing if it does not."""
+    """Return phrases for the differences, or none."""
     phrases: list[str] = []
     for name in sorted(wanted):
         if found[name] == wanted[name]:

@@ -1,6 +1,6 @@
 """The worker function.
 
-On entry: role, bucket and layer stand; on leaving: it is active and as wanted.
+**Input:** role, bucket and layers exist. **Output:** the function is active and as wanted.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ if TYPE_CHECKING:
 _HANDLER = "dolambda.handler.handler"
 _MB_PER_VCPU = 1769
 _ASYNC = {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 21_600}
-"""Lambda repeats nothing by itself: dispatch owns the retries. An event that Lambda throttles waits
-as long as Lambda lets it; a worker refuses a job that comes after its deadline.
+"""Lambda repeats nothing: the scheduler owns the retries. An event that Lambda throttles waits as
+long as Lambda allows. A worker refuses a job that arrives after its deadline.
 """
 
-# A worker has its /tmp to itself.
+# A worker has a /tmp of its own.
 _HOMES = {"HOME": "/tmp", "MPLCONFIGDIR": "/tmp/matplotlib", "NUMBA_CACHE_DIR": "/tmp/numba"}  # noqa: S108
-"""Lambda's user has no home that exists, and only /tmp can be written to."""
+"""Variables for directories: Lambda's user has no home directory, and only /tmp is writable."""
 
 _CERTIFICATES = "/etc/pki/tls/certs/ca-bundle.crt"
-"""Amazon Linux's; a Python that is brought along looks elsewhere."""
+"""The file on Amazon Linux. A Python in a layer expects it elsewhere."""
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _PATIENCE = 120
 
 
 def thread_variables(memory: int) -> dict[str, str]:
-    """Return the variables that tell numerical libraries how many cores a worker has."""
+    """Return the variables that inform numerical libraries of a worker's number of cores."""
     return dict.fromkeys(_THREADS, str(max(1, -(-memory // _MB_PER_VCPU))))
 
 
@@ -74,7 +74,7 @@ class Function:
         here: bool,
         role_created: Callable[[], datetime | None],
     ) -> None:
-        """What is callable is asked when it is needed: layers and role are made before."""
+        """Prepare the resource. Callables are called when layers and role exist."""
         self._lambda = account.client("lambda")
         self._account = account
         self._names = names
@@ -99,10 +99,10 @@ class Function:
             )
             return [Change("create", title, what, self._create)]
         if found.get("State") == "Failed":
-            why = f"made again, it failed: {failure_of(found)}"
+            why = f"created again, because it failed: {failure_of(found)}"
             return [Change("update", title, why, self._make_again)]
         if self._older_than_its_role(found):
-            return [Change("update", title, "made again for a new role", self._make_again)]
+            return [Change("update", title, "created again for a new role", self._make_again)]
         return [
             # mypy cannot infer a lambda's defaults.
             Change("update", title, why, lambda apply=apply: self._change(apply))  # type: ignore[misc]
@@ -110,10 +110,11 @@ class Function:
         ]
 
     def _differences(self, found: dict[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
-        """Return why something has to be changed, and the request that does."""
-        # The code first: its version is in the configuration, which clients compare with theirs.
+        """Yield the reason for each change, and the request that makes it."""
+        # The code comes first: its version is in the configuration, which clients compare with
+        # theirs.
         if found["CodeSha256"] != base64.b64encode(hashlib.sha256(self._code).digest()).decode():
-            yield "its code is another version's", self._put_code
+            yield "its code has another version", self._put_code
         if found.get("Architectures", ["x86_64"]) != [self._architecture]:
             yield f"architecture to {self._architecture}", self._put_code
         wanted = self._wanted(found)
@@ -138,7 +139,11 @@ class Function:
         return [Change("remove", title, "with its signing key", self._remove)]
 
     def _found(self) -> dict[str, Any] | None:
-        """The function's configuration. Raises `ProvisionError` for one that is not ours."""
+        """Return the function's configuration.
+
+        Raises:
+            ProvisionError: The function is not dolambda's.
+        """
         with translated():
             try:
                 found = self._lambda.get_function_configuration(FunctionName=self._names.stack)
@@ -148,7 +153,10 @@ class Function:
         return dict(found)
 
     def _older_than_its_role(self, found: dict[str, Any]) -> bool:
-        """Lambda's grant to decrypt the environment is for the role of that time, not for its name."""
+        """Return whether the function was created for an earlier role of the same name.
+
+        Lambda's grant to decrypt the environment belongs to that role, not to its name.
+        """
         created = self._role_created()
         try:
             modified = datetime.fromisoformat(found["LastModified"])
@@ -157,7 +165,10 @@ class Function:
         return created is not None and modified.tzinfo is not None and modified < created
 
     def _wanted(self, found: dict[str, Any] | None) -> dict[str, Any]:
-        """Arguments of create and update alike; signing keys are kept, the first is made here."""
+        """Return the arguments of create and update.
+
+        Signing keys are kept, the first is made here.
+        """
         variables = ((found or {}).get("Environment") or {}).get("Variables", {})
         return {
             "Runtime": self._runtime,
@@ -183,7 +194,7 @@ class Function:
                     "DOLAMBDA_REQUIRES": packed(self._contents.requires),
                     **self._bundle(variables.get("DOLAMBDA_BUNDLE", "")),
                     **self._places(),
-                    # No /dev/shm on Lambda: nested joblib calls run sequentially.
+                    # Lambda has no /dev/shm, so nested joblib calls run sequentially.
                     "JOBLIB_MULTIPROCESSING": "0",
                     **thread_variables(self._settings.memory),
                 }
@@ -191,9 +202,9 @@ class Function:
         }
 
     def _bundle(self, found: str) -> dict[str, str]:
-        """Name of the bundle and digest of its zip, which the worker checks.
+        """Return the bundle's name and the digest of its zip, which the worker checks.
 
-        The zip is only made when the name has changed.
+        The zip is made only if the name has changed.
         """
         bundle = self._contents.bundle
         if bundle is None:
@@ -206,14 +217,15 @@ class Function:
         return {"DOLAMBDA_BUNDLE": known}
 
     def _places(self) -> dict[str, str]:
-        """Directories and files that Lambda's image has elsewhere; on this machine they are right."""
+        """Return variables for directories and files that are elsewhere in Lambda's image."""
         if self._here:
             return {}
         places = dict(_HOMES)
         if self._settings.runtime:
             places["SSL_CERT_FILE"] = _CERTIFICATES
         if endpoint := self._account.s3_for_workers:
-            # Not AWS_ENDPOINT_URL_S3, which is for boto3 too: tasks may read buckets of other regions.
+            # Without AWS_ENDPOINT_URL_S3, which boto3 reads too: tasks may use buckets of other
+            # regions.
             places["DOLAMBDA_S3_ENDPOINT"] = endpoint
         return places
 
@@ -221,7 +233,7 @@ class Function:
         self._make(self._wanted(None))
 
     def _make_again(self) -> None:
-        """Replace the function by one with the same keys; its permission follows in its turn."""
+        """Replace the function by one with the same keys. Its permission follows later."""
         wanted = self._wanted(self._found())
         self._remove()
         self._make(wanted)
@@ -285,7 +297,7 @@ class Function:
 
 
 def _shown(found: dict[str, Any], name: str) -> object:
-    """A configured value in the shape in which it is given."""
+    """Return a configured value in the form of the request."""
     if name == "Layers":
         return [layer["Arn"] for layer in found.get("Layers", [])]
     if name == "EphemeralStorage":

@@ -1,7 +1,7 @@
-"""A function's states: wait until it takes changes, and until what was changed holds.
+"""The states of a function: waits until it accepts changes, and until changes apply.
 
-**Input:** a Lambda client and a function's name. **Output:** nothing; or a `ProvisionError` with
-the reason that Lambda gives.
+**Input:** a Lambda client and a function's name. **Output:** nothing, or a `ProvisionError` with
+Lambda's reason.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 _PATIENCE = 120
 _ROLE_UNKNOWN = ("cannot be assumed", "CreateGrant", "valid principal")
-"""Parts of what Lambda says of a role that was made some seconds ago: it assumes it, and makes a
-KMS grant for it because the function has environment variables.
+"""Parts of Lambda's errors for a role that was created some seconds ago.
+
+Lambda assumes the role, and creates a KMS grant for it because the function has environment
+variables.
 """
 
 _LIMITS = {
@@ -30,11 +32,11 @@ _LIMITS = {
     "Lambda unzips all of them into 250 MB.",
     "exceeded the 4KB limit": "Shorten the bucket's and the interpreter's names.",
 }
-"""What Lambda says of an account's limits, and what to do about each."""
+"""Lambda's errors for an account's limits, and hints."""
 
 
 def wait_until_settled(client: Any, function: str) -> None:
-    """Wait until the function takes changes, whatever became of earlier ones."""
+    """Wait until the function accepts changes, whatever the result of earlier ones."""
 
     def settled() -> bool:
         found = _found(client, function)
@@ -44,13 +46,17 @@ def wait_until_settled(client: Any, function: str) -> None:
 
 
 def wait_until_active(client: Any, function: str) -> None:
-    """Wait until what was changed holds for every invocation to come. Raises `ProvisionError`."""
+    """Wait until the change applies to every later invocation.
+
+    Raises:
+        ProvisionError: The change failed.
+    """
     wait_until_settled(client, function)
     failure = failure_of(_found(client, function) or {})
     if failure:
         raise ProvisionError(
             f"Lambda could not change the function {function!r}: {failure}",
-            hint="Remove what the reason names, then run the same command again: it continues.",
+            hint="Remove what the reason names, then repeat the command: it continues.",
         )
 
 
@@ -65,7 +71,10 @@ def failure_of(found: dict[str, Any]) -> str:
 
 
 def change_settled(client: Any, function: str, change: Callable[[], object]) -> None:
-    """Change the function once it takes changes and its role is known, then wait until it is active."""
+    """Change the function when it accepts changes and its role is known.
+
+    Then wait until it is active.
+    """
 
     def changed() -> bool:
         wait_until_settled(client, function)
@@ -76,12 +85,12 @@ def change_settled(client: Any, function: str, change: Callable[[], object]) -> 
 
 
 def tried(client: Any, change: Callable[[], object]) -> bool:
-    """Make a change; return false if Lambda takes it only some seconds later."""
+    """Make a change. Return False if Lambda accepts it only some seconds later."""
     with translated():
         try:
             change()
         except client.exceptions.ResourceConflictException as error:
-            if "already exist" in str(error):  # CreateFunction: another one was faster
+            if "already exist" in str(error):  # CreateFunction: another request was faster
                 raise
             return False
         except client.exceptions.InvalidParameterValueException as error:
@@ -104,4 +113,4 @@ def _found(client: Any, function: str) -> dict[str, Any] | None:
         try:
             return dict(client.get_function_configuration(FunctionName=function))
         except client.exceptions.ResourceNotFoundException:
-            return None  # its making is only printed, as a command
+            return None  # its creation is only printed, as a command

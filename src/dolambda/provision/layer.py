@@ -1,8 +1,8 @@
-"""The layers that hold what the user's code requires.
+"""The layers that hold the required packages.
 
 **Input:** archives, named by their content's digest. **Output:** one layer for each, whose name
-begins with that digest and whose description is the digest: unchanged content is not uploaded
-again, and two contents never are two versions of one layer, which Lambda refuses in one function.
+begins with that digest and whose description is the digest. So unchanged content is not uploaded
+again, and two contents are never two versions of one layer, which Lambda refuses in one function.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from dolambda.provision.names import Names
 
 _DIRECT = 2 << 20
-"""Bytes of a zip that goes with the request. boto3 sends a request's body in one piece within 10 s,
-which a slow line only manages for small ones; larger zips go through the bucket."""
+"""Largest zip, in bytes, that travels in the request. boto3 sends a request's body in one piece
+within 10 s, for which a slow connection needs a small body. Larger zips go through the bucket.
+"""
 
 
-_DIGITS = 12  # of a digest that are in a layer's name
+_DIGITS = 12  # digits of a digest in a layer's name
 
 
 class Layers:
@@ -37,7 +38,7 @@ class Layers:
     def __init__(
         self, account: Account, names: Names, wanted: Sequence[Archive], runtime: str
     ) -> None:
-        """Nothing is sent yet."""
+        """Prepare the resource. Nothing is sent yet."""
         self._lambda = account.client("lambda")
         self._s3 = account.client("s3")
         self._names = names
@@ -65,12 +66,15 @@ class Layers:
         return [self._removed(name, versions) for name, versions in self._versions() if versions]
 
     def arns(self) -> list[str]:
-        """The published versions with the wanted content, in order; those not yet published are left out."""
+        """Return the ARNs of the published versions with the wanted content, in order.
+
+        Those not yet published are left out.
+        """
         found = self.found() | self._published
         return [found[layer.digest] for layer in self._wanted if layer.digest in found]
 
     def found(self) -> dict[str, str]:
-        """ARNs of the deployed versions with the wanted content, by digest."""
+        """Return the ARNs of the deployed versions with the wanted content, by digest."""
         wanted = {layer.digest: self._name(layer) for layer in self._wanted}
         return {
             version["Description"]: version["LayerVersionArn"]
@@ -80,7 +84,7 @@ class Layers:
         }
 
     def stale(self) -> list[Change]:
-        """Removal of the versions that are not wanted any more."""
+        """Return the removal of versions that are no longer used."""
         wanted = {(self._name(layer), layer.digest) for layer in self._wanted}
         stale = [
             (
@@ -95,7 +99,7 @@ class Layers:
         return self._names.layer(layer.digest[:_DIGITS])
 
     def _versions(self) -> Iterator[tuple[str, list[dict[str, str]]]]:
-        """All versions of this stack's layers, by the layer's name."""
+        """Yield all versions of this stack's layers, by the layer's name."""
         with translated():
             pages = list(self._lambda.get_paginator("list_layers").paginate())
         names = [layer["LayerName"] for page in pages for layer in page["Layers"]]
@@ -132,20 +136,24 @@ class Layers:
             self._published[layer.digest] = published["LayerVersionArn"]
 
     def _refuse_replaced(self, layer: Archive, published: dict[str, Any]) -> None:
-        """Remove a version that has other content than was uploaded: between the two requests the bucket's writers may replace it."""
+        """Remove a version whose content is not what was uploaded.
+
+        Those who may write to the bucket can replace the zip between the two requests.
+        """
         found = published.get("Content", {}).get("CodeSha256")
         if found in (
             None,
             base64.b64encode(hashlib.sha256(layer.content).digest()).decode(),
-        ):  # None: it is only printed, as a command
+        ):  # None if it is only printed, as a command
             return
         self._lambda.delete_layer_version(
             LayerName=published["LayerArn"].rpartition(":")[2], VersionNumber=published["Version"]
         )
         raise ProvisionError(
-            f"the zip of {layer} was replaced in bucket {self._names.bucket} while it was "
-            "published; the layer was removed again",
-            hint=f"Find out who but the deployer may write under {LAYERS} of that bucket, then "
+            f"the zip of {layer} was replaced in bucket {self._names.bucket} while being "
+            "published, so the layer was removed",
+            hint=f"Find out who else than the deployer may write under {LAYERS} of that bucket, "
+            "then "
             "deploy again.",
         )
 
@@ -161,10 +169,10 @@ class Layers:
 
 
 class StaleLayers:
-    """See `Resource`: once the function uses the new layers, the old ones go."""
+    """Removal of old layers once the function uses the new ones. See `Resource`."""
 
     def __init__(self, layers: Layers) -> None:
-        """Of which layers."""
+        """Prepare the resource for old versions of ``layers``."""
         self._layers = layers
 
     def changes(self) -> list[Change]:

@@ -1,7 +1,7 @@
-"""What the account allows: how many executions at a time, and how many of them a function may reserve.
+"""The account's limits of concurrent executions, and of their reservation for a function.
 
-**Input:** an account. **Output:** `Limits`, or none if the credentials may not ask; then nothing is
-checked.
+**Input:** an account. **Output:** `Limits`, or None if the credentials may not read them. Then
+nothing is checked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dolambda.aws.account import Account
 
 _UNRESERVED_MINIMUM = 100
-"""Executions that Lambda keeps unreserved; all of them in an account that has fewer."""
+"""Executions that Lambda keeps unreserved, or all of them in an account that has fewer."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Limits:
 
     total: int
     available: int
-    """What this function can use: what no other function has reserved."""
+    """Executions that no other function has reserved."""
 
     @property
     def reservable(self) -> int:
-        """The most that this function may reserve."""
+        """Largest reservation for this function."""
         return max(0, self.available - min(_UNRESERVED_MINIMUM, self.total))
 
     def refuse_reserving(self, wanted: int) -> None:
@@ -51,7 +51,7 @@ class Limits:
 
 
 def limits_of(account: Account, function: str) -> Limits | None:
-    """Ask for the account's limits; None if the credentials may not."""
+    """Return the account's limits, or None if the credentials may not read them."""
     client = account.client("lambda")
     try:
         with translated():

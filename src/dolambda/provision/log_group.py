@@ -1,6 +1,6 @@
 """The log group.
 
-Made by us rather than by Lambda so that its retention is bounded and `destroy` finds it.
+dolambda creates it instead of Lambda, so that its retention is limited and `destroy` finds it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class LogGroup:
     """See `Resource`."""
 
     def __init__(self, account: Account, names: Names, *, days: int) -> None:
-        """Keep the log for ``days``, one of the numbers that CloudWatch takes."""
+        """Prepare the resource. The log is kept for ``days``, one of CloudWatch's numbers."""
         self._logs = account.client("logs")
         self._names = names
         self._days = days

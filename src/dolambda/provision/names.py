@@ -1,6 +1,6 @@
-"""How everything of a stack is named and tagged.
+"""Names and tags of everything in a stack.
 
-On entry: account, region, stack; on leaving: names and ARNs.
+**Input:** account, region, stack. **Output:** names and ARNs.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ TAG = "dolambda:stack"
 
 
 def tune_function(stack: str, memory: str | int) -> str:
-    """Return the name of a temporary function of `dolambda tune`; "*" as memory for all."""
+    """Return the name of a temporary function of `dolambda tune`. "*" as memory means all."""
     return f"{stack}-tune-{memory}"
 
 
 def is_tune_function(stack: str, name: str) -> bool:
-    """Return true for the name of a temporary function of that stack's."""
+    """Return whether this is the name of a temporary function of the stack."""
     return re.fullmatch(rf"{re.escape(stack)}-tune-\d+", name) is not None
 
 
@@ -32,76 +32,81 @@ class Names:
     account: str
     bucket: str
     bucket_is_ours: bool
-    """Whether we chose the bucket's name: then we made it, and may close and remove it. One that
-    the user named may be older.
+    """True if dolambda chose the bucket's name: then it created the bucket, and may close and
+    remove it. A bucket named by the user may be older.
     """
 
     own_role: str = ""
-    """ARN of a role that an administrator made for the workers; "" for the one that we make."""
+    """ARN of a role that an administrator created for the workers, or "" for one that deploy
+    creates.
+    """
 
     @classmethod
     def of(
         cls, stack: str, region: str, account: str, bucket: str | None, role: str | None = None
     ) -> Names:
-        """Name everything; a bucket's name has to be unique in all of AWS, so account and region are in it."""
+        """Return the names.
+
+        A bucket's name must be unique in all of AWS, so it contains account and region.
+        """
         ours = f"{stack}-{account}-{region}"
         return cls(stack, region, account, bucket or ours, bucket in (None, ours), role or "")
 
     @property
     def tags(self) -> dict[str, str]:
-        """What marks a resource as this stack's."""
+        """Tags that mark a resource as this stack's."""
         return {TAG: self.stack}
 
     @property
     def function_arn(self) -> str:
-        """The worker function."""
+        """ARN of the worker function."""
         return self._regional("lambda", f"function:{self.stack}")
 
     @property
     def tune_arns(self) -> str:
-        """The temporary functions of `dolambda tune`, all of them."""
+        """ARNs of all temporary functions of `dolambda tune`."""
         return self._regional("lambda", f"function:{tune_function(self.stack, '*')}")
 
     @property
     def role(self) -> str:
-        """The role that the function runs in."""
+        """Name of the role that the function runs in."""
         return self.own_role.rpartition("/")[2] or f"{self.stack}-worker-{self.region}"
 
     @property
     def role_arn(self) -> str:
-        """Its ARN."""
+        """ARN of the role."""
         return self.own_role or self._partition.arn(
             "iam", f"role/{self.role}", account=self.account
         )
 
     @property
     def bucket_arn(self) -> str:
-        """The queue."""
+        """ARN of the bucket."""
         return self._partition.arn("s3", self.bucket)
 
     @property
     def owned_bucket(self) -> dict[str, str]:
-        """Parameters of every request to the bucket: AWS denies it if another account owns that name."""
+        """Parameters of every request to the bucket: AWS denies it if another account owns it."""
         return {"Bucket": self.bucket, "ExpectedBucketOwner": self.account}
 
     @property
     def default(self) -> Names:
-        """The same stack with the bucket that we name."""
+        """The same stack with the bucket that dolambda names."""
         return Names.of(self.stack, self.region, self.account, None, self.own_role)
 
     @property
     def log_group(self) -> str:
-        """Where Lambda writes the function's log."""
+        """Name of the function's log group."""
         return f"/aws/lambda/{self.stack}"
 
     @property
     def log_group_arn(self) -> str:
-        """Its ARN, streams included."""
+        """ARN of the log group, including its streams."""
         return self._regional("logs", f"log-group:{self.log_group}:*")
 
     @property
     def layer_arns(self) -> str:
-        """Its layers, all of them; ":*" behind it for their versions."""
+        """ARNs of all its layers. With ":*" appended, those of their versions."""
         return self._regional("lambda", f"layer:{self.layer('*')}")
 
     @property
@@ -112,11 +117,11 @@ class Names:
         return self._partition.arn(service, resource, region=self.region, account=self.account)
 
     def layer(self, content: str) -> str:
-        """Return the name of a layer with some content; "*" for all of the stack."""
+        """Return the name of the layer with this content. "*" means all layers of the stack."""
         return f"{self.stack}-requires-{content}"
 
     def is_layer(self, name: str) -> bool:
-        """Return true for a layer of this stack; those that older versions numbered are too."""
+        """Return whether this is a layer of this stack, including numbered ones of old versions."""
         return (
             re.fullmatch(rf"{re.escape(self.stack)}-requires-([0-9a-f]{{12}}|[1-5])", name)
             is not None

@@ -1,7 +1,7 @@
-"""The user's own layers (``layers=``): what is known of them before anything is made.
+"""The user's own layers (``layers=``), checked before anything is created.
 
-**Input:** their ARNs, and what goes with them into the function. **Output:** nothing is made; an
-error for a layer that is not there, and for more than Lambda takes.
+**Input:** their ARNs, and the other contents of the function. **Output:** no changes, but an error
+for a missing layer, and for more than Lambda accepts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class OwnLayers:
     """See `Resource`."""
 
     def __init__(self, account: Account, arns: Sequence[str], contents: Contents) -> None:
-        """Nothing is sent yet."""
+        """Prepare the resource. Nothing is sent yet."""
         self._lambda = account.client("lambda")
         self._arns = arns
         self._contents = contents
@@ -33,7 +33,8 @@ class OwnLayers:
         """See `Resource.changes`: none.
 
         Raises:
-            ProvisionError: A layer is not there, or all together exceed Lambda's limit even zipped.
+            ProvisionError: A layer does not exist, or all together exceed Lambda's limit even
+                zipped.
         """
         if not self._arns:
             return []
@@ -52,11 +53,11 @@ class OwnLayers:
         return []
 
     def removal(self) -> list[Change]:
-        """See `Resource.removal`: they are not ours."""
+        """See `Resource.removal`. There is none: they belong to the user."""
         return []
 
     def _zipped(self, arn: str) -> int:
-        """Return a layer's bytes, 0 if these credentials may not ask."""
+        """Return a layer's bytes, or 0 if the credentials may not read it."""
         layer, _, version = arn.rpartition(":")
         try:
             with translated():
@@ -66,8 +67,8 @@ class OwnLayers:
                     )
                 except (ValueError, self._lambda.exceptions.ResourceNotFoundException) as error:
                     raise ProvisionError(
-                        f"there is no layer version {arn!r}",
-                        hint="Give layers= the ARNs of versions in the stack's region: "
+                        f"the layer version {arn!r} does not exist",
+                        hint="Set layers= to the ARNs of versions in the stack's region: "
                         "`aws lambda list-layer-versions --layer-name NAME` lists them.",
                     ) from error
         except AccessDeniedError:

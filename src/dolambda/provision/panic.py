@@ -1,12 +1,14 @@
-"""Stop a stack that runs away, and put back what was there before.
+"""Emergency stop of a stack, and its reversal.
 
-    begin     remember, then: reserved concurrency 0; the trigger off; the queue emptied
-    undo      the trigger on; the reserved concurrency as it was; forget
+    begin     remember, then: reserved concurrency 0, the trigger off, the queue emptied
+    undo      the trigger on, the reserved concurrency as before, forget
 
-What was there is remembered before anything is changed, in a tag of the function: there any client
-finds it, and a second `begin` leaves it alone. Each step looks first at what is there, so both can
-be killed anywhere and run again. On entry: an account and a stack's name; on leaving: what each
-step did, told as it is done. A stack in panic is not deployed to: see `NotInPanic`.
+The previous state is remembered before anything is changed, in a tag of the function. Any client
+finds it there, and a second `begin` does not change it. Each step first checks the present state,
+so both can be killed anywhere and run again. A stack in panic is not deployed to, see `NotInPanic`.
+
+**Input:** an account and a stack's name. **Output:** the result of each step, reported when it is
+done.
 """
 
 from __future__ import annotations
@@ -38,13 +40,16 @@ _REMEMBERED = re.compile(r"reserved=(none|\d+) trigger=(on|off)\Z")
 
 @dataclass(frozen=True)
 class Before:
-    """What there was before the panic: the function's reserved concurrency or none, and whether the bucket triggered it."""
+    """The state before the panic.
+
+    It contains the function's reserved concurrency, if any, and whether the bucket triggered it.
+    """
 
     reserved: int | None
     trigger: bool
 
     def to_tag(self) -> str:
-        """As the tag's value."""
+        """Return the tag's value."""
         return (
             f"reserved={'none' if self.reserved is None else self.reserved} "
             f"trigger={'on' if self.trigger else 'off'}"
@@ -52,29 +57,38 @@ class Before:
 
     @classmethod
     def from_tag(cls, value: str) -> Before:
-        """From the tag's value. Raises `ProvisionError` for one that we did not write."""
+        """Return the state in a tag's value.
+
+        Raises:
+            ProvisionError: dolambda did not write this value.
+        """
         found = _REMEMBERED.match(value)
         if not found:
             raise ProvisionError(
-                f"the function's tag {MARK} says {value!r}, which dolambda did not write",
-                hint=f'Give it a value such as "{cls(None, trigger=True).to_tag()}", or remove it '
+                f"the function's tag {MARK} is {value!r}, which dolambda did not write",
+                hint=f'Set it to a value such as "{cls(None, trigger=True).to_tag()}", or remove '
+                "it "
                 "and deploy.",
             )
         return cls(None if found[1] == "none" else int(found[1]), found[2] == "on")
 
 
 class Panic:
-    """The stop of one stack."""
+    """The emergency stop of one stack."""
 
     def __init__(self, account: Account, stack: str) -> None:
-        """Find the stack, whatever Python or dolambda it runs. Raises `NotDeployedError`."""
+        """Find the stack, for any version of Python and dolambda.
+
+        Raises:
+            NotDeployedError: There is no such stack.
+        """
         self._lambda = account.client("lambda")
         self._s3 = account.client("s3")
         found = find_function(
-            self._lambda, account.region, stack, "Give stack= or region= of one that stands."
+            self._lambda, account.region, stack, "Use stack= or region= of a deployed one."
         )
         self.timeout: int = found["Timeout"]
-        """Seconds that an invocation under way runs at most."""
+        """Seconds that a running invocation takes at most."""
         self._key = bytes.fromhex(found["Environment"]["Variables"].get(signing_keys.KEY, ""))
         self._names = Names.of(
             stack,
@@ -85,35 +99,38 @@ class Panic:
         self._trigger = Trigger(account, self._names)
 
     def begin(self, tell: Callable[[str], None] = lambda _: None) -> int:
-        """Stop the stack; give the number of jobs removed."""
+        """Stop the stack. Return the number of jobs removed."""
         reserved = reserved_concurrency(self._lambda, self._names.stack)
         on = self._trigger.removal()
         try:
             if self._remembered() is None:
                 self._remember(Before(reserved, bool(on)))
-        except ProvisionError as damaged:  # stopping comes first; undoing will say it again
+        except ProvisionError as damaged:  # stopping comes first; undoing reports it again
             tell(str(damaged))
         if reserved == 0:
-            tell("reserved concurrency is 0 already: Lambda begins no invocation")
+            tell("reserved concurrency is already 0: Lambda begins no invocation")
         else:
             self._reserve(0)
             tell(
                 f"reserved concurrency set from {_shown(reserved)} to 0: Lambda begins no "
-                "invocation any more"
+                "more invocations"
             )
         for change in on:
             change.apply()
         tell(
             f"trigger removed: objects under {JOBS} invoke nothing"
             if on
-            else "trigger is off already"
+            else "trigger is already off"
         )
         removed = self._empty(tell)
-        tell(f"{removed} jobs removed from the queue; answers under {OUTS} stay")
+        tell(f"{removed} jobs removed from the queue; replies under {OUTS} stay")
         return removed
 
     def undo(self, tell: Callable[[str], None] = lambda _: None) -> bool:
-        """Put back what was there before; False when the stack is not in panic, and then nothing is changed."""
+        """Restore the state before the panic.
+
+        Return False, and change nothing, if the stack is not in panic.
+        """
         before = self._remembered()
         if before is None:
             return False
@@ -126,14 +143,14 @@ class Panic:
             else "trigger stays off, as it was before"
         )
         self._reserve(before.reserved)
-        tell(f"reserved concurrency set back to {_shown(before.reserved)}")
+        tell(f"reserved concurrency restored to {_shown(before.reserved)}")
         with translated():
             self._lambda.untag_resource(Resource=self._names.function_arn, TagKeys=[MARK])
         return True
 
     @property
     def reserved(self) -> int | None:
-        """The function's reserved concurrency now."""
+        """The function's current reserved concurrency."""
         return reserved_concurrency(self._lambda, self._names.stack)
 
     def _remembered(self) -> Before | None:
@@ -155,7 +172,7 @@ class Panic:
                 )
 
     def _stop_workers(self, jobs: list[str], tell: Callable[[str], None]) -> None:
-        """Withdraw the leases of jobs, some of which may be running."""
+        """Withdraw jobs, some of which may be running, by their leases."""
         runs: dict[str, list[int]] = {}
         for place in filter(None, map(parse_job_key, jobs)):
             runs.setdefault(place[0], []).append(place[1])
@@ -168,8 +185,8 @@ class Panic:
                         Key=lease_key(run),
                         Body=lease.to_bytes(self._key),
                     )
-        except AwsError as error:  # stopping comes first: what runs then runs to its end
-            tell(f"tasks that run could not be told to stop: {error}")
+        except AwsError as error:  # stopping comes first: running tasks then run to their end
+            tell(f"running tasks could not be stopped: {error}")
 
     def _empty(self, tell: Callable[[str], None]) -> int:
         removed = 0
@@ -188,7 +205,7 @@ class Panic:
                     raise ProvisionError(
                         f"{len(failed)} jobs could not be removed, the first, {failed[0]['Key']}, "
                         f"because of {failed[0].get('Code')}",
-                        hint="Nothing runs them any more; `dolambda panic` tries again. They "
+                        hint="Nothing runs them any more. `dolambda panic` tries again. They "
                         "expire after a day.",
                     )
                 removed += len(jobs)
@@ -196,15 +213,22 @@ class Panic:
 
 
 class NotInPanic:
-    """See `Resource`: a deploy would start again what somebody has stopped, so it is refused before anything is changed."""
+    """Check that a stack is not in panic. See `Resource`.
+
+    A deploy would start it again, so it is refused before anything is changed.
+    """
 
     def __init__(self, account: Account, names: Names) -> None:
-        """Nothing is sent yet."""
+        """Prepare the resource. Nothing is sent yet."""
         self._lambda = account.client("lambda")
         self._names = names
 
     def changes(self) -> list[Change]:
-        """See `Resource.changes`. Raises `ProvisionError` for a stack in panic."""
+        """See `Resource.changes`.
+
+        Raises:
+            ProvisionError: The stack is in panic.
+        """
         if remembered(self._lambda, self._names):
             raise ProvisionError(
                 f"the stack {self._names.stack!r} was stopped by `dolambda panic`; deploying "
@@ -214,12 +238,15 @@ class NotInPanic:
         return []
 
     def removal(self) -> list[Change]:
-        """See `Resource.removal`: the tag goes with the function."""
+        """See `Resource.removal`. The tag is removed with the function."""
         return []
 
 
 def remembered(client: Any, names: Names) -> Before | None:
-    """What there was before the panic that the stack is in; None when it is in none, or does not stand."""
+    """Return the state before the panic that the stack is in.
+
+    Return None if it is in none, or not deployed.
+    """
     with translated():
         try:
             tags = client.list_tags(Resource=names.function_arn)["Tags"]

@@ -1,6 +1,6 @@
-"""What a resource is and what a change is.
+"""The interface of resources and changes.
 
-On entry: what is wanted; on leaving: the changes that lead there.
+**Input:** the wanted state. **Output:** the changes that lead to it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
 
 @dataclass(frozen=True)
 class Change:
-    """One step: what is done to what, and why."""
+    """One step: the action, its object, and the reason."""
 
     action: Literal["create", "update", "remove"]
     what: str
@@ -28,25 +28,29 @@ class Change:
 
 
 class Resource(Protocol):
-    """One thing that a stack is made of."""
+    """One part of a stack."""
 
     def changes(self) -> Sequence[Change]:
-        """What has to be done so that it is as wanted; nothing when it is. Only reads."""
+        """Return the changes that make it as wanted, or none. It only reads."""
         ...
 
     def removal(self) -> Sequence[Change]:
-        """What has to be done so that it is gone; nothing when it is. Only reads."""
+        """Return the changes that remove it, or none. It only reads."""
         ...
 
 
 def wait_until(holds: Callable[[], bool], what: str, *, seconds: float) -> None:
-    """Wait out AWS's eventual consistency. Raises `ProvisionError` at the deadline."""
+    """Wait for AWS's eventual consistency.
+
+    Raises:
+        ProvisionError: The deadline has passed.
+    """
     deadline, pause = time.monotonic() + seconds, _FIRST_PAUSE
     while not holds():
         if time.monotonic() > deadline:
             raise ProvisionError(
                 f"{what} did not come true within {seconds:.0f} s",
-                hint="Run the same command again: it goes on where it stopped.",
+                hint="Repeat the command: it continues where it stopped.",
             )
         time.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_PAUSE)

@@ -1,8 +1,11 @@
-"""Who may do what, and no more. On entry: a stack's names; on leaving: IAM policy documents.
+"""Permissions, and no more than needed.
 
-worker      the role the function runs in. It may not write under jobs/, so it cannot call itself for ever.
+**Input:** a stack's names. **Output:** IAM policy documents.
+
+worker      the role the function runs in. It may not write under jobs/, so it cannot call itself
+            endlessly.
 submitter   people who run tasks
-deployer    people who make, change, stop and remove the stack, and replace its key
+deployer    people who create, change, stop and remove the stack, and replace its key
 """
 
 from __future__ import annotations
@@ -43,7 +46,10 @@ def worker(names: Names) -> Policy:
 
 
 def submitter(names: Names) -> Policy:
-    """Find the stack, call its function, put jobs and blobs, list and read replies, remove jobs and replies, keep records of runs."""
+    """Find the stack, call its function, exchange jobs and replies, and keep records of runs.
+
+    A submitter puts jobs and blobs, lists and reads replies, and removes jobs and replies.
+    """
     listing = _in_buckets(names, ["s3:ListBucket"], names.bucket_arn)
     listing["Condition"] |= {
         "StringLike": {"s3:prefix": [f"{prefix}*" for prefix in (OUTS, JOBS, LEASES, BLOBS, RUNS)]}
@@ -78,7 +84,10 @@ def submitter(names: Names) -> Policy:
 
 
 def deployer(names: Names) -> Policy:
-    """Make, change, read and remove exactly this stack's role, bucket, layers, function, trigger and log group."""
+    """Create, change, read and remove exactly this stack's resources.
+
+    They are its role, bucket, layers, function, trigger and log group.
+    """
     return _policy(
         *_on_role(names),
         *_on_buckets(names),
@@ -205,7 +214,7 @@ def _on_log_group(names: Names) -> Policy:
 
 
 def _not_narrowed() -> Policy:
-    """Allow what IAM does not let be narrowed: names of log groups, functions and layers, and limits."""
+    """Allow actions that IAM cannot limit, such as those on names of functions and layers."""
     actions = [
         "logs:DescribeLogGroups",
         "lambda:ListFunctions",
@@ -217,14 +226,14 @@ def _not_narrowed() -> Policy:
 
 
 def _in_buckets(names: Names, actions: list[str], *places: str) -> Policy:
-    """Allow actions on our buckets, if this account owns them: their names can be guessed."""
+    """Allow actions on dolambda's buckets if this account owns them: their names can be guessed."""
     statement = _allow(actions, *places)
     statement["Condition"] = {"StringEqualsIfExists": {"aws:ResourceAccount": names.account}}
     return statement
 
 
 def _buckets(names: Names) -> list[str]:
-    """Return the ARNs of the stack's bucket, and of the one that we made before the user named another."""
+    """Return the ARNs of the stack's bucket and of the one that dolambda would name."""
     return list(dict.fromkeys((names.bucket_arn, names.default.bucket_arn)))
 
 

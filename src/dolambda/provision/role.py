@@ -1,4 +1,4 @@
-"""The role that the worker runs in, with its one policy."""
+"""The role that the worker runs in, with its only policy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ class Role:
     """See `Resource`."""
 
     def __init__(self, account: Account, names: Names, boundary: str | None = None) -> None:
-        """``boundary`` is the ARN of the policy that bounds what the role may do; nothing is sent yet."""
+        """Prepare the resource. Nothing is sent yet.
+
+        ``boundary`` is the ARN of a policy that limits the role.
+        """
         self._boundary = boundary
         self._iam = account.client("iam")
         self._lambda = account.client("lambda")
@@ -33,14 +36,18 @@ class Role:
         self._policy = policies.worker(names)
 
     def changes(self) -> list[Change]:
-        """See `Resource.changes`. Raises `ProvisionError` for a given role that cannot be used."""
+        """See `Resource.changes`.
+
+        Raises:
+            ProvisionError: A given role cannot be used.
+        """
         if self._names.own_role:
             self._refuse_unusable()
             return []
         try:
             return self._differences()
         except AccessDeniedError:
-            if self._in_use():  # an administrator made it, and keeps it up to date
+            if self._in_use():  # an administrator created it, and keeps it up to date
                 return []
             raise
 
@@ -62,7 +69,7 @@ class Role:
         return changes
 
     def _refuse_foreign(self, setting: str, arn: str) -> None:
-        """Raise `ProvisionError` for an ARN of another account: IAM would not find it in this one."""
+        """Raise `ProvisionError` for an ARN of another account, in which IAM would not find it."""
         owner = account_in(arn)
         if owner not in ("", self._names.account):
             raise ProvisionError(
@@ -72,9 +79,9 @@ class Role:
             )
 
     def _refuse_unusable(self) -> None:
-        """Raise `ProvisionError` for a given role that Lambda could not assume.
+        """Raise `ProvisionError` for a given role that Lambda cannot assume.
 
-        Whether it can be used is found out by Lambda where the credentials may not read roles.
+        If the credentials may not read roles, Lambda finds out.
         """
         arn = self._names.own_role
         self._refuse_foreign("role", arn)
@@ -86,8 +93,8 @@ class Role:
             like = f"; the role of that name is {found['Arn']}" if found else ""
             raise ProvisionError(
                 f"role={arn!r} does not exist{like}",
-                hint="Set role= to the ARN of a role that Lambda may assume, with what "
-                "`dolambda policy worker` prints; or leave it out, and deploy makes one.",
+                hint="Set role= to the ARN of a role that Lambda may assume, with the policy that "
+                "`dolambda policy worker` prints. Or leave it out, and deploy creates one.",
             )
         if not _lambda_may_assume(found["AssumeRolePolicyDocument"]):
             raise ProvisionError(
@@ -98,7 +105,7 @@ class Role:
             )
 
     def _in_use(self) -> bool:
-        """Return true if the stack's function runs in this role already."""
+        """Return whether the stack's function already runs in this role."""
         with translated():
             try:
                 found = self._lambda.get_function_configuration(FunctionName=self._names.stack)
@@ -117,7 +124,7 @@ class Role:
                 self._iam.delete_role_permissions_boundary(RoleName=name)
 
     def removal(self) -> list[Change]:
-        """See `Resource.removal`: a given role stays."""
+        """See `Resource.removal`. A given role stays."""
         if self._names.own_role:
             return []
         return (
@@ -127,7 +134,7 @@ class Role:
         )
 
     def created(self) -> datetime | None:
-        """Return when the role was made; None if there is none, or it is not ours to read."""
+        """Return when the role was created, or None if it is missing or cannot be read."""
         found = None
         if not self._names.own_role:
             with suppress(AccessDeniedError):  # see `changes`
@@ -179,7 +186,7 @@ class Role:
                 self._iam.delete_role_policy(RoleName=self._names.role, PolicyName=name)
             pages = self._iam.get_paginator("list_attached_role_policies")
             for page in pages.paginate(RoleName=self._names.role):
-                for policy in page["AttachedPolicies"]:  # attached by someone else
+                for policy in page["AttachedPolicies"]:  # attached by others
                     self._iam.detach_role_policy(
                         RoleName=self._names.role, PolicyArn=policy["PolicyArn"]
                     )
@@ -187,7 +194,7 @@ class Role:
 
 
 def _lambda_may_assume(trust: dict[str, Any]) -> bool:
-    """Return true if a trust policy allows it; conditions are taken as met."""
+    """Return whether a trust policy allows it. Conditions are taken as met."""
     statements = _several(trust.get("Statement", []))
     return any(
         statement.get("Effect") == "Allow"
@@ -206,5 +213,5 @@ def _names_lambda(principal: Any) -> bool:
 
 
 def _several(one: Any) -> list[Any]:
-    """Return a list, which policies may leave out around a single value."""
+    """Return a list, which policies may omit around a single value."""
     return one if isinstance(one, list) else [one]

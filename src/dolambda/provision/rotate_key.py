@@ -1,13 +1,15 @@
-"""Replace the key that signs jobs and replies, while sessions go on.
+"""Replacement of the key that signs jobs and replies, while sessions continue.
 
-    rotate    DOLAMBDA_KEY_NEXT = a new key                                workers accept it, clients still read the old one
-              DOLAMBDA_KEY = it, DOLAMBDA_KEY_BEFORE = the old one         new sessions use it, those under way go on with the old one
-    finish    DOLAMBDA_KEY_BEFORE is gone                                  sessions older than the rotation are refused
+    rotate    DOLAMBDA_KEY_NEXT = a new key        workers accept it, clients still read the old key
+              DOLAMBDA_KEY = the new key,          new sessions use it, open sessions continue with
+              DOLAMBDA_KEY_BEFORE = the old key    the old key
+    finish    DOLAMBDA_KEY_BEFORE is removed       sessions older than the rotation are refused
 
-Two steps, because Lambda takes seconds to replace a function's environment: a client that reads the
-new key in the meantime must not meet a worker that does not know it. Killed between them, `rotate`
-goes on with the same new key. On entry: an account and a stack's name; on leaving: nothing that
-holds a key.
+There are two steps because Lambda takes seconds to replace a function's environment: a client that
+reads the new key meanwhile must not meet a worker that does not know it. If it is killed between
+them, `rotate` continues with the same new key.
+
+**Input:** an account and a stack's name. **Output:** nothing that contains a key.
 """
 
 from __future__ import annotations
@@ -32,28 +34,28 @@ class Rotation:
     """The keys of one stack."""
 
     def __init__(self, account: Account, stack: str) -> None:
-        """Nothing is sent yet."""
+        """Prepare the rotation. Nothing is sent yet."""
         self._lambda = account.client("lambda")
         self._region = account.region
         self._stack = stack
 
     def rotate(self, tell: Callable[[str], None] = lambda _: None) -> None:
-        """Make a new key the one that sessions begin with.
+        """Make a new key the one that new sessions use.
 
-        The one before is accepted until `finish` or the next rotation.
+        The previous key is accepted until `finish` or the next rotation.
         """
         _, variables = self._found()
         if signing_keys.NEXT in variables:
             wait_until_active(self._lambda, self._stack)
-            tell("a rotation that was interrupted goes on")
+            tell("an interrupted rotation continues")
         else:
             self._change(lambda found: {**found, signing_keys.NEXT: signing_keys.new()})
             tell("workers also accept a new key")
         self._change(_swapped)
-        tell("new sessions use the new key; sessions under way go on with the one before")
+        tell("new sessions use the new key; open sessions continue with the previous one")
 
     def finish(self) -> bool:
-        """Drop the key before; False when there is none.
+        """Drop the previous key. Return False if there is none.
 
         Sessions opened before the rotation are refused from now on.
         """
@@ -68,17 +70,21 @@ class Rotation:
         return True
 
     def _found(self) -> tuple[str, dict[str, str]]:
-        """The function's revision and the variables of its environment.
+        """Return the function's revision and the variables of its environment.
 
-        Raises `NotDeployedError`.
+        Raises:
+            NotDeployedError: There is no such stack.
         """
         found = find_function(
-            self._lambda, self._region, self._stack, "Give stack= or region= of one that stands."
+            self._lambda, self._region, self._stack, "Use stack= or region= of a deployed one."
         )
         return found["RevisionId"], found["Environment"]["Variables"]
 
     def _change(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
-        """Change the function's environment, unless someone else does at the same time, and wait until every worker has it."""
+        """Change the function's environment, and wait until every worker has it.
+
+        Fail if someone else changes it at the same time.
+        """
         wait_until_settled(self._lambda, self._stack)
         revision, variables = self._found()
         with translated():
@@ -93,7 +99,7 @@ class Rotation:
                     raise
                 raise ProvisionError(
                     f"the function {self._stack!r} was changed by someone else at the same time",
-                    hint="Run the same command again: it goes on where it stopped.",
+                    hint="Repeat the command: it continues where it stopped.",
                 ) from error
         wait_until_active(self._lambda, self._stack)
 

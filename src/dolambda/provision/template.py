@@ -1,7 +1,7 @@
 """The whole stack as one CloudFormation template, for an administrator to review and create.
 
-Nothing of the stack is written down a second time: deploy runs as if the account were empty, and
-every request that would write is caught and translated into properties of a resource.
+The template is not a second description of the stack: deploy runs as if the account were empty, and
+every writing request is intercepted and translated into properties of a resource.
 
 **Input:** an account and a stack's resources. **Output:** a `Template`: the document, and the files
 that have to be uploaded. Nothing is changed.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dolambda.provision.plan import Resource
 
 _PASSED_ON = ("GetAccountSettings", "GetCallerIdentity", "GetLayerVersion")
-"""Requests that AWS answers: they ask for the account, or for layers of others."""
+"""Requests that AWS replies to: they concern the account, or layers of others."""
 
 _EMPTY: dict[str, dict[str, Any]] = {
     "DescribeLogGroups": {"logGroups": []},
@@ -35,7 +35,7 @@ _EMPTY: dict[str, dict[str, Any]] = {
     "ListLayers": {"Layers": []},
     "ListObjectsV2": {},
 }
-"""Answers of an empty account that are no errors."""
+"""Replies of an empty account that are no errors."""
 
 _ABSENT = {
     "s3": "NoSuchBucket",
@@ -43,17 +43,17 @@ _ABSENT = {
     "lambda": "ResourceNotFoundException",
     "logs": "ResourceNotFoundException",
 }
-"""Errors with which an empty account answers any other question, by service."""
+"""Errors of an empty account for any other request, by service."""
 
 _NO_BODY = {"HeadBucket": "404"}
-"""A HEAD request has no code but its status."""
+"""A HEAD request has only its status as a code."""
 
 _MAX_DESCRIPTION = 1024
 
 
 @dataclass(frozen=True)
 class Template:
-    """A CloudFormation template and what belongs to it."""
+    """A CloudFormation template and its files."""
 
     document: dict[str, Any]
     uploads: Mapping[str, bytes]
@@ -156,7 +156,7 @@ def _outputs(names: Names) -> dict[str, Any]:
 
 
 class _EmptyAccount:
-    """Answers deploy's requests as an account would in which nothing of the stack exists."""
+    """Replies to deploy's requests from an account in which nothing of the stack exists."""
 
     def __init__(self, account: Account, names: Names, translator: Translator) -> None:
         self._account = account
@@ -164,7 +164,7 @@ class _EmptyAccount:
         self._translator = translator
 
     def answer(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the answer to a request; None for one that AWS answers."""
+        """Return the reply to a request, or None for a request that AWS replies to."""
         if operation in self._passed_on:
             return None
         if not operation.startswith(READS):

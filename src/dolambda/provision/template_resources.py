@@ -41,19 +41,19 @@ _AFTER = {
     "Bucket": ("Permission",),
     "BucketPolicy": ("Bucket",),
 }
-"""What a resource is created after. S3 tries a new bucket's notification at once."""
+"""Resources that must exist before others. S3 tests a new bucket's notification at once."""
 
 _HOLD_DATA = ("Bucket", "LogGroup")
-_DIGITS = 12  # of a digest that are in a file's name
+_DIGITS = 12  # digits of a digest in a file's name
 
 
 class Translator:
-    """Resources, as far as requests have described them."""
+    """Resources that requests have described so far."""
 
     def __init__(self) -> None:
-        """Nothing has been requested yet."""
+        """Start without requests."""
         self.uploads: dict[str, bytes] = {}
-        """Files that resources are made of, by name."""
+        """Files that resources consist of, by name."""
         self.objects: dict[str, bytes] = {}
         """Objects put into the stack's bucket, by key."""
         self._found: dict[str, dict[str, Any]] = {}
@@ -79,7 +79,7 @@ class Translator:
         }
 
     def take(self, operation: str, params: dict[str, Any]) -> dict[str, str]:
-        """Translate a request that writes; return the part of its answer that a later one needs."""
+        """Translate a writing request. Return the part of its reply that a later one needs."""
         return self._operations[operation](params) or {}
 
     def resources(self) -> dict[str, Any]:
@@ -109,7 +109,7 @@ class Translator:
         self._found.setdefault(name, {}).update(properties)
 
     def _uploaded(self, kind: str, content: bytes) -> dict[str, Any]:
-        """Keep a file, named by its content; return where a resource finds it."""
+        """Keep a file, named by its content. Return where a resource finds it."""
         name = f"{kind}-{hashlib.sha256(content).hexdigest()[:_DIGITS]}.zip"
         self.uploads[name] = content
         return {"S3Bucket": {"Ref": UPLOADS}, "S3Key": {"Fn::Sub": f"${{{PREFIX}}}{name}"}}

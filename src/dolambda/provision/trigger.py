@@ -1,6 +1,6 @@
 """The trigger: objects created under jobs/ invoke the function.
 
-Two halves: Lambda's permission, S3's notification.
+It has two parts: Lambda's permission, and S3's notification.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ _DESTINATIONS = {
     "QueueConfigurations": "QueueArn",
     "TopicConfigurations": "TopicArn",
 }
-"""Kinds of rules, and where each names its destination. S3 compares the prefixes of all of them."""
+"""Kinds of rules, with the field that names the destination. S3 compares the prefixes of all rules.
+"""
 
 
 class Trigger:
     """See `Resource`."""
 
     def __init__(self, account: Account, names: Names) -> None:
-        """Nothing is sent yet."""
+        """Prepare the resource. Nothing is sent yet."""
         self._lambda = account.client("lambda")
         self._s3 = account.client("s3")
         self._names = names
@@ -90,7 +91,10 @@ class Trigger:
         }
 
     def _is_ours(self, rule: dict[str, Any]) -> bool:
-        """By its name; or, made by a template, which cannot name it, by what invokes what."""
+        """Return whether dolambda made a rule.
+
+        It has dolambda's name. A template cannot name it, so it is also recognized by its content.
+        """
         if rule.get("Id") == self._id:
             return True
         invokes = rule["LambdaFunctionArn"] == self._names.function_arn
@@ -109,7 +113,7 @@ class Trigger:
         return list(json.loads(found)["Statement"])
 
     def _permits(self, statement: dict[str, Any]) -> bool:
-        """Return true if a statement lets this account's bucket invoke the function."""
+        """Return whether a statement lets this account's bucket invoke the function."""
         return (
             statement.get("Effect") == "Allow"
             and statement.get("Action") == "lambda:InvokeFunction"
@@ -119,7 +123,10 @@ class Trigger:
         )
 
     def _permit_instead_of(self, statement: dict[str, Any]) -> None:
-        """Take the former bucket's notification away first: killed in between, nothing of it is forgotten."""
+        """Replace the permission of the former bucket, after removing its notification.
+
+        If it is killed in between, nothing is forgotten.
+        """
         former = _condition(statement, "AWS:SourceArn").rpartition(":")[2]
         if former not in ("", self._names.bucket):
             self._withdraw(replace(self._names, bucket=former))
@@ -156,7 +163,7 @@ class Trigger:
         return found
 
     def _refuse_overlap(self, found: dict[str, Any]) -> None:
-        """Raise `ProvisionError` for a rule of anyone's that S3 would not take ours beside."""
+        """Raise `ProvisionError` for a rule that S3 would not accept together with dolambda's."""
         rules = [
             (rule, rule[target])
             for kind, target in _DESTINATIONS.items()
@@ -171,11 +178,11 @@ class Trigger:
                     f"bucket {self._names.bucket} already notifies {target} of objects under "
                     f"{prefix or '(all)'!r}",
                     hint=f"S3 rejects overlapping rules: narrow that rule to exclude {JOBS}, or "
-                    "give another bucket=.",
+                    "use another bucket=.",
                 )
 
     def _notify(self) -> None:
-        """Read, modify, write: S3 replaces the whole configuration."""
+        """Read, modify and write the configuration, which S3 replaces as a whole."""
         found = self._notifications()
         others = [rule for rule in found.get(_FUNCTIONS, []) if not self._is_ours(rule)]
         found[_FUNCTIONS] = [*others, self._wanted()]
@@ -187,7 +194,7 @@ class Trigger:
                         **self._names.owned_bucket, NotificationConfiguration=found
                     )
                 except self._s3.exceptions.ClientError as error:
-                    # The permission, or a new bucket, takes a moment to be known to S3.
+                    # S3 knows the permission, or a new bucket, only after a moment.
                     if "Unable to validate" in str(error) or error_code(error) in NOT_YET:
                         return False
                     raise
@@ -196,7 +203,7 @@ class Trigger:
         wait_until(put, "that S3 may invoke the function", seconds=_PATIENCE)
 
     def _withdraw(self, names: Names) -> None:
-        """Remove our notification; a dead destination among the others is not this request's affair."""
+        """Remove dolambda's notification, whatever the state of other destinations."""
         found = self._notifications(names)
         rules = found.get(_FUNCTIONS, [])
         others = [rule for rule in rules if not self._is_ours(rule)]
@@ -211,7 +218,7 @@ class Trigger:
 
 
 def _condition(statement: dict[str, Any], key: str) -> str:
-    """Return the value that a statement's condition asks of a key, "" for none."""
+    """Return the value that a statement's condition requires of a key, or ""."""
     tests = statement.get("Condition", {}).values()
     return next((str(values[key]) for values in tests if key in values), "")
 
@@ -222,7 +229,7 @@ def _prefix(rule: dict[str, Any]) -> str:
 
 
 def _plain(rule: dict[str, Any]) -> dict[str, Any]:
-    """A rule as S3 gives it back, in the shape in which it is given: S3 capitalises the filter's names."""
+    """Return a rule in the form of the request: S3 returns capitalized names of filters."""
     filters = rule.get("Filter", {}).get("Key", {}).get("FilterRules", [])
     return {
         **rule,

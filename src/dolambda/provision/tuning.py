@@ -1,7 +1,7 @@
 """Temporary functions for `dolambda tune`: copies of a stack's function with other memory.
 
 **Input:** a deployed stack and a memory size. **Output:** the name of an active function, which has
-the stack's role, layers, code and environment. They are removed when all is measured; `doctor` and
+the stack's role, layers, code and environment. They are removed after the measurement. `doctor` and
 `destroy` find those that a killed program has left.
 """
 
@@ -35,7 +35,7 @@ _CLEAN = "`dolambda tune --clean` removes what a killed one has left."
 
 
 class TemporaryFunctions:
-    """The temporary functions of one `dolambda tune`. For any thread.
+    """The temporary functions of one `dolambda tune`. Thread-safe.
 
     Args:
         account: Credentials that may create functions and pass the worker's role.
@@ -51,11 +51,14 @@ class TemporaryFunctions:
         self._closed = False
 
     def create(self, memory: int, timeout: int) -> str:
-        """Create one that has ``memory`` MB and ``timeout`` seconds; return its name once it is active.
+        """Create a function with ``memory`` MB and ``timeout`` seconds.
+
+        Returns:
+            Its name, once it is active.
 
         Raises:
-            ConfigurationError: The stack's code is that of another version.
-            ProvisionError: There is one already.
+            ConfigurationError: The stack's code has another version.
+            ProvisionError: The function already exists.
             AccessDeniedError: The credentials may not create it.
         """
         found = find_function(self._lambda, self._region, self._stack, _HINT)
@@ -175,7 +178,7 @@ def leftovers(client: Any, names: Names) -> list[str]:
 
 
 def delete(client: Any, name: str) -> None:
-    """Remove a function; one that is not there is as it should be."""
+    """Remove a function. A missing one is no error."""
 
     def request() -> None:
         try:

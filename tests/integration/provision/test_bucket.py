@@ -132,7 +132,7 @@ def test_another_accounts_bucket_that_lets_everybody_in_is_refused(
     """Bucket names can be guessed; one of that name may stand already, with an inviting policy."""
     account.client("s3").create_bucket(Bucket=DEFAULT, **IN_REGION)
     strict.options.foreign_buckets = frozenset({DEFAULT})
-    with pytest.raises(ProvisionError, match="not accessible: it is another account's"):
+    with pytest.raises(ProvisionError, match="not accessible: it belongs to another account"):
         put(account)
     asked = [one for one in strict.requests if one.service == "s3" and one.bucket == DEFAULT]
     assert [one.operation for one in asked if "ExpectedBucketOwner" not in one.params] == [

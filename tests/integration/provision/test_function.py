@@ -183,7 +183,7 @@ def test_a_role_made_again_by_hand_gets_a_function_that_lambda_can_decrypt_for(
     iam.delete_role(RoleName=name)
     made = put(account)
     assert made[0].startswith("create role")
-    assert "update function worker: made again for a new role" in made
+    assert "update function worker: created again for a new role" in made
     assert variables(account)[signing_keys.KEY] == key
     assert put(account) == []
 
