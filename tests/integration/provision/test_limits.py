@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from dolambda.environment.layer import Contents
-from dolambda.errors import ProvisionError
+from dolambda.errors import DolambdaError, ProvisionError
 from dolambda.provision.deploy import deploy, resources
 from dolambda.settings import Settings
 from dolambda.stack import Stack
@@ -98,3 +99,17 @@ def test_credentials_that_may_not_ask_for_the_limits_deploy_all_the_same(
     strict.options.denied = frozenset({"lambda:GetAccountSettings"})
     put(account)
     assert Stack.from_account(account, SETTINGS).workers == 100
+
+
+def test_the_doctor_compares_the_stacks_width_with_what_the_account_runs(
+    account: Account, strict: StrictAws
+) -> None:
+    doctor = importlib.import_module("dolambda.cli.doctor")  # the package has a function so named
+    strict.options.concurrent_executions = 10
+    put(account)
+    assert doctor._quota(account, SETTINGS).startswith("10 of 10 concurrent executions are usable")
+    put(account, replace(SETTINGS, workers=50))
+    with pytest.raises(DolambdaError, match=r"50 workers.*at most 10 .*\n.*--workers"):
+        doctor._quota(account, SETTINGS)
+    strict.options.concurrent_executions = 1000
+    assert "1,000 of 1,000" in doctor._quota(account, SETTINGS)

@@ -200,10 +200,14 @@ def test_each_key_of_delete_objects_is_a_write() -> None:
     assert strict.answer(request, unasked) is None
     refused = strict.answer(request, unasked)
     assert refused is not None
-    assert (refused.status, refused.body["Error"]["Code"]) == (503, "SlowDown")
+    assert (refused.status, len(refused.body["Errors"])) == (200, 100)
+    assert refused.body["Errors"][0]["Code"] == "SlowDown"
+    one = strict.answer(Request("s3", "PutObject", {"Bucket": "b", "Key": "k"}), unasked)
+    assert one is not None
+    assert (one.status, one.body["Error"]["Code"]) == (503, "SlowDown")
     other = Request("s3", "PutObject", {"Bucket": "other", "Key": "k"})
     assert strict.answer(other, unasked) is None
-    assert strict.counts == {"request_rates": 1}
+    assert strict.counts == {"request_rates": 2}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

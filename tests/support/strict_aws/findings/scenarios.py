@@ -8,6 +8,7 @@ Run by path in the environment of any version since 0.1: it uses only what all o
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -19,6 +20,7 @@ import boto3
 
 from dolambda import LambdaExecutor
 from dolambda.aws.account import Account, Credentials
+from dolambda.aws.objects import Bucket
 from dolambda.errors import DolambdaError
 from dolambda.provision import policies
 from dolambda.provision.deploy import deploy, destroy, names_of, resources
@@ -31,6 +33,7 @@ _ALL = {
     "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
 }
 _KEYS = ("STRICT_KEY", "STRICT_SECRET")
+_SESSION = ("AccessKeyId", "SecretAccessKey", "SessionToken")
 
 
 class Stack:
@@ -39,11 +42,10 @@ class Stack:
     def __init__(self, name: str, **more: Any) -> None:
         settings = Settings(
             stack=name,
-            region="us-east-1",
             endpoint_url=os.environ["STRICT_ENDPOINT"],
             timeout=30,
             progress=False,
-            **{"requires": (), **more},
+            **{"requires": (), "region": "us-east-1", **more},
         )
         self.settings = settings
         self.root = Account.from_settings(settings, Credentials(*map(os.environ.get, _KEYS)))
@@ -62,7 +64,9 @@ class Stack:
         """Return the root user's client, whom no rule minds."""
         key, secret = map(os.environ.get, _KEYS)
         url = os.environ["STRICT_ENDPOINT"]
-        return boto3.Session(key, secret, region_name="us-east-1").client(service, endpoint_url=url)
+        return boto3.Session(key, secret, region_name=self.settings.region).client(
+            service, endpoint_url=url
+        )
 
     def deployer(self, **changes: Any) -> tuple[Account, Settings]:
         settings = replace(self.settings, **changes)
@@ -224,6 +228,92 @@ def a_job_whose_requests_stall() -> None:
     stack = Stack("b13")
     stack.deploy()
     stack.ask(abs, -1)
+
+
+def a_queue_that_is_told_of_the_same_objects() -> None:
+    """B10: S3 takes no two rules for one object, whatever they notify; known before anything is made."""
+    stack = Stack("b10")
+    s3 = stack.client("s3")
+    s3.create_bucket(Bucket="of-someone")
+    queue = "arn:aws:sqs:us-east-1:000000000000:theirs"
+    rule = {"QueueArn": queue, "Events": ["s3:ObjectCreated:*"]}
+    s3.put_bucket_notification_configuration(
+        Bucket="of-someone",
+        NotificationConfiguration={"QueueConfigurations": [rule]},
+        SkipDestinationValidation=True,
+    )
+    try:
+        stack.deploy(bucket="of-someone")
+    except DolambdaError as error:
+        if "already notifies" not in str(error):
+            raise
+    else:
+        raise AssertionError("the queue's rule and ours overlap")
+    if "b10" in [
+        one["FunctionName"] for one in stack.client("lambda").list_functions()["Functions"]
+    ]:
+        raise AssertionError("the function was made, and then its trigger was refused")
+
+
+def the_doctor_of_a_role() -> None:
+    """B12: who logs in by SSO has a role's session, whose ARN IAM does not simulate."""
+    stack = Stack("b12")
+    stack.deploy()
+    trusted = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trusted]})
+    iam = stack.client("iam")
+    made = iam.create_role(RoleName="people", AssumeRolePolicyDocument=document)
+    iam.put_role_policy(RoleName="people", PolicyName="all", PolicyDocument=json.dumps(_ALL))
+    session = stack.client("sts").assume_role(
+        RoleArn=made["Role"]["Arn"], RoleSessionName="somebody"
+    )["Credentials"]
+    keys = Credentials(*(session[name] for name in _SESSION))
+    account = Account.from_settings(stack.settings, keys)
+    doctor = importlib.import_module(
+        "dolambda.cli.doctor"
+    )  # the package has a function of that name
+    print(doctor._permissions(account, stack.settings))
+
+
+def a_run_of_many_jobs_ends() -> None:
+    """B15: S3 counts each key that is removed as a write, and names those that it refuses."""
+    stack = Stack("b15")
+    stack.deploy()
+    account, settings = stack.deployer()
+    bucket = Bucket.from_account(account, names_of(account, settings).bucket)
+    bucket.delete([f"jobs/of-a-run/{number:09}" for number in range(4_000)])
+
+
+def a_layer_of_almost_50_megabytes() -> None:
+    """B18: a zip of 50 MiB is too large for a request, by what is around it."""
+    from dolambda.environment.layer import Archive, Contents  # noqa: PLC0415 - slow
+
+    def archive(size: int) -> Archive:
+        return Archive(["large"], {"python/large.bin": bytes(size)}, size, compress=False)
+
+    around = len(archive(0).content)
+    layer = archive((50 << 20) - 20 - around)
+    stack = Stack("b18")
+    account, settings = stack.deployer()
+    deploy(resources(account, settings, here=True, contents=Contents(layers=(layer,))))
+
+
+def more_memory_than_a_new_account_allows() -> None:
+    """B19: the message has to say that it is the account's limit, and what to do."""
+    try:
+        Stack("b19").deploy(memory=3538)
+    except DolambdaError as error:
+        if "new aws account" not in str(error).lower():
+            raise
+
+
+def a_stack_in_china() -> None:
+    """A14: roles of another partition have other ARNs."""
+    stack = Stack("a14", region="cn-north-1")
+    stack.deploy()
+    found = stack.client("lambda").get_function_configuration(FunctionName="a14")
+    if not found["Role"].startswith("arn:aws-cn:"):
+        raise AssertionError(found["Role"])
 
 
 if __name__ == "__main__":

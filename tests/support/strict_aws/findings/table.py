@@ -52,6 +52,7 @@ FINDINGS = (
         {"concurrent_executions": 10},
     ),
     Finding("A9", "another_bucket", ("destination_validated",)),
+    Finding("A14", "a_stack_in_china", ("role_of_the_partition",), {"region": "cn-north-1"}),
     Finding(
         "B5",
         "a_deploy_while_an_update_is_in_progress",
@@ -66,8 +67,19 @@ FINDINGS = (
         ("foreign_owner",),
         {"foreign_buckets": ["b9-000000000000-us-east-1"]},
     ),
+    Finding("B10", "a_queue_that_is_told_of_the_same_objects", ("overlapping_notifications",)),
     Finding("B11", "the_logs", ("policies_in_force",)),
+    Finding("B12", "the_doctor_of_a_role", ("simulated_entity",)),
     Finding("B13", "a_job_whose_requests_stall", ("request_timeout",), {"s3_stalls": True}),
+    # Others use most of the rate.
+    Finding("B15", "a_run_of_many_jobs_ends", ("request_rates",), {"s3_writes_per_s": 300}),
+    Finding("B18", "a_layer_of_almost_50_megabytes", ("request_size",)),
+    Finding(
+        "B19",
+        "more_memory_than_a_new_account_allows",
+        ("memory_of_new_accounts",),
+        {"max_memory": 3008},
+    ),
 )
 
 

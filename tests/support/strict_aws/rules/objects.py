@@ -38,6 +38,8 @@ def request_rates(request: Request, world: World) -> Response | None:
     world.memory[bucket] = (tokens - cost if allowed else tokens, now)
     if allowed:
         return None
+    if request.operation == "DeleteObjects":
+        return _all_refused(request, "SlowDown", "Please reduce your request rate.")
     return Response.refused(503, "SlowDown", "Please reduce your request rate.")
 
 
@@ -57,12 +59,17 @@ def errors_that_pass(request: Request, world: World) -> Response | None:
         return None
     status, code, message = _PASSING[count // every % len(_PASSING)]
     if request.operation == "DeleteObjects":
-        errors = [
-            {"Key": entry["Key"], "Code": code, "Message": message}
-            for entry in request.params["Delete"]["Objects"]
-        ]
-        return Response(200, {"Errors": errors})
+        return _all_refused(request, code, message)
     return Response.refused(status, code, message)
+
+
+def _all_refused(request: Request, code: str, message: str) -> Response:
+    """Return DeleteObjects' way to refuse: 200, and an error for each key."""
+    errors = [
+        {"Key": entry["Key"], "Code": code, "Message": message}
+        for entry in request.params["Delete"]["Objects"]
+    ]
+    return Response(200, {"Errors": errors})
 
 
 _PASSING = (
