@@ -207,6 +207,21 @@ def test_what_tasks_print_is_shown_here_by_task(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.usefixtures("session")
+def test_a_warning_of_many_tasks_is_shown_once_with_its_count(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def warn(_: int) -> None:
+        print("/home/me/fit.py:6: UserWarning: this is odd\n  warnings.warn('this is odd')")
+
+    with LambdaExecutor(batch=5) as executor:
+        list(executor.map(warn, range(30)))
+    written = capsys.readouterr().out
+    assert written.count("UserWarning: this is odd") == 2
+    assert written.count("warnings.warn(") == 1
+    assert "[29 more times] /home/me/fit.py:6: UserWarning: this is odd\n" in written
+
+
+@pytest.mark.usefixtures("session")
 def test_two_runs_at_once_and_many_threads() -> None:
     found: list[int] = []
 

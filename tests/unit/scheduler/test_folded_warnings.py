@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dolambda import LambdaExecutor, register
 from dolambda.scheduler.folded_warnings import FoldedWarnings
 
 if TYPE_CHECKING:
@@ -60,19 +59,3 @@ def test_warnings_of_tasks_that_are_not_shown_are_not_counted(
     shown.folded(1, WARNING, failed=True)
     assert shown.seen == [(1, WARNING)]
     assert shown.end(capsys) == ""
-
-
-def warn(task: int) -> int:
-    print(WARNING, end="")
-    return task
-
-
-def test_a_run_folds_its_warnings(capsys: pytest.CaptureFixture[str]) -> None:
-    with (
-        register(transport="in_process", progress=False) as session,
-        LambdaExecutor(session=session, batch=1) as executor,
-    ):
-        assert list(executor.map(warn, range(30))) == list(range(30))
-    written = capsys.readouterr().out
-    assert written.count("UserWarning: this is odd") == 2
-    assert "[29 more times] " in written
