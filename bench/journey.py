@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Self
 import results
 from dolambda import LambdaExecutor, register, unregister
 from dolambda.scheduler import replies
-from dolambda.scheduler.run import Run
 from dolambda.transport.queue import client as queue_client
 
 if TYPE_CHECKING:
@@ -74,7 +73,9 @@ class Stations:
         self.watch(queue, "_put", "put", lambda _, key, *__: int(key[-9:]))
         self.watch(queue, "_fetch", "found", lambda _, key, __: int(key[-9:]))
         self.watch(queue, "_land", "fetched", lambda _, key, __: int(key[-9:]))
-        self.watch(Run, "_take_in", "settled", lambda _, number, *__: number, after=True)
+        self.watch(
+            replies.ReplyHandler, "_on_reply", "settled", lambda _, number, *__: number, after=True
+        )
         plain = replies.ReplyReader._opened
 
         def opened(self_: replies.ReplyReader, sealed: bytes, number: int) -> Reply:

@@ -16,7 +16,7 @@ from dolambda.scheduler import events as ev
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dolambda.scheduler.live_output import LiveOutput
+    from dolambda.scheduler.hooks import RunHooks
     from dolambda.scheduler.pilot import Estimate
     from dolambda.transport.base import Transport
 
@@ -30,10 +30,9 @@ class Chores:
         run: Name of the run.
         transport: Removes objects.
         changed: Is notified of each new chore.
+        hooks: Functions of the run's caller.
         apply: Has the scheduler handle an event.
         give_up: Fails all tasks of the run.
-        confirm: Is asked whether to go on.
-        live: Shows what tasks print while they run.
 
     Attributes:
         removes: Whether objects are still removed.
@@ -44,11 +43,10 @@ class Chores:
         run: str,
         transport: Transport,
         changed: threading.Condition,
+        hooks: RunHooks,
         *,
         apply: Callable[[ev.Event], None],
         give_up: Callable[[BaseException], None],
-        confirm: Callable[[Estimate], bool] | None,
-        live: LiveOutput | None = None,
     ) -> None:
         self.removes = True
         self._run = run
@@ -56,8 +54,7 @@ class Chores:
         self._changed = changed
         self._apply = apply
         self._give_up = give_up
-        self._confirm = confirm
-        self._live = live
+        self._hooks = hooks
         self._queue: deque[ev.Action | ev.JobFailed | ev.Broken] = deque()
 
     def __bool__(self) -> bool:
@@ -86,8 +83,8 @@ class Chores:
     def _remove(self, chore: ev.RemoveObjects) -> None:
         if not self.removes:
             return
-        if self._live:
-            self._live.jobs_ended(chore.numbers)
+        if self._hooks.live:
+            self._hooks.live.jobs_ended(chore.numbers)
         try:
             self._transport.withdraw(self._run, chore.numbers)
         except DolambdaError as error:
@@ -105,7 +102,7 @@ class Chores:
     def _confirmed(self, estimate: Estimate) -> None:
         """Take the answer. If it is no, what has not been sent fails."""
         try:
-            go_on = self._confirm is None or self._confirm(estimate)
+            go_on = self._hooks.confirm is None or self._hooks.confirm(estimate)
         except BaseException as error:  # noqa: BLE001
             # A defect of the caller's function: no task may wait for ever.
             self.add(ev.Broken(error))

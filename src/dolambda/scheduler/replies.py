@@ -6,18 +6,20 @@ sealed bytes -- signature, run, number, identities checked --> Reply --> ReplyRe
 from __future__ import annotations
 
 import logging
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING
 
 from dolambda.errors import EnvelopeError, SignatureError
 from dolambda.scheduler import events as ev
+from dolambda.transport.base import Unanswered
 from dolambda.wire.outcome import CANCELLED, NOT_STARTED, REFUSED, Failure, Lost, Value
 from dolambda.wire.reply import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from dolambda.scheduler.hooks import RunHooks
     from dolambda.scheduler.jobs import InFlightJob, TaskSpan
-    from dolambda.scheduler.live_output import LiveOutput
     from dolambda.wire.outcome import PackedOutcome
 
 log = logging.getLogger("dolambda")
@@ -32,25 +34,23 @@ class ReplyReader:
     Args:
         run: Name of the run.
         key: Signs its replies.
+        hooks: Functions of the run's caller: they show what tasks print.
         named: Whether tasks have identities: two clients may use one run's name.
-        relay: Gets a task's index, what it printed, and whether it failed.
-        live: Knows what of it was shown while the task ran.
     """
 
     def __init__(
         self,
         run: str,
         key: bytes,
+        hooks: RunHooks,
         *,
         named: bool,
-        relay: Callable[[int, str, bool], None] | None,
-        live: LiveOutput | None = None,
     ) -> None:
         self._run = run
         self._key = key
         self._named = named
-        self._relay = relay
-        self._live = live
+        self._relay = hooks.relay
+        self._live = hooks.live
 
     def read(self, job: InFlightJob, data: bytes) -> tuple[Reply | None, ev.ReplyReceived]:
         """Read the reply to a job.
@@ -134,6 +134,58 @@ class ReplyReader:
                     self._relay(index, output, packed.kind != "value")
             except BaseException:
                 log.debug("the output of task %s could not be shown", index, exc_info=True)
+
+
+class ReplyHandler:
+    """Takes what a transport brings for a run's jobs.
+
+    Args:
+        reader: Reads replies.
+        find_job: Returns the job of a number, None if it is no longer in flight.
+        apply: Has the scheduler handle an event.
+        record: Gets each reply that was read.
+    """
+
+    def __init__(
+        self,
+        reader: ReplyReader,
+        find_job: Callable[[int], InFlightJob | None],
+        apply: Callable[[ev.Event], None],
+        record: Callable[[Reply], None] | None,
+    ) -> None:
+        self._reader = reader
+        self._find_job = find_job
+        self._apply = apply
+        self._record = record
+
+    def take(self, number: int, attempt: int, reply: bytes | BaseException) -> None:
+        """Take the reply to a job, or why there is none. Called in a thread of the transport."""
+        try:
+            if isinstance(reply, BaseException):
+                self._on_no_reply(number, attempt, reply)
+            else:
+                self._on_reply(number, reply)
+        except BaseException as error:
+            log.exception("the reply to job %s could not be handled", number)
+            self._apply(ev.JobFailed(number, error))
+
+    def _on_no_reply(self, number: int, attempt: int, error: BaseException) -> None:
+        if isinstance(error, Unanswered):
+            self._apply(ev.AttemptLost(number, attempt, error.lost))
+            return
+        if isinstance(error, CancelledError):
+            error = CancelledError("the transport was closed under the run")
+        self._apply(ev.JobFailed(number, error))
+
+    def _on_reply(self, number: int, data: bytes) -> None:
+        job = self._find_job(number)
+        if job is None:  # settled by another reply, or given up
+            return
+        reply, received = self._reader.read(job, data)
+        if reply and self._record:
+            self._record(reply)
+        del reply  # no reference to a value may outlive its delivery
+        self._apply(received)
 
 
 def _refused_reply(job: InFlightJob, refused: EnvelopeError) -> ev.ReplyReceived:

@@ -3,7 +3,7 @@
     submit, map      pickled at once in the caller's thread (`Submission`), then queued
     _apply           hands an event to the scheduler, under the lock, and performs what comes out
     run's thread     ticks: sends what waits, what is overdue and what is slow; removes objects
-    transport        calls `_on_reply` in its own threads; who settles a job sends the next one
+    transport        calls `ReplyHandler.take` in its own threads; who settles a job sends the next one
 
 Futures are completed outside every lock.
 """
@@ -24,11 +24,10 @@ from dolambda.scheduler import events as ev
 from dolambda.scheduler.chores import Chores
 from dolambda.scheduler.hooks import RunHooks
 from dolambda.scheduler.jobs import JobBuilder, JobState
-from dolambda.scheduler.replies import ReplyReader
+from dolambda.scheduler.replies import ReplyHandler, ReplyReader
 from dolambda.scheduler.run_end import RunEnd
 from dolambda.scheduler.state import Scheduler
 from dolambda.scheduler.submission import Submission
-from dolambda.transport.base import Unanswered
 from dolambda.transport.clean_up import CleanUp
 from dolambda.wire.packer import Packer
 
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from dolambda.scheduler.batching import Batcher
-    from dolambda.scheduler.jobs import Receiver
+    from dolambda.scheduler.jobs import InFlightJob, Receiver
     from dolambda.scheduler.limits import Limits
     from dolambda.scheduler.report import Report
     from dolambda.scheduler.stored import Stored
@@ -96,22 +95,15 @@ class Run:
         self._builder = JobBuilder(
             name, limits, context, place=place, same_buffers=packer.same_buffers
         )
-        self._replies = ReplyReader(
-            name, key, named=packer.identifies, relay=hooks.relay, live=hooks.live
-        )
+        reader = ReplyReader(name, key, hooks, named=packer.identifies)
+        self._replies = ReplyHandler(reader, self._job, self._apply, hooks.record)
         first = stored.first if stored else 0
         self._scheduler = Scheduler(
             limits, self._builder, first_job=first, pilot=hooks.confirm is not None
         )
         self._changed = threading.Condition()  # and the lock of the scheduler
         self._chores = Chores(
-            name,
-            transport,
-            self._changed,
-            apply=self._apply,
-            give_up=self._give_up,
-            confirm=hooks.confirm,
-            live=hooks.live,
+            name, transport, self._changed, hooks, apply=self._apply, give_up=self._give_up
         )
         self._end = RunEnd(name, clean_up or CleanUp(), self._is_own_thread)
         self._settling: list[int] = []  # threads that complete futures
@@ -318,7 +310,7 @@ class Run:
             code = self._code()
             deadline = time.time() + self.limits.max_wait
             sealed = self._builder.sealed(job, deadline, code, self._key)
-            self._transport.send(sealed, partial(self._on_reply, job.number, action.attempt))
+            self._transport.send(sealed, partial(self._replies.take, job.number, action.attempt))
         except DolambdaError as error:
             self._chores.add(ev.JobFailed(job.number, error))
             return
@@ -335,37 +327,9 @@ class Run:
         if cancelled or (ended and sent_before):  # just before: nothing waits for this sending
             self._chores.add(ev.RemoveObjects([job.number], stop=cancelled))
 
-    # On the way back.
-
-    def _on_reply(self, number: int, attempt: int, reply: bytes | BaseException) -> None:
-        """Take the reply to a job, or why there is none. Called in a thread of the transport."""
-        try:
-            if isinstance(reply, BaseException):
-                self._on_no_reply(number, attempt, reply)
-            else:
-                self._take_in(number, reply)
-        except BaseException as error:
-            log.exception("run %s: the reply to job %s could not be handled", self.name, number)
-            self._apply(ev.JobFailed(number, error))
-
-    def _on_no_reply(self, number: int, attempt: int, error: BaseException) -> None:
-        if isinstance(error, Unanswered):
-            self._apply(ev.AttemptLost(number, attempt, error.lost))
-            return
-        if isinstance(error, CancelledError):
-            error = CancelledError(f"the transport was closed under run {self.name}")
-        self._apply(ev.JobFailed(number, error))
-
-    def _take_in(self, number: int, data: bytes) -> None:
+    def _job(self, number: int) -> InFlightJob | None:
         with self._changed:
-            job = self._scheduler.jobs.get(number)
-        if job is None:
-            return
-        reply, received = self._replies.read(job, data)
-        if reply and self._hooks.record:
-            self._hooks.record(reply)
-        del reply
-        self._apply(received)
+            return self._scheduler.jobs.get(number)
 
     def _show_progress(self, *, over: bool = False) -> None:
         if not self._hooks.progress:

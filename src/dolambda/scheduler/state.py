@@ -37,9 +37,9 @@ from dolambda.errors import LostError, QuotedError
 from dolambda.scheduler import events as ev
 from dolambda.scheduler import losses
 from dolambda.scheduler.batching import Batcher
+from dolambda.scheduler.job_table import JobTable
 from dolambda.scheduler.jobs import InFlightJob, JobBuilder, JobState
 from dolambda.scheduler.ledger import Ledger
-from dolambda.scheduler.part_rates import PartRates
 from dolambda.scheduler.pilot import Pilot
 from dolambda.scheduler.report import RunCounters
 from dolambda.scheduler.signs_of_life import SignsOfLife
@@ -59,7 +59,6 @@ _SENT_AT_ONCE = 64  # jobs built while handling one event
 _REPLY_GRACE_S = 10.0  # in which a reply may be found after its job's last moment
 _BACK_OFF_S, _MAX_BACK_OFF_S = 1.0, 30.0  # twice as long each further time
 _LOSSES_BEFORE_SPLIT = 2
-_REMOVE_EVERY = 250  # replies: those that are left there are in each LIST
 
 
 class Scheduler:
@@ -75,7 +74,8 @@ class Scheduler:
     def __init__(
         self, limits: Limits, builder: JobBuilder, *, first_job: int = 0, pilot: bool = False
     ) -> None:
-        self.jobs: dict[int, InFlightJob] = {}
+        self._table = JobTable(limits, first_job)
+        self.jobs = self._table.jobs
         self.counters = RunCounters()
         self.batcher = Batcher(limits.batch)
         self.ledger = Ledger(limits.budget, limits.rates)
@@ -84,10 +84,7 @@ class Scheduler:
         self._builder = builder
         self._queue = TaskQueue()
         self._timers = Timers(self.jobs)
-        self._part_rates = PartRates(limits.window) if limits.live else None
         self._stragglers = Stragglers(self.jobs, copy=limits.speculate)
-        self._next_number = first_job
-        self._ended: list[int] = []  # jobs whose objects are to be removed
         self._signs = SignsOfLife()
         self._needed_blobs = 0  # of the job that could not be paid
         self._closed = False
@@ -122,7 +119,7 @@ class Scheduler:
     @property
     def is_over(self) -> bool:
         """Whether nothing will happen any more."""
-        return self._closed and self.is_idle and not self._ended
+        return self._closed and self.is_idle and not self._table.has_left_objects
 
     @property
     def waiting(self) -> int:
@@ -135,8 +132,7 @@ class Scheduler:
             self._has_something_to_send(moment)
             or self._is_pilot_done()
             or (self.declined and any(not span.sent for span in self._queue))
-            or len(self._ended) >= _REMOVE_EVERY
-            or bool(self._closed and self._ended and self.is_idle)
+            or self._table.is_to_remove(over=self._closed and self.is_idle)
             or self.next_deadline(moment) <= moment.now
         )
 
@@ -172,7 +168,9 @@ class Scheduler:
         actions += self._give_up_silent_run()
         actions += self._fail_unpaid()
         actions += self._ask_to_go_on()
-        return actions + self._remove_ended()
+        if self._table.is_to_remove(over=self._closed and self.is_idle):
+            actions += self._table.remove_all()
+        return actions
 
     def _on_reply_received(self, event: ev.ReplyReceived, moment: ev.Moment) -> ev.Actions:
         job = self.jobs.get(event.number)
@@ -181,7 +179,7 @@ class Scheduler:
         if event.usage:
             self._signs.seen(moment.now)
             self.batcher.learn(event.seconds, cold=event.usage.cold)
-        self._end(job, JobState.DONE)
+        self._table.end(job, JobState.DONE)
         self._account(job, event.usage, moment.now)
         again: list[TaskSpan] = []
         settled: ev.Actions = []
@@ -217,7 +215,7 @@ class Scheduler:
         spans = [*self._queue.take_all(), *self._timers.take_retries()]
         in_flight = list(self.jobs.values())
         for job in in_flight:
-            self._end(job, JobState.CANCELLED)
+            self._table.end(job, JobState.CANCELLED)
             self.ledger.write_off(job.number)
             spans += job.spans
         broken = isinstance(event, ev.Broken)
@@ -225,8 +223,7 @@ class Scheduler:
         withdrawn = [span for span in spans if not (span.sent or broken)]
         actions = self._fail_all(failing, event.error)
         actions += [ev.Withdraw(span) for span in withdrawn]
-        numbers, self._ended = self._ended, []
-        return [*actions, ev.RemoveObjects(numbers, stop=bool(in_flight))] if numbers else actions
+        return actions + self._table.remove_all(stop=bool(in_flight))
 
     def _on_closed(self, event: ev.Closed, moment: ev.Moment) -> ev.Actions:
         self._closed = True
@@ -239,7 +236,7 @@ class Scheduler:
         actions: ev.Actions = []
         while len(actions) < most and self._queue and self._has_capacity(moment):
             size = self.batcher.size(self._queue.tasks, self._limits.workers)
-            job = self._builder.next_job(self._queue, size, self._next_number)
+            job = self._builder.next_job(self._queue, size, self._table.next_number)
             if job is None:  # all were cancelled
                 continue
             self._needed_blobs = len(job.blobs)
@@ -247,10 +244,7 @@ class Scheduler:
                 self._queue.put_first(job.spans)
                 break
             self._needed_blobs = 0
-            if self._part_rates:
-                job.part_rate = self._part_rates.allot(len(self.jobs), self._queue.tasks)
-            self._next_number += 1
-            self.jobs[job.number] = job
+            self._table.add(job, self._queue.tasks)
             self.counters.jobs += 1
             actions.append(self._send(job, moment))
         return actions
@@ -299,18 +293,17 @@ class Scheduler:
     def _lose(self, job: InFlightJob, lost: Lost, moment: ev.Moment) -> ev.Actions:
         """Decide what becomes of a job that will have no reply. It is decided nowhere else."""
         if self._is_to_be_split(job):
-            self._end(job, JobState.SPLIT)
+            self._table.end(job, JobState.SPLIT)
             self.ledger.write_off(job.number)
             self.counters.resent += len(job)
             self._queue.put_first(job.halves())
-            self._ended.remove(job.number)
-            stop = ev.RemoveObjects([job.number], stop=True)
+            stop = self._table.remove(job)
             return [stop, losses.resent(job, lost, "in halves")]
         if job.attempt >= self._limits.attempts:
             return self._give_up(job, losses.final(lost).to_error(), moment)
         self.ledger.write_off(job.number)
         if not self.ledger.reserve(job.number, len(job.blobs)):
-            self._end(job, JobState.UNPAID)
+            self._table.end(job, JobState.UNPAID)
             self.counters.resent += len(job)
             spans = [span.changed(empty_replies=span.empty_replies + 1) for span in job.spans]
             self._queue.put_first(spans)
@@ -336,7 +329,7 @@ class Scheduler:
 
     def _give_up(self, job: InFlightJob, error: BaseException, moment: ev.Moment) -> ev.Actions:
         """Fail the tasks of a job, but for those that are to be run again."""
-        self._end(job, JobState.GIVEN_UP)
+        self._table.end(job, JobState.GIVEN_UP)
         self.ledger.write_off(job.number)
         actions: ev.Actions = []
         for span in job.spans:
@@ -401,21 +394,6 @@ class Scheduler:
             self.counters.seconds += in_flight  # what the slower copy has run, at most
         else:
             self._stragglers.completed(in_flight)
-
-    def _end(self, job: InFlightJob, state: JobState) -> None:
-        job.state = state
-        if self._part_rates:
-            self._part_rates.give_back(job.part_rate)
-        del self.jobs[job.number]
-        self._ended.append(job.number)
-
-    def _remove_ended(self) -> ev.Actions:
-        """Return the removal of what ended jobs have left, when it is worth a request or the run is over."""
-        over = self._closed and self.is_idle
-        if not self._ended or not (over or len(self._ended) >= _REMOVE_EVERY):
-            return []
-        numbers, self._ended = self._ended, []
-        return [ev.RemoveObjects(numbers)]
 
     # Budget and pilot.
 
