@@ -122,7 +122,8 @@ class Confined:
 
     def _watch(self, ended: threading.Event) -> None:
         """Limit memory and CPU until the invocation ends."""
-        begun, before, memory_at = time.monotonic(), None, 0.0
+        begun, memory_at = time.monotonic(), 0.0
+        before = sum(map(_cpu_seconds, self._processes()))
         pause = _PERIOD_S if self._cpus else _PERIOD_OF_MEMORY_S
         while not ended.wait(pause):
             now = time.monotonic()
@@ -132,8 +133,8 @@ class Confined:
             if self._cpus is None:
                 continue
             used = sum(map(_cpu_seconds, self._processes()))
-            # The invocation has just started, or some processes have ended.
-            if before is None or used < before:
+            # Processes have just started, or some have ended.
+            if not before or used < before:
                 begun, before = now, used
             ahead = (used - before) / self._cpus - (now - begun)
             if ahead > 0:
