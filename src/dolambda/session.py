@@ -401,9 +401,9 @@ class Session:
         """Count what all runs of this session have done so far.
 
         Returns:
-            The counts, including the requests of this client.
+            The counts, including the requests of this client, and advice from the last run.
         """
-        return self._accounts.report()
+        return replace(self._accounts.report(), advice=self._records.advice())
 
     def bill(self) -> Bill:
         """Price all runs of this session so far.

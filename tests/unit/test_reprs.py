@@ -59,6 +59,12 @@ def test_a_report_is_one_line_without_zeros() -> None:
     assert "retried" not in report._repr_html_()
 
 
+def test_a_report_has_advice() -> None:
+    report = Report(tasks=1, done=1, advice={"memory": "use <less>", "batch": "use more"})
+    assert repr(report).endswith("advice on memory and batch>")
+    assert "use &lt;less&gt;" in report._repr_html_()
+
+
 def test_a_bill_is_one_line_and_a_table() -> None:
     bill = Bill(1.0, 0.5, 0.25, 0.125)
     assert repr(bill) == f"<Bill: {bill}>"

@@ -18,11 +18,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dolambda.errors import ConfigurationError
 from dolambda.local.place import limits_cpu
+from dolambda.records.advice import advice_of
 from dolambda.records.file_format import (
     Block,
     ErrorEntry,
     JobEntry,
+    RunRecord,
     counts_frame,
     footer_frame,
     header_line,
@@ -87,6 +90,8 @@ class SessionRecords:
         self._keep_messages = keep_messages
         self._lock = threading.Lock()
         self._failed = False
+        self._last: str | None = None  # the run that ended last
+        self._advised: dict[str, str] | None = None  # what its record advises, once it was asked
 
     @classmethod
     def from_settings(cls, settings: Settings, stack: Stack | None) -> SessionRecords:
@@ -124,7 +129,34 @@ class SessionRecords:
             "batch": limits.batch if limits else None,
             "task_timeout": limits.task_timeout if limits else None,
         }
-        return RunRecorder(self._store, header, self._warn_once, keep_messages=self._keep_messages)
+        return RunRecorder(
+            self._store,
+            header,
+            self._warn_once,
+            keep_messages=self._keep_messages,
+            on_written=self._note_written,
+        )
+
+    def advice(self) -> dict[str, str]:
+        """Return what the record of the last run that has ended advises, by kind."""
+        with self._lock:
+            last, advised = self._last, self._advised
+        if last is None or self._store is None:
+            return {}
+        if advised is None:
+            try:
+                data = self._store.find(last).read_bytes()
+                advised = {one.kind: one.text for one in advice_of(RunRecord.from_bytes(data))}
+            except (OSError, ConfigurationError):  # it was removed meanwhile
+                return {}
+            with self._lock:
+                if self._last == last:
+                    self._advised = advised
+        return dict(advised)
+
+    def _note_written(self, run: str) -> None:
+        with self._lock:
+            self._last, self._advised = run, None
 
     def _warn_once(self, error: OSError) -> None:
         with self._lock:
@@ -147,8 +179,10 @@ class RunRecorder:
         on_failure: Callable[[OSError], None],
         *,
         keep_messages: bool = False,
+        on_written: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._store = store
+        self._on_written = on_written
         self._header = header
         self._on_failure = on_failure
         self._keep_messages = keep_messages
@@ -213,6 +247,7 @@ class RunRecorder:
                 self._write_block()
                 facts = {**_footer(report, bill), "largest_reply": self._largest_reply}
                 self._write(footer_frame(facts))
+            self._on_written(self._header["id"])
         except OSError as error:
             self._fail(error)
         finally:

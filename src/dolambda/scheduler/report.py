@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dolambda.notebook_table import notebook_table
-from dolambda.wording import dollars, duration
+from dolambda.wording import dollars, duration, listing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +47,7 @@ class Report:
         elapsed: Seconds since the first task.
         cost: Dollars by list price, where known.
         over: True if nothing more will come, because all is done or cancelled.
+        advice: What to change, by kind, from the last run of a session that has ended.
     """
 
     tasks: int = 0
@@ -71,6 +72,7 @@ class Report:
     expected: int = 0
     open_ended: bool = False
     declined: bool = False
+    advice: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ended(self) -> int:
@@ -79,11 +81,15 @@ class Report:
 
     def __repr__(self) -> str:
         """Return one line for the REPL."""
-        return f"<Report: {', '.join(f'{value} {name}' for name, value in self._facts().items())}>"
+        shown = [f"{value} {name}" for name, value in self._facts().items()]
+        if self.advice:
+            shown.append(f"advice on {listing(self.advice)}")
+        return f"<Report: {', '.join(shown)}>"
 
     def _repr_html_(self) -> str:
         """Return a table for a notebook."""
-        return notebook_table("dolambda: report", self._facts())
+        advice = {f"advice on {kind}": text for kind, text in self.advice.items()}
+        return notebook_table("dolambda: report", self._facts() | advice)
 
     def _facts(self) -> dict[str, str]:
         """Return what a person wants to know; counts only if they are not zero."""

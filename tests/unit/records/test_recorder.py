@@ -182,6 +182,26 @@ def test_a_disk_that_cannot_be_written_is_one_warning(
     assert session.recorder("c/000002", None) is None
 
 
+def test_the_last_run_that_ended_advises(store: RecordStore) -> None:
+    session = SessionRecords(store, {"stack": "s", "memory": 1769, "timeout": 60})
+    assert session.advice() == {}
+    waiting, quick = (session.recorder(f"c/{number:06d}", None) for number in range(2))
+    assert waiting
+    assert quick
+    # 64 MB, and no CPU.
+    waiting.take(reply(0, *(PackedOutcome.from_value(index, 1, 1.0) for index in range(2))))
+    assert session.advice() == {}
+    waiting.end(Report(), Bill(0.0, 0.0, 0.0, 0.0))
+    found = session.advice()
+    assert found["memory"].startswith("tasks used at most 64 MB of 1,769: memory=")
+    assert session.advice() == found
+    quick.end(Report(), Bill(0.0, 0.0, 0.0, 0.0))  # it has no file
+    assert session.advice() == found
+    for path in store.paths():
+        path.unlink()
+    assert SessionRecords(store, {}).advice() == {}
+
+
 def test_a_run_without_a_reply_has_no_file(store: RecordStore) -> None:
     recorder = records(store).recorder("c/000000", None)
     assert recorder
