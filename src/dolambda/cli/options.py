@@ -208,6 +208,21 @@ class StackSettings(Group):
     permissions_boundary: Boundary = None
 
 
+def within(low: int, high: int | None = None) -> Callable[[int | None], int | None]:
+    """Return a callback that refuses numbers out of a range.
+
+    typer's own ``min`` and ``max`` would take a column of the help for it.
+    """
+    says = f"at least {low:,}" if high is None else f"from {low:,} to {high:,}"
+
+    def check(value: int | None) -> int | None:
+        if value is not None and (value < low or (high is not None and value > high)):
+            raise typer.BadParameter(f"{value:,} is not {says}.")
+        return value
+
+    return check
+
+
 def grouped(command: Callable[..., R]) -> Callable[..., R]:
     """Return a command whose groups of options are spread in its signature, for typer."""
     signature = inspect.signature(command, eval_str=True)

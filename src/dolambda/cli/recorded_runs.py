@@ -56,6 +56,20 @@ def record_of(name: str) -> Path | None:
     return None if named and not exact and (name == LAST or named.startswith(name)) else path
 
 
+def run_in_log(name: str) -> str:
+    """Return the name that workers write of a run.
+
+    A run is also found by the id of its record, the beginning of one, or "last".
+
+    Raises:
+        ConfigurationError: No run is recorded, so there is no last one.
+    """
+    store = RecordStore(records_directory())
+    fitting = [path for path in store.paths() if store.id_of(path).startswith(name)]
+    path = store.find(name) if name == LAST or len(fitting) == 1 else None
+    return str(read_ends(path)[0]["run"]) if path else name
+
+
 def show_record(path: Path, *, as_json: bool) -> None:
     """Print the facts of a run."""
     record = RunRecord.from_bytes(path.read_bytes())

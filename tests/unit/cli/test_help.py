@@ -44,6 +44,18 @@ def test_each_page_opens(path: tuple[str, ...], command: Any, option: str) -> No
         assert re.match(r"[A-Z0-9x]|provided\.", text), text
 
 
+def test_the_options_of_logs_take_a_line_each() -> None:
+    rows = RUNNER.invoke(app, ["logs", "-h"]).output.splitlines()
+    own = [at for at, row in enumerate(rows) if row.startswith("│ --")][:8]
+    assert [rows[at].split()[1] for at in own[:2] + own[5:7]] == [
+        "--run",
+        "--task",
+        "--follow",
+        "--json",
+    ]
+    assert own == list(range(own[0], own[0] + 8))  # none goes on in a second line
+
+
 def test_commands_are_in_groups() -> None:
     shown = RUNNER.invoke(app, ["--help"]).output
     places = [shown.index(title) for title in ("─ Run ─", "─ See ─", "─ Stack ─")]

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dolambda.cli.recorded_runs import run_in_log
+from dolambda.errors import ConfigurationError
+from dolambda.records.store import RecordStore, read_ends, records_directory
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -60,6 +64,27 @@ def home(tmp_path: Path) -> Path:
         done = run(tmp_path, "work.py", tasks)
         assert done.returncode == 0, done.stderr
     return tmp_path
+
+
+@pytest.mark.usefixtures("home")
+def test_the_log_knows_a_run_by_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    latest, first = RecordStore(records_directory()).paths()
+    names = [str(read_ends(path)[0]["run"]) for path in (latest, first)]
+    assert len(set(names)) == 2
+    assert run_in_log("last") == names[0]
+    assert run_in_log(RecordStore.id_of(first)) == names[1]
+    assert run_in_log(RecordStore.id_of(first)[:-1]) == names[1]
+    assert run_in_log(names[1]) == names[1]
+    assert run_in_log("nightly") == "nightly"  # of a stack, by its own name
+
+
+def test_the_log_has_no_last_run_where_none_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with pytest.raises(ConfigurationError, match="no run 'last' is recorded"):
+        run_in_log("last")
 
 
 def test_all_runs_are_listed_and_shown(home: Path) -> None:
