@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dolambda.environment.debian import this_architecture
 from dolambda.environment.r_layers import FOLDER, LAYERS, build_r
+from dolambda.environment.r_source import SourcePackage, compile_packages
 from dolambda.errors import ConfigurationError
-from dolambda.provision.deploy import this_architecture
 from dolambda.r.find_r import find_r
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from dolambda.environment.r_layers import RLayers
-    from support.r_session import RSession
 
 pytestmark = [pytest.mark.needs("apt-get", "dpkg-deb"), pytest.mark.timeout(400)]
 
@@ -43,9 +43,13 @@ def built() -> RLayers:
 @pytest.fixture(scope="module")
 def opt(built: RLayers, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory as /opt is on a worker."""
-    place = tmp_path_factory.mktemp("opt")
+    return unpacked(built, tmp_path_factory.mktemp("opt"))
+
+
+def unpacked(layers: RLayers, place: Path) -> Path:
+    """Unpack layers as Lambda does."""
     for name in LAYERS:
-        with zipfile.ZipFile(io.BytesIO(built.archive(name, compress=False).content)) as archive:
+        with zipfile.ZipFile(io.BytesIO(layers.archive(name, compress=False).content)) as archive:
             for entry in archive.infolist():
                 path = archive.extract(entry, place)
                 os.chmod(path, entry.external_attr >> 16)  # noqa: PTH101 - extract gives a string
@@ -53,12 +57,12 @@ def opt(built: RLayers, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def test_r_runs_with_no_library_but_those_of_the_layers(opt: Path, tmp_path: Path) -> None:
-    script = tmp_path / "script.R"
+def run_in_layers(opt: Path, code: str, scratch: Path) -> str:
+    """Run code with the R of unpacked layers; return what it prints."""
+    script = scratch / "script.R"
     packages = ("methods", "datasets", "utils", "grDevices", "graphics", "stats")
-    attached = "".join(f"library({package})\n" for package in packages)
-    script.write_text(attached + SCRIPT)
-    command = find_r("/nowhere", {"PATH": f"{opt}/bin", "TMPDIR": str(tmp_path)})
+    script.write_text("".join(f"library({package})\n" for package in packages) + code)
+    command = find_r("/nowhere", {"PATH": f"{opt}/bin", "TMPDIR": str(scratch)})
     done = subprocess.run(
         [*command.arguments, f"--file={script}"],
         env={**command.environment, "PATH": f"{opt}/bin:/usr/bin:/bin"},
@@ -69,7 +73,11 @@ def test_r_runs_with_no_library_but_those_of_the_layers(opt: Path, tmp_path: Pat
     )
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr.lower(), done.stderr
-    loaded = done.stdout.splitlines()
+    return done.stdout
+
+
+def test_r_runs_with_no_library_but_those_of_the_layers(opt: Path, tmp_path: Path) -> None:
+    loaded = run_in_layers(opt, SCRIPT, tmp_path).splitlines()
     assert len(loaded) > 20
     assert [file for file in loaded if not file.startswith(f"{opt}/{FOLDER}/")] == []
 
@@ -79,23 +87,69 @@ def test_it_has_room_beside_what_lambda_allows(built: RLayers) -> None:
     assert built.size("r") > 10 << 20
 
 
-def test_a_package_that_debian_does_not_have_is_named() -> None:
-    with pytest.raises(ConfigurationError, match="r-cran-nosuchpackage"):
-        build_r(["nosuchpackage"], this_architecture())
-
-
 @pytest.mark.needs("Rscript")
-def test_the_emulated_workers_run_the_r_of_a_file_of_layers(
-    built: RLayers, r_session: RSession, tmp_path: Path
+def test_a_package_that_is_nowhere_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built.write(tmp_path / "r.zip")
-    code = """
-    suppressPackageStartupMessages({ library(foreach); library(doLambda) })
-    registerDoLambda("local", r_layers = Sys.getenv("LAYERS"), progress = FALSE)
-    x <- foreach(i = 1:3, .packages = "data.table") %dopar%
-      list(R.home(), data.table(a = 1:i)[, sum(a)], nzchar(Sys.which("sh")), Sys.getlocale("LC_CTYPE"))
-    cat(basename(dirname(x[[1]][[1]])), sapply(x, `[[`, 2), x[[1]][[3]], x[[1]][[4]], "\\n")
-    cat(unlist(foreach(i = 1:2) %dopar% system("echo it runs", intern = TRUE)), "\\n")
-    """
-    printed = r_session.run(code, LAYERS=str(tmp_path / "r.zip"))
-    assert printed.splitlines() == ["dolambda-r 1 3 6 TRUE C.UTF-8 ", "it runs it runs "]
+    repository(tmp_path, monkeypatch)
+    version = subprocess.check_output(["Rscript", "-e", "cat(format(getRversion()))"], text=True)  # noqa: S607
+    wanted = [SourcePackage("nosuchpackage", "nosuchpackage")]
+    with pytest.raises(ConfigurationError, match="nosuchpackage could not be compiled"):
+        compile_packages(wanted, tmp_path / "library", tmp_path, version)
+    with pytest.raises(ConfigurationError, match=r"has R \d.* while the workers have R 1\.2\.3"):
+        compile_packages(wanted, tmp_path / "library", tmp_path, "1.2.3")
+
+
+@pytest.mark.needs("Rscript", "gcc", "make")
+def test_what_debian_does_not_have_is_compiled_with_what_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository(tmp_path, monkeypatch)
+    adder = tmp_path / "adder"
+    source(
+        adder,
+        "Imports: jsonlite (>= 1.0),\n    upper, stats\n",
+        "useDynLib(adder, add_them)\nexport(add)\nimportFrom(upper, up)",
+        'add <- function(a, b) paste(.Call(add_them, a, b), up("x"), jsonlite::toJSON(1:2))',
+    )
+    (adder / "src").mkdir()
+    (adder / "src" / "add.c").write_text(
+        "#include <Rinternals.h>\nSEXP add_them(SEXP a, SEXP b)"
+        " { return ScalarReal(asReal(a) + asReal(b)); }\n"
+    )
+    layers = build_r([str(adder)], this_architecture())
+    assert set(layers.packages) >= {"foreach", "adder", "upper", "jsonlite"}
+    printed = run_in_layers(unpacked(layers, tmp_path / "opt"), "cat(adder::add(1, 2))", tmp_path)
+    assert printed == "3 X [1,2]"
+
+
+def test_what_cannot_be_compiled_says_why(tmp_path: Path) -> None:
+    other = {"x86_64": "arm64", "arm64": "x86_64"}[this_architecture()]
+    source(tmp_path / "mine", "", "", "")
+    with pytest.raises(ConfigurationError, match=f"for mine, and .* does not run on {other}"):
+        build_r([str(tmp_path / "mine")], other)
+
+
+def source(package: Path, fields: str, namespace: str, code: str) -> None:
+    """Write a source package."""
+    (package / "R").mkdir(parents=True)
+    (package / "DESCRIPTION").write_text(
+        f"Package: {package.name}\nVersion: 1.0\nTitle: T\nDescription: D.\nLicense: GPL-2\n{fields}"
+    )
+    (package / "NAMESPACE").write_text(f"{namespace}\n")
+    (package / "R" / "code.R").write_text(f"{code}\n")
+
+
+def repository(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let R know a repository that has one package, "upper"."""
+    contributed = place / "src" / "contrib"
+    contributed.mkdir(parents=True)
+    source(place / "upper", "", "export(up)", "up <- toupper")
+    run_r("CMD", "build", str(place / "upper"), cwd=contributed)
+    run_r("--no-echo", "-e", "tools::write_PACKAGES(type='source')", cwd=contributed)
+    (place / "profile").write_text(f'options(repos = c(CRAN = "file://{place}"))\n')
+    monkeypatch.setenv("R_PROFILE_USER", str(place / "profile"))
+
+
+def run_r(*arguments: str, cwd: Path) -> None:
+    subprocess.run(["R", *arguments], cwd=cwd, check=True, capture_output=True, timeout=60)  # noqa: S607 - the R on the path is meant

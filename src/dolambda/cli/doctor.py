@@ -18,11 +18,12 @@ from dolambda.cli import options as given
 from dolambda.cli.connect import Target, connect
 from dolambda.cli.round_trip import NotCheckedError, round_trip
 from dolambda.cli.words import in_options
+from dolambda.environment.debian import this_architecture
 from dolambda.environment.layer import table
 from dolambda.environment.stack_match import refuse_mismatch
 from dolambda.errors import AccessDeniedError, DolambdaError
 from dolambda.provision import policies
-from dolambda.provision.deploy import contents_of, names_of, this_architecture
+from dolambda.provision.deploy import contents_of, names_of
 from dolambda.provision.limits import limits_of
 from dolambda.provision.tuning import leftovers
 from dolambda.settings import Settings

@@ -119,7 +119,10 @@ UseR = Annotated[
 ]
 RPackages = Annotated[
     list[str] | None,
-    typer.Option("--r-package", help="An R package that tasks need. Repeat it for each."),
+    typer.Option(
+        "--r-package",
+        help="An R package that tasks need, or a path of its sources. Repeat it for each.",
+    ),
 ]
 RLayersFile = Annotated[
     str | None,

@@ -9,9 +9,9 @@ import typer
 
 from dolambda.cli.files import refuse_unwritable, writing
 from dolambda.cli.options import Architecture, RPackages
+from dolambda.environment.debian import this_architecture
 from dolambda.environment.layer import MB
 from dolambda.environment.r_layers import LAYERS, build_r
-from dolambda.provision.deploy import this_architecture
 from dolambda.settings import Settings
 
 File = Annotated[Path, typer.Argument(help="The file to write, a zip.")]

@@ -9,6 +9,7 @@ architecture, and an empty list of installed packages.
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ _NO_APT = (
     "Build the layers on a machine with Debian or Ubuntu (`dolambda r-layers FILE`), or take them"
     " from a release, and deploy with --r-layers FILE."
 )
+
+
+def this_architecture() -> str:
+    """Return the architecture of this machine, as Lambda spells it."""
+    return "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,10 @@ class Apt:
         apt._run("update")
         return apt
 
+    def known(self, prefix: str) -> frozenset[str]:
+        """Return the names of the packages that begin so."""
+        return frozenset(self._run("pkgnames", prefix, program="apt-cache").split())
+
     def unpack(self, names: Sequence[str]) -> Path:
         """Download packages with their dependencies, and unpack them.
 
@@ -77,7 +87,7 @@ class Apt:
         chosen = [line.split() for line in printed.splitlines() if line.startswith("Inst ")]
         return [f"{words[1].split(':')[0]}={words[2].lstrip('(')}" for words in chosen]
 
-    def _run(self, *arguments: str, cwd: Path | None = None) -> str:
+    def _run(self, *arguments: str, cwd: Path | None = None, program: str = "apt-get") -> str:
         own = {
             "APT::Architecture": _DEBIAN[self.architecture],
             "APT::Architectures": _DEBIAN[self.architecture],
@@ -89,7 +99,7 @@ class Apt:
             "Dir::Cache": str(self.directory / "cache"),
         }
         options = [part for name, value in own.items() for part in ("-o", f"{name}={value}")]
-        return _call(["apt-get", "-qq", *options, *arguments], cwd=cwd)
+        return _call([program, "-qq", *options, *arguments], cwd=cwd)
 
 
 def _call(command: Sequence[str], cwd: Path | None = None) -> str:

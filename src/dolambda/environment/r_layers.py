@@ -24,6 +24,12 @@ from typing import TYPE_CHECKING
 from dolambda.environment.debian import Apt
 from dolambda.environment.elf import needed_by
 from dolambda.environment.layer import MB, UNZIPPED_LIMIT, Archive, Package
+from dolambda.environment.r_source import (
+    SourcePackage,
+    compile_packages,
+    is_path,
+    refuse_other_architecture,
+)
 from dolambda.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -37,6 +43,7 @@ FOLDER = "dolambda-r"
 
 LAYERS = ("subsystem", "r", "r_lib")
 _ROOM = 245 * MB  # the rest is for the function's own code
+_HOME = Path("usr/lib/R")
 _MANIFEST = "manifest.json"
 _CORE = ("r-base-core", "libopenblas0-pthread", "tzdata", "libc-bin")
 _ALWAYS = ("foreach", "iterators", "codetools")
@@ -99,17 +106,38 @@ def build_r(packages: Iterable[str], architecture: str) -> RLayers:
     Raises:
         ConfigurationError: A package cannot be downloaded or does not exist.
     """
-    wanted = tuple(dict.fromkeys((*_ALWAYS, *packages)))
+    entries = dict.fromkeys((*_ALWAYS, *packages))
+    sources = [SourcePackage.from_path(Path(entry)) for entry in entries if is_path(entry)]
+    refuse_other_architecture(sources, architecture)
     scratch = Path(tempfile.mkdtemp(prefix="dolambda-r-"))
     try:
         apt = Apt.from_directory(scratch, architecture)
-        root = apt.unpack([*_CORE, *map(debian_name, wanted)])
-        layers = _chosen(root, architecture, wanted)
+        ready, sources = _sorted_out([e for e in entries if not is_path(e)], sources, apt)
+        refuse_other_architecture(sources, architecture)
+        root = apt.unpack([*_CORE, *map(debian_name, ready)])
+        if sources:
+            library = root / _HOME / "site-library"
+            compile_packages(sources, scratch / "compiled", library, _version_in(root))
+        wanted = (*ready, *(one.name for one in sources))
+        layers = _chosen(root, scratch / "compiled", architecture, wanted)
     except BaseException:  # Ctrl-C too: nothing else removes the directory
         shutil.rmtree(scratch, ignore_errors=True)
         raise
     weakref.finalize(layers, shutil.rmtree, scratch, ignore_errors=True)
     return layers
+
+
+def _sorted_out(
+    names: Sequence[str], sources: Sequence[SourcePackage], apt: Apt
+) -> tuple[list[str], list[SourcePackage]]:
+    """Return the names that Debian has, and what has to be compiled, with what that needs."""
+    debians = apt.known("r-cran-") | apt.known("r-bioc-") | apt.known("r-other-")
+    paths = {one.name for one in sources}
+    needed = [name for one in sources for name in one.needs if name not in paths]
+    every = list(dict.fromkeys((*names, *needed)))
+    ready = [name for name in every if debian_name(name) in debians]
+    unknown = [SourcePackage(name, name) for name in every if debian_name(name) not in debians]
+    return ready, [*unknown, *sources]
 
 
 def read_r(file: Path, architecture: str) -> RLayers:
@@ -200,16 +228,26 @@ def _package(layers: RLayers, name: str) -> Package:
     return Package(f"R: {name}", {}, size, size)
 
 
-def _chosen(root: Path, architecture: str, wanted: tuple[str, ...]) -> RLayers:
-    """Choose from unpacked packages the files that R needs to run."""
-    home = root / "usr" / "lib" / "R"
+def _version_in(root: Path) -> str:
+    """Return the version of R that was unpacked."""
+    text = (root / _HOME / "library/base/DESCRIPTION").read_text(encoding="utf-8")
+    return next(line.split()[1] for line in text.splitlines() if line.startswith("Version:"))
+
+
+def _chosen(root: Path, compiled: Path, architecture: str, wanted: tuple[str, ...]) -> RLayers:
+    """Choose from unpacked and compiled packages the files that R needs to run."""
+    home = root / _HOME
     r: dict[str, bytes | Path] = {
         f"R/{place}": path for place, path in _files(home) if not place.startswith("site-library")
     }
     r |= {f"R/share/{place}": path for place, path in _files(root / "usr/share/R/share")}
     r |= {f"R/etc/{place}": path for place, path in _files(root / "etc/R")}
     r.setdefault("R/etc/Renviron", b"# the environment is set by who starts R\n")
-    library = {f"library/{place}": path for place, path in _files(home / "site-library")}
+    library = {
+        f"library/{place}": path
+        for directory in (home / "site-library", compiled)
+        for place, path in _files(directory)
+    }
     _refuse_missing(wanted, [*library, *r])
     triplet = _TRIPLETS[architecture]
     places = [root / place.format(triplet=triplet) for place in _LIBRARY_PLACES]
@@ -221,14 +259,9 @@ def _chosen(root: Path, architecture: str, wanted: tuple[str, ...]) -> RLayers:
     subsystem[f"lib/{loader}"] = _found(loader, places)
     subsystem |= {f"locale/{place}": path for place, path in _files(root / "usr/lib/locale")}
     subsystem |= {f"zoneinfo/{place}": path for place, path in _zones(root / "usr/share/zoneinfo")}
-    version = next(
-        line.split()[1]
-        for line in (home / "library/base/DESCRIPTION").read_text(encoding="utf-8").splitlines()
-        if line.startswith("Version:")
-    )
     files: dict[str, dict[str, bytes | Path]] = {"subsystem": subsystem, "r": r}
     files["r_lib"] = dict(library)
-    return RLayers(architecture, version, wanted, files)
+    return RLayers(architecture, _version_in(root), wanted, files)
 
 
 def _files(directory: Path) -> Iterator[tuple[str, Path]]:

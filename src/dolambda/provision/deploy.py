@@ -8,10 +8,10 @@ Both can be killed at any step and run again: every step first checks the presen
 
 from __future__ import annotations
 
-import platform
 from functools import cache
 from typing import TYPE_CHECKING
 
+from dolambda.environment.debian import this_architecture
 from dolambda.environment.layer import MOST_LAYERS, Platform, build
 from dolambda.environment.r_layers import LAYERS, r_for, with_r
 from dolambda.environment.requirements import from_file
@@ -45,11 +45,6 @@ _AMAZON_LINUX = {
     "3.11": "manylinux_2_17"
 }  # on Amazon Linux 2; later Pythons run on Amazon Linux 2023
 _AMAZON_LINUX_2023 = "manylinux_2_34"
-
-
-def this_architecture() -> str:
-    """Return this machine's architecture, in Lambda's spelling."""
-    return "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 
 
 def names_of(account: Account, settings: Settings) -> Names:
