@@ -55,9 +55,9 @@ def names_of(account: Account, settings: Settings) -> Names:
 def resources(
     account: Account, settings: Settings, *, here: bool, contents: Contents | None = None
 ) -> list[Resource]:
-    """All that a stack is made of, in order.
+    """Return all resources of a stack, in order.
 
-    ``here``: it will run on this very machine, emulated. ``contents``: see `contents_of`.
+    ``here`` is True if it runs on this machine, emulated. For ``contents`` see `contents_of`.
     """
     names, architecture = names_of(account, settings), settings.architecture or this_architecture()
     runtime = settings.runtime or f"python{PYTHON}"

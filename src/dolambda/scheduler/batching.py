@@ -1,4 +1,6 @@
-"""How many tasks go into the next job. Input: durations that workers measured. Output: a number.
+"""The number of tasks in the next job.
+
+**Input:** durations that workers measured. **Output:** a number.
 
 A job should run long enough to be worth its requests, about `TARGET_S`. Yet every worker should
 have something to do, and the last jobs should be short, so that none is waited for alone. So a job
@@ -19,26 +21,25 @@ TARGET_S = 1.0
 MIN_JOB_S = 0.1
 MAX_TASKS = 10_000
 JOB_BYTES = 4 << 20
-"""Most bytes of arguments in one job. What is larger by itself travels alone."""
+"""Largest number of bytes of arguments in one job. A larger task travels alone."""
 
 _FORGET = 0.8
 _MIN_TASK_S = 20e-6  # so that a duration measured as zero does not make a job endless
 
 
 class Batcher:
-    """Learns how long tasks take. ``fixed`` sets the number of tasks in a job instead."""
+    """The durations of tasks, and the size of jobs. ``fixed`` sets the size instead."""
 
     def __init__(self, fixed: int | None = None) -> None:
-        """Nothing is known yet: the first jobs hold one task each."""
+        """Start without knowledge: the first jobs hold one task each."""
         self._fixed = fixed
         self._seconds: float | None = None
         self._only_cold = True
 
     def learn(self, seconds: Sequence[float], *, cold: bool = False) -> None:
-        """Take in the durations of a finished job's tasks.
+        """Add the durations of a finished job's tasks.
 
-        Those of a worker's first job (``cold``) count until there are others, as they include
-        imports.
+        Those of a worker's first job (``cold``) include imports. They count until there are others.
         """
         if not seconds or (cold and not self._only_cold):
             return
@@ -50,15 +51,15 @@ class Batcher:
 
     @property
     def knows(self) -> bool:
-        """Whether a job's size is more than a guess."""
+        """True if a job's size is more than a guess."""
         return self._fixed is not None or self._seconds is not None
 
     def expected(self) -> float | None:
-        """Return the seconds that a task takes; None while that is not known."""
+        """Return the seconds that a task takes, or None if unknown."""
         return self._seconds
 
     def size(self, waiting: int, workers: int) -> int:
-        """Return how many of the ``waiting`` tasks the next job takes; 1 at least."""
+        """Return the number of the ``waiting`` tasks for the next job, at least 1."""
         if self._fixed:
             return min(self._fixed, max(1, waiting))
         seconds = self._seconds

@@ -1,4 +1,6 @@
-"""The work that only the run's thread may do. Input: blocking actions, failures found elsewhere.
+"""The work that only the run's thread may do.
+
+**Input:** blocking actions, failures found elsewhere. **Output:** requests and events.
 
 transport, submitter -- add --> queue -- do_all, in the run's thread --> requests, events
 """
@@ -35,7 +37,7 @@ class Chores:
         give_up: Fails all tasks of the run.
 
     Attributes:
-        removes: Whether objects are still removed.
+        removes: True if objects are still removed.
     """
 
     def __init__(
@@ -62,13 +64,13 @@ class Chores:
         return bool(self._queue)
 
     def add(self, chore: ev.Action | ev.JobFailed | ev.Broken) -> None:
-        """Leave something to the run's thread. It may be called from any thread."""
+        """Leave a chore to the run's thread. Thread-safe."""
         with self._changed:
             self._queue.append(chore)
             self._changed.notify_all()
 
     def do_all(self) -> None:
-        """Do what there is to do. Called by the run's thread alone."""
+        """Do all chores. Only the run's thread calls this."""
         while self._queue:
             chore = self._queue.popleft()
             if isinstance(chore, ev.RemoveObjects):
@@ -91,7 +93,7 @@ class Chores:
             log.warning("objects of run %s were not removed, they expire: %s", self._run, error)
 
     def _ask(self, estimate: Estimate) -> None:
-        """Ask whether to go on.
+        """Ask whether to continue.
 
         The question has a thread of its own: an answer has no deadline, and `cancel` waits for
         none.
@@ -100,13 +102,13 @@ class Chores:
         threading.Thread(target=self._confirmed, args=(estimate,), name=name, daemon=True).start()
 
     def _confirmed(self, estimate: Estimate) -> None:
-        """Take the answer. If it is no, what has not been sent fails."""
+        """Process the answer. After a no, tasks that were not sent fail."""
         try:
             go_on = self._hooks.confirm is None or self._hooks.confirm(estimate)
         except BaseException as error:  # noqa: BLE001
-            # A defect of the caller's function: no task may wait for ever.
+            # A defect of the caller's function: no task may wait forever.
             self.add(ev.Broken(error))
             return
-        hint = "Run it again and say yes, or run it without quote=."
+        hint = "Repeat the run and answer yes, or leave quote= out."
         refusal = QuotedError(f"only the pilot was run: {estimate}", hint=hint)
         self._apply(ev.EstimateConfirmed(go_on, refusal))

@@ -1,6 +1,6 @@
-"""What the scheduler is told, and what it has done.
+"""The events that the scheduler handles, and the actions that it returns.
 
-Events go in, actions come out. Neither holds a thread, a lock, a clock or a request.
+Neither holds a thread, a lock, a clock or a request.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What is true while an event is handled.
+    """The circumstances of an event.
 
     Attributes:
         now: Seconds on a clock that only goes forward.
-        capacity: Jobs that each site takes now, of those that the run would send.
-        requests: Dollars that this side's requests have cost so far; 0 without a budget.
+        capacity: Jobs that each site accepts now, of those that the run would send.
+        requests: Dollars that this side's requests have cost so far, 0 without a budget.
     """
 
     now: float
@@ -52,7 +52,7 @@ class Raised:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """The reply holds no outcome of these tasks' own. ``lost`` says why."""
+    """The reply holds no outcome of these tasks. ``lost`` is the reason."""
 
     span: TaskSpan
     lost: Lost
@@ -66,7 +66,7 @@ Outcome = Values | Raised | Missing
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """Tasks were submitted. The counts are of those that need not be sent."""
+    """Tasks were submitted. The counts are those of tasks that need not be sent."""
 
     spans: Sequence[TaskSpan]
     done: int = 0
@@ -76,10 +76,12 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class ReplyReceived:
-    """A reply to a job has come and was opened.
+    """A reply to a job has arrived and was opened.
 
-    ``fruitless``: no task has an outcome of its own. ``seconds``: how long each task took.
-    ``usage``: what the job took; None if its reply could not be read.
+    Attributes:
+        fruitless: True if no task has an outcome of its own.
+        seconds: The time that each task took.
+        usage: Resources that the job took. None if its reply could not be read.
     """
 
     number: int
@@ -91,7 +93,7 @@ class ReplyReceived:
 
 @dataclass(frozen=True, slots=True)
 class AttemptLost:
-    """The transport knows that one sending of a job will have no reply. ``lost`` says why."""
+    """The transport knows that one attempt of a job will have no reply. ``lost`` is the reason."""
 
     number: int
     attempt: int
@@ -108,7 +110,7 @@ class JobFailed:
 
 @dataclass(frozen=True, slots=True)
 class EstimateConfirmed:
-    """The user has answered whether to go on after the pilot."""
+    """The user has answered whether to continue after the pilot."""
 
     go_on: bool
     error: BaseException | None = None
@@ -116,19 +118,19 @@ class EstimateConfirmed:
 
 @dataclass(frozen=True, slots=True)
 class WaitingCancelled:
-    """Tasks that were never sent are to be cancelled."""
+    """The tasks that were never sent must be cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The run was cancelled: what was never sent is cancelled, the rest fails with ``error``."""
+    """The run was cancelled: unsent tasks are cancelled, the others fail with ``error``."""
 
     error: BaseException
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The run cannot continue: everything that has no outcome fails with ``error``."""
+    """The run cannot continue: all tasks without an outcome fail with ``error``."""
 
     error: BaseException
 
@@ -170,7 +172,7 @@ class SendJob:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """Give consecutive tasks their values."""
+    """Pass consecutive tasks their values."""
 
     span: TaskSpan
     values: Sequence[Any] = field(repr=False)
@@ -178,7 +180,7 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Give tasks their error."""
+    """Fail tasks with an error."""
 
     span: TaskSpan
     error: BaseException
@@ -193,7 +195,10 @@ class Withdraw:
 
 @dataclass(frozen=True, slots=True)
 class RemoveObjects:
-    """Remove the objects of jobs that have ended. ``stop``: workers may still be running them."""
+    """Remove the objects of jobs that have ended.
+
+    With ``stop``, workers may still be running them.
+    """
 
     numbers: Sequence[int]
     stop: bool = False
@@ -201,7 +206,7 @@ class RemoveObjects:
 
 @dataclass(frozen=True, slots=True)
 class AskToGoOn:
-    """Ask the user whether to go on after the pilot."""
+    """Ask the user whether to continue after the pilot."""
 
     estimate: Estimate
 
@@ -215,7 +220,7 @@ class Warn:
 
 @dataclass(frozen=True, slots=True)
 class GiveUpRun:
-    """Take no more calls: all tasks have failed with ``error``."""
+    """Accept no more calls: all tasks have failed with ``error``."""
 
     error: BaseException
 

@@ -1,6 +1,6 @@
-"""Warnings of tasks, each shown once, and counted when it comes again.
+"""Warnings of tasks, each shown once and counted when it is repeated.
 
-**Input:** what tasks print. **Output:** the same without warnings that were shown before, and at
+**Input:** the output of tasks. **Output:** the same without warnings that were shown before, and at
 the end of the run a line for each of these with its count.
 """
 
@@ -17,31 +17,35 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _WARNING = re.compile(r"\S.*:\d+: \w*Warning: ")
-_SOURCE = "  "  # the line of source below a warning begins with it
+_SOURCE = "  "  # beginning of the source line below a warning
 _MAX_KNOWN = 1000
 
 
 class FoldedWarnings:
-    """A relay that shows each warning of a run once. For any thread."""
+    """A relay that shows each warning of a run once. Thread-safe."""
 
     def __init__(
         self, show: Callable[[int, str, bool], None], *, only_failed: bool = False
     ) -> None:
-        """``show`` gets what is left. With ``only_failed`` that of failed tasks alone."""
+        """Create the relay.
+
+        ``show`` gets the rest. With ``only_failed``, only that of failed tasks.
+        """
         self._show = show
         self._only_failed = only_failed
         self._lock = threading.Lock()
         self._repeated: dict[str, int] = {}
 
-    def __call__(self, index: int, output: str, failed: bool) -> None:  # noqa: FBT001 - a relay's signature
-        """Show what a task printed, but for warnings that were shown before."""
+    # A relay's signature.
+    def __call__(self, index: int, output: str, failed: bool) -> None:  # noqa: FBT001
+        """Show the output of a task, without warnings that were shown before."""
         if failed or not self._only_failed:
             left = self._fold(output) if "Warning: " in output else output
             if left:
                 self._show(index, left, failed)
 
     def end(self) -> None:
-        """Print how often each warning came again."""
+        """Print the number of repetitions of each warning."""
         with self._lock:
             repeated, self._repeated = self._repeated, {}
         lines = [
@@ -65,7 +69,7 @@ class FoldedWarnings:
         return "".join(left)
 
     def _was_shown(self, warning: str) -> bool:
-        """Count a warning. Return whether it is a known one."""
+        """Count a warning. Return whether it is known."""
         with self._lock:
             if warning in self._repeated:
                 self._repeated[warning] += 1

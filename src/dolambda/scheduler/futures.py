@@ -1,7 +1,8 @@
-"""Futures, completed whatever their users do with them.
+"""Futures, which are completed whatever their users do with them.
 
-Input: futures that users hold, and may have completed or cancelled themselves, with callbacks that
-may raise anything. Output: each is completed once, and none keeps another from being completed.
+**Input:** futures that users hold, and may have completed or cancelled themselves, with callbacks
+that may raise anything. **Output:** each is completed once, and none prevents another from being
+completed.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class TaskFuture(Future[T]):
     def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
         """See `concurrent.futures.Future`.
 
-        On a done future it is called here, and may raise here.
+        On a done future, ``fn`` is called at once and may raise.
         """
         super().add_done_callback(fn if self.done() else partial(_call, fn))
 
@@ -40,15 +41,15 @@ def _call(callback: Callable[[Future[T]], object], future: Future[T]) -> None:
     try:
         callback(future)
     except Exception:
-        raise  # concurrent.futures logs it, and calls the next
+        raise  # concurrent.futures logs it, and calls the next one
     except BaseException:  # it would end a thread that completes other users' futures
         log.exception("the callback %r of a future raised; it stops nothing else", callback)
 
 
 def start(future: Future[Any]) -> bool:
-    """Mark a future as running, and return whether its task is to be run.
+    """Mark a future as running. Return whether its task must run.
 
-    It is not if the future was cancelled, or its user has completed it.
+    It need not run if the future was cancelled, or completed by its user.
     """
     if future.running():
         return True
@@ -56,12 +57,12 @@ def start(future: Future[Any]) -> bool:
         return False
     try:
         return future.set_running_or_notify_cancel()
-    except RuntimeError:  # those who wait for it know already that it is cancelled
+    except RuntimeError:  # waiting threads already know that it is cancelled
         return False
 
 
 def complete(future: Future[Any], result: Value | BaseException) -> None:
-    """Complete a future; leave one alone that its user has completed or cancelled."""
+    """Complete a future. One that its user has completed or cancelled is left alone."""
     try:
         if isinstance(result, Value):
             future.set_result(result.value)
@@ -72,20 +73,20 @@ def complete(future: Future[Any], result: Value | BaseException) -> None:
 
 
 def cancel(future: Future[Any], error: CancelledError | None = None) -> None:
-    """Cancel a future; one that is running raises ``error``, if there is one."""
+    """Cancel a future. A running one raises ``error``, if there is one."""
     if future.cancel():
-        start(future)  # those who wait for it hear of it
+        start(future)  # waiting threads are notified
     elif error:
         complete(future, error)
 
 
 def for_all(items: Iterable[Item], finish: Callable[[Item], None]) -> None:
-    """Finish every item, though Ctrl-C may come meanwhile; it is raised at the end."""
+    """Finish every item, even if Ctrl-C interrupts. It is raised at the end."""
     interrupted: BaseException | None = None
     for item in items:
         try:
             finish(item)
-        except BaseException as error:  # noqa: BLE001 - raised once all the others have heard
+        except BaseException as error:  # noqa: BLE001 - raised when all others are finished
             interrupted = error
             finish(item)
     if interrupted:

@@ -1,4 +1,4 @@
-"""The functions of its caller that a run calls, in one place. Input and output: none of its own."""
+"""The functions of its caller that a run calls, in one place."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class RunHooks:
     """Functions that a run calls. It calls none of them while it holds its lock.
 
     Attributes:
-        relay: Gets a task's index, what it printed, and whether it failed.
-        live: Shows what tasks print while they run.
+        relay: Gets a task's index, its output, and whether it failed.
+        live: Shows the output of tasks while they run.
         progress: Gets reports.
-        confirm: Is asked after a pilot whether to go on. None: there is no pilot.
+        confirm: Returns after a pilot whether to continue. None: there is no pilot.
         record: Gets each opened reply.
-        on_end: Gets the run once it has ended, however it did.
+        on_end: Gets the run when it has ended in any way.
     """
 
     relay: Callable[[int, str, bool], None] | None = None

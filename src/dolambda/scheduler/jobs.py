@@ -1,9 +1,9 @@
-"""Tasks that wait, jobs that are in flight, and how jobs are built from the queue.
+"""Waiting tasks, jobs in flight, and the building of jobs from the queue.
 
     TaskSpan -- JobBuilder.next_job --> InFlightJob       tasks of the queue, together in a job
     TaskSpan <-- lost, bisected ------- InFlightJob       as members of a `BisectGroup`
 
-Input: spans of packed tasks. Output: jobs, with the blobs that must exist before them.
+**Input:** spans of packed tasks. **Output:** jobs, with the blobs that must exist before them.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from dolambda.scheduler.waiting import TaskQueue
     from dolambda.wire.blob import Blob
 
-_REMEMBERED_DIGESTS = 10_000  # of small blobs that have been sent inside a job
+_REMEMBERED_DIGESTS = 10_000  # of small blobs that were sent inside a job
 
 
 class Receiver(Protocol):
-    """Who gets the outcomes of a chunk. Positions are those of the tasks in the chunk."""
+    """The receiver of a chunk's outcomes. Positions are those of the tasks in the chunk."""
 
     def claim(self, start: int, stop: int) -> list[tuple[int, int]]:
-        """Return what of the tasks from ``start`` to ``stop`` is still wanted; it cannot be cancelled any more."""
+        """Return the ranges of tasks that are still wanted. They cannot be cancelled any more."""
         ...
 
     def withdraw(self, start: int, stop: int) -> None:
@@ -42,20 +42,20 @@ class Receiver(Protocol):
         ...
 
     def deliver(self, start: int, values: Sequence[Any]) -> None:
-        """Take the values of consecutive tasks."""
+        """Accept the values of consecutive tasks."""
         ...
 
     def fail(self, start: int, stop: int, error: BaseException) -> None:
-        """Take the error of consecutive tasks."""
+        """Accept the error of consecutive tasks."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class BisectGroup:
-    """Tasks of which one may be why their job was lost. They travel with none but each other.
+    """Tasks of which one may be the cause of their job's loss. They travel only together.
 
     Attributes:
-        attempt: How often each of them has been sent.
+        attempt: Number of times that each was sent.
         first_sent: When their job was first sent, on the scheduler's clock.
     """
 
@@ -69,11 +69,11 @@ class TaskSpan:
 
     Attributes:
         part: The tasks.
-        receiver: Who gets their outcomes.
-        sent: Whether they have been sent before, and so cannot be cancelled any more.
-        empty_replies: How often their job came back without an outcome for any of its tasks.
-        retried: How often they have failed and were to be run again.
-        group: With whom they travel. None: with any others.
+        receiver: The receiver of their outcomes.
+        sent: True if they were sent before, and so cannot be cancelled any more.
+        empty_replies: Number of replies without an outcome for any task of their job.
+        retried: Number of times that they failed and were scheduled to run again.
+        group: The group that they travel with. None for any other tasks.
     """
 
     part: ChunkPart
@@ -102,20 +102,20 @@ class TaskSpan:
 
 
 class JobState(Enum):
-    """What becomes of a job. The table of transitions stands in `state`."""
+    """The state of a job. The table of transitions is in `state`."""
 
     IN_FLIGHT = auto()
-    """Sent, and a reply may come."""
+    """Sent, and a reply may arrive."""
     BACKING_OFF = auto()
     """Lost before it began. It is sent again after a pause."""
     DONE = auto()
-    """Its reply has come."""
+    """Its reply has arrived."""
     SPLIT = auto()
     """Lost. Its tasks wait to be sent in two jobs."""
     UNPAID = auto()
     """Lost. Its tasks wait until the budget allows sending them again."""
     GIVEN_UP = auto()
-    """Its tasks have failed with it."""
+    """Its tasks have failed."""
     CANCELLED = auto()
     """The run was cancelled."""
 
@@ -125,16 +125,16 @@ class InFlightJob:
     """A job that has been sent, and what is needed to send it again.
 
     Attributes:
-        number: Its number within the run.
+        number: Its number in the run.
         spans: Its tasks.
         inline: Blobs that travel in the job.
         blobs: Blobs that must exist before it.
         site: Where it was sent.
         state: See `JobState`.
-        attempt: How often it was sent because it was lost, its tasks in larger jobs included.
-        copies: How often it is in flight now.
-        copied: Whether it was sent once more because it was slow.
-        part_rate: Parts a second that it may put of what its tasks print.
+        attempt: Number of times it was sent after losses, including larger jobs with its tasks.
+        copies: Number of copies in flight now.
+        copied: True if a copy was sent because it was slow.
+        part_rate: Parts of its tasks' output that it may put in a second.
         first_sent: When it, or the first job that held its tasks, was sent.
         last_sent: When it was sent last.
         deadline: When it counts as lost. All three on the scheduler's clock.
@@ -164,7 +164,7 @@ class InFlightJob:
             yield from range(span.part.first, span.part.first + len(span))
 
     def sent(self, now: float, deadline: float) -> None:
-        """Note one more attempt."""
+        """Record one more attempt."""
         self.state = JobState.IN_FLIGHT
         self.attempt += 1
         self.copies, self.copied = 1, False
@@ -200,7 +200,7 @@ class JobBuilder:
         place: Place | None,
         same_buffers: bool,
     ) -> None:
-        """``same_buffers``: see `Packer`."""
+        """Prepare building. For ``same_buffers`` see `Packer`."""
         self._run = run
         self._limits = limits
         self._context = context or TaskContext()
@@ -245,14 +245,7 @@ class JobBuilder:
         return job
 
     def sealed(self, job: InFlightJob, deadline: float, code: Blob | None, key: bytes) -> SealedJob:
-        """Return what travels.
-
-        Args:
-            job: The job that is about to be sent.
-            deadline: Seconds since the epoch after which no worker begins it.
-            code: The archive of the user's own modules.
-            key: Signs it.
-        """
+        """Return the job as it is sent."""
         travelling = Job(
             run=self._run,
             number=job.number,
@@ -264,7 +257,7 @@ class JobBuilder:
             code=code.digest if code else None,
             context=self._context,
             place=self._place,
-            # Those of a copy would be the same lines once more.
+            # A copy would send the same lines again.
             part_interval=1 / job.part_rate if job.part_rate and not job.copied else None,
         )
         blobs = (*job.blobs, code) if code else job.blobs
@@ -273,7 +266,7 @@ class JobBuilder:
     def _place_blobs(
         self, part: ChunkPart, inline: dict[str, bytes | memoryview], apart: dict[str, Blob]
     ) -> int:
-        """Decide how each blob of a part travels. Return the bytes that travel inside."""
+        """Decide how each blob of a part travels. Return the bytes that travel in the job."""
         inside = 0
         for digest in part.digests:
             if digest in inline or digest in apart:
@@ -289,8 +282,8 @@ class JobBuilder:
     def _goes_inside(self, blob: Blob, function: str) -> bool:
         """Return whether a blob travels in the job.
 
-        A small function always does. An array does until it turns out that other jobs need it
-        too. Where tasks are known to share what they are given, only a small array does.
+        A small function always does. An array does until other jobs need it too. If tasks are known
+        to share their arguments, only a small array does.
         """
         if blob.digest == function and len(blob.data) <= INLINE:
             return True
@@ -304,7 +297,7 @@ class JobBuilder:
 
 
 def _claimed(span: TaskSpan) -> list[TaskSpan]:
-    """Return what of a span is still wanted, as tasks that are about to be sent."""
+    """Return the parts of a span that are still wanted, as tasks that are about to be sent."""
     if span.sent:
         return [span]
     wanted = span.receiver.claim(span.part.start, span.part.stop)
@@ -312,7 +305,7 @@ def _claimed(span: TaskSpan) -> list[TaskSpan]:
 
 
 def _fitting(span: TaskSpan, most: int, capacity: int) -> int:
-    """Return how many of the first ``most`` tasks fit into ``capacity`` bytes; one at least."""
+    """Return how many of the first ``most`` tasks fit into ``capacity`` bytes, at least one."""
     chunk, start = span.part.chunk, span.part.start
     if chunk.nbytes(start, start + most) <= capacity and not chunk.buffers:
         return most

@@ -1,12 +1,12 @@
-"""What a run may cost.
+"""The costs of a run and its budget.
 
-On entry: jobs to be sent, and what became of them; on leaving: whether there is money for one more.
+**Input:** jobs to be sent, and their results. **Output:** whether the budget covers one more job.
 
-Before a job is sent its worst case is reserved: the function's whole time limit, and the requests
-that go with it. Its reply settles that with what it took, fetching the job and sending the reply
-included, and a margin. A job that is lost has cost its worst case, as it may have run. What cannot
-be reserved is not sent: that is a hard bound, as what runs cannot be stopped. Requests of this side
-are counted as they are made. docs/using.md lists what is beyond it.
+Before a job is sent, its worst case is reserved: the function's whole time limit, and its requests.
+Its reply replaces that by what the job took, including fetching the job and sending the reply, and
+a margin. A lost job costs its worst case, as it may have run. A job that cannot be reserved is not
+sent. This is a hard bound, because running jobs cannot be stopped. Requests of this side are
+counted when they are made. docs/using.md lists the costs outside the budget.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 INIT = 10.0
-"""Seconds that Lambda lets an environment start, and bills
+"""Seconds that Lambda gives an environment to start, and bills
 (docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html).
 """
 
 MARGIN = 0.1
-"""Seconds of a job that no reply can say: what the runtime takes around it, and sending the last
-one.
+"""Seconds of a job that no reply can contain: those of the runtime around it, and of sending the
+last reply.
 """
 
 _LOOK = 2.0  # seconds between two HEADs of a worker, see `worker.WATCH`
@@ -35,11 +35,10 @@ _LOOK = 2.0  # seconds between two HEADs of a worker, see `worker.WATCH`
 
 @dataclass(frozen=True)
 class Rates:
-    """Dollars: of a second of one worker, of an invocation, of a request by action.
+    """Dollars of a worker's second, of an invocation, and of a request by action.
 
-    ``runtime`` is its longest, ``pause`` a poller's.
-
-    ``queues``: jobs go through the bucket, else by Invoke. ``live``: what tasks print is seen while they run.
+    ``runtime`` is the longest run of a job, ``pause`` a poller's. With ``queues`` jobs go through
+    the bucket, otherwise by Invoke. With ``live`` the output of tasks is shown while they run.
     """
 
     second: float
@@ -52,12 +51,12 @@ class Rates:
     live: bool = False
 
     def price(self, action: str) -> float:
-        """Dollars of one request."""
+        """Return the dollars of one request."""
         return self.requests.get(action, 0.0)
 
     @property
     def job(self) -> float:
-        """What one sending of a job costs at the most."""
+        """Highest cost of one attempt of a job."""
         looks = self.runtime / _LOOK * self.price("s3:HeadObject")
         once = (
             2 * self.price("s3:PutObject")
@@ -72,17 +71,17 @@ class Rates:
 
     @property
     def blob(self) -> float:
-        """What uploading one blob costs, and fetching it once."""
+        """Cost of uploading one blob and fetching it once."""
         return self.price("s3:PutObject") + self.price("s3:HeadObject") + self.price("s3:GetObject")
 
     @property
     def polling(self) -> float:
-        """What looking for the reply to a job, and for its output, costs at the most, from when it is sent on."""
+        """Highest cost of polling for a job's reply and its output."""
         polls_per_s = (1 / self.pause if self.queues else 0.0) + self.live / MIN_INTERVAL_S
         return (self.runtime + self.max_wait) * polls_per_s * self.price("s3:ListBucket")
 
     def cost(self, calls: Mapping[str, int]) -> float:
-        """Dollars of requests by action."""
+        """Return the dollars of requests by action."""
         return sum(self.price(action) * times for action, times in calls.items())
 
 
@@ -99,27 +98,27 @@ class Ledger:
         self._sum = 0.0
 
     def update(self, requests: float) -> None:
-        """Take in what this side's requests have cost so far, in dollars, of all runs together."""
+        """Update the dollars that this side's requests have cost so far, of all runs together."""
         if self._requests is None:
             self._before = requests
         self._requests = requests
 
     @property
     def spent(self) -> float:
-        """Dollars that are gone: settled jobs, lost ones at their worst, and requests."""
+        """Dollars spent: settled jobs, lost ones at their worst, and requests."""
         return self._settled + (self._requests or 0.0) - self._before
 
     def can_afford(self, blobs: int = 0) -> bool:
-        """Return whether one more job can be reserved, with so many blobs."""
+        """Return whether one more job with this number of blobs can be reserved."""
         if self.budget is None:
             return True
         return self.spent + self._sum + self._rates.polling + self._worst(blobs) <= self.budget
 
     def reserve(self, number: int, blobs: int = 0) -> bool:
-        """Set aside what one sending of a job costs at worst.
+        """Reserve the highest cost of one attempt of a job.
 
         Returns:
-            False if that is more than is left. Then nothing is set aside.
+            False if the cost exceeds the rest. Then nothing is reserved.
         """
         if not self.can_afford(blobs):
             return False
@@ -129,9 +128,9 @@ class Ledger:
         return True
 
     def settle(self, number: int, seconds: float, calls: Mapping[str, int], *, cold: bool) -> None:
-        """Replace one reservation of a job by what its reply says.
+        """Replace one reservation of a job by the figures in its reply.
 
-        Its other sendings have cost their worst.
+        Its other attempts have cost their worst.
         """
         if self.budget is None:
             return
@@ -144,13 +143,13 @@ class Ledger:
         self.write_off(number)
 
     def write_off(self, number: int) -> None:
-        """Count what was reserved for a job as spent: no reply will say that it cost less."""
+        """Count a job's reservation as spent: no reply will contain a lower cost."""
         for worst in self._reserved.pop(number, ()):
             self._sum -= worst
             self._settled += worst
 
     def refusal(self, tasks: int) -> BudgetError:
-        """Return what the tasks raise that were not sent."""
+        """Return the error of the tasks that were not sent."""
         left = (self.budget or 0.0) - self.spent
         worst = self._rates.job + self._rates.polling
         return BudgetError(

@@ -1,6 +1,6 @@
-"""What a run keeps to.
+"""The limits of a run.
 
-On entry: settings, and what a face was given; on leaving: one frozen `Limits`.
+**Input:** settings, and the options of a frontend. **Output:** one frozen `Limits`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from dolambda.wording import dollars, duration
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run keeps to.
+    """The limits of a run. Times are in seconds.
 
-    Times in seconds. ``window``: most jobs in flight; ``runtime``: longest that a job can run;
-    ``room``: bytes that a task's arguments may take, the worker's memory. ``speculate``: copy slow
-    jobs near the end, see `stragglers`. ``live``: show what tasks print while they run.
-    ``budget``: dollars that the run may cost at ``rates``, None for no bound.
+    Attributes:
+        window: Largest number of jobs in flight.
+        runtime: Longest time that a job can run.
+        room: Bytes that a task's arguments may take: the worker's memory.
+        speculate: Copy slow jobs near the end, see `stragglers`.
+        live: Show the output of tasks while they run.
+        budget: Dollars that the run may cost at ``rates``. None for no bound.
     """
 
     workers: int
@@ -41,7 +44,8 @@ class Limits:
     def __post_init__(self) -> None:
         """Check the budget.
 
-        Raises `ConfigurationError` for one that does not pay for a single job.
+        Raises:
+            ConfigurationError: The budget does not cover a single job.
         """
         least = self.rates.job + self.rates.polling
         if self.budget is not None and self.budget < least:

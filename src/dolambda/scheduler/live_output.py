@@ -1,11 +1,11 @@
 """Live output: the lines that tasks print, shown while they run.
 
     OutputParts.take -> LiveOutput.show   lines of a task, in order, as soon as they are found
-    Reply            -> LiveOutput.rest   what was not shown before
+    Reply            -> LiveOutput.rest   lines that were not shown before
 
-**Input:** parts of the output of tasks, and their whole output with their replies. **Output:** each line,
-once, to a relay. A task whose job is sent again, or that a worker runs again, is followed in its last
-attempt. If what counts in the end is another than the one that was followed, it is shown whole, and named so.
+**Input:** parts of the output of tasks, and their whole output with their replies. **Output:** each
+line, once, to a relay. A task whose job is sent again, or that a worker runs again, is followed in
+its last attempt. If another attempt counts in the end, its output is shown whole, and labelled.
 """
 
 from __future__ import annotations
@@ -34,33 +34,36 @@ _SLOWER, _MAX_PAUSE_S = 1.5, 4.0
 
 
 class PartSource(Protocol):
-    """A place that parts come from."""
+    """A source of parts."""
 
     def take(self) -> Sequence[OutputPart]:
-        """Return the parts that are there, and remove them. May block and raise `DolambdaError`."""
+        """Return the existing parts, and remove them. It may block and raise `DolambdaError`."""
         ...
 
 
 class _Stream:
-    """The output of one attempt at a task, as far as it was shown."""
+    """The output of one attempt of a task, as far as it was shown."""
 
     def __init__(self, part: OutputPart | None = None) -> None:
-        """Of the attempt that a part belongs to."""
+        """Follow the attempt of a part."""
         self.attempt, self.turn = (part.attempt, part.turn) if part else (0, 0)
         self.worker = part.worker if part else ""
         self.nbytes = 0
-        self.text = ""  # the beginning, as far as a reply would keep it
+        self.text = ""  # the beginning, as far as a reply keeps it
         self.ends_line = True
         self.over = False
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def follows(self, part: OutputPart) -> bool:
-        """Return whether a part is of this attempt and continues it."""
+        """Return whether a part belongs to this attempt and continues it."""
         mine = (self.attempt, self.turn, self.worker) == (part.attempt, part.turn, part.worker)
         return mine and part.start <= self.nbytes < part.start + len(part.data)
 
     def is_older(self, part: OutputPart) -> bool:
-        """Return whether a part is of a later attempt. Of two at a time the first is followed."""
+        """Return whether a part belongs to a later attempt.
+
+        Of two concurrent ones the first counts.
+        """
         return (self.attempt, self.turn) < (part.attempt, part.turn)
 
     def add(self, part: OutputPart) -> str:
@@ -73,21 +76,21 @@ class _Stream:
         return text
 
     def rest_of(self, output: str) -> str | None:
-        """Return what was not shown of a whole output; None if that is another attempt's."""
+        """Return the rest of a whole output, or None if that belongs to another attempt."""
         kept, more = without_note(output)
-        # The last character that was kept may be cut.
+        # The last kept character may be cut.
         if not (kept.startswith(self.text) or (more and self.text.startswith(kept[:-1]))):
             return None
         return with_note(kept[len(self.text) :], min(more, more + LIMIT - self.nbytes))
 
 
 class LiveOutput:
-    """The output of the tasks of one run. For any thread.
+    """The output of the tasks of one run. Thread-safe.
 
     Args:
-        parts: Where parts come from.
+        parts: The source of parts.
         relay: Gets a task's index, lines that it printed, and whether it failed.
-        clean_up: Bounds how long `close` takes.
+        clean_up: Limits the time of `close`.
         clock: Seconds that only go forward.
     """
 
@@ -106,19 +109,17 @@ class LiveOutput:
         self._lock = threading.Lock()
         self._streams: dict[int, dict[int, _Stream]] = {}  # by job and task
         self._sent_at: dict[int, float] = {}  # of jobs in flight
-        self._first_job = (
-            sys.maxsize
-        )  # those before it were sent by an earlier client of a named run
+        self._first_job = sys.maxsize  # earlier ones were sent by an earlier client of a named run
         self._first_sent = 0.0
-        self._replied: set[int] = set()  # jobs of whose parts some may still come
+        self._replied: set[int] = set()  # jobs with parts that may still arrive
         self._closing = threading.Event()
         self._gone = False
         self._thread: threading.Thread | None = None
 
-    # What a run calls.
+    # Methods that a run calls.
 
     def job_sent(self, job: int) -> None:
-        """Look for the output of a job from here on."""
+        """Poll for the output of a job from now on."""
         with self._lock:
             self._sent_at.setdefault(job, self._clock())
             self._first_job = min(self._first_job, job)
@@ -130,11 +131,11 @@ class LiveOutput:
             )
             try:
                 self._thread.start()
-            except RuntimeError:  # none can be started: the output comes with the replies
+            except RuntimeError:  # no thread can be started: the output comes with the replies
                 log.debug("what tasks print is not looked for", exc_info=True)
 
     def rest(self, job: int, task: int, output: str) -> str:
-        """Return what was not shown of the output of a task that has ended."""
+        """Return the rest of the output of a task that has ended."""
         with self._lock:
             stream = self._streams.setdefault(job, {}).setdefault(task, _Stream())
             stream.over = True
@@ -144,7 +145,7 @@ class LiveOutput:
             return _continued(rest, stream)
 
     def job_replied(self, job: int) -> None:
-        """Show no more parts of a job: all its output was shown."""
+        """Show no more parts of a job: its whole output was shown."""
         with self._lock:
             self._streams.pop(job, None)
             sent_at = self._sent_at.pop(job, None)
@@ -152,15 +153,15 @@ class LiveOutput:
                 self._replied.add(job)
 
     def jobs_ended(self, jobs: Sequence[int]) -> None:
-        """Note jobs that are no longer in flight. Parts that they have put are still shown."""
+        """Record jobs that are no longer in flight. Their existing parts are still shown."""
         with self._lock:
             for job in jobs:
                 self._sent_at.pop(job, None)
 
     def close(self, *, gone: bool = False) -> None:
-        """Show and remove the last parts. Return when that is done, or as long as clean-up may take.
+        """Show and remove the last parts, within the time of clean-up.
 
-        ``gone``: where they come from has gone, so do not look for them.
+        With ``gone``, the source of parts no longer exists.
         """
         self._gone = gone
         self._closing.set()
@@ -170,7 +171,7 @@ class LiveOutput:
     # The thread.
 
     def _watch(self) -> None:
-        """Look for parts until closed, and once more."""
+        """Poll for parts until closed, and once more."""
         pause = _FIRST_S
         while not self._closing.wait(pause):
             found = self._take() if self._sent_at else 0
@@ -179,7 +180,7 @@ class LiveOutput:
             self._take()
 
     def _take(self) -> int:
-        """Show the parts that are there; return how many."""
+        """Show the existing parts. Return their number."""
         try:
             parts = self._parts.take()
         except DolambdaError as error:
@@ -190,7 +191,7 @@ class LiveOutput:
         return len(parts)
 
     def show(self, part: OutputPart) -> None:
-        """Show what a part adds to what was shown of its task."""
+        """Show the new lines of a part."""
         with self._lock:
             if part.job < self._first_job or part.job in self._replied:
                 return
@@ -215,7 +216,7 @@ class LiveOutput:
 
 
 def _continued(text: str, stream: _Stream) -> str:
-    """Return text without the end of a line that was shown as a line already."""
+    """Return text without the end of a line that was already shown as a line."""
     if not stream.ends_line:
         text = text.removeprefix("\r").removeprefix("\n")
     if text:

@@ -1,6 +1,6 @@
-"""The words for a lost job.
+"""The messages about a lost job.
 
-Input: the job, and why it has no reply. Output: what its tasks and the log say.
+**Input:** the job, and the reason why it has no reply. **Output:** texts for its tasks and the log.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from dolambda.wire.outcome import NO_REPLY, NOT_STARTED, Lost
 if TYPE_CHECKING:
     from dolambda.scheduler.jobs import InFlightJob
 
-_NAMED_TASKS = 5  # of a lost job that are named in a message
+_NAMED_TASKS = 5  # tasks of a lost job that a message names
 
 
 def final(lost: Lost) -> Lost:
-    """Return why a job's tasks are lost for good."""
+    """Return the final reason why a job's tasks are lost."""
     reason = NO_REPLY if lost.reason == NOT_STARTED else lost.reason
     return Lost(reason, lost.detail, lost.hint)
 
 
 def overdue(job: InFlightJob) -> Lost:
-    """Return why a job is lost whose deadline has passed."""
+    """Return the reason for a job whose deadline has passed."""
     few = len(job) <= _NAMED_TASKS
     tasks = ", ".join(f"task {index}" for index in job.indexes()) if few else f"{len(job):,} tasks"
     return Lost(
@@ -35,5 +35,5 @@ def overdue(job: InFlightJob) -> Lost:
 
 
 def resent(job: InFlightJob, lost: Lost, how: str) -> ev.Warn:
-    """Return the warning that a job is sent once more, and why."""
+    """Return the warning that a job is sent once more, with the reason."""
     return ev.Warn(f"job {job.number} is sent {how}: {lost.detail}")

@@ -1,6 +1,6 @@
-"""What a run will take, told after its first few tasks.
+"""The estimate of a run, made after its first few tasks.
 
-On entry: what the pilot took; on leaving: an `Estimate`, and a verdict on it.
+**Input:** the pilot's measures. **Output:** an `Estimate`, and the user's answer to it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,15 @@ _PER_TEN_SECONDS = 1000
 
 @dataclass(frozen=True)
 class Estimate:
-    """``tasks`` are left, each takes ``each`` seconds; together about ``seconds`` on ``workers``, for ``dollars`` by list price.
+    """The expected rest of a run.
 
-    ``spent`` is what the pilot cost.
+    Attributes:
+        tasks: Number of tasks that are left.
+        each: Seconds that each takes.
+        seconds: Expected duration of all.
+        workers: Number of workers.
+        dollars: Expected cost by list price.
+        spent: Cost of the pilot.
     """
 
     tasks: int
@@ -43,7 +49,7 @@ class Estimate:
     def from_pilot(
         cls, *, tasks: int, each: float, batch: int, workers: int, rates: Rates, spent: float
     ) -> Estimate:
-        """Estimate the rest of a run: ``tasks`` in jobs of ``batch``."""
+        """Return the estimate for ``tasks`` in jobs of ``batch``."""
         jobs = math.ceil(tasks / batch)
         at_once = max(1, min(workers, jobs))
         requests = (
@@ -63,7 +69,7 @@ class Estimate:
         )
 
     def __str__(self) -> str:
-        """Return it as a sentence."""
+        """Return the estimate as a sentence."""
         return (
             f"{count(self.tasks, 'task')} left, {duration(self.each)} each: "
             f"about {duration(self.seconds)} on {count(self.workers, 'worker')}, "
@@ -72,16 +78,16 @@ class Estimate:
 
 
 class Pilot:
-    """The question, asked once after a run's first jobs, whether to go on.
+    """The question whether to continue, asked once after a run's first jobs.
 
     Attributes:
-        holds: Whether no more than the first jobs may be sent yet.
-        asked: Whether the question was asked.
-        refusal: The error of what is not run, once the answer was no.
+        holds: True if no more than the first jobs may be sent yet.
+        asked: True if the question was asked.
+        refusal: The error of the tasks that do not run, after the answer no.
     """
 
     def __init__(self, *, wanted: bool) -> None:
-        """``wanted``: whether to ask."""
+        """Prepare the question. ``wanted`` is False if it is not asked."""
         self.holds = wanted
         self.asked = False
         self.refusal: BaseException | None = None
@@ -91,18 +97,18 @@ class Pilot:
         return not self.holds or jobs < JOBS
 
     def is_to_ask(self, jobs: int) -> bool:
-        """Return whether it is time to ask, after ``jobs`` that have all ended."""
+        """Return whether it is time to ask, after ``jobs`` have all ended."""
         return self.holds and not self.asked and jobs >= JOBS
 
     def answered(self, refusal: BaseException | None) -> None:
-        """Take the answer. ``refusal`` is None if the run goes on."""
+        """Record the answer. ``refusal`` is None if the run continues."""
         self.holds = False
         self.refusal = refusal
 
     def estimate(
         self, waiting: int, batcher: Batcher, limits: Limits, counters: RunCounters
     ) -> Estimate:
-        """Ask the question: return what the ``waiting`` tasks will take."""
+        """Return the question: the estimate for the ``waiting`` tasks."""
         self.asked = True
         rates = limits.rates
         spent = counters.seconds * rates.second + rates.cost(counters.calls)

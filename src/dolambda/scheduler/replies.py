@@ -29,7 +29,7 @@ _BLAMELESS = (NOT_STARTED, CANCELLED)
 
 
 class ReplyReader:
-    """Reads the replies to one run's jobs.
+    """Reader of the replies to one run's jobs.
 
     Args:
         run: Name of the run.
@@ -56,7 +56,7 @@ class ReplyReader:
         """Read the reply to a job.
 
         Returns:
-            The reply, None if it is refused; and what the scheduler is told.
+            The reply, or None if it is refused, and the event for the scheduler.
         """
         try:
             reply = self._opened(data, job.number)
@@ -69,7 +69,7 @@ class ReplyReader:
         missing = [isinstance(outcome, ev.Missing) for outcome in outcomes]
         seconds = reply.outcomes.seconds
         if any(missing):
-            # A sequence of numbers.
+            # Any sequence of numbers.
             seconds = [one.seconds for one in reply.outcomes if one.kind != "lost"]  # type: ignore[assignment]
         return reply, ev.ReplyReceived(job.number, outcomes, all(missing), seconds, reply.usage)
 
@@ -77,14 +77,14 @@ class ReplyReader:
         reply = Reply.from_bytes(sealed, self._key)
         if (reply.run, reply.number) != (self._run, number):
             raise EnvelopeError(
-                f"the reply to job {reply.number} of run {reply.run} where the one to job {number} "
-                f"of run {self._run} belongs",
+                f"the reply to job {reply.number} of run {reply.run} in the place of the one to "
+                f"job {number} of run {self._run}",
                 hint="A signed reply was copied. It was not unpickled.",
             )
         return reply
 
     def _outcomes(self, job: InFlightJob, reply: Reply) -> Iterator[ev.Outcome]:
-        """Yield the outcomes of a job's tasks: many values together, everything else one by one."""
+        """Yield the outcomes of a job's tasks: values together, everything else one by one."""
         table = reply.outcomes
         refusal = reply.refusal
         if refusal and refusal.reason not in _BLAMELESS:
@@ -189,8 +189,8 @@ class ReplyHandler:
 
 
 def _refused_reply(job: InFlightJob, refused: EnvelopeError) -> ev.ReplyReceived:
-    """Return what follows from a reply that is not to be believed."""
-    # Signed with another key, over and over: the worker has replaced the key.
+    """Return the event for a reply that was refused."""
+    # A wrong signature again and again: the worker has replaced the key.
     reason = REFUSED if isinstance(refused, SignatureError) else NOT_STARTED
     said, _, hint = str(refused).partition("\n  ")
     outcomes = []

@@ -1,6 +1,6 @@
-"""What a run has done so far and what it took.
+"""The counts of a run so far.
 
-On entry: each reply as it lands; on leaving: a frozen `Report`.
+**Input:** each reply as it arrives. **Output:** a frozen `Report`.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Report:
 
     @property
     def ended(self) -> int:
-        """Return the number of tasks that returned a value or failed for good."""
+        """Number of tasks that returned a value or failed for good."""
         return self.done + self.failed
 
     def __repr__(self) -> str:
@@ -92,7 +92,7 @@ class Report:
         return notebook_table("dolambda: report", self._facts() | advice)
 
     def _facts(self) -> dict[str, str]:
-        """Return what a person wants to know; counts only if they are not zero."""
+        """Return the facts for the user. Counts are left out if they are zero."""
         ended = "" if self.over or not self.running else f"{self.running:,}"
         shown = {
             "tasks": f"{self.tasks:,}",
@@ -112,11 +112,11 @@ class Report:
 
     @property
     def rate(self) -> float:
-        """Tasks a second that came to an end."""
+        """Tasks that ended in a second."""
         return (self.done + self.failed) / self.elapsed if self.elapsed else 0.0
 
     def __add__(self, other: Report) -> Report:
-        """Two runs together."""
+        """Return the sum of two runs."""
         added = {name: getattr(self, name) + getattr(other, name) for name in _ADDED}
         calls = dict(Counter(self.calls) + Counter(other.calls))
         return Report(
@@ -153,17 +153,17 @@ _ADDED = (
 
 
 class RunCounters:
-    """The counts of a run while it goes on: a `Report` that can be written to.
+    """The counts of a run in progress: a `Report` that can be written to.
 
-    Not for several threads at once.
+    Not thread-safe.
     """
 
     def __init__(self) -> None:
-        """Nothing has been done yet."""
+        """Start at zero."""
         self.tasks = self.done = self.failed = self.retried = self.resent = self.restored = (
             self.jobs
         ) = self.again = self.copies = self.cold = 0
-        self.announced = 0  # tasks of which the number was known before they were submitted
+        self.announced = 0  # tasks whose number was known before they were submitted
         self.open_ended = False
         self.seconds = 0.0
         self._workers: set[str] = set()
@@ -177,26 +177,26 @@ class RunCounters:
         self.failed += event.failed
 
     def expect(self, tasks: int | None) -> None:
-        """Count tasks that will be submitted. None for a number that is not known."""
+        """Count tasks that will be submitted. None means an unknown number."""
         self.announced += tasks or 0
         self.open_ended = self.open_ended or tasks is None
 
     @property
     def expected(self) -> int:
-        """Return how many tasks there will be, as far as is known."""
+        """Expected number of tasks, as far as known."""
         return max(self.tasks, self.announced)
 
     def take_in(self, usage: Usage) -> None:
-        """Count what a reply says of itself."""
+        """Count the usage in a reply."""
         self.seconds += usage.seconds
         self.cold += usage.cold
         self._workers.add(usage.worker)
-        # By hand: Counter.update takes longer than all the rest here.
+        # Without Counter.update, which takes longer than the rest of this method.
         for action, times in usage.calls.items():
             self.calls[action] += times
 
     def report(self, *, running: int, elapsed: float, declined: bool = False) -> Report:
-        """As it stands, beside what the run itself knows."""
+        """Return the counts, with those that the run itself has."""
         return Report(
             tasks=self.tasks,
             done=self.done,

@@ -1,6 +1,7 @@
-"""Who gets the outcomes of chunks: futures, one for each task, or a stream of whole pieces.
+"""Receivers of the outcomes of chunks: futures, one for each task, or a stream of pieces.
 
-Input: values and errors by position in a chunk. Output: completed futures, or pieces in order.
+**Input:** values and errors by position in a chunk. **Output:** completed futures, or pieces in
+order.
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
 
 
 class FutureReceiver:
-    """Completes one future for each task of a chunk."""
+    """Receiver that completes one future for each task of a chunk."""
 
     __slots__ = ("_futures",)
 
     def __init__(self, futures: list[Future[Any]]) -> None:
-        """``futures``: one for each task, in order. Each is let go once it is completed."""
+        """Create a receiver.
+
+        ``futures`` has one for each task, in order. Each is dropped when completed.
+        """
         self._futures: list[Future[Any] | None] = list(futures)
 
     def claim(self, start: int, stop: int) -> list[tuple[int, int]]:
@@ -51,7 +55,7 @@ class FutureReceiver:
             cancel(future)
 
     def deliver(self, start: int, values: Sequence[Any]) -> None:
-        """See `Receiver`. No reference to a value outlives its being handed over."""
+        """See `Receiver`. No reference to a value outlives its delivery."""
         left = values if isinstance(values, list) else list(values)
         left.reverse()
         for future in self._take(start, start + len(left)):
@@ -70,10 +74,11 @@ class FutureReceiver:
 
 
 class Pieces:
-    """The outcomes of one `map`, as pieces of consecutive tasks. For any thread.
+    """The outcomes of one `map`, as pieces of consecutive tasks. Thread-safe.
 
     Args:
-        in_order: Whether pieces are taken in the order of the tasks, or as they come.
+        in_order: True if pieces are taken in the order of the tasks, False for the order of
+            arrival.
     """
 
     def __init__(self, *, in_order: bool) -> None:
@@ -87,7 +92,7 @@ class Pieces:
         self.cancelled = False
 
     def receiver(self, count: int) -> ChunkReceiver:
-        """Return who gets the outcomes of the next ``count`` tasks."""
+        """Return the receiver of the next ``count`` tasks."""
         with self._changed:
             receiver = ChunkReceiver(self, self.added)
             self.added += count
@@ -99,7 +104,7 @@ class Pieces:
         return self.added - self._taken
 
     def put(self, start: int, count: int, values: Any, error: BaseException | None) -> None:
-        """Take the outcome of consecutive tasks."""
+        """Add the outcome of consecutive tasks."""
         with self._changed:
             if self.cancelled:
                 return
@@ -116,7 +121,7 @@ class Pieces:
             Number of its first task, number of tasks, their values, and their error.
 
         Raises:
-            TimeoutError: None came until ``deadline`` on the monotonic clock.
+            TimeoutError: None arrived until ``deadline`` on the monotonic clock.
         """
         with self._changed:
             timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -133,7 +138,7 @@ class Pieces:
         return self._is_ready()
 
     def cancel(self) -> None:
-        """Keep nothing that still comes."""
+        """Drop all pieces that still arrive."""
         with self._changed:
             self.cancelled = True
             self._pieces.clear()
@@ -144,12 +149,12 @@ class Pieces:
 
 
 class ChunkReceiver:
-    """Hands the outcomes of one chunk to `Pieces`."""
+    """Receiver that passes the outcomes of one chunk to `Pieces`."""
 
     __slots__ = ("_first", "_pieces")
 
     def __init__(self, pieces: Pieces, first: int) -> None:
-        """``first``: number of the chunk's first task among those of the `map`."""
+        """Create a receiver. ``first`` is the number of the chunk's first task in the `map`."""
         self._pieces = pieces
         self._first = first
 
@@ -172,10 +177,10 @@ class ChunkReceiver:
 
 
 class BatchFuture(TaskFuture[list[Any]]):
-    """The list of the values of several chunks; or the first error. For joblib's batches."""
+    """The list of the values of several chunks, or the first error. For joblib's batches."""
 
     def __init__(self, count: int) -> None:
-        """``count``: number of tasks."""
+        """Create a future for ``count`` tasks."""
         super().__init__()
         self._values: list[Any] = [None] * count
         self._left = count
@@ -185,7 +190,7 @@ class BatchFuture(TaskFuture[list[Any]]):
 
     @contextmanager
     def filling(self) -> Iterator[None]:
-        """Complete it in another thread, if that happens while this one submits its tasks."""
+        """Complete it in another thread if that happens while this thread submits its tasks."""
         self._filling = threading.get_ident()
         try:
             yield
@@ -193,12 +198,12 @@ class BatchFuture(TaskFuture[list[Any]]):
             self._filling = None
 
     def receiver(self, count: int) -> BatchReceiver:
-        """Return who gets the outcomes of the next ``count`` tasks."""
+        """Return the receiver of the next ``count`` tasks."""
         first, self._given_out = self._given_out, self._given_out + count
         return BatchReceiver(self, first)
 
     def put(self, start: int, values: Sequence[Any]) -> None:
-        """Take the values of consecutive tasks."""
+        """Accept the values of consecutive tasks."""
         with self._values_lock:
             self._values[start : start + len(values)] = values
             self._left -= len(values)
@@ -208,7 +213,7 @@ class BatchFuture(TaskFuture[list[Any]]):
         self._complete(Value(values))
 
     def put_error(self, error: BaseException) -> None:
-        """Take the error of a task. The first one counts."""
+        """Accept the error of a task. The first one counts."""
         self._complete(error)
 
     def _complete(self, outcome: Value | BaseException) -> None:
@@ -218,17 +223,17 @@ class BatchFuture(TaskFuture[list[Any]]):
         call = partial(complete, self, outcome)
         try:
             threading.Thread(target=call, name="dolambda-batch", daemon=True).start()
-        except RuntimeError:  # none can be started: joblib would wait for ever
+        except RuntimeError:  # no thread can be started: joblib would hang
             call()
 
 
 class BatchReceiver:
-    """Hands the outcomes of one chunk to a `BatchFuture`."""
+    """Receiver that passes the outcomes of one chunk to a `BatchFuture`."""
 
     __slots__ = ("_batch", "_first")
 
     def __init__(self, batch: BatchFuture, first: int) -> None:
-        """``first``: position of the chunk's first task in the batch."""
+        """Create a receiver. ``first`` is the position of the chunk's first task in the batch."""
         self._batch = batch
         self._first = first
 
@@ -256,13 +261,13 @@ def values_of(
     *,
     return_exceptions: bool,
 ) -> Generator[Any, None, None]:
-    """Yield the values of a `map` one by one. No reference to one outlives its being taken.
+    """Yield the values of a `map` one by one. No reference to a value is kept.
 
     Args:
-        pieces: Where they come from.
-        more: Is called after each value: it may submit more.
+        pieces: The source of values.
+        more: Called after each value. It may submit more.
         deadline: When waiting ends, on the monotonic clock.
-        return_exceptions: Whether a failed task's exception is yielded in the place of its value.
+        return_exceptions: True to yield a failed task's exception in the place of its value.
     """
     try:
         while pieces.left:

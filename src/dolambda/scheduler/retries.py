@@ -1,9 +1,9 @@
-"""When a task is run again.
+"""The policy for repeating failed tasks.
 
-On entry: the error that a task ended with; on leaving: a pause in seconds, or None for not again.
+**Input:** the error of a task. **Output:** a pause in seconds, or None for no repetition.
 
-Only what the user asks for: a task may have had its effect before it failed. A job that AWS lost is
-another matter (run.py).
+Tasks are repeated only if the user wants it: a task may have had its effect before it failed. Jobs
+that AWS lost are repeated by state.py.
 """
 
 from __future__ import annotations
@@ -41,17 +41,21 @@ class Retries:
     longest: float = 60.0
 
     def __post_init__(self) -> None:
-        """Check. Raises `ConfigurationError`."""
+        """Check the values.
+
+        Raises:
+            ConfigurationError: A value cannot work.
+        """
         kinds: tuple[object, ...] = self.on if isinstance(self.on, tuple) else (self.on,)
         if type(self.times) is not int or self.times < 0:
             raise ConfigurationError(
                 f"retries: times={self.times!r} is not a whole number from 0",
-                hint="Give how often a failed task is run again, such as retries=3.",
+                hint="Use the number of times that a failed task is repeated, such as retries=3.",
             )
         if not all(inspect.isclass(kind) and issubclass(kind, BaseException) for kind in kinds):
             raise ConfigurationError(
-                f"retries: on={self.on!r} is no exception class, nor a tuple of them",
-                hint="Give the classes after which to run a task again: Retries(on=(OSError,)).",
+                f"retries: on={self.on!r} is neither an exception class nor a tuple of them",
+                hint="Use the classes after which a task is repeated: Retries(on=(OSError,)).",
             )
         if self.wait < 0 or self.factor < 1 or self.longest < 0:
             raise ConfigurationError(
@@ -62,12 +66,15 @@ class Retries:
 
     @classmethod
     def of(cls, given: int | Retries | None) -> Retries:
-        """Take a number for a policy; None for none."""
+        """Return the policy for a number. None means no repetitions."""
         return given if isinstance(given, Retries) else cls(times=0 if given is None else given)
 
     def pause(self, error: BaseException, before: int) -> float | None:
-        """Seconds to wait before running a task again that was repeated ``before`` times already; None for not at all."""
+        """Return the seconds before a task is repeated that was repeated ``before`` times.
+
+        Return None if it is not repeated.
+        """
         if before >= self.times or not isinstance(error, self.on):
             return None
-        # Spreads load, hides nothing.
+        # For the spread of load, not for secrets.
         return min(self.longest, self.wait * self.factor**before) * random.uniform(0.5, 1)  # noqa: S311

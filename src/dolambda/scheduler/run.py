@@ -50,21 +50,11 @@ log = logging.getLogger("dolambda")
 
 
 class Run:
-    """Everything that one `Parallel` call, one executor or one foreach sends. For any thread.
+    """All that one `Parallel` call, one executor or one foreach sends. Thread-safe.
 
-    Args:
-        name: Name of the run.
-        transport: Takes jobs and brings replies.
-        key: Signs both.
-        limits: What the run keeps to.
-        packer: Pickles the calls. If it gives tasks identities, the run is a named one.
-        context: What tasks find around them.
-        place: Where jobs may run.
-        code: Returns the archive of the user's own modules.
-        stored: What an earlier client has left of this run.
-        hooks: Functions that the run calls.
-        clean_up: Bounds how long `cancel` waits.
-        clock: Seconds that only go forward.
+    ``key`` signs jobs and replies. If ``packer`` gives tasks identities, the run is a named one,
+    and ``stored`` has the results of its earlier clients. ``code`` returns the archive of the
+    user's own modules. ``clean_up`` limits the time of `cancel`.
     """
 
     def __init__(
@@ -109,29 +99,29 @@ class Run:
         self._settling: list[int] = []  # threads that complete futures
         self._begun = 0.0
         self._closing = self._cancelled = self._asleep = False
-        self._over = False  # the run's thread will not look at the queue again
+        self._over = False  # the run's thread will not check the queue again
         self._cause: BaseException | None = None  # why it ended, if not because it was closed
         self._sleeps_until = -math.inf
         self._thread: threading.Thread | None = None
 
     @property
     def batcher(self) -> Batcher:
-        """What the run knows of how long its tasks take."""
+        """The measured durations of the run's tasks."""
         return self._scheduler.batcher
 
-    # What frontends call.
+    # Methods that frontends call.
 
     def submit_one(self, call: Call) -> Future[Any]:
-        """Queue one call; return its future."""
+        """Queue one call, and return its future."""
         self._refuse_closed()
         future = self._submission.submit_one(call)
-        if self._thread is None:  # from here on something is running, as in any executor
+        if self._thread is None:  # from now on something is running, as in any executor
             self._submission.drain()
         self._wake()
         return future
 
     def submit(self, calls: Iterable[Call]) -> list[Future[Any]]:
-        """Queue calls together; return their futures."""
+        """Queue calls together, and return their futures."""
         self._refuse_closed()
         futures = self._submission.submit_several(calls)
         self._wake()
@@ -152,7 +142,7 @@ class Run:
             self._refuse_late()
 
     def expect(self, tasks: int | None) -> None:
-        """Take note of tasks that will be submitted. None for a number that is not known."""
+        """Record that tasks will be submitted. None means an unknown number."""
         with self._changed:
             self._scheduler.counters.expect(tasks)
 
@@ -161,9 +151,9 @@ class Run:
         self._submission.forget_buffers()
 
     def cancel(self, *, warn: bool = True) -> None:
-        """Drop what waits and withdraw what is in flight. Its futures raise CancelledError.
+        """Drop waiting tasks and withdraw jobs in flight. Their futures raise CancelledError.
 
-        ``warn`` logs how many tasks were not run. Return when that is done, or after some seconds: what is left then expires by itself.
+        ``warn`` logs the number of tasks. Wait for this some seconds at most: what is left expires.
         """
         with self._changed:
             self._closing = self._cancelled = True
@@ -178,21 +168,21 @@ class Run:
         self._end.wait_for_clean_up()
 
     def abandon(self, error: BaseException) -> None:
-        """Let all futures raise ``error``, and remove nothing: what it was sent to has gone."""
+        """Let all futures raise ``error``. Remove nothing: the place of the jobs is gone."""
         self._chores.removes = False
         self._give_up(error)
         self._finish_unstarted()
         self._end.reach()
 
     def cancel_waiting(self) -> None:
-        """Cancel what has never been sent."""
+        """Cancel the tasks that were never sent."""
         self._submission.drain()
         self._apply(ev.WaitingCancelled())
 
     def close(self, *, wait: bool = True) -> None:
-        """Take no more calls.
+        """Accept no more calls, and remove the run's objects when all have an outcome.
 
-        Once all have an outcome, remove the run's objects. ``wait`` until then.
+        With ``wait``, return after that.
         """
         with self._changed:
             self._closing = True
@@ -202,7 +192,7 @@ class Run:
             self._end.wait(lambda: self._cancelled or self._cause is not None)
 
     def report(self) -> Report:
-        """Return what has been done so far."""
+        """Return the counts so far."""
         with self._changed:
             elapsed = self._clock() - self._begun if self._begun else 0.0
             counters = self._scheduler.counters
@@ -219,7 +209,7 @@ class Run:
         return ev.Moment(self._clock(), (capacity,), requests)
 
     def _apply(self, event: ev.Event) -> None:
-        """Have the scheduler handle an event, and perform what comes out."""
+        """Pass an event to the scheduler, and perform the actions."""
         with self._changed:
             moment = self._moment()
             actions = self._scheduler.handle(event, moment)
@@ -239,7 +229,7 @@ class Run:
 
     def _perform(self, actions: ev.Actions) -> None:
         actions.reverse()
-        while actions:  # taken out one by one: no reference to a value may outlive its delivery
+        while actions:  # removed one by one: no reference to a value may outlive its delivery
             action = actions.pop()
             if isinstance(action, ev.SendJob):
                 self._send(action)
@@ -259,10 +249,10 @@ class Run:
             del action
         self._show_progress()
 
-    # On the way out.
+    # The way to workers.
 
     def _enqueue(self, batch: Batch) -> None:
-        """Queue what is to be sent. The caller holds a lock: no future is completed here."""
+        """Queue a batch. The caller holds a lock, so no future is completed here."""
         done = sum(outcome.kind == "value" for _, outcome in batch.restored)
         restored = len(batch.restored)
         failed = restored - done + len(batch.refused)
@@ -279,14 +269,14 @@ class Run:
                 self._refuse_late()
 
     def _refuse_late(self) -> None:
-        """Fail what was submitted just as the run ended in another thread, and raise why."""
+        """Fail tasks submitted while the run ended in another thread. Raise the reason."""
         error = CancelledError(f"run {self.name} had ended when the task was submitted")
         self._submission.drain()
         self._apply(ev.Broken(self._cause or error))
         self._refuse_closed()
 
     def _refuse_closed(self) -> None:
-        """Raise why it takes no more tasks, if it does not."""
+        """Raise an error if the run accepts no more tasks."""
         if not self._closing:
             return
         if isinstance(self._cause, DolambdaError):
@@ -300,7 +290,7 @@ class Run:
     def _start(self) -> None:
         if self._thread is None:
             thread = threading.Thread(target=self._serve, name=f"dolambda-{self.name}", daemon=True)
-            thread.start()  # before it is kept: one that cannot be started ends nothing
+            thread.start()  # kept only if it can be started
             self._thread = thread
             self._begun = self._clock()
 
@@ -315,7 +305,7 @@ class Run:
             self._chores.add(ev.JobFailed(job.number, error))
             return
         except BaseException as error:  # noqa: BLE001
-            # A transport closed underneath, or a defect: nobody may wait for ever.
+            # The transport was closed, or a defect: nobody may wait forever.
             self._chores.add(ev.Broken(error))
             return
         if self._hooks.live:
@@ -324,7 +314,7 @@ class Run:
         with self._changed:
             ended = job.state not in (JobState.IN_FLIGHT, JobState.BACKING_OFF)
             cancelled = job.state is JobState.CANCELLED
-        if cancelled or (ended and sent_before):  # just before: nothing waits for this sending
+        if cancelled or (ended and sent_before):  # just before: nothing waits for this attempt
             self._chores.add(ev.RemoveObjects([job.number], stop=cancelled))
 
     def _job(self, number: int) -> InFlightJob | None:
@@ -339,7 +329,7 @@ class Run:
         except BaseException:  # the user's function may raise anything
             log.exception("progress= raised; the run continues")
 
-    # The run's thread.
+    # Methods of the run's thread.
 
     def _serve(self) -> None:
         """Tick until the run is closed and everything has an outcome."""
@@ -347,7 +337,7 @@ class Run:
             while self._step():
                 pass
         except BaseException as error:  # noqa: BLE001
-            # A transport closed underneath, or a defect: nobody may wait for ever.
+            # The transport was closed, or a defect: nobody may wait forever.
             with self._changed:
                 self._over = True
             self._give_up(error)
@@ -362,13 +352,13 @@ class Run:
         self._apply(ev.Broken(error))
 
     def _close_with(self, error: BaseException) -> None:
-        """Take no more calls, because of ``error``."""
+        """Accept no more calls, because of ``error``."""
         with self._changed:
             self._closing = True
             self._cause = self._cause or error
 
     def _finish_unstarted(self) -> None:
-        """Report the end of a run that has sent nothing: it has no thread to do it."""
+        """Report the end of a run that has sent nothing: it has no thread for it."""
         with self._changed:
             started = self._thread is not None
         if not started:
@@ -385,13 +375,13 @@ class Run:
                 self._show_progress(over=True)
             if self._hooks.on_end:
                 self._hooks.on_end(self)
-        except BaseException:  # a defect: those who wait for the end must not wait for ever
+        except BaseException:  # a defect: threads that wait for the end must not wait forever
             log.exception("the end of run %s could not be recorded", self.name)
         finally:
             self._end.reach()
 
     def _step(self) -> bool:
-        """Wait for something to do and do it. Return whether there may be more."""
+        """Wait for work and do it. Return whether there may be more."""
         with self._changed:
             moment = self._moment()
             self._sleeps_until = until = self._scheduler.next_deadline(moment)
@@ -399,10 +389,11 @@ class Run:
             self._asleep = True
             self._changed.wait_for(self._is_to_wake, timeout)
             self._over = self._is_over()
-            if self._over:  # it stays asleep: who submits now finds that it is over
+            if self._over:  # the thread stays asleep: a later submitter finds that the run is over
                 return False
             self._asleep = False
-        if self._submission.has_singles:  # else not even wait: another thread may pickle for long
+        # Otherwise without waiting: another thread may pickle for long.
+        if self._submission.has_singles:
             self._submission.drain()
         self._chores.do_all()
         self._apply(ev.Tick())
@@ -423,7 +414,7 @@ class Run:
         return idle and self._scheduler.is_over
 
     def _is_own_thread(self) -> bool:
-        """Return whether the caller is waited for: the run's thread, or a callback of a future."""
+        """Return whether the run waits for the caller: its own thread or a future's callback."""
         with self._changed:
             own = threading.current_thread() is self._thread
             return own or threading.get_ident() in self._settling

@@ -1,4 +1,7 @@
-"""The end of a run, for all threads that wait for it. Input: its end. Output: released threads."""
+"""The end of a run, for all threads that wait for it.
+
+**Input:** its end. **Output:** released threads.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,9 @@ class RunEnd:
     """The end of one run.
 
     Args:
-        run: Its name.
-        clean_up: Bounds how long the removal of its objects is waited for.
-        is_own: Returns whether the run waits for the calling thread, which must not wait for it.
+        run: Name of the run.
+        clean_up: Limits the wait for the removal of its objects.
+        is_own: Returns True if the run waits for the calling thread, which must not wait for it.
     """
 
     def __init__(self, run: str, clean_up: CleanUp, is_own: Callable[[], bool]) -> None:
@@ -36,19 +39,19 @@ class RunEnd:
         self._reached = threading.Event()
 
     def claim(self) -> bool:
-        """Return whether the caller is the first, and so reports the end."""
+        """Return whether the caller is the first, and must report the end."""
         with self._lock:
             claimed, self._claimed = self._claimed, True
         return not claimed
 
     def reach(self) -> None:
-        """Release all who wait."""
+        """Release all waiting threads."""
         self._reached.set()
 
     def wait(self, is_only_clean_up: Callable[[], bool]) -> None:
         """Wait for the end.
 
-        Once there is nothing to do but clean up, wait as long as that may take.
+        When only clean-up is left, wait as long as that may take.
         """
         while not self._wait(_POLL_S):
             if is_only_clean_up():

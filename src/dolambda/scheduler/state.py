@@ -1,9 +1,9 @@
 """The scheduler of one run: a state machine without clock, threads, locks and requests.
 
-Input: an `Event` and the `Moment` at which it is handled. Output: `Action`s.
+**Input:** an `Event` and the `Moment` at which it is handled. **Output:** `Action`s.
 
-A task waits in the queue, backs off after a failure, or is in a job. A job that is in the table is
-in flight or backs off. This is what becomes of a job:
+A task waits in the queue, backs off after a failure, or is in a job. A job in the table is in
+flight or backs off. These are its transitions:
 
     state         event                                              action            next state
     (none)        capacity, money and waiting tasks                  SendJob           IN_FLIGHT
@@ -19,13 +19,13 @@ in flight or backs off. This is what becomes of a job:
                   JobFailed                                          Fail              GIVEN_UP
                   Cancelled, Broken                                  Fail              CANCELLED
     BACKING_OFF   its pause is over                                  SendJob           IN_FLIGHT
-                  ReplyReceived (of an earlier sending)              Deliver, Fail     DONE
+                  ReplyReceived (of an earlier attempt)              Deliver, Fail     DONE
                   Cancelled                                          Fail              CANCELLED
 
-The tasks of a job that is SPLIT or UNPAID wait again, as do the tasks of a reply that has no
-outcome of their own, as often as there are attempts. A job that is lost again and again is halved
-until its poison task is alone. While no worker gives a sign of life it is not: then the cause is
-not a task, and once a job has had all its attempts the whole run is given up.
+The tasks of a job that is SPLIT or UNPAID wait again. So do the tasks of a reply without an
+outcome of their own, as often as there are attempts. A job that is lost repeatedly is halved until
+its poison task is alone. Without a sign of life it is not halved: then the cause is not a task, and
+once a job has had all its attempts the whole run is given up.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ class Scheduler:
     """The tasks and jobs of one run.
 
     Args:
-        limits: What the run keeps to.
-        builder: Builds its jobs.
+        limits: The limits of the run.
+        builder: The builder of its jobs.
         first_job: Number of the first job.
-        pilot: Whether to ask after a few jobs whether to go on.
+        pilot: True to ask after a few jobs whether to continue.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Scheduler:
         self._timers = Timers(self.jobs)
         self._stragglers = Stragglers(self.jobs, copy=limits.speculate)
         self._signs = SignsOfLife()
-        self._needed_blobs = 0  # of the job that could not be paid
+        self._needed_blobs = 0  # of the job that the budget did not cover
         self._closed = False
         self._handlers: dict[type, Callable[[Any, ev.Moment], ev.Actions]] = {
             ev.Submitted: self._on_submitted,
@@ -102,18 +102,18 @@ class Scheduler:
         }
 
     def handle(self, event: ev.Event, moment: ev.Moment) -> ev.Actions:
-        """Take in what has happened. Return what is to be done."""
+        """Handle an event. Return the actions."""
         self.ledger.update(moment.requests)
         return self._handlers[type(event)](event, moment)
 
     @property
     def declined(self) -> bool:
-        """True once the quote was declined: what waits is refused, not cancelled."""
+        """True once the quote was declined: waiting tasks are refused, not cancelled."""
         return self.pilot.refusal is not None
 
     @property
     def is_idle(self) -> bool:
-        """Whether no task waits, backs off or is in flight."""
+        """True if no task waits, backs off or is in flight."""
         return not (self._queue or self.jobs or self._timers.has_retries)
 
     @property
@@ -145,7 +145,7 @@ class Scheduler:
         return silent or self._has_capacity(moment) or self._is_out_of_budget()
 
     def next_deadline(self, moment: ev.Moment) -> float:
-        """Return when the next `Tick` is due, on the scheduler's clock; infinity for never."""
+        """Return when the next `Tick` is due, on the scheduler's clock, or infinity for never."""
         return min(self._timers.next(), self._next_slow(moment))
 
     # Events.
@@ -229,10 +229,10 @@ class Scheduler:
         self._closed = True
         return []
 
-    # What is sent.
+    # Sending.
 
     def _send_waiting(self, moment: ev.Moment, most: int) -> ev.Actions:
-        """Build up to ``most`` jobs from the queue, as far as capacity and money go."""
+        """Build up to ``most`` jobs from the queue, as far as capacity and money allow."""
         actions: ev.Actions = []
         while len(actions) < most and self._queue and self._has_capacity(moment):
             size = self.batcher.size(self._queue.tasks, self._limits.workers)
@@ -260,14 +260,14 @@ class Scheduler:
             return False
         if self.pilot.holds:
             return self.pilot.allows(self.counters.jobs)
-        # More jobs than workers only once it is known how many tasks a job should have.
+        # More jobs than workers only when the number of tasks in a job is known.
         most = moment.capacity[0]
         if not self.batcher.knows:
             most = min(most, self._limits.workers)
         return most > len(self.jobs)
 
     def _copy_slow(self, moment: ev.Moment) -> ev.Actions:
-        """Send slow jobs once more, as many as there are idle workers."""
+        """Send copies of slow jobs, as many as there are idle workers."""
         if self._next_slow(moment) > moment.now:
             return []
         idle = min(self._limits.workers, moment.capacity[0]) - len(self.jobs)
@@ -281,17 +281,17 @@ class Scheduler:
         return actions
 
     def _next_slow(self, moment: ev.Moment) -> float:
-        """Return when the job that is longest in flight is too slow, as long as workers are idle."""
+        """Return when the oldest job in flight is too slow, if workers are idle."""
         if self._queue or not self.jobs or not self.ledger.can_afford():
             return math.inf
         if len(self.jobs) >= min(self._limits.workers, moment.capacity[0]):
             return math.inf
         return self._stragglers.next_slow()
 
-    # What is lost.
+    # Losses.
 
     def _lose(self, job: InFlightJob, lost: Lost, moment: ev.Moment) -> ev.Actions:
-        """Decide what becomes of a job that will have no reply. It is decided nowhere else."""
+        """Decide what happens to a job that will have no reply. Nothing else decides it."""
         if self._is_to_be_split(job):
             self._table.end(job, JobState.SPLIT)
             self.ledger.write_off(job.number)
@@ -321,8 +321,8 @@ class Scheduler:
     def _is_to_be_split(self, job: InFlightJob) -> bool:
         """Return whether one of a lost job's tasks may be the cause.
 
-        While no worker gives a sign of life the cause is another. Halves, each with a deadline of
-        its own, would only prolong the wait.
+        Without a sign of life the cause is another. Halves, each with a deadline of its own, would
+        only prolong the wait.
         """
         alive = job.attempt < self._limits.attempts or self._signs.since(job.first_sent)
         return len(job) > 1 and job.attempt >= _LOSSES_BEFORE_SPLIT and alive
@@ -338,7 +338,7 @@ class Scheduler:
         return actions + self._give_up_silent_run()
 
     def _give_up_silent_run(self) -> ev.Actions:
-        """Fail what waits, once all jobs in flight have had all their attempts without a sign of life.
+        """Fail waiting tasks when all jobs in flight have had all their attempts without a sign.
 
         From the first such job on no new one is sent, until a worker gives a sign of life.
         """
@@ -351,7 +351,7 @@ class Scheduler:
         self._closed = True
         return [*self._fail_all(self._queue.take_all(), cause), ev.GiveUpRun(cause)]
 
-    # What has come back.
+    # Replies.
 
     def _settle(
         self, outcome: ev.Outcome, again: list[TaskSpan], moment: ev.Moment, *, fruitless: bool
@@ -362,8 +362,8 @@ class Scheduler:
             return [ev.Deliver(span, outcome.values)]
         if isinstance(outcome, ev.Raised):
             return self._fail(span, outcome.error, moment, retry=True)
-        # A job whose poison task is known settles that one at least. Its neighbours go back
-        # as often as it takes.
+        # A job whose poison task is known settles at least that one. The others are sent again as
+        # often as it takes.
         replies = span.empty_replies + fruitless
         if replies < self._limits.attempts:
             again.append(span.changed(empty_replies=replies, group=None))
@@ -373,7 +373,7 @@ class Scheduler:
     def _fail(
         self, span: TaskSpan, error: BaseException, moment: ev.Moment, *, retry: bool
     ) -> ev.Actions:
-        """Fail tasks, or have them run again after a pause."""
+        """Fail tasks, or have them repeated after a pause."""
         pause = self._limits.retries.pause(error, span.retried) if retry else None
         if pause is None:
             return self._fail_all([span], error)
@@ -383,7 +383,7 @@ class Scheduler:
         return []
 
     def _account(self, job: InFlightJob, usage: Usage | None, now: float) -> None:
-        """Count what a job took whose reply has come."""
+        """Count the usage of a job whose reply has arrived."""
         if usage:
             self.counters.take_in(usage)
             self.ledger.settle(job.number, usage.seconds, usage.calls, cold=usage.cold)
@@ -391,7 +391,7 @@ class Scheduler:
             self.ledger.write_off(job.number)
         in_flight = now - job.last_sent
         if job.copied:
-            self.counters.seconds += in_flight  # what the slower copy has run, at most
+            self.counters.seconds += in_flight  # the longest time that the slower copy has run
         else:
             self._stragglers.completed(in_flight)
 
@@ -403,20 +403,20 @@ class Scheduler:
         return bool(self._queue) and not in_use and not affordable
 
     def _fail_unpaid(self) -> ev.Actions:
-        """Fail what the budget does not pay for, once nothing is in flight that could leave some of it."""
+        """Fail tasks that the budget does not cover, when no job in flight can free some of it."""
         if not self._is_out_of_budget():
             return []
         refusal = self.ledger.refusal(self._queue.tasks)
         return self._fail_all(self._queue.take_all(), refusal)
 
     def _fail_all(self, spans: list[TaskSpan], error: BaseException) -> ev.Actions:
-        """Fail tasks that are not run again."""
+        """Fail tasks that are not repeated."""
         actions: ev.Actions = [ev.Fail(span, error) for span in spans]
         self.counters.failed += sum(map(len, spans))
         return actions
 
     def _fail_declined(self) -> ev.Actions:
-        """Fail what was submitted after the answer: it is not run either."""
+        """Fail tasks that were submitted after the answer: they do not run either."""
         refusal = self.pilot.refusal
         return self._fail_all(self._queue.take_unsent(), refusal) if refusal else []
 
@@ -425,7 +425,7 @@ class Scheduler:
         return over and self.pilot.is_to_ask(self.counters.jobs)
 
     def _ask_to_go_on(self) -> ev.Actions:
-        """Estimate what the rest will take, once the pilot is done."""
+        """Estimate the rest, once the pilot is done."""
         if not self._is_pilot_done():
             return []
         to_come = self.counters.expected - self.counters.tasks

@@ -1,10 +1,10 @@
-"""What an earlier client of a named run has left.
+"""The results of earlier clients of a named run.
 
-On entry: checked replies; on leaving: the outcome of a task, by its identity.
+**Input:** checked replies. **Output:** the outcome of a task, by its identity.
 
-A task's identity is its content: function, arguments, own modules, what the stack has installed,
-and its position among equal tasks. Whatever of these is changed makes another task, so what belongs
-to other code or inputs is never mixed in.
+A task's identity is its content: function, arguments, own modules, the packages of the stack, and
+its position among equal tasks. Any change of these makes another task, so results of other code or
+inputs are never used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Stored:
-    """Outcomes by identity; ``first`` is the number that the next job may have.
+    """Outcomes by identity. ``first`` is the number that the next job may have.
 
     Each outcome is taken once. ``restored`` has the identities of those taken, by their tasks'
     positions.
@@ -34,7 +34,7 @@ class Stored:
 
     @classmethod
     def from_replies(cls, replies: Iterable[Reply], first: int) -> Stored:
-        """Take in what has an outcome of its own; what was lost is run again."""
+        """Return the tasks that have an outcome of their own. Lost ones are run again."""
         return cls(
             {
                 one.task: one
@@ -46,11 +46,11 @@ class Stored:
         )
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of outcomes."""
         return len(self._outcomes)
 
     def take(self, identity: str, index: int) -> PackedOutcome | None:
-        """Return the outcome of the task at position ``index``, None if it has none yet."""
+        """Return the outcome of the task at position ``index``, or None if it has none yet."""
         outcome = self._outcomes.pop(identity, None)
         if outcome:
             self.restored[index] = identity

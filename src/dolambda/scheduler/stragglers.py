@@ -1,10 +1,11 @@
 """The copies of slow jobs, near the end of a run.
 
-Input: how long jobs were in flight. Output: the jobs that are too slow.
+**Input:** the times that jobs were in flight. **Output:** the jobs that are too slow.
 
-One slow worker must not hold up what a thousand others have done (speculative execution: Dean and
-Ghemawat, MapReduce, 2004, section 3.6). A copy costs what it runs. So a job is copied only while no
-task waits and workers are idle, and only after a multiple of the time that nearly all jobs took.
+One slow worker must not delay what a thousand others have done (speculative execution: Dean and
+Ghemawat, MapReduce, 2004, section 3.6). A copy costs as much as it runs. So a job is copied only
+while no task waits and workers are idle, and only after a multiple of the time that nearly all jobs
+took.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Stragglers:
 
     Args:
         jobs: The scheduler's table of jobs, in the order in which they were sent.
-        copy: Whether slow jobs get a copy. Otherwise no job is ever too slow.
+        copy: True if slow jobs get a copy. Otherwise no job is ever too slow.
     """
 
     def __init__(self, jobs: Mapping[int, InFlightJob], *, copy: bool) -> None:
@@ -43,15 +44,12 @@ class Stragglers:
         self._new = 0
 
     def completed(self, seconds: float) -> None:
-        """Note that a job came back after so long in flight."""
+        """Record that a job was in flight for this time."""
         self._seconds.append(seconds)
         self._new += 1
 
     def patience(self) -> float | None:
-        """Return after how many seconds in flight a job is too slow.
-
-        None while that is not known.
-        """
+        """Return the seconds in flight after which a job is too slow, or None if unknown."""
         if (
             self._copy
             and len(self._seconds) >= _ENOUGH

@@ -1,6 +1,6 @@
 """From calls to tasks that can be sent.
 
-Input: functions with their arguments. Output: spans in the queue.
+**Input:** functions with their arguments. **Output:** spans in the queue.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ Call = tuple["Callable[..., Any]", "tuple[Any, ...]", "dict[str, Any]"]
 
 
 class Batch:
-    """What comes of submitting one chunk: spans that wait, and outcomes that are known already.
+    """The result of submitting one chunk: waiting spans, and outcomes that are already known.
 
     Attributes:
         spans: Tasks to be sent.
-        restored: Outcomes that an earlier client of a named run has left, by position.
+        restored: Outcomes of an earlier client of a named run, by position.
         refused: Errors of tasks that cannot be sent, by position.
-        receiver: Who gets them.
+        receiver: The receiver of the outcomes.
     """
 
     __slots__ = ("receiver", "refused", "restored", "spans")
@@ -50,7 +50,7 @@ class Batch:
         self.refused: list[tuple[int, BaseException]] = []
 
     def settle(self) -> None:
-        """Complete the tasks whose outcomes are known already."""
+        """Complete the tasks whose outcomes are already known."""
         for position, packed in self.restored:
             outcome = packed.open()
             if isinstance(outcome, Value):
@@ -63,15 +63,15 @@ class Batch:
 
 
 class Submission:
-    """Numbers and pickles the calls of one run, in the order of submission. For any thread.
+    """Numbering and pickling of one run's calls, in the order of submission. Thread-safe.
 
-    Single calls are pickled at once, and collected: `drain` puts those of one function together.
+    Single calls are pickled at once and collected. `drain` joins those of one function.
 
     Args:
-        packer: Pickles them.
-        limits: What the run keeps to.
-        stored: What an earlier client has left of this run.
-        enqueue: Takes each `Batch`: queues what is to be sent. It completes no future.
+        packer: The pickler.
+        limits: The limits of the run.
+        stored: Results of an earlier client of this run.
+        enqueue: Queues the tasks of each `Batch`. It completes no future.
     """
 
     def __init__(
@@ -87,14 +87,14 @@ class Submission:
         self._enqueue = enqueue
         self._lock = threading.RLock()
         self._depth = 0  # of `_queueing`, in the thread that has the lock
-        self._known: deque[Batch] = deque()  # with outcomes that nobody has been told yet
+        self._known: deque[Batch] = deque()  # with outcomes that were not delivered yet
         self._next_index = 0
         self._singles: list[Single] = []
         self._single_futures: list[Future[Any]] = []
 
     @property
     def has_singles(self) -> bool:
-        """Whether single calls wait to be queued, or known outcomes to be told."""
+        """True if single calls wait to be queued, or known outcomes to be delivered."""
         return bool(self._singles or self._known)
 
     def forget_buffers(self) -> None:
@@ -103,7 +103,7 @@ class Submission:
             self._packer.forget_buffers()
 
     def submit_one(self, call: Call) -> Future[Any]:
-        """Take one call. An error that keeps it from being sent is the future's exception."""
+        """Submit one call. An error that prevents sending is the future's exception."""
         future: Future[Any] = TaskFuture()
         with self._lock:
             single = self._packer.pack_single(*call, self._next_index)
@@ -113,8 +113,8 @@ class Submission:
         return future
 
     def submit_several(self, calls: Iterable[Call]) -> list[Future[Any]]:
-        """Take calls that are queued together."""
-        # Before the lock: the iterable may itself submit, or wait for what does.
+        """Submit calls that are queued together."""
+        # Before the lock: the iterable may itself submit, or wait for a thread that does.
         calls = list(calls)
         with self._queueing():
             futures = [self.submit_one(call) for call in calls]
@@ -122,7 +122,7 @@ class Submission:
         return futures
 
     def drain(self) -> None:
-        """Queue the single calls that were taken."""
+        """Queue the single calls that were submitted."""
         with self._queueing():
             futures, self._single_futures = self._single_futures, []
             singles, self._singles = self._singles, []
@@ -146,9 +146,9 @@ class Submission:
             function: What is called.
             calls: The arguments of each call as a tuple, or ``(args, kwargs)`` with ``keywords``.
             receiver: Returns who gets the outcomes of the next so many tasks.
-            keywords: Whether calls have keyword arguments.
+            keywords: True if calls have keyword arguments.
         """
-        # Before the lock: the iterable may itself submit, or wait for what does.
+        # Before the lock: the iterable may itself submit, or wait for a thread that does.
         calls = list(calls)
         with self._queueing():
             self.drain()
@@ -161,7 +161,8 @@ class Submission:
     def _queueing(self) -> Iterator[None]:
         """Hold the lock.
 
-        Tell known outcomes once it is let go: callbacks may wait for who submits.
+        Known outcomes are delivered after its release: callbacks may wait for the submitting
+        thread.
         """
         nested = True
         try:
@@ -195,7 +196,7 @@ class Submission:
             self._known.append(batch)
 
     def _sort(self, chunk: Chunk, batch: Batch) -> None:
-        """Tell tasks that are to be sent from those that need not, or cannot."""
+        """Separate tasks that must be sent from those that need not, or cannot."""
         start = 0
         if self._stored or self._may_be_too_large(chunk):
             for position in range(len(chunk)):
@@ -234,6 +235,7 @@ class Submission:
         return TooLargeError(
             f"the arguments of task {part.first} take {nbytes >> 20:,} MB, but a worker has "
             f"{self._max_bytes >> 20:,} MB of memory",
-            hint="Pass a part of them, or a path to read from there; or deploy the stack with more "
+            hint="Pass a part of them, or a path that tasks can read. Or deploy the stack with "
+            "more "
             "memory.",
         )

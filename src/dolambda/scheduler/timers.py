@@ -1,7 +1,7 @@
-"""Timers of a run: jobs that count as lost, jobs that back off, tasks that are to be run again.
+"""Timers of a run: jobs that count as lost, jobs that back off, tasks that are repeated.
 
-Input: jobs as they are sent, tasks as they fail. Output: the next moment, and what is due by then.
-Times are on the scheduler's clock.
+**Input:** jobs as they are sent, tasks as they fail. **Output:** the next time, and what is due by
+then. Times are on the scheduler's clock.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ class RetryLater:
 class Timers:
     """The timers of one run.
 
-    ``jobs`` is the scheduler's table: a timer of a job that is no longer in it does not count.
+    ``jobs`` is the scheduler's table: timers of jobs that are no longer in it do not count.
     """
 
     def __init__(self, jobs: Mapping[int, InFlightJob]) -> None:
-        """No timer is set."""
+        """Start without timers."""
         self._jobs = jobs
-        # In order, as all jobs have the same time. By number, so that no job is kept by its timer.
+        # In order, as all jobs have the same time. By number, so that a timer does not keep its job
+        # alive.
         self._deadlines: deque[tuple[float, int, int]] = deque()
         self._back_offs: list[tuple[float, int, int]] = []
         self._retries: list[RetryLater] = []
@@ -47,7 +48,7 @@ class Timers:
 
     @property
     def has_retries(self) -> bool:
-        """Whether failed tasks are to run again."""
+        """True if failed tasks will be repeated."""
         return bool(self._retries)
 
     def expect(self, job: InFlightJob) -> None:
@@ -55,15 +56,15 @@ class Timers:
         self._deadlines.append((job.deadline, job.number, job.attempt))
 
     def back_off(self, job: InFlightJob, due: float) -> None:
-        """Have a lost job sent again at ``due``: at once it might meet with the same trouble."""
+        """Have a lost job sent again at ``due``: at once it might fail for the same reason."""
         heapq.heappush(self._back_offs, (due, job.number, job.attempt))
 
     def retry(self, span: TaskSpan, due: float) -> None:
-        """Have a failed task run again at ``due``."""
+        """Have a failed task repeated at ``due``."""
         heapq.heappush(self._retries, RetryLater(due, next(self._order), span))
 
     def next(self) -> float:
-        """Return when the next timer ends; infinity for never."""
+        """Return when the next timer ends, or infinity for never."""
         while self._deadlines and not self._is_set(*self._deadlines[0]):
             self._deadlines.popleft()
         deadline = self._deadlines[0][0] if self._deadlines else math.inf
@@ -71,7 +72,7 @@ class Timers:
         return min(deadline, back_off, self._retries[0].due if self._retries else math.inf)
 
     def take_overdue(self, now: float) -> list[InFlightJob]:
-        """Return the jobs that count as lost by now."""
+        """Return the jobs that count as lost now."""
         overdue: list[InFlightJob] = []
         while self._deadlines and self._deadlines[0][0] <= now:
             timer = self._deadlines.popleft()
@@ -80,7 +81,7 @@ class Timers:
         return overdue
 
     def take_backed_off(self, now: float) -> list[InFlightJob]:
-        """Return the lost jobs that are to be sent again now."""
+        """Return the lost jobs that must be sent again now."""
         ready: list[InFlightJob] = []
         while self._back_offs and self._back_offs[0][0] <= now:
             _, number, attempt = heapq.heappop(self._back_offs)
@@ -90,7 +91,7 @@ class Timers:
         return ready
 
     def take_retries(self, now: float = math.inf) -> list[TaskSpan]:
-        """Return the failed tasks that may run again by now."""
+        """Return the failed tasks that may be repeated now."""
         ready: list[TaskSpan] = []
         while self._retries and self._retries[0].due <= now:
             ready.append(heapq.heappop(self._retries).span)

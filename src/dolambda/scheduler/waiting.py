@@ -1,4 +1,7 @@
-"""The queue of a run: tasks that wait to be sent. Input and output: spans, in order."""
+"""The queue of a run: tasks that wait to be sent.
+
+**Input** and **output:** spans, in order.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ class TaskQueue:
 
     @property
     def head(self) -> TaskSpan:
-        """The span that is next."""
+        """The next span."""
         return self._spans[0]
 
     def append(self, spans: Iterable[TaskSpan]) -> None:
@@ -49,20 +52,20 @@ class TaskQueue:
             self.tasks += len(span)
 
     def take(self) -> TaskSpan:
-        """Remove the span that is next, and return it."""
+        """Remove and return the next span."""
         span = self._spans.popleft()
         self.tasks -= len(span)
         return span
 
     def take_unsent(self) -> list[TaskSpan]:
-        """Remove the tasks that were never sent, and return them."""
+        """Remove and return the tasks that were never sent."""
         unsent = [span for span in self._spans if not span.sent]
         self._spans = deque(span for span in self._spans if span.sent)
         self.tasks -= sum(map(len, unsent))
         return unsent
 
     def take_all(self) -> list[TaskSpan]:
-        """Remove all tasks, and return them."""
+        """Remove and return all tasks."""
         spans = list(self._spans)
         self._spans.clear()
         self.tasks = 0
