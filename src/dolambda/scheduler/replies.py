@@ -33,9 +33,9 @@ class ReplyReader:
 
     Args:
         run: Name of the run.
-        key: Signs its replies.
-        hooks: Functions of the run's caller: they show what tasks print.
-        named: Whether tasks have identities: two clients may use one run's name.
+        key: Key that signs its replies.
+        hooks: Functions of the run's caller, which show the output of tasks.
+        named: True if tasks have identities: two clients may use one run's name.
     """
 
     def __init__(

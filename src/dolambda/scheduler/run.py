@@ -1,9 +1,9 @@
 """The driver of one run's scheduler: it has the clock, the threads, the lock and the requests.
 
     submit, map      pickled at once in the caller's thread (`Submission`), then queued
-    _apply           hands an event to the scheduler, under the lock, and performs what comes out
-    run's thread     ticks: sends what waits, what is overdue and what is slow; removes objects
-    transport        calls `ReplyHandler.take` in its own threads; who settles a job sends the next one
+    _apply           passes an event to the scheduler, under the lock, and performs the actions
+    run's thread     ticks: sends waiting, overdue and slow jobs, and removes objects
+    transport        calls `ReplyHandler.take` in its own threads, which then send the next job
 
 Futures are completed outside every lock.
 """

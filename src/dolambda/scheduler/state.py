@@ -118,7 +118,7 @@ class Scheduler:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing will happen any more."""
+        """True if nothing will happen any more."""
         return self._closed and self.is_idle and not self._table.has_left_objects
 
     @property
@@ -328,7 +328,7 @@ class Scheduler:
         return len(job) > 1 and job.attempt >= _LOSSES_BEFORE_SPLIT and alive
 
     def _give_up(self, job: InFlightJob, error: BaseException, moment: ev.Moment) -> ev.Actions:
-        """Fail the tasks of a job, but for those that are to be run again."""
+        """Fail the tasks of a job, except those that are repeated."""
         self._table.end(job, JobState.GIVEN_UP)
         self.ledger.write_off(job.number)
         actions: ev.Actions = []
