@@ -144,10 +144,11 @@ class Browser:
             time.sleep(0.05)
         raise TimeoutError(f"{expression}: {self.ask('document.documentElement.outerHTML')[:2000]}")
 
-    def picture(self, to: Path) -> None:
-        """Write the whole page as a PNG file."""
+    def picture(self, to: Path, height: int | None = None) -> None:
+        """Write the page, or its first lines of pixels, as a PNG file."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        tall = height or size["height"]
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": tall, "scale": 1}
         data = self.call(
             "Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dolambda.records.file_format import Block
 
-_NAME = 12
+_NAME = 8
 
 
 @dataclass(frozen=True, slots=True)
