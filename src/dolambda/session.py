@@ -263,10 +263,13 @@ class Session:
         recorder: RunRecorder | None,
     ) -> RunHooks:
         """Return the functions that a run calls."""
+        progress = self._shown(options, named)
+        if progress and isinstance(relay, FoldedWarnings):
+            progress = relay.before(progress)
         return RunHooks(
             relay=relay,
             live=live,
-            progress=self._shown(options, named),
+            progress=progress,
             confirm=self._confirm(),
             record=recorder.take if recorder else None,
             on_end=partial(self._on_end, recorder, relay),

@@ -16,6 +16,8 @@ from dolambda.wording import count
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dolambda.scheduler.report import Report
+
 _WARNING = re.compile(r"\S.*:\d+: \w*Warning: ")
 _SOURCE = "  "  # beginning of the source line below a warning
 _MAX_KNOWN = 1000
@@ -55,6 +57,16 @@ class FoldedWarnings:
         ]
         if lines and sys.stdout is not None:  # None as in a service
             sys.stdout.write("".join(lines))
+
+    def before(self, show: Callable[[Report], None]) -> Callable[[Report], None]:
+        """Return ``show``, which gets the last report after the counts were printed."""
+
+        def show_last(report: Report) -> None:
+            if report.over:
+                self.end()
+            show(report)
+
+        return show_last
 
     def _fold(self, output: str) -> str:
         left: list[str] = []

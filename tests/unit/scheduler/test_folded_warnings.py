@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dolambda.scheduler.folded_warnings import FoldedWarnings
+from dolambda.scheduler.report import Report
 
 if TYPE_CHECKING:
     import pytest
@@ -59,3 +60,16 @@ def test_warnings_of_tasks_that_are_not_shown_are_not_counted(
     shown.folded(1, WARNING, failed=True)
     assert shown.seen == [(1, WARNING)]
     assert shown.end(capsys) == ""
+
+
+def test_the_counts_come_before_the_last_report(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = Shown()
+    for task in range(2):
+        shown.folded(task, WARNING, failed=False)
+    written: list[str] = []
+    show = shown.folded.before(lambda _: written.append(capsys.readouterr().out))
+    show(Report())
+    show(Report(over=True))
+    shown.folded.end()
+    assert written == ["", "[1 more time] /home/me/fit.py:6: UserWarning: this is odd\n"]
+    assert capsys.readouterr().out == ""
