@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from dolambda.errors import BudgetError
 from dolambda.scheduler.part_rates import MIN_INTERVAL_S
+from dolambda.wording import count, dollars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -147,6 +148,14 @@ class Ledger:
         for worst in self._reserved.pop(number, ()):
             self._sum -= worst
             self._settled += worst
+
+    def narrowing(self, jobs: int, workers: int) -> str:
+        """Return the message that only so many ``jobs`` are in flight, for which there are ``workers``."""
+        return (
+            f"the budget of ${self.budget:g} keeps {jobs:,} of {count(workers, 'worker')} busy: "
+            f"each job is reserved at its worst, {dollars(self._rates.job)}, until its reply; a larger "
+            "budget= or a stack with a shorter timeout keeps more busy"
+        )
 
     def refusal(self, tasks: int) -> BudgetError:
         """Return the error of the tasks that were not sent."""

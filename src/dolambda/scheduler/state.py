@@ -87,6 +87,7 @@ class Scheduler:
         self._stragglers = Stragglers(self.jobs, copy=limits.speculate)
         self._signs = SignsOfLife()
         self._needed_blobs = 0  # of the job that the budget did not cover
+        self._narrow = False  # True once the user was told that the budget keeps workers idle
         self._closed = False
         self._handlers: dict[type, Callable[[Any, ev.Moment], ev.Actions]] = {
             ev.Submitted: self._on_submitted,
@@ -247,7 +248,7 @@ class Scheduler:
             self._table.add(job, self._queue.tasks)
             self.counters.jobs += 1
             actions.append(self._send(job, moment))
-        return actions
+        return actions + self._warn_of_narrow_budget(moment)
 
     def _send(self, job: InFlightJob, moment: ev.Moment) -> ev.SendJob:
         limits = self._limits
@@ -401,6 +402,16 @@ class Scheduler:
         in_use = self.jobs or self._timers.has_retries
         affordable = self.ledger.can_afford(self._needed_blobs)
         return bool(self._queue) and not in_use and not affordable
+
+    def _warn_of_narrow_budget(self, moment: ev.Moment) -> ev.Actions:
+        """Warn once if workers are idle because the budget does not pay for more jobs at a time."""
+        workers = min(self._limits.workers, moment.capacity[0])
+        if self._narrow or not self._queue or not 0 < len(self.jobs) < workers or self.pilot.holds:
+            return []
+        if self.ledger.can_afford(self._needed_blobs):
+            return []
+        self._narrow = True
+        return [ev.Warn(self.ledger.narrowing(len(self.jobs), workers))]
 
     def _fail_unpaid(self) -> ev.Actions:
         """Fail tasks that the budget does not cover, when no job in flight can free some of it."""

@@ -114,6 +114,32 @@ def test_within_the_budget_all_is_done_as_unused_reservations_come_back() -> Non
     run.close()
 
 
+def test_a_budget_that_keeps_workers_idle_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    memory = Memory()
+    memory.fate = lambda job, _sent: memory.answer(job, usage=Usage("w", seconds=1.0))
+    run = open_run(memory, 2.5)
+    for future in run.submit((square, (i,), {}) for i in range(50)):
+        future.result(20)
+    run.close()
+    (said,) = [one.getMessage() for one in caplog.records if "the budget of" in one.getMessage()]
+    assert "the budget of $2.5 keeps 2 of 4 workers busy" in said
+    assert "reserved at its worst, $1.00" in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(("budget", "tasks"), [(10.0, 50), (2.5, 2)])
+def test_a_budget_that_is_wide_enough_is_not_mentioned(
+    caplog: pytest.LogCaptureFixture, budget: float, tasks: int
+) -> None:
+    memory = Memory()
+    memory.fate = lambda job, _sent: memory.answer(job, usage=Usage("w", seconds=1.0))
+    run = open_run(memory, budget)
+    for future in run.submit((square, (i,), {}) for i in range(tasks)):
+        future.result(20)
+    run.close()
+    assert "the budget of" not in caplog.text
+
+
 def test_what_it_does_not_pay_for_is_not_sent_and_says_so() -> None:
     memory = Memory()
     memory.fate = lambda job, _sent: memory.answer(job, usage=Usage("w", seconds=50.0))
