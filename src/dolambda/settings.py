@@ -83,8 +83,10 @@ class Settings:
     progress: bool | None = None
     """Show a progress bar or not; None for one on a terminal and in a notebook."""
     logs: Literal["relay", "live", "errors", False] = "relay"
-    """Show locally what tasks print, log and warn: "relay" all of it, once a task has ended, "live" the
-    same, and what a long task prints while it runs, "errors" that of failed tasks, False nothing."""
+    """Show locally what tasks print, log and warn: "relay" all of it, once a task has ended, "live"
+    the same, and what a long task prints while it runs, "errors" that of failed tasks, False
+    nothing.
+    """
     record: bool = True
     """Keep a record of each run in the user's state directory: times, workers, memory, costs and
     types of errors, never arguments or results. `dolambda runs` lists them.

@@ -38,7 +38,7 @@ def test_what_tasks_do_to_themselves_is_told_by_number(r_session: RSession) -> N
     x <- outcome(foreach(i = 1:2) %dopar% nosuchfunction(i))
     """
     lines = r_session.lines(OUTCOME + code)
-    assert lines[0].startswith('doLambdaTaskError: task 2 failed - "R ended under the task: exit')
+    assert lines[0].startswith('doLambdaTaskError: task 2 failed - "R ended during the task: exit')
     assert lines[1:3] == ["[task 2] last words", "1 3 4 "]
     assert lines[3].startswith("1 TaskTimedOutError task 2 was stopped after 5.")
     assert 'doLambdaTaskError: task 2 failed - "boom 2"' in lines

@@ -252,7 +252,7 @@ def test_a_local_program_is_tuned_in_the_sandbox(tmp_path: Path) -> None:
         curve = json.loads(done.stdout)
         assert (curve["deployed"], curve["emulated"]) == (256, True)
         assert at(curve, 256)["seconds"] > at(curve, 1024)["seconds"]
-        assert "will be alike" not in done.stderr
+        assert "will be equal" not in done.stderr
     finally:
         dolambda(environ, "local", "stop", "--yes")
 

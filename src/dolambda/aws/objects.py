@@ -206,7 +206,8 @@ class Bucket:
             options["allow_invalid_certificates"] = True
         config = explicit_config(account)
 
-        # obstore signs the header, but not that of a LIST, which S3 would refuse: by it no data leaves.
+        # obstore signs the header, but not that of a LIST, which S3 would refuse: by it no data
+        # leaves.
         owned: ClientConfig = {**options}
         if owner:
             owned["default_headers"] = {"x-amz-expected-bucket-owner": owner}

@@ -59,9 +59,5 @@ class Request:
 
     @property
     def once(self) -> bool:
-        """True if libcurl must not repeat the request automatically: its effect may then occur twice.
-
-        libcurl sends a request again when a reused connection ends without a reply, unless the
-        payload comes from a function that cannot go back.
-        """
+        """True if libcurl must not repeat the request, because its effect may then occur twice."""
         return self.verb == "POST"

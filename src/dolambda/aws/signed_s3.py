@@ -57,8 +57,8 @@ class SignedS3:
     ) -> None:
         """Prepare requests. Nothing is sent.
 
-        ``environ`` contains region, credentials and, outside AWS, the endpoint. ``clock`` must go on
-        while Lambda has frozen this process.
+        ``environ`` contains region, credentials and, outside AWS, the endpoint. ``clock`` must go
+        on while Lambda has frozen this process.
         """
         self._region = environ["AWS_REGION"]
         named = ("DOLAMBDA_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")

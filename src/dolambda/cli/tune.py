@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _USUAL = ", ".join(map(str, SIZES))
 _ENDINGS = {".svg": picture.svg, ".html": picture.html}
-_UNLIMITED = 120  # columns of what is not a terminal
+_UNLIMITED = 120  # columns if output is not a terminal
 
 
 def tune(
@@ -64,7 +64,7 @@ def tune(
     region: given.Region = None,
     profile: given.Profile = None,
     local: Annotated[
-        bool, typer.Option("--local", help="With --clean: look in the AWS emulated here.")
+        bool, typer.Option("--local", help="With --clean: search the AWS emulated on this machine.")
     ] = False,
 ) -> None:
     """Run a program's first tasks at several memory sizes, and print time and cost at each.
@@ -76,7 +76,7 @@ def tune(
         return
     if program is None:
         raise ConfigurationError(
-            "no program was named", hint="Name a Python file, and after it its arguments."
+            "no program was given", hint="Add a Python file, and after it its arguments."
         )
     refuse_missing_program(program)
     draw = _drawing(save)
@@ -99,14 +99,18 @@ def tune(
 
 
 def _sizes(text: str | None) -> tuple[int, ...] | None:
-    """Return the sizes that an option names. Raises `ConfigurationError`."""
+    """Return the sizes that an option names.
+
+    Raises:
+        ConfigurationError: One of them is not a memory size.
+    """
     if text is None:
         return None
     found = [part.strip() for part in text.split(",")]
     wrong = [one for one in found if not (one.isdecimal() and MIN_MB <= int(one) <= MAX_MB)]
     if wrong:
         raise ConfigurationError(
-            f"--memory has {wrong[0]!r}, which is no memory size of Lambda's",
+            f"--memory has {wrong[0]!r}, which is not a memory size of Lambda",
             hint=f"Write whole numbers of MB from {MIN_MB:,} to {MAX_MB:,}: --memory "
             "512,1024,1769.",
         )
@@ -122,14 +126,18 @@ def _checked(budget: float) -> float:
 
 
 def _drawing(save: Path | None) -> Callable[[Curve], str] | None:
-    """Return what draws the curve. Raises `ConfigurationError` for a file that cannot be."""
+    """Return the function that draws the curve.
+
+    Raises:
+        ConfigurationError: The file cannot be written.
+    """
     if save is None:
         return None
     refuse_unwritable(save, "--save")
     if save.suffix not in _ENDINGS:
         raise ConfigurationError(
             f"--save {str(save)!r} is neither a picture nor a page",
-            hint=f"Name a file that ends with {listing(_ENDINGS, 'or')}.",
+            hint=f"Use a file that ends with {listing(_ENDINGS, 'or')}.",
         )
     return _ENDINGS[save.suffix]
 
@@ -137,18 +145,18 @@ def _drawing(save: Path | None) -> Callable[[Curve], str] | None:
 def _choose_stack(
     stack: str | None, region: str | None, profile: str | None, *, local: bool
 ) -> None:
-    """Have the program use a stack, unless it names another one itself."""
+    """Set the stack of the program, unless it names another one itself."""
     chosen = {"STACK": stack, "REGION": region, "PROFILE": profile}
     if local or stack == LOCAL:
         raise ConfigurationError(
-            "--local only says where --clean looks",
+            "--local applies to --clean only",
             hint='The program chooses: dolambda.register("local").',
         )
     os.environ |= {f"DOLAMBDA_{name}": value for name, value in chosen.items() if value}
 
 
 def _agree(quote: str, *, yes: bool) -> bool:
-    """Print what the other sizes will take. On a terminal ask whether to continue."""
+    """Print the expected cost of the other sizes. On a terminal ask whether to continue."""
     notice(quote)
     if yes or not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
         return True

@@ -1,9 +1,9 @@
 """Access to the dashboard: one browser, which was given a link with a token.
 
-Other programs of this machine can reach 127.0.0.1, other users' too, and so can any page that a
-browser shows. So a request needs a secret, and must not come from another site's page.
+Other programs on this machine, including those of other users, can reach 127.0.0.1. So can any page
+that a browser shows. So a request needs a secret, and must not come from another site's page.
 
-**Input:** the headers of a request. **Output:** nothing, or why it is refused.
+**Input:** the headers of a request. **Output:** nothing, or the reason for a refusal.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ _SAME_SITE = ("same-origin", "none")
 
 
 class Access:
-    """The secrets of one dashboard. For any thread."""
+    """The secrets of one dashboard. Thread-safe."""
 
     def __init__(self, port: int) -> None:
-        """``port`` is where it listens on 127.0.0.1."""
+        """Create the secrets. The dashboard listens on ``port`` of 127.0.0.1."""
         self._hosts = (f"127.0.0.1:{port}", f"localhost:{port}")
-        self._cookie_name = f"dolambda-{port}"  # cookies know no ports
+        self._cookie_name = f"dolambda-{port}"  # cookies are not specific to ports
         self._cookie = secrets.token_urlsafe(32)
         self._token: str | None = secrets.token_urlsafe(32)
         self._lock = threading.Lock()
         self.link = f"http://127.0.0.1:{port}/?token={self._token}"
 
     def refusal(self, headers: Message) -> str | None:
-        """Return why a request is refused whatever its secret is. None if it is not.
+        """Return why a request is refused regardless of its secret, or None.
 
         A name that another site's owner points at 127.0.0.1 is a wrong Host.
         """
@@ -57,7 +57,7 @@ class Access:
         return f"{self._cookie_name}={self._cookie}; HttpOnly; SameSite=Strict; Path=/"
 
     def knows(self, headers: Message) -> bool:
-        """Return whether a request has the cookie and was made by the dashboard's own pages."""
+        """Return whether a request has the cookie and comes from the dashboard's own pages."""
         if headers.get("Sec-Fetch-Site", "none") not in _SAME_SITE:
             return False
         try:

@@ -1,7 +1,6 @@
-"""The dashboard's pages: all runs, and one run as its report shows it.
+"""The dashboard's pages: all runs, and the report of one run.
 
-**Input:** watched runs. **Output:** HTML, and JSON that updates it. All that comes from a program
-is escaped.
+**Input:** watched runs. **Output:** HTML, and JSON that updates it. Text from a program is escaped.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ _SCRIPTS = "".join(
 
 @dataclass(frozen=True)
 class Content:
-    """What a page says now.
+    """The current content of a page.
 
     Attributes:
         html: The content of ``<main>``.
-        version: Changes with it.
-        in_use: True if a run that it shows is running.
+        version: Changes with the content.
+        in_use: True if a run on the page is running.
         final: True if it will not change any more.
-        took: Seconds that it took to make it.
+        took: Seconds that it took to create it.
     """
 
     html: str
@@ -48,10 +47,10 @@ class Content:
 
 
 class Pages:
-    """Makes pages, one at a time. For any thread."""
+    """Renderer of pages, one at a time. Thread-safe."""
 
     def __init__(self, runs: WatchedRuns) -> None:
-        """Nothing is read."""
+        """Prepare the pages. Nothing is read."""
         self._runs = runs
         self._lock = threading.Lock()
         self._made: dict[str, Content] = {}
@@ -68,7 +67,7 @@ class Pages:
         return Content(html, version, in_use, final=False, took=time.monotonic() - begun)
 
     def one_run(self, name: str) -> Content | None:
-        """Return the report of a run. None if there is none of that id."""
+        """Return the report of a run, or None if there is none of that id."""
         begun = time.monotonic()
         with self._lock:
             run = self._runs.run(name)
@@ -81,7 +80,7 @@ class Pages:
             html = f"{back}{report_body(run.record, run.state)}"
             took = time.monotonic() - begun
             made = Content(html, run.version, run.is_running, final=not run.is_running, took=took)
-            self._made = {name: made}  # the latest alone: a page may have some MB
+            self._made = {name: made}  # only the latest: a page may have some MB
             return made
 
 
@@ -96,7 +95,7 @@ def full_page(title: str, content: Content, updates: str) -> str:
 
 
 def update_of(content: Content, seen: str) -> str:
-    """Return what has changed since a version, as JSON."""
+    """Return the changes since a version, as JSON."""
     wait = max(_MIN_WAIT_S, _SHARE * content.took)
     return json.dumps(
         {

@@ -1,4 +1,4 @@
-"""The dashboard's HTTP server. It ends by itself when nobody asks any more.
+"""The dashboard's HTTP server, which ends when there are no more requests.
 
 **Input:** GET requests to 127.0.0.1. **Output:** pages, and JSON that updates them.
 """
@@ -57,14 +57,14 @@ class Dashboard(ThreadingHTTPServer):
     block_on_close = False
 
     def __init__(self, store: RecordStore, port: int = 0) -> None:
-        """Listen. ``port`` 0 is any that is free. Raises OSError."""
+        """Listen. ``port`` 0 means any free one. Raises OSError."""
         super().__init__(("127.0.0.1", port), _Handler)
         self.access = Access(self.server_port)
         self.pages = Pages(WatchedRuns(store))
         self.last_use = time.monotonic()
 
     def serve_until_idle(self, idle_s: float) -> None:
-        """Answer requests until for so long no page was asked for and no watched run was running."""
+        """Serve until ``idle_s`` seconds have passed without a request or a running watched run."""
         try:
             while (left := idle_s - (time.monotonic() - self.last_use)) > 0:
                 self.timeout = min(_CHECK_S, left)
@@ -73,11 +73,11 @@ class Dashboard(ThreadingHTTPServer):
             self.server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Write nothing: a browser that went away is no news, and a request may hold the token."""
+        """Write nothing: closed connections are normal, and a request may contain the token."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One request. HTTP/1.0: each has a connection of its own."""
+    """One request. With HTTP/1.0 each has a connection of its own."""
 
     server: Dashboard
     server_version = "dolambda"
@@ -85,7 +85,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _REQUEST_S  # of each read and write
 
     def do_GET(self) -> None:
-        """Answer, or refuse."""
+        """Reply to a request, or refuse it."""
         if refusal := self.server.access.refusal(self.headers):
             self._refuse(HTTPStatus.FORBIDDEN, refusal)
             return
@@ -126,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
         self, title: str, content: Content, updates: str, wanted: str, seen: str | None
     ) -> None:
         is_update = wanted == "update"
-        if content.in_use or not is_update:  # a forgotten page keeps no dashboard
+        if content.in_use or not is_update:  # a forgotten page must not keep the dashboard running
             self.server.last_use = time.monotonic()
         if is_update:
             self._answer(HTTPStatus.OK, _JSON, update_of(content, seen or ""))
@@ -149,11 +149,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Refuse what is no GET request, or no HTTP at all."""
+        """Refuse requests other than GET, and other protocols."""
         status = HTTPStatus(code)
         if status == HTTPStatus.NOT_IMPLEMENTED:
-            status, message = HTTPStatus.METHOD_NOT_ALLOWED, "The dashboard answers GET alone."
+            status, message = HTTPStatus.METHOD_NOT_ALLOWED, "The dashboard accepts GET only."
         self._refuse(status, message or explain or status.phrase)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-        """Write nothing: addresses hold the token."""
+        """Write nothing: addresses contain the token."""

@@ -1,4 +1,4 @@
-"""Records that are read on as their files grow. Each part of a file is read once.
+"""Records that are read further as their files grow. Each part of a file is read once.
 
 **Input:** the directory of records. **Output:** `WatchedRun`.
 """
@@ -23,7 +23,7 @@ _MAX_READERS = 8  # a record of 100,000 tasks takes some 10 MB
 
 @dataclass(frozen=True)
 class WatchedRun:
-    """One run as it is now. ``version`` changes with its record or its state."""
+    """The current state of one run. ``version`` changes with its record or its state."""
 
     record: RunRecord
     state: str
@@ -31,28 +31,28 @@ class WatchedRun:
 
     @property
     def is_running(self) -> bool:
-        """Return whether its record may still grow."""
+        """True if its record may still grow."""
         return self.state == RUNNING
 
 
 class WatchedRuns:
     """The runs of a directory.
 
-    For one thread at a time: what it returns grows with the next call.
+    Not thread-safe: the returned records grow with the next call.
     """
 
     def __init__(self, store: RecordStore) -> None:
-        """Nothing is read."""
+        """Prepare the runs. Nothing is read."""
         self._store = store
         self._tails: dict[str, _Tail] = {}
 
     def latest(self) -> list[WatchedRun]:
-        """Return all runs, the latest first. Those that have ended come without their tasks."""
+        """Return all runs, the latest first. Ended runs have no tasks."""
         found = []
         for path in self._store.paths():
             try:
                 header, footer = read_ends(path)
-            except (OSError, ConfigurationError):  # it was just removed, or is of another version
+            except (OSError, ConfigurationError):  # it was just removed, or has another version
                 continue
             state = run_state(header, footer)
             ended = WatchedRun(RunRecord(header, Block(), footer), state, "")
@@ -61,9 +61,9 @@ class WatchedRuns:
         return found
 
     def run(self, name: str) -> WatchedRun | None:
-        """Return the run with that id. None if there is none.
+        """Return the run with that id, or None.
 
-        The id is compared with those of the files, and never made a path.
+        The id is compared with those of the files, and never used as a path.
         """
         paths = {self._store.id_of(path): path for path in self._store.paths()}
         if name not in paths:
@@ -71,16 +71,16 @@ class WatchedRuns:
         tail = self._tails.pop(name, None) or _Tail(paths[name])
         try:
             watched = tail.read()
-        except (OSError, ConfigurationError):  # it was just removed, or is of another version
+        except (OSError, ConfigurationError):  # it was just removed, or has another version
             return None
-        self._tails[name] = tail  # the one that was asked for last is the last
+        self._tails[name] = tail  # the last requested one is the last
         while len(self._tails) > _MAX_READERS:
             del self._tails[next(iter(self._tails))]
         return watched
 
 
 class _Tail:
-    """One file, read as far as it has been written."""
+    """One file, read as far as it was written."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -68,7 +68,8 @@ paths <- grepl("/", wanted, fixed = TRUE)
 if (any(!paths)) {
   repos <- getOption("repos")
   if ("@CRAN@" %in% repos) stop("R has no repository: set options(repos = ...) in ~/.Rprofile")
-  install.packages(wanted[!paths], lib = library, repos = repos, type = "source", INSTALL_opts = options)
+  install.packages(wanted[!paths], lib = library, repos = repos, type = "source",
+                   INSTALL_opts = options)
 }
 for (path in wanted[paths])
   install.packages(path, lib = library, repos = NULL, type = "source", INSTALL_opts = options)
@@ -130,7 +131,8 @@ def compile_packages(
         raise ConfigurationError(
             f"Debian has no package for {names}: it has to be compiled, and this machine has {here}"
             f" while the workers have R {version}",
-            hint=f"Install R {_minor(version)} and a compiler (r-base-dev), or leave the package out.",
+            hint=f"Install R {_minor(version)} and a compiler (r-base-dev), or leave the package "
+            "out.",
         )
     library.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", suffix=".R") as script:

@@ -1,6 +1,6 @@
-"""What stands between a loop and its function: `do`, `dopar` and `when`.
+"""The operators between a loop and its function: `do`, `dopar` and `when`.
 
-Input: functions. Output: operators.
+**Input:** functions. **Output:** operators.
 """
 
 from __future__ import annotations

@@ -5,5 +5,5 @@
         | frames over a socket on 127.0.0.1                   | frames over two pipes
       bridge.py  an ordinary client of a Session  -- jobs --> function.py, r_process.py -> worker.R
 
-R's values travel as R serialized them. Python looks into none of them.
+R's values travel in R's serialized form. Python reads none of them.
 """

@@ -1,4 +1,4 @@
-"""``python -m dolambda.r DIRECTORY``: the bridge, as the R package starts it."""
+"""``python -m dolambda.r DIRECTORY``: the bridge, in the form in which the R package starts it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bridge: a client of dolambda's that an R session starts and talks to over a socket.
+"""The bridge: a client of dolambda that an R session starts and uses over a socket.
 
 **Input:** frames of the R session. **Output:** results, output and progress, as frames.
 
@@ -8,8 +8,8 @@
       LOOP, PART, FUNCTION, TASKS ->  loop.py  ------ open_run() --->   a Run of its own
                     <-- RESULTS, OUTPUT, PROGRESS ---
 
-It has a session (setsid) of its own, so that Ctrl-C reaches R alone, which then asks to cancel. It
-ends with the socket: when R ends, however it does.
+It has a session (setsid) of its own, so that Ctrl-C reaches only R, which then asks to cancel. It
+ends with the socket when R ends in any way.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ _COUNT_WITHIN_S = 10.0
 
 
 def main(arguments: list[str]) -> int:
-    """Serve the R session that made the directory named by the first argument."""
-    with contextlib.suppress(PermissionError):  # it leads a session already
+    """Serve the R session that created the directory named by the first argument."""
+    with contextlib.suppress(PermissionError):  # it already leads a session
         os.setsid()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
     directory = Path(arguments[0])
     try:
         channel = Channel(meet(directory))
@@ -62,10 +62,10 @@ def main(arguments: list[str]) -> int:
 
 
 class Bridge:
-    """Serves one R session."""
+    """Server of one R session."""
 
     def __init__(self, channel: Channel) -> None:
-        """``channel`` leads to R."""
+        """Create a server. ``channel`` leads to R."""
         self._channel = channel
         self._sender = Sender(channel)
         self._session: Session | None = None
@@ -81,7 +81,7 @@ class Bridge:
         }
 
     def serve(self) -> None:
-        """Serve until R closes the socket or goes away; then cancel what still runs."""
+        """Serve until R closes the socket or ends. Then cancel what still runs."""
         reader = threading.Thread(target=self._read, name="dolambda-r-reader", daemon=True)
         reader.start()
         self._sender.start()
@@ -95,21 +95,21 @@ class Bridge:
                 self._session.__exit__()
 
     def _read(self) -> None:
-        """Receive ahead of what is being done, so that R's end is seen at any time."""
+        """Receive frames in advance, so that R's end is noticed at any time."""
         try:
             while (frame := self._channel.receive()) is not None:
                 self._frames.put(frame)
         except (OSError, DolambdaError) as error:
-            log.warning("the R session cannot be read any more: %s", error)
+            log.warning("the R session can no longer be read: %s", error)
         self._frames.put(None)
-        if self._session is None:  # R went away while it waited for READY
+        if self._session is None:  # R ended while it waited for READY
             os._exit(0)  # the emulated AWS ends with this process, see guardian.py
 
     def _serve_one(self, frame: Frame) -> None:
         try:
             self._answer(frame)
         except (DolambdaError, ValueError, TypeError) as error:
-            # What a user's arguments can raise: R shows it, and goes on.
+            # Errors of a user's arguments: R shows them, and continues.
             loop = self._loops.pop(frame.loop, None)
             if loop is not None:
                 self._close(loop)
@@ -120,7 +120,7 @@ class Bridge:
             handle(frame)
         elif loop := self._loops.get(frame.loop):
             self._add(loop, frame)
-        else:  # its loop has failed, which R hears when it reads
+        else:  # its loop has failed, which R finds when it reads
             log.debug("frame %s of a loop that has ended", frame.kind)
 
     def _add(self, loop: Loop, frame: Frame) -> None:
@@ -164,14 +164,17 @@ class Bridge:
         if self._session is None:
             raise ValueError("the R session has not registered")
         options = LoopOptions.from_fields(frame.fields())
-        if options.run.run:  # it may have ended a moment ago, and still be putting away its replies
+        if options.run.run:  # it may have just ended, and still be storing its replies
             for closer in self._closers:
                 closer.join()
         self._sender.tick(frame.loop)
         return Loop(frame.loop, self._session, options, self._sender)
 
     def _close(self, loop: Loop) -> None:
-        """End a run in a thread of its own: R has its results, and need not wait for its clean-up."""
+        """End a run in a thread of its own.
+
+        R has its results, and need not wait for the clean-up.
+        """
         self._closers = [closer for closer in self._closers if closer.is_alive()]
         closer = threading.Thread(target=loop.close, name=f"dolambda-r-close-{loop.number}")
         closer.start()

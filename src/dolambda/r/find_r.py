@@ -1,4 +1,4 @@
-"""Where a worker's R is: in a layer, in the bundle, or on this machine when AWS is emulated on it.
+"""The place of a worker's R: a layer, the bundle, or this machine if AWS is emulated on it.
 
 **Input:** the environment of the worker. **Output:** the command that starts R, and its
 environment.
@@ -19,23 +19,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 FOLDER = "dolambda-r"
-"""Directory of a layer, or of the bundle, that holds R."""
+"""Directory of a layer, or of the bundle, that contains R."""
 
 _OPTIONS = ("--vanilla", "--no-echo")
 
 
 @dataclass(frozen=True)
 class RCommand:
-    """How to start R."""
+    """The command that starts R."""
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
 
 
 def find_r(home: str, environ: Mapping[str, str]) -> RCommand:
-    """Find the worker's R: the layer's, else the one in ``home``, else the one on the path.
+    """Find the worker's R: that of a layer, else the one in ``home``, else the one on the path.
 
-    Raises `ConfigurationError` where there is none.
+    Raises:
+        ConfigurationError: There is no R.
     """
     for folder in _folders(environ):
         loader = next((folder / "lib").glob("ld-linux-*"), None)
@@ -46,16 +47,16 @@ def find_r(home: str, environ: Mapping[str, str]) -> RCommand:
     if found is None:
         raise ConfigurationError(
             "the workers of this stack have no R",
-            hint="Deploy the stack with it: `dolambda deploy --r`. On this machine: install R.",
+            hint="Deploy the stack with R: `dolambda deploy --r`. On this machine, install R.",
         )
-    # What an emulated layer adds to the library path is for Python's packages.
+    # An emulated layer's additions to the library path are for Python's packages.
     unset = ("LD_LIBRARY_PATH", "R_HOME")
     rest = {name: value for name, value in environ.items() if name not in unset}
     return RCommand((found, *_OPTIONS), rest)
 
 
 def _folders(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Directories that may hold R: beside each ``bin`` of the path (/opt), and in the bundle."""
+    """Yield directories that may contain R: next to each ``bin`` of the path, and the bundle."""
     for place in environ.get("PATH", "").split(os.pathsep):
         if Path(place).name == "bin":
             yield Path(place).parent / FOLDER
@@ -64,7 +65,7 @@ def _folders(environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _from_layer(folder: Path, loader: Path, environ: Mapping[str, str]) -> RCommand:
-    """Start R by its own loader, so that the system's C library does not matter."""
+    """Return the command that starts R by its own loader, independent of the system's C library."""
     home = folder / "R"
     libraries = f"{home / 'lib'}:{folder / 'lib'}"
     program = (str(loader), "--library-path", libraries, str(home / "bin" / "exec" / "R"))
@@ -76,7 +77,7 @@ def _from_layer(folder: Path, loader: Path, environ: Mapping[str, str]) -> RComm
         "R_ARCH": "",
         "R_LIBS_SITE": os.pathsep.join(str(place / "library") for place in _folders(environ)),
         "R_LIBS_USER": "NULL",
-        "R_DEFAULT_PACKAGES": "NULL",  # worker.R loads them, once it has replaced Sys.which
+        "R_DEFAULT_PACKAGES": "NULL",  # worker.R loads them, after replacing Sys.which
         "R_LD_PRELOAD": "",
         "EDITOR": "vi",
         "PAGER": "cat",

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 SEPARATOR = "\x1e"
-"""Between the texts of a frame: ASCII's record separator, which is replaced in the texts."""
+"""Separator of the texts in a frame: ASCII's record separator, which is replaced in the texts."""
 
 STALL_S = 60.0
-"""Seconds without a byte in the middle of a frame after which R is taken to hang."""
+"""Seconds without a byte in the middle of a frame after which R is considered to hang."""
 
 _HEADER = struct.Struct(">iid")
 _LONGEST = 1 << 46
@@ -34,7 +34,7 @@ _READ = 1 << 20
 
 
 class Kind(IntEnum):
-    """Kinds of frames. The first ones come from R, those from 101 on go to R."""
+    """Kinds of frames. Those up to 100 come from R, those from 101 on go to R."""
 
     REGISTER = 1
     LOOP = 2
@@ -65,31 +65,34 @@ class Frame:
     data: bytearray = field(repr=False)
 
     def texts(self) -> list[str]:
-        """Return the data as texts."""
+        """Return the data as a list of texts."""
         return self.data.decode(errors="replace").split(SEPARATOR) if self.data else []
 
     def fields(self) -> dict[str, str]:
-        """Return the data as names and values, which alternate."""
+        """Return the data as alternating names and values."""
         texts = self.texts()
         return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
 class Channel:
-    """A socket that carries frames. One thread receives; any thread sends."""
+    """A socket that carries frames. One thread receives, any thread sends."""
 
     def __init__(self, connection: socket.socket) -> None:
-        """``connection`` has passed the exchange of tokens."""
+        """Create a channel. ``connection`` has passed the exchange of tokens."""
         self._socket = connection
-        # With a time limit of its own: none, as R may be busy for hours.
+        # Without a time limit: R may be busy for hours.
         self._out = connection.dup()
         self._out.settimeout(None)
         self._sending = threading.Lock()
 
     def receive(self) -> Frame | None:
-        """Wait for a frame; return None at the end of the stream.
+        """Wait for a frame. Return None at the end of the stream.
 
-        An idle R session may say nothing for days, so the wait for a frame's first byte has no
-        limit: it ends when R does. Raises TimeoutError when the rest of a frame stays out.
+        An idle R session may send nothing for days, so the wait for a frame's first byte has no
+        limit: it ends when R does.
+
+        Raises:
+            TimeoutError: The rest of a frame did not arrive.
         """
         self._socket.settimeout(None)
         first = self._socket.recv(1)
@@ -118,7 +121,7 @@ class Channel:
         return data
 
     def send(self, kind: Kind, loop: int, *parts: bytes | bytearray | memoryview) -> None:
-        """Send a frame. Raises OSError when R is gone."""
+        """Send a frame. Raises OSError if R has ended."""
         head = _HEADER.pack(kind, loop, float(sum(map(len, parts))))
         small = sum(map(len, parts)) < _READ
         with self._sending:
@@ -135,11 +138,11 @@ class Channel:
         self.send_texts(kind, loop, (str(text) for pair in fields.items() for text in pair))
 
     def __enter__(self) -> Self:
-        """Use it in a with statement."""
+        """Return the channel itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it."""
+        """Close the channel."""
         self.close()
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""What travels of an R session: the function of each of its tasks.
+"""The function of each task of an R session, which travels to workers.
 
-**Input:** what the tasks of a loop share, as R serialized it. **Output:** a function of bytes that
-returns bytes, which on a worker hands both to the worker's R process.
+**Input:** the data that the tasks of a loop share, serialized by R. **Output:** a function of bytes
+that returns bytes. On a worker it passes both to the worker's R process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Part:
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview) -> Part:
-        """Name the bytes."""
+        """Return a part that is named by its bytes."""
         return cls(hashlib.sha256(data).hexdigest(), data)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -35,21 +35,27 @@ class Part:
 
 
 class RFunction:
-    """A task of an R session, which takes its arguments and returns its result as R serialized them.
+    """A task of an R session. Its arguments and its result are serialized by R.
 
-    ``session`` names the R session, so that what one leaves in a worker's R is never seen by
-    another. ``home`` is where its R is, which the workers of an emulated AWS use too.
+    ``session`` names the R session, so that data which one leaves in a worker's R is never visible
+    to another. ``home`` is the place of the session's R, which the workers of an emulated AWS also
+    use.
     """
 
     dolambda_language = "r"
 
     def __init__(self, session: str, home: str, parts: Sequence[Part]) -> None:
-        """All of it travels."""
+        """Create the function. All arguments travel."""
         self.session = session
         self.home = home
         self.parts = tuple(parts)
         self.__qualname__ = "R"
 
     def __call__(self, payload: bytes) -> bytes | bytearray:
-        """Run a task. Raises `RTaskError`, or `WorkerCrashedError` when R ends under it."""
+        """Run a task.
+
+        Raises:
+            RTaskError: The task raised an error in R.
+            WorkerCrashedError: R ended during the task.
+        """
         return run_in_r(self.session, self.home, self.parts, payload)

@@ -1,13 +1,14 @@
-"""One loop of an R session: a run of its own.
+"""One loop of an R session, which has a run of its own.
 
-**Input:** frames with what the tasks share and with their arguments. **Output:** a `Run`'s futures.
+**Input:** frames with the data that tasks share, and with their arguments. **Output:** the futures
+of a `Run`.
 
-    PART       bytes that tasks share; they are numbered from 0
-    FUNCTION   the numbers of its parts (int32 each); functions are numbered from 0
+    PART       bytes that tasks share, numbered from 0
+    FUNCTION   the numbers of its parts (int32 each), numbered from 0
     TASKS      function (int32), count (int32), lengths (double each), the arguments of each task
     SKIP       the number of a task (int32): those after it need not run
 
-Tasks are numbered from 1, in the order in which they come, as in foreach.
+Tasks are numbered from 1, in the order in which they arrive, as in foreach.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _INT = struct.Struct(">i")
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """Options of one loop: whose R it is, and those of ``.options.dolambda`` that its run takes."""
+    """Options of one loop: the place of its R, and the options of its run."""
 
     session: str
     home: str
@@ -48,7 +49,11 @@ class LoopOptions:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, str]) -> Self:
-        """Convert what R sent. Raises `ConfigurationError`."""
+        """Convert the fields that R sent.
+
+        Raises:
+            ConfigurationError: A field is unknown or wrong.
+        """
         given = dict(fields)
         session, home = given.pop("session", ""), given.pop("home", "")
         progress = given.pop("progress", "") == "TRUE"
@@ -83,10 +88,14 @@ def _converted(name: str, text: str) -> Any:
 
 
 class Loop:
-    """A run that an R session has opened."""
+    """A run that an R session opened."""
 
     def __init__(self, number: int, session: Session, options: LoopOptions, sender: Sender) -> None:
-        """Open the run. Raises `ConfigurationError`."""
+        """Open the run.
+
+        Raises:
+            ConfigurationError: An option is wrong.
+        """
         self.number = number
         self._options = options
         self._sender = sender
@@ -109,17 +118,17 @@ class Loop:
         self._parts.append(Part.from_bytes(data))
 
     def add_function(self, data: bytearray) -> None:
-        """Make a function of parts."""
+        """Create a function from parts."""
         numbers = struct.unpack(f">{len(data) // 4}i", data)
         parts = [self._parts[number] for number in numbers]
-        # A named run's tasks are known by their content, which another session has to be able to
-        # repeat.
+        # The content identifies the tasks of a named run, so another session must be able to repeat
+        # it.
         run = self._options.run.run
         session = f"run {run}" if run else self._options.session
         self._functions.append(RFunction(session, self._options.home, parts))
 
     def submit(self, data: bytearray) -> None:
-        """Submit tasks; their results go to R as they come."""
+        """Submit tasks. Their results go to R as they arrive."""
         function, count = struct.unpack_from(">ii", data)
         lengths = struct.unpack_from(f">{count}d", data, 8)
         at = 8 + 8 * count
@@ -135,25 +144,25 @@ class Loop:
             future.add_done_callback(partial(self._done, task))
 
     def _done(self, task: int, future: Future[bytes | bytearray]) -> None:
-        self._futures.pop(task, None)  # no reference to a result may outlive its being sent
+        self._futures.pop(task, None)  # no reference to a result may outlive its delivery
         self._sender.done(self.number, task, future)
 
     def skip_after(self, data: bytearray) -> None:
-        """Leave out what has not been sent of the tasks after that one."""
+        """Skip the unsent tasks after this one."""
         last = _INT.unpack(data)[0]
         for task, future in list(self._futures.items()):
             if task > last:
                 future.cancel()
 
     def cancel(self) -> None:
-        """Drop what waits and withdraw what is in flight."""
-        self._run.cancel(warn=False)  # R has an error or an interrupt to show
+        """Drop waiting tasks and withdraw jobs in flight."""
+        self._run.cancel(warn=False)  # R shows an error or an interrupt itself
 
     def close(self) -> None:
-        """End the run once all its tasks are done."""
+        """End the run when all its tasks are done."""
         self._run.close()
 
-    # A relay's signature.
+    # The signature is that of a relay.
     def _relay(self, index: int, output: str, failed: bool) -> None:  # noqa: FBT001
         self._sender.texts(
             Kind.OUTPUT, self.number, (str(index + 1), "1" if failed else "0", output)

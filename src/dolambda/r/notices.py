@@ -1,6 +1,6 @@
-"""Lines for the user, which a Python program would see on its standard error.
+"""Lines for the user, which a Python program would print to standard error.
 
-**Input:** what is written to a stream: notices, warnings, the log. **Output:** whole lines.
+**Input:** writes to a stream: notices, warnings, the log. **Output:** whole lines.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class Lines(io.TextIOBase):
-    """A stream that hands on what is written to it, by the line."""
+    """A stream that passes on whole lines."""
 
     def __init__(self, take: Callable[[str], None]) -> None:
-        """``take`` gets each line that is not empty."""
+        """Create a stream. ``take`` gets each line that is not empty."""
         self._take = take
         self._lock = threading.Lock()
         self._begun = ""
@@ -32,7 +32,7 @@ class Lines(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        """Take a text; return its length."""
+        """Write a text. Return its length."""
         with self._lock:
             *lines, self._begun = (self._begun + text).split("\n")
         for line in filter(None, lines):
@@ -41,6 +41,6 @@ class Lines(io.TextIOBase):
 
 
 def hand_on_notices(take: Callable[[str], None]) -> None:
-    """Let ``take`` have from now on what this process writes to its standard error."""
+    """Pass all lines that this process writes to standard error to ``take`` from now on."""
     sys.stderr = Lines(take)
     warnings.showwarning = lambda message, *_: notice(str(message))

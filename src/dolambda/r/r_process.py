@@ -1,14 +1,14 @@
 """One warm R process for each worker's child.
 
-**Input:** what the tasks share, and a task's arguments, as R serialized them. **Output:** what R
-returned, as it serialized it; or the error that says how R ended.
+**Input:** shared data and a task's arguments, serialized by R. **Output:** the result, serialized
+by R, or an error about the end of R.
 
     child (Python)                          R (worker.R)
       kind, length, bytes   --- pipe --->   a part, a function, a task
-      failed, length, bytes <-- pipe ---    one answer to each task
+      failed, length, bytes <-- pipe ---    one reply to each task
 
-R writes what it prints where the child does, so it is captured with the child's own output. R ends
-with the child: the kernel sees to it, or the end of the pipe.
+The output of R goes where that of the child goes, so it is captured with it. R ends with the child:
+the kernel or the end of the pipe ensures it.
 """
 
 from __future__ import annotations
@@ -43,34 +43,36 @@ _POLL_S = 0.05
 _SMALL = 64 * 1024
 _PR_SET_PDEATHSIG = 1
 _MB = 1 << 20
-_SPARE = 24.0  # MB of the worker's memory that are not the task's, as in worker.py
+_SPARE = 24.0  # MB of the worker's memory that tasks cannot use, as in worker.py
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class RTaskError(DolambdaError):
-    """A task raised an error in R. ``data`` is what its R session is to see of it."""
+    """A task raised an error in R. ``data`` is the form in which its R session sees it."""
 
     def __init__(self, data: bytes | bytearray) -> None:
-        """``data`` is as R serialized it."""
+        """Create the error. ``data`` is serialized by R."""
         super().__init__("the task raised an error in R")
         self.data = data
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle what it was made of."""
+        """Return the arguments for pickling."""
         return RTaskError, (self.data,)
 
 
-class REnded(Exception):  # noqa: N818 - what happened, caught where it is explained
-    """The R process has ended, or was ended for its memory."""
+class REnded(Exception):  # noqa: N818 - it is caught and explained
+    """The R process has ended, or was ended because of its memory use."""
 
 
 class RProcess:
     """An R process that serves one R session."""
 
     def __init__(self, session: str, home: str) -> None:
-        """Start it.
+        """Start R.
 
-        Raises `ConfigurationError` where there is no R, `REnded` if it does not come up.
+        Raises:
+            ConfigurationError: There is no R.
+            REnded: R did not start.
         """
         self.session = session
         self._limit = _memory_limit()
@@ -91,7 +93,7 @@ class RProcess:
                 "DOLAMBDA_R_IN": str(where / str(theirs_in)),
                 "DOLAMBDA_R_OUT": str(where / str(theirs_out)),
             },
-            preexec_fn=_end_with_parent,  # noqa: PLW1509 - this child of the worker has one thread
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 - the child of the worker has one thread
         )
         os.close(theirs_in)
         os.close(theirs_out)
@@ -106,14 +108,14 @@ class RProcess:
                     self._write(_PART, part.digest.encode(), part.data)
             self._write(_FUNCTION, "".join(wanted).encode())
             self._current = wanted
-            self._known = set(wanted)  # R forgets what the function does not use
+            self._known = set(wanted)  # R forgets the parts that the function does not use
         self._write(_TASK, payload)
         answer = self._await_answer()
         self.used = True
         return answer
 
     def end(self) -> str:
-        """End it, if it has not ended; return how it did."""
+        """End R if it still runs. Return how it ended."""
         with contextlib.suppress(OSError):
             os.close(self._to_r)
         try:
@@ -126,7 +128,7 @@ class RProcess:
 
     def _write(self, kind: int, *pieces: bytes | bytearray | memoryview) -> None:
         head = _HEADER.pack(kind, float(sum(map(len, pieces))))
-        small = sum(map(len, pieces)) < _SMALL  # then R is woken once
+        small = sum(map(len, pieces)) < _SMALL  # so that R wakes up once
         try:
             for piece in [b"".join((head, *pieces))] if small else [head, *pieces]:
                 view = memoryview(piece)
@@ -136,9 +138,9 @@ class RProcess:
             raise REnded from None
 
     def _await_answer(self, deadline: float | None = None) -> bytes | bytearray:
-        """Read an answer.
+        """Read a reply.
 
-        A task's time limit is the worker's to keep: it ends this process, and R with it.
+        The worker enforces a task's time limit: it ends this process, and R with it.
         """
         first = b""
         while len(first) < _ANSWER.size:
@@ -155,7 +157,7 @@ class RProcess:
     def _read_rest(
         self, begun: bytes | bytearray, length: int, deadline: float | None
     ) -> bytearray:
-        """Read the rest of an answer into its place: a large one is in memory once."""
+        """Read the rest of a reply into its place, so that a large one is in memory once."""
         data = bytearray(length)
         data[: len(begun)] = begun
         at = len(begun)
@@ -177,7 +179,7 @@ class RProcess:
 
     def _await_bytes(self, deadline: float | None) -> None:
         while not select.select([self._from_r], [], [], _POLL_S)[0]:
-            # What R has started may hold the pipe open after it.
+            # A process that R started may hold the pipe open after R's end.
             ended = self._process.poll() is not None
             if ended and not select.select([self._from_r], [], [], 0)[0]:
                 raise REnded
@@ -198,8 +200,10 @@ _process: RProcess | None = None
 def run_in_r(session: str, home: str, parts: Sequence[Part], payload: bytes) -> bytes | bytearray:
     """Run a task in this process's R, in one that has served no other R session.
 
-    Raises `RTaskError` for an error of the task's own, `WorkerCrashedError` when R ends under the
-    task, `OutOfMemoryError` when that is why.
+    Raises:
+        RTaskError: The task raised an error.
+        WorkerCrashedError: R ended during the task.
+        OutOfMemoryError: R ended because of its memory use.
     """
     process = _ready_process(session, home)
     try:
@@ -209,7 +213,7 @@ def run_in_r(session: str, home: str, parts: Sequence[Part], payload: bytes) -> 
         error = _explained(process)
     if not blameless:
         raise error
-    # Some of the memory may be what earlier tasks have left: let it have an R of its own.
+    # Earlier tasks may have left some of the memory: start another R.
     process = _ready_process(session, home)
     try:
         return process.run(parts, payload)
@@ -228,22 +232,23 @@ def _ready_process(session: str, home: str) -> RProcess:
 
 
 def _has_ended(process: RProcess) -> bool:
-    return process._process.poll() is not None  # noqa: SLF001 - the same module
+    return process._process.poll() is not None  # noqa: SLF001 - of the same module
 
 
 def _explained(process: RProcess) -> WorkerCrashedError:
-    """End what is left of the process, and say what happened."""
+    """End the rest of the process, and return the error that explains it."""
     global _process
     how, _process = process.end(), None
     if process.out_of_memory:
         return OutOfMemoryError(
-            f"R ran out of memory: it used {process.out_of_memory:,.0f} MB, the worker has"
-            f" {process._limit + _SPARE:,.0f} MB",  # noqa: SLF001 - the same module
-            hint="Deploy the stack with more (`dolambda deploy --memory`), or cut the task.",
+            f"R ran out of memory: it used {process.out_of_memory:,.0f} MB, but the worker has"
+            f" {process._limit + _SPARE:,.0f} MB",  # noqa: SLF001 - of the same module
+            hint="Deploy the stack with more memory (`dolambda deploy --memory`), or split the "
+            "task.",
         )
     return WorkerCrashedError(
-        f"R ended under the task: {how}",
-        hint="Does the task call quit(), or crash in compiled code?",
+        f"R ended during the task: {how}",
+        hint="Check whether the task calls quit(), or crashes in compiled code.",
     )
 
 
@@ -253,7 +258,7 @@ def _end_with_parent() -> None:
 
 
 def _memory_limit() -> float:
-    """Return the MB that the task may use; 0 where nothing is known."""
+    """Return the MB that the task may use, 0 if unknown."""
     memory = os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
     return float(memory) - _SPARE if memory else 0.0
 

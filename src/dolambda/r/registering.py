@@ -1,4 +1,4 @@
-"""What an R session registers with, and what it is told of the session and its runs.
+"""The registration of an R session, and the facts that R shows of the session and its runs.
 
 **Input:** the fields of a REGISTER frame. **Output:** a `Session`, and facts as texts for R.
 """
@@ -20,28 +20,31 @@ if TYPE_CHECKING:
 
 
 def register_for_r(given: Mapping[str, str]) -> Session:
-    """Open the session that an R session asks for. Raises `ConfigurationError` and others.
+    """Open the session that an R session asks for.
 
-    R's tasks need no Python packages, so an emulated stack gets none unless they are asked for.
+    R's tasks need no Python packages, so an emulated stack has none unless they are asked for.
+
+    Raises:
+        ConfigurationError: An argument or setting is wrong.
     """
     arguments: dict[str, Any] = {
         name: _converted(name, text) for name, text in given.items() if name != "where"
     }
     where = given.get("where")
-    if where in (None, LOCAL):  # without credentials it is emulated too
+    if where in (None, LOCAL):  # it is also emulated if there are no credentials
         arguments.setdefault("requires", ())
     return register(where, **{"progress": False, **arguments})
 
 
 def _converted(name: str, text: str) -> object:
-    """Convert a text as that of an environment variable. `register` refuses what is no setting."""
+    """Convert a text like that of an environment variable. `register` refuses unknown settings."""
     rule = RULES.get(name)
     plain = {"TRUE": "true", "FALSE": "false"}.get(text, text)
     return rule.check_text(plain, Source.argument(name)) if rule else text
 
 
 def ready_facts(session: Session) -> dict[str, object]:
-    """Return what R shows of a session."""
+    """Return the facts that R shows of a session."""
     stack = session.stack
     return {
         "version": VERSION,

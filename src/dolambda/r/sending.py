@@ -1,7 +1,7 @@
-"""What goes to R: results as they come, several in one frame, and a sign of life while R waits.
+"""Data for R: results as they arrive, several in one frame, and a heartbeat while R waits.
 
-**Input:** futures that are done and lines for the user, from any thread. **Output:** frames, from
-one thread.
+**Input:** completed futures and lines for the user, from any thread. **Output:** frames, from one
+thread.
 
     RESULTS   count (int32), then for each: task (int32), status (int32), length (double); the bytes
 """
@@ -30,10 +30,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("dolambda")
 
 TICK_S = 5.0
-"""Seconds between two signs of life; R takes a bridge that is silent for a minute to hang."""
+"""Seconds between two heartbeats. R considers a bridge that is silent for a minute to hang."""
 
 VALUE, LOST, FATAL = 0, 1, 2
-"""What a result is: bytes of R's; why the task is lost; why none of the loop's tasks can run."""
+"""The status of a result: its bytes are from R, or they explain why the task is lost, or why no
+task of the loop can run.
+"""
 
 _FATAL = (ConfigurationError, JobRefusedError, TooLargeError)
 _COUNT = struct.Struct(">i")
@@ -45,49 +47,52 @@ Done = tuple[int, int, "Future[bytes | bytearray]"]
 
 
 class Sender:
-    """Sends what is done to R, in a thread of its own: who completes a future need not wait for R."""
+    """Sender of frames to R, in a thread of its own.
+
+    So a thread that completes a future need not wait for R.
+    """
 
     def __init__(self, channel: Channel) -> None:
-        """``channel`` leads to R."""
+        """Create a sender. ``channel`` leads to R."""
         self._channel = channel
         self._queue: queue.SimpleQueue[Done | str | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._waiting: set[int] = set()  # loops for whose results R waits
+        self._waiting: set[int] = set()  # loops with results that R waits for
         self._thread = threading.Thread(target=self._send, name="dolambda-r-sender", daemon=True)
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Send no more."""
+        """Stop the thread."""
         self._queue.put(None)
 
     def done(self, loop: int, task: int, future: Future[bytes | bytearray]) -> None:
-        """Send what a future holds."""
+        """Send the content of a future."""
         self._queue.put((loop, task, future))
 
     def notice(self, line: str) -> None:
-        """Send a line that the user is to see."""
+        """Send a line for the user."""
         self._queue.put(line)
 
     def texts(self, kind: Kind, loop: int, texts: Iterable[str]) -> None:
-        """Send texts, unless R is gone."""
+        """Send texts, unless R has ended."""
         with contextlib.suppress(OSError):
             self._channel.send_texts(kind, loop, texts)
 
     def fields(self, kind: Kind, loop: int, fields: Mapping[str, object]) -> None:
-        """Send names and values, unless R is gone."""
+        """Send names and values, unless R has ended."""
         with contextlib.suppress(OSError):
             self._channel.send_fields(kind, loop, fields)
 
     def tick(self, loop: int) -> None:
-        """Give signs of life until `drop`."""
+        """Send heartbeats until `drop`."""
         with self._lock:
             self._waiting.add(loop)
 
     def drop(self, loop: int) -> None:
-        """Send no more results of a loop, once this returns."""
+        """Send no more results of a loop after this call."""
         with self._lock:
             self._waiting.discard(loop)
 
@@ -95,11 +100,11 @@ class Sender:
         try:
             while self._send_some():
                 pass
-        except OSError as error:  # R is gone, which the reader sees too
+        except OSError as error:  # R has ended, which the reader notices too
             log.debug("nothing can be sent to R: %s", error)
 
     def _send_some(self) -> bool:
-        """Send what is done by now, or a sign of life; tell whether there may be more."""
+        """Send the completed futures, or a heartbeat. Return whether there may be more."""
         try:
             first = self._queue.get(timeout=TICK_S)
         except queue.Empty:
@@ -145,7 +150,7 @@ def _result(task: int, future: Future[bytes | bytearray]) -> tuple[int, bytes | 
     except CancelledError as error:
         return LOST, _texts("CancelledError", str(error), "")
     except BaseException as error:  # noqa: BLE001
-        # Whatever the task's future holds, R is to hear of it.
+        # R must get any error.
         name, what, hint = error_texts(error)
         what = re.sub(rf"\btask {task - 1}\b", f"task {task}", what)  # R counts from 1
         kind = FATAL if isinstance(error, _FATAL) or not isinstance(error, LostError) else LOST

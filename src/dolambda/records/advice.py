@@ -1,9 +1,9 @@
-"""Changes advised for the next run, from what one has measured.
+"""Changes advised for the next run, based on the measures of one.
 
-**Input:** a `RunRecord`. **Output:** `Advice`, none if there is nothing to change.
+**Input:** a `RunRecord`. **Output:** `Advice`, or none if there is nothing to change.
 
-What lowers memory keeps a margin: `MARGIN` times the most that a task has used, and what the worker
-itself needs. `work.py` says how long jobs take at another size, and where that is known from.
+Advice to lower memory keeps a margin: `MARGIN` times the largest use of a task, and the worker's
+own needs. `work.py` estimates the duration of jobs at another size.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ NOTHING = "nothing to change"
 
 MARGIN = 1.2
 RUNTIME_MB = 64.0
-"""MB of a worker in addition to its tasks' process: Lambda's client, ours, a job's bytes."""
+"""MB of a worker in addition to its tasks' process: Lambda's client, dolambda's, a job's bytes."""
 _COPIES_OF_REPLY = 4
-"""The worker holds a reply as outcomes, sealed and in base64, beside the process of the task."""
+"""Copies of a reply in the worker, next to the task's process: outcomes, sealed, in base64."""
 
 _WORTH_IT = 0.1
 _SAME = 0.03
@@ -41,12 +41,12 @@ _JOB_S = 1.0
 _MIN_JOBS = 10
 _OVERHEAD_SHARE = 0.25
 _ENDED = ("out_of_memory", "timed_out", "crashed", "no_reply")
-"""Reasons of tasks whose memory is not recorded, as they never came to their end."""
+"""Reasons of tasks whose memory is not recorded, because they did not end."""
 
 
 @dataclass(frozen=True)
 class Advice:
-    """One thing to change. ``kind`` says what it is about; ``figures`` are those of the text."""
+    """One advised change. ``kind`` is its subject, ``figures`` are the numbers in its text."""
 
     kind: str
     text: str
@@ -57,7 +57,7 @@ class Advice:
         return self.text
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return the advice as a dictionary for JSON."""
         return asdict(self)
 
 
@@ -88,7 +88,7 @@ def advice_of(record: RunRecord) -> list[Advice]:
 
 
 class _Facts:
-    """A record, and what several checks ask of it."""
+    """A record, with values that several checks need."""
 
     def __init__(self, record: RunRecord) -> None:
         self.record = record
@@ -106,20 +106,20 @@ class _Facts:
         self.prices = PRICES.get(str(self.header.get("architecture")), PRICES["x86_64"])
 
     def cost(self, memory: int) -> float:
-        """Return the dollars of the run at a memory size; requests stay as they are."""
+        """Return the dollars of the run at a memory size. Requests do not change."""
         bill = self.footer.get("bill") or {}
         fixed = float(bill.get("invocations", 0.0)) + float(bill.get("requests", 0.0))
         return self.work.seconds(memory) * memory / 1024 * self.prices.gb_second + fixed
 
     @property
     def needed(self) -> float:
-        """MB below which no memory is advised."""
+        """Lowest MB of memory that is advised."""
         largest = float(self.footer.get("largest_reply") or 0) / (1 << 20)
         return self.peak * MARGIN + RUNTIME_MB + _COPIES_OF_REPLY * largest
 
     @property
     def may_have_lost_for_memory(self) -> bool:
-        """True if jobs ended without a reply, so that the most that they used is not known."""
+        """True if jobs ended without a reply, so that their largest use is unknown."""
         return bool(self.footer.get("again") or any(self.lost[one] for one in _ENDED))
 
 
@@ -140,7 +140,7 @@ def _memory(facts: _Facts) -> Advice | None:
 
 
 def _more_memory(facts: _Facts, memory: int, what: str) -> Advice | None:
-    # Of what ran out the peak is not recorded: it wanted more than there was.
+    # Those that ran out of memory have no recorded peak: they needed more than there was.
     wanted = max(facts.needed, 1.5 * memory if facts.lost["out_of_memory"] else 0.0)
     size = size_for(wanted)
     figures = {"peak_mb": round(facts.peak, 1), "memory": memory, "advised": size}
@@ -231,10 +231,10 @@ def _batch(facts: _Facts) -> Advice | None:
 
 
 def _workers(facts: _Facts) -> Advice | None:
-    """Advise fewer workers where most of their time is their start.
+    """Advise fewer workers if most of their time is their start.
 
     With a start of c seconds, w workers cost S + w c for work of S seconds, and take S / w + c. The
-    product of both is least where each worker works as long as it starts.
+    product of both is smallest if each worker works as long as it starts.
     """
     jobs, at = facts.tasks.jobs, 0
     starts: list[float] = []
@@ -283,7 +283,7 @@ def _timeout(facts: _Facts) -> Advice | None:
 
 
 def _architecture(facts: _Facts) -> Advice | None:
-    """Advise arm64 where that saves more than nothing."""
+    """Advise arm64 if that saves anything."""
     if facts.header.get("architecture") != "x86_64" or facts.memory is None:
         return None
     compute = facts.work.seconds(facts.memory) * facts.memory / 1024

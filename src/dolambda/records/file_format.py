@@ -5,8 +5,8 @@ r"""The file of one run. It is only appended to, and readable at any time.
     frame   tag, lengths, CRC | JSON                the run's counts so far, after each block
     frame   tag, lengths, CRC | JSON                the footer, once the run has ended
 
-A run that was killed has no footer, and perhaps half a frame at the end, which is left out. Readers
-ignore frames with a tag that they do not know.
+The file of a killed run has no footer, and may end in half a frame, which is ignored. Readers
+ignore frames with an unknown tag.
 
 **Input:** blocks of tasks. **Output:** bytes. From bytes, a `RunRecord`.
 """
@@ -130,10 +130,10 @@ class RunRecord:
 
 
 class RecordReader:
-    """Reads a file that may still grow. Each part is read once."""
+    """Reader of a file that may still grow. Each part is read once."""
 
     def __init__(self) -> None:
-        """Nothing has been read."""
+        """Start with nothing read."""
         self._left = b""
         self._header: dict[str, Any] | None = None
         self._tasks = Block()
@@ -143,7 +143,7 @@ class RecordReader:
 
     @property
     def record(self) -> RunRecord:
-        """Return what has been read. Its tasks grow with the next `feed`."""
+        """The facts read so far. Its tasks grow with the next `feed`."""
         return RunRecord(self._header or {}, self._tasks, self._footer, self._counts)
 
     def feed(self, data: bytes) -> None:
@@ -161,7 +161,7 @@ class RecordReader:
             for tag, facts, body, end in _frames(memoryview(self._left)):
                 self._add(tag, facts, body)
                 at = end
-        except (ValueError, TypeError, KeyError):  # all say that a frame makes no sense
+        except (ValueError, TypeError, KeyError):  # all of them mean a malformed frame
             self._damaged = True
         self._left = b"" if self._damaged else self._left[at:]
 
@@ -198,7 +198,7 @@ def footer_of(tail: bytes) -> dict[str, Any] | None:
     at = tail.rfind(_FOOTER)
     try:
         frames = list(_frames(memoryview(tail)[at:])) if at >= 0 else []
-    except ValueError:  # those letters were not a footer's
+    except ValueError:  # these bytes were not a footer's tag
         return None
     return frames[0][1] if len(frames) == 1 else None
 
@@ -209,7 +209,7 @@ def header_line(header: dict[str, Any]) -> bytes:
 
 
 def counts_frame(facts: dict[str, Any]) -> bytes:
-    """Return the run's counts so far as they are written."""
+    """Return the run's counts so far in their written form."""
     return _framed(_COUNTS, facts, b"")
 
 
@@ -224,7 +224,7 @@ def _framed(tag: bytes, facts: dict[str, Any], body: bytes) -> bytes:
 
 
 def _frames(data: memoryview) -> Iterator[tuple[bytes, dict[str, Any], bytes, int]]:
-    """Yield the frames up to the first that is cut off, each with where it ends.
+    """Yield the frames up to the first that is cut off, each with its end.
 
     Raises:
         ValueError: A frame is damaged.

@@ -114,7 +114,7 @@ class SessionRecords:
     ) -> RunRecorder | None:
         """Return the recorder of a run, or None after a disk error.
 
-        ``name`` is the name that the user gave the run; ``limits`` are those of the run, of which some go into the header.
+        ``name`` is the name that the user gave the run. Some of its ``limits`` go into the header.
         """
         if self._failed or self._store is None:
             return None
@@ -166,10 +166,10 @@ class SessionRecords:
 
 
 class RunRecorder:
-    """The record of one run. For any thread.
+    """The record of one run. Thread-safe.
 
-    A reply is in the file a second after it came, so that others can watch the run. The file is
-    made with the first reply, or after a second in which tasks were submitted.
+    A reply is in the file a second after its arrival, so that others can watch the run. The file is
+    created with the first reply, or a second after tasks were submitted.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class RunRecorder:
         self._largest_reply = 0
 
     def begin(self, counts: Callable[[], Report]) -> None:
-        """Record the counts of a run that was opened, whenever something is written."""
+        """Record the counts of an open run with each write."""
         with self._lock:
             self._counts = counts
             self._write_soon()
@@ -223,7 +223,7 @@ class RunRecorder:
         self._timer.start()
 
     def _flush(self) -> None:
-        """Write what came since the last time, and the counts, in the timer's thread."""
+        """Write new data and the counts, in the timer's thread."""
         try:
             report = self._counts() if self._counts else None
             with self._lock:
@@ -235,7 +235,7 @@ class RunRecorder:
                     self._write(counts_frame(_live_counts(report)))
         except OSError as error:
             self._fail(error)
-        except Exception:  # a record is not worth a run
+        except Exception:  # a record must not break a run
             log.debug("a block was not recorded", exc_info=True)
 
     def end(self, report: Report, bill: Bill) -> None:
@@ -308,7 +308,7 @@ class RunRecorder:
         if timer is not None:
             timer.cancel()
         if file is not None:
-            # A network's file system reports only now that it is full.
+            # A network file system may report only now that it is full.
             with contextlib.suppress(OSError):
                 os.close(file)
 

@@ -12,7 +12,7 @@ _MIN_TIMEOUT_S = 3
 
 
 class Budget:
-    """Dollars that may be spent. For any thread."""
+    """Dollars that may be spent. Thread-safe."""
 
     def __init__(self, dollars: float) -> None:
         self.dollars = dollars
@@ -22,30 +22,30 @@ class Budget:
 
     @property
     def left(self) -> float:
-        """What is neither spent nor reserved."""
+        """Dollars that are neither spent nor reserved."""
         with self._lock:
             return self.dollars - self.spent - self._reserved
 
     def timeout(self, wanted: float, jobs: int, second: float, *, share: float = 1.0) -> int | None:
-        """Return a time limit in seconds that so many jobs can be paid for, None if there is none.
+        """Return a time limit in seconds that the budget covers for ``jobs``, or None.
 
         Args:
-            wanted: Largest time limit that is of use.
+            wanted: Largest useful time limit.
             jobs: Number of jobs.
             second: Dollars a second of the function.
-            share: Share of what is left that may be reserved.
+            share: Share of the rest that may be reserved.
         """
         affordable = math.floor(self.left * share / (jobs * second))
         found = min(math.ceil(wanted), affordable)
         return found if found >= _MIN_TIMEOUT_S else None
 
     def reserve(self, dollars: float) -> None:
-        """Keep dollars for a size."""
+        """Reserve dollars for a size."""
         with self._lock:
             self._reserved += dollars
 
     def settle(self, reserved: float, spent: float) -> None:
-        """Take back what was reserved for a size, and count what was spent on it."""
+        """Return the reservation for a size, and count the dollars spent on it."""
         with self._lock:
             self._reserved -= reserved
             self.spent += spent

@@ -26,17 +26,17 @@ _FULL, _HALF = "█", "▌"
 
 @dataclass(frozen=True)
 class Point:
-    """What one task took at a memory size in MB, on average.
+    """The average measures of one task at a memory size in MB.
 
     Attributes:
         memory: The size.
         seconds: Time of its job, as Lambda bills it.
         cpu: Seconds of CPU.
-        peak: MB that tasks used at most.
+        peak: Largest MB of memory that tasks used.
         cost: Dollars of one job: its time, and the invocation.
         tasks: Tasks measured.
-        failed: Those of them that gave no value.
-        note: Why nothing was measured, or what went wrong.
+        failed: Those of them that returned no value.
+        note: Reason for missing measures, or a problem.
     """
 
     memory: int
@@ -67,7 +67,7 @@ class Point:
 
     @property
     def counts(self) -> bool:
-        """True if all of its tasks gave a value, so that it can be compared."""
+        """True if all of its tasks returned a value, so that it can be compared."""
         return bool(self.tasks) and not self.failed
 
 
@@ -93,7 +93,7 @@ class Curve:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return the curve as a dictionary for JSON."""
         return {
             "stack": self.stack,
             "deployed": self.deployed,
@@ -104,7 +104,7 @@ class Curve:
         }
 
     def table(self, width: int) -> Table:
-        """Return a table for so many columns: with bars for time and cost where they have room."""
+        """Return a table that fits the width, with bars for time and cost if there is space."""
         size = min(_MAX_BAR, (width - _BESIDE_BARS) // 2)
         size = size if size >= _MIN_BAR else 0
         table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
@@ -125,14 +125,14 @@ class Curve:
         return table
 
     def remarks(self, point: Point) -> list[str]:
-        """Return what is to be said of a point, in words."""
+        """Return remarks on a point."""
         found = [name for name, memory in self.best().items() if memory == point.memory]
         if point.memory == self.deployed:
             found.insert(0, "deployed")
         return [*found, point.note] if point.note else found
 
     def summary(self) -> str:
-        """Return a sentence on what to do."""
+        """Return a sentence with the advice."""
         best = self.best()
         if not best:
             return "nothing was measured that can be compared"

@@ -1,6 +1,7 @@
 """One memory size measured: a temporary function, and jobs sent to it one after the other.
 
-**Input:** jobs of one task each, and a size. **Output:** their replies, or why there are none.
+**Input:** jobs of one task each, and a size. **Output:** their replies, or the reason for their
+lack.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Target:
         account: Credentials that may create functions, and call them.
         stack: The stack.
         emulated: True on emulated AWS.
-        cpu_limited: True where emulated workers have CPU in proportion to memory.
+        cpu_limited: True if emulated workers have CPU in proportion to memory.
     """
 
     account: Account
@@ -76,7 +77,7 @@ class SizedFunction:
         target: The stack.
         name: Name of the function.
         timeout: Its time limit, in seconds.
-        wait: Waits for an answer: gets a queue and seconds. Raises CancelledError at the end.
+        wait: Waits for a reply: gets a queue and seconds. Raises CancelledError at the end.
     """
 
     def __init__(
@@ -144,7 +145,7 @@ def lost_reason(replies: Sequence[Reply]) -> str:
 
 
 class Waiter:
-    """Waits for answers, until it is stopped. For any thread."""
+    """Waits for replies, until it is stopped. Thread-safe."""
 
     def __init__(self) -> None:
         self._waiting: set[queue.SimpleQueue[bytes | BaseException]] = set()
@@ -153,7 +154,7 @@ class Waiter:
     def wait(
         self, answers: queue.SimpleQueue[bytes | BaseException], seconds: float
     ) -> bytes | BaseException:
-        """Return the first answer."""
+        """Return the first reply."""
         self._waiting.add(answers)
         try:
             if self.stopped:
@@ -161,8 +162,8 @@ class Waiter:
             return answers.get(timeout=seconds)
         except queue.Empty:
             raise AwsError(
-                f"a temporary function gave no answer within {seconds:,.0f} s",
-                hint="Is the network up?",
+                f"a temporary function did not reply within {seconds:,.0f} s",
+                hint="Check the network.",
             ) from None
         finally:
             self._waiting.discard(answers)

@@ -93,7 +93,8 @@ def _line(
     for (x, y), point in zip(places, points, strict=True):
         title = f"{point.memory:,} MB: {shown(value(point))}"
         parts.append(
-            f'<circle class="{name}" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{title}</title></circle>'
+            f'<circle class="{name}" cx="{x:.1f}" cy="{y:.1f}" '
+            f'r="4"><title>{title}</title></circle>'
         )
     return parts
 

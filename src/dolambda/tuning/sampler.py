@@ -1,6 +1,6 @@
-"""The transport of a sampled run: its jobs go to a temporary function, one after the other.
+"""The transport of a sampled run, whose jobs go to a temporary function, one after the other.
 
-**Input:** the jobs of a run's pilot. **Output:** their replies; and no, once it asks to go on.
+**Input:** the jobs of a run's pilot. **Output:** their replies, and "no" when it asks to continue.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _Sent = tuple["SealedJob", "OnReply"]
 
 
 class TunableSession(Protocol):
-    """A session, as far as tuning it needs it."""
+    """The part of a session that tuning needs."""
 
     settings: Settings
     stack: Stack | None
@@ -52,7 +52,7 @@ class TunableSession(Protocol):
 
 
 def sampler_of(session: TunableSession) -> Sampler | None:
-    """Return the transport of a run that `dolambda tune` measures; None if it does not.
+    """Return the transport of a run that `dolambda tune` measures, or None for any other run.
 
     Raises:
         ConfigurationError: The session has no workers.
@@ -74,12 +74,12 @@ def sampler_of(session: TunableSession) -> Sampler | None:
 
 
 class Sampler:
-    """See `Transport`. Once it has sent what a pilot sends, its tuner measures the other sizes."""
+    """See `Transport`. After the jobs of a pilot, its tuner measures the other sizes."""
 
     queues = False
 
     def __init__(self, tuner: Tuner) -> None:
-        """``tuner`` gets the jobs."""
+        """Create the transport. ``tuner`` gets the jobs."""
         self.calls = RequestCounter()
         self._tuner = tuner
         self._sent: queue.SimpleQueue[_Sent | None] = queue.SimpleQueue()
@@ -88,7 +88,7 @@ class Sampler:
         self._thread.start()
 
     def send(self, job: SealedJob, on_reply: OnReply) -> None:
-        """See `Transport.send`. A job that is sent again has its reply under way."""
+        """See `Transport.send`. A job that is sent again already has a reply in flight."""
         if job.number not in self._known:
             self._known.add(job.number)
             self._sent.put((job, on_reply))
@@ -105,7 +105,7 @@ class Sampler:
         self._sent.put(None)
 
     def limits(self, limits: Limits) -> Limits:
-        """Return the limits of a sampled run: one task a job, and nothing is sent twice."""
+        """Return the limits of a sampled run: one task in a job, and nothing is sent twice."""
         return replace(
             limits,
             workers=JOBS,
@@ -125,7 +125,7 @@ class Sampler:
         def end(run: Run) -> None:
             self.close()
             report = run.report()
-            # A run smaller than the sample is never asked whether to go on.
+            # A run smaller than the sample never asks whether to continue.
             if report.tasks and report.done + report.failed == report.tasks:
                 self._tuner.finish()
             if on_end:
@@ -141,7 +141,7 @@ class Sampler:
             job, on_reply = sent
             try:
                 answer: bytes | BaseException = self._tuner.answer_first(job)
-            except BaseException as error:  # noqa: BLE001 - who waits for the job hears of it
+            except BaseException as error:  # noqa: BLE001 - the receiver must get any error
                 answer = error
             on_reply(answer)
         while not self._sent.empty():

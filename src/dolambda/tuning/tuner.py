@@ -2,9 +2,9 @@
 
     a session opens a run      `Tuner.begin` returns a `Sample`, the transport of that run
     the run sends its sample   `Sample.send`: to a temporary function of the stack's memory
-    the run asks to go on      `Sample.confirm`: quote, question, the other sizes, and no
+    the run asks to continue   `Sample.confirm`: quote, question, the other sizes, and no
 
-**Input:** what a user asked for. **Output:** a `Curve`.
+**Input:** the user's options. **Output:** a `Curve`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("dolambda")
 
 SIZES = (256, 512, 1024, 1769, 3008)
-"""Sizes that are measured unless others are asked for; that of the stack is one of them."""
+"""Sizes that are measured by default. That of the stack is one of them."""
 
 BUDGET = 0.50
 _SHARE_OF_FIRST = 0.5
@@ -50,13 +50,13 @@ _DONE = "the sample of another run was measured: `dolambda tune` measures the fi
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a user asked for.
+    """The user's options.
 
     Attributes:
-        sizes: Memory sizes in MB; None for the usual ones.
+        sizes: Memory sizes in MB. None for the usual ones.
         budget: Dollars that it may cost.
-        agree: Is shown a quote, and says whether to continue.
-        tell: Is told what is being done.
+        agree: Gets a quote, and returns whether to continue.
+        tell: Gets the name of each step.
     """
 
     sizes: tuple[int, ...] | None = None
@@ -67,18 +67,18 @@ class Wishes:
 
 @dataclass
 class Sample:
-    """The jobs of the sampled run, and what became of them."""
+    """The jobs of the sampled run, and their replies."""
 
     jobs: list[SealedJob] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
 
 
 class Tuner:
-    """Measures one sample at several sizes. For any thread.
+    """Measurement of one sample at several sizes. Thread-safe.
 
     Args:
         target: The stack.
-        wishes: What a user asked for.
+        wishes: The user's options.
     """
 
     def __init__(self, target: Target, wishes: Wishes) -> None:
@@ -133,7 +133,7 @@ class Tuner:
         )
         if not self._target.scales:
             self._wishes.tell(
-                "the emulated AWS gives workers of each size a whole core: times will be alike"
+                "the emulated AWS gives workers of each size a whole core: times will be equal"
             )
         name = self._functions.create(memory, timeout)
         return SizedFunction(self._target, name, timeout, self._waiter.wait)
@@ -141,7 +141,7 @@ class Tuner:
     # The other sizes.
 
     def finish(self) -> bool:
-        """Measure the other sizes, once. Return False: nothing else is run."""
+        """Measure the other sizes, once. Return False: no other task is run."""
         with self._lock:
             if self.curve is None and self._sample.replies and not self._waiter.stopped:
                 self._finish_first()
@@ -151,7 +151,7 @@ class Tuner:
     def _finish_first(self) -> None:
         stack, replies = self._target.stack, self._sample.replies
         spent = sum(self._cost(stack.memory, reply) for reply in replies)
-        # What starting took is not in a reply.
+        # The start is not in a reply.
         self._budget.settle(self._reserved, spent + self._cost(stack.memory, replies[0]))
         self._end_function(self._first, self._first_name)
         self._first = None
@@ -162,7 +162,7 @@ class Tuner:
         if not point.counts:
             raise ConfigurationError(
                 f"the sample cannot be compared: {point.note or 'no task returned'}",
-                hint="Run it with fewer tasks first, and repair what fails.",
+                hint="Run it with fewer tasks first, and correct the failures.",
             )
         plans = list(self._plans())
         if plans and not self._wishes.agree(self._quote(plans)):
@@ -180,7 +180,7 @@ class Tuner:
             )
 
     def _plans(self) -> Iterator[_Plan]:
-        """Yield the sizes to measure. What the tasks do not fit in is left out."""
+        """Yield the sizes to measure. Sizes that are too small for the tasks are left out."""
         work = RunWork.from_record(self._record())
         peak, jobs = self._points[0].peak, len(self._sample.jobs)
         asked, own = self._wishes.sizes, self._target.stack.memory
@@ -229,7 +229,10 @@ class Tuner:
         return point
 
     def _measure_within(self, plan: _Plan, timeout: int, costs: list[float]) -> Point:
-        """Return what a size took. The first job starts the worker. ``costs`` gets those of jobs."""
+        """Return the measures of a size.
+
+        The first job starts the worker. ``costs`` gets those of jobs.
+        """
         name = self._functions.create(plan.memory, timeout)
         sized = None
         try:
@@ -248,15 +251,15 @@ class Tuner:
     def _end_function(self, sized: SizedFunction | None, name: str) -> None:
         if sized:
             sized.close()
-        with contextlib.suppress(DolambdaError):  # `close` tries again, and tells
+        with contextlib.suppress(DolambdaError):  # `close` tries again, and reports
             self._functions.remove(name)
 
     def close(self) -> list[str]:
-        """End it, and remove all functions. Return the names of those that are left."""
+        """End the tuner, and remove all functions. Return the names of those that are left."""
         self._waiter.stop()
         return self._functions.close()
 
-    # What replies say.
+    # Measures in replies.
 
     def _point(self, memory: int, replies: Sequence[Reply]) -> Point:
         return Point.from_replies(memory, replies, self._target.stack.architecture)
@@ -265,7 +268,7 @@ class Tuner:
         return self._target.dollars(memory, reply.usage.seconds)
 
     def _record(self) -> RunRecord:
-        """Return the sample at the stack's size as a record, which times at others follow from."""
+        """Return the sample at the stack's size as a record, from which times at others follow."""
         block = Block()
         for reply in self._sample.replies:
             table, usage = reply.outcomes, reply.usage
@@ -284,7 +287,7 @@ class Tuner:
 
 @dataclass(frozen=True)
 class _Plan:
-    """A size to measure: how long a job takes there, and the longest, as the model has it."""
+    """A size to measure, with the expected and the longest duration of a job."""
 
     memory: int
     seconds: float
@@ -297,7 +300,7 @@ class Tuning:
     """`dolambda tune` in this process: each session asks it what to do with a run.
 
     Args:
-        wishes: What a user asked for.
+        wishes: The user's options.
     """
 
     def __init__(self, wishes: Wishes) -> None:
@@ -306,16 +309,16 @@ class Tuning:
         self._tuners: list[Tuner] = []
 
     def tuner(self, target: Target) -> Tuner:
-        """Return the tuner of a run. Raises `QuotedError` after the first that has had tasks."""
+        """Return the tuner of a run. Raises `QuotedError` after the first run with tasks."""
         with self._lock:
             if any(tuner.has_begun for tuner in self._tuners):
-                raise QuotedError(_DONE, hint="Put the run to be tuned first.")
+                raise QuotedError(_DONE, hint="Put the run that should be tuned first.")
             self._tuners.append(Tuner(target, self._wishes))
             return self._tuners[-1]
 
     @property
     def curve(self) -> Curve | None:
-        """The points that were measured; None if nothing was."""
+        """The measured points, or None."""
         return next((tuner.curve for tuner in self._tuners if tuner.curve), None)
 
     def close(self) -> list[str]:
@@ -327,14 +330,14 @@ _current: Tuning | None = None
 
 
 def current() -> Tuning | None:
-    """Return what `dolambda tune` has begun in this process."""
+    """Return the tuning that `dolambda tune` has begun in this process."""
     return _current
 
 
 @contextlib.contextmanager
 def tuning(wishes: Wishes) -> Iterator[Tuning]:
     """Measure the first run that is opened in this context, instead of running it."""
-    global _current  # noqa: PLW0603 - a program is run in this process, and opens its own session
+    global _current  # noqa: PLW0603 - the program runs in this process, and opens its own session
     _current = begun = Tuning(wishes)
     try:
         yield begun

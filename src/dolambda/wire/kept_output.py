@@ -1,6 +1,6 @@
-"""The output of a task that its reply holds: the beginning, and a note of what more there was.
+"""The output of a task in its reply: the beginning, and a note of the number of other bytes.
 
-**Input:** text, and how many bytes follow it. **Output:** one text; and back.
+**Input:** text, and the number of bytes after it. **Output:** one text. The same in reverse.
 """
 
 from __future__ import annotations
@@ -8,20 +8,20 @@ from __future__ import annotations
 import re
 
 LIMIT = 64 * 1024
-"""Most bytes of output kept of one task."""
+"""Largest number of bytes kept of one task's output."""
 
 _NOTE = re.compile(r"\n\.\.\. ([0-9,]{1,30}) bytes more were printed and are not shown\n\Z")
 
 
 def with_note(kept: str, more: int) -> str:
-    """Return output that was kept, with a note of the bytes that were not, if there are any."""
+    """Return the kept output, with a note of the number of other bytes, if any."""
     if more <= 0:
         return kept
     return f"{kept}\n... {more:,} bytes more were printed and are not shown\n"
 
 
 def without_note(output: str) -> tuple[str, int]:
-    """Return the output that was kept, and how many bytes were not."""
+    """Return the kept output, and the number of other bytes."""
     found = _NOTE.search(output)
     if found is None or len(output.encode(errors="replace")) < LIMIT:
         return output, 0

@@ -1,6 +1,7 @@
-"""A part of what a task has printed so far, for ``logs="live"``.
+"""A part of a task's output so far, for ``logs="live"``.
 
-**Input:** bytes, and where in the task's output they begin. **Output:** one small signed object for each part.
+**Input:** bytes, and their start in the task's output. **Output:** one small signed object for each
+part.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from dolambda.errors import EnvelopeError
 from dolambda.wire import envelope, keys
 
 MAX_OBJECT = 64 * 1024
-"""Most bytes of a part in the bucket."""
+"""Largest number of bytes of a part in the bucket."""
 
 MAX_DATA = MAX_OBJECT - 1024
-"""Most bytes of output in a part: the rest is room for its header."""
+"""Largest number of bytes of output in a part. The rest is reserved for its header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,11 @@ class OutputPart:
     Attributes:
         run: Name of the run.
         job: Number of the job.
-        attempt: Which sending of the job.
+        attempt: Attempt of the job.
         worker: Name of the worker.
-        number: Its position among the parts of this sending, from 0.
-        turn: How many processes had a turn at the job before. A task that is run again in a new
-            process prints again, from the beginning.
+        number: Its position among the parts of this attempt, from 0.
+        turn: Number of processes that ran the job before. A task that is run again in a new process
+            prints again, from the beginning.
         task: Index of the task in the run.
         start: Bytes of the task's output before it.
         data: The output, not yet decoded: a part may begin and end within a character.
@@ -46,11 +47,11 @@ class OutputPart:
 
     @property
     def key(self) -> str:
-        """Where it is put."""
+        """Key of its object."""
         return keys.part_key(self.run, self.job, self.attempt, self.worker, self.number)
 
     def to_bytes(self, key: bytes) -> bytes:
-        """Seal for the bucket."""
+        """Return the part sealed with ``key``."""
         header = {
             "run": self.run,
             "job": self.job,
@@ -65,7 +66,11 @@ class OutputPart:
 
     @classmethod
     def from_bytes(cls, data: bytes, key: bytes, place: str) -> OutputPart:
-        """Check and open what was found at a place, a key. Raises `EnvelopeError`, also for a part of another place."""
+        """Check and open the part found at a key.
+
+        Raises:
+            EnvelopeError: It is not a signed part, or belongs to another key.
+        """
         with envelope.making_sense("output"):
             header, body = envelope.unseal("output", data, key)
             numbers = {name: int(header[name]) for name in _NUMBERS}
@@ -74,7 +79,7 @@ class OutputPart:
             part = cls(header["run"], worker=header["worker"], data=bytes(body), **numbers)
             if part.key != place:
                 raise EnvelopeError(
-                    f"the part {part.key} of a task's output where {place} belongs",
+                    f"the part {part.key} of a task's output in the place of {place}",
                     hint="A signed object was copied to another place.",
                 )
         return part

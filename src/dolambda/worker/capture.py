@@ -97,7 +97,7 @@ class Capture:
         return with_note(kept.decode(errors="replace"), size - len(kept))
 
     def peek(self, start: int, most: int) -> bytes:
-        """Return up to ``most`` bytes, from ``start``, of what was written since the last `take`."""
+        """Return up to ``most`` bytes, from ``start``, written since the last `take`."""
         return os.pread(self._file.fileno(), most, start)
 
     def close(self) -> None:

@@ -171,7 +171,10 @@ class ChildRun:
             self._send_output(self._output, until)
 
     def _send_output(self, output: OutputSender, until: float) -> None:
-        """Send what the current task has printed, if it is time to. Nothing is watched meanwhile."""
+        """Send what the current task has printed, if it is time to.
+
+        Nothing is watched meanwhile.
+        """
         if not output.is_due(self._indexes[self._seen], self._begun):
             return
         if until - now() < _BEFORE_LIMIT_S or self._over_memory_limit(spare=2 * SPARE):

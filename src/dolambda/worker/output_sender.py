@@ -1,7 +1,7 @@
-"""Put what a long task prints into the bucket while it runs, for ``logs="live"``.
+"""Sender of a long task's output to the bucket while it runs, for ``logs="live"``.
 
-**Input:** the output of the task at work, as far as it has come. **Output:** parts (`OutputPart`), each
-once. The reply still has the whole output, so a part that is lost is only seen later.
+**Input:** the current task's output so far. **Output:** parts (`OutputPart`), each once. The reply
+still contains the whole output, so a part that is lost is only shown later.
 
 Lines travel whole, unless one stays unfinished from one part to the next.
 """
@@ -19,17 +19,19 @@ if TYPE_CHECKING:
     from dolambda.wire.job import Job
 
 FIRST_S = 2.0
-"""Seconds that a task has run before its first part: the output of shorter ones is in the reply soon enough."""
+"""Seconds that a task has run before its first part. The output of shorter ones is in the reply
+soon enough.
+"""
 
 
 class OutputSender:
-    """Sends the parts of one job.
+    """Sender of the parts of one job.
 
     Args:
         job: The job.
         interval: Shortest pause between two parts, in seconds.
         worker: Name of the worker.
-        key: Signs the parts.
+        key: Key that signs the parts.
         put: Writes an object. Returns whether it was written.
     """
 
@@ -50,7 +52,7 @@ class OutputSender:
         self._turn = -1
         self._task: int | None = None
         self._sent = 0  # bytes of this task's output
-        self._unfinished = False  # nothing but a beginning of a line was found last time
+        self._unfinished = False  # the last call found only the beginning of a line
         self._due = 0.0
 
     def begin_turn(self) -> None:
@@ -59,16 +61,16 @@ class OutputSender:
         self._task = None
 
     def is_due(self, task: int, begun: float) -> bool:
-        """Return whether it is time for a part. The task at work has run since ``begun``."""
+        """Return whether it is time for a part. The current task has run since ``begun``."""
         if task != self._task:
             self._task, self._sent, self._unfinished = task, 0, False
             self._due = max(self._due, begun + FIRST_S)
         return now() >= self._due
 
     def send(self, peek: Callable[[int, int], bytes]) -> bool:
-        """Send what the task at work has printed since the last part. Return False if that was not possible.
+        """Send the new output of the current task. Return False if that was not possible.
 
-        ``peek`` returns bytes of its output, by their start and most.
+        ``peek`` returns bytes of its output, by their start and largest number.
         """
         self._due = now() + self._interval
         found = peek(self._sent, MAX_DATA)
@@ -90,7 +92,7 @@ class OutputSender:
             self._sent,
             data,
         )
-        self._number += 1  # also of one that fails: it may have been written all the same
+        self._number += 1  # also if it fails: it may have been written
         if not self._put(part.key, part.to_bytes(self._key)):
             return False
         self._sent += len(data)
@@ -98,5 +100,8 @@ class OutputSender:
 
 
 def _end_of_lines(data: bytes) -> int:
-    """Return where the last whole line ends. A final carriage return may be half of a line break."""
+    """Return the end of the last whole line.
+
+    A final carriage return may be half of a line break.
+    """
     return max(data.rfind(b"\n"), data.rfind(b"\r", 0, max(0, len(data) - 1))) + 1

@@ -1,4 +1,6 @@
-"""Live output (``logs="live"``): what a long task prints is seen while it runs, whichever transport brought the job.
+"""Live output (``logs="live"``): the output of a long task, shown while it runs.
+
+It works with every transport.
 
     worker                                        S3                          client
     OutputSender                                  |                           OutputParts.take
@@ -7,10 +9,10 @@
                  -- PUT outs/<run>/live/<part> -->|<- LIST outs/<run>/live/ --|
                                                   |<- GET each, DELETE all ---|
 
-Parts are small, signed and numbered. A job's part has a shortest pause after the previous one,
-which the client chooses: all jobs of a run together put at most 10 parts a second. What the reply
-brings at the end is complete: a part that is lost, or comes late, is only seen later.
+Parts are small, signed and numbered. The client chooses the shortest pause between two parts of a
+job: all jobs of a run together put at most 10 parts a second. The reply contains the whole output,
+so a part that is lost or late is only shown later.
 
-Parts are below the run's replies. So they need no permission of their own, a session that closes
-removes late ones with late replies, and the bucket's rules expire the rest.
+Parts are stored below the run's replies. So they need no permission of their own, a session that
+closes removes late parts with late replies, and the bucket's rules expire the rest.
 """

@@ -1,4 +1,7 @@
-"""The client's end of live output. Input: the bucket. Output: parts, checked, each once."""
+"""The client's end of live output.
+
+**Input:** the bucket. **Output:** parts, checked, each once.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +19,22 @@ log = logging.getLogger("dolambda")
 
 
 class OutputParts:
-    """The parts of one run. Not for several threads at once."""
+    """The parts of one run. Not thread-safe."""
 
     def __init__(self, bucket: Bucket, run: str, key: bytes) -> None:
-        """Nothing is sent. ``key`` is the one that parts are signed with."""
+        """Prepare reading. Nothing is sent. Parts are signed with ``key``."""
         self._bucket = bucket
         self._run = run
         self._key = key
 
     def take(self) -> list[OutputPart]:
-        """Return the parts that are there, those of a job in order, and remove them. Blocks.
+        """Return the existing parts, those of a job in order, and remove them. This method blocks.
 
-        Raises `AwsError` if they cannot be listed or removed. A part that cannot be read now is
-        left, with those of its job after it, for the next call. What is no part of this run is
-        removed.
+        A part that cannot be read now stays for the next call, with the later parts of its job.
+        Objects that are no parts of this run are removed.
+
+        Raises:
+            AwsError: The parts cannot be listed or removed.
         """
         sizes = self._bucket.sizes(keys.parts_prefix(self._run))
         parts: list[OutputPart] = []

@@ -1,4 +1,7 @@
-"""The worker's end of live output. Input: sealed parts. Output: objects in the bucket."""
+"""The worker's end of live output.
+
+**Input:** sealed parts. **Output:** objects in the bucket.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,21 @@ if TYPE_CHECKING:
 
 
 class PartWriter:
-    """Writes the parts of one job, as long as it is wanted: nobody removes a part that comes after the end of its run."""
+    """Writer of the parts of one job, as long as it is wanted.
+
+    Nobody removes a part that arrives after the end of its run.
+    """
 
     def __init__(
         self, s3: Callable[[], SignedS3], question: LeaseQuestion, calls: Counter[str]
     ) -> None:
-        """``calls`` counts the requests."""
+        """Prepare writing. ``calls`` counts the requests."""
         self._s3 = s3
         self._question = question
         self._calls = calls
 
     def put(self, key: str, data: bytes) -> bool:
-        """Write a part, in two seconds at most. Return whether it was written."""
+        """Write a part, within two seconds. Return whether it was written."""
         if not self._question.is_wanted():
             return False
         self._calls["s3:PutObject"] += 1
