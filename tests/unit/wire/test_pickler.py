@@ -212,3 +212,52 @@ except AssertionError as error:
 """
     hidden = "import sys\nsys.modules['_pytest'] = None\n"
     assert travel(tmp_path, program, there, before=hidden) == "1\nraised\n"
+
+
+def test_classes_keep_their_slots(tmp_path: Path) -> None:
+    program = f"""{WRITE}
+import dataclasses, typing, weakref
+
+class Base:
+    __slots__ = ("shown", "__hidden", "unset")
+    def __init__(self, value):
+        self.shown, self.__hidden = value, value + 1
+    def both(self):
+        return self.shown, self.__hidden
+
+class Single(Base):
+    __slots__ = "more"
+
+class Open(Base):
+    def __init__(self, value):
+        super().__init__(value)
+        self.free = value
+
+@dataclasses.dataclass(slots=True, weakref_slot=True)
+class Point:
+    x: int
+    def __post_init__(self):
+        weakref.ref(self)
+
+class Row(typing.NamedTuple):
+    x: int
+
+class Longer(Row):
+    __slots__ = ()
+
+write((Base, Single, Open, Point, Longer, Open(5)))
+"""
+    there = """
+import pathlib
+*classes, whole = sent
+made = [kind(3) for kind in classes]
+print([hasattr(one, "__dict__") for one in made[:4]], made[1].both(), whole.both(), whole.free, made[4])
+print([vars(type(one)).get("__slots__") for one in made[:2]])
+print([one.__reduce_ex__(2)[2] for one in made[:3]])
+"""
+    assert travel(tmp_path, program, there).splitlines() == [
+        "[False, False, True, False] (3, 4) (5, 6) 5 Longer(x=3)",
+        "[('shown', '__hidden', 'unset'), 'more']",
+        "[(None, {'shown': 3, '_Base__hidden': 4}), (None, {'shown': 3, '_Base__hidden': 4}), "
+        "({'free': 3}, {'shown': 3, '_Base__hidden': 4})]",
+    ]
