@@ -230,16 +230,17 @@ def _is_emulator(group: int, scratch: Path) -> bool:
 
 
 def _workers(scratch: Path) -> list[int]:
-    """Return the processes of an instance's workers and tasks, which have its TMPDIR.
+    """Return the processes of an instance's workers and tasks, which have a TMPDIR of it.
 
     Linux only.
     """
     if sys.platform != "linux":
         return []
-    wanted = f"TMPDIR={scratch / 'tmp'}".encode()
+    below = f"TMPDIR={scratch / 'tmp'}"
+    wanted = {below.encode(), f"{below}/functions".encode()}
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if wanted in (process / "environ").read_bytes().split(b"\0"):
+            if not wanted.isdisjoint((process / "environ").read_bytes().split(b"\0")):
                 found.append(int(process.name))
     return found

@@ -19,6 +19,7 @@ from dolambda.worker import import_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from dolambda.wire.blob import BlobSource
     from dolambda.worker.disk import Disk
@@ -44,6 +45,7 @@ class BlobCache:
         self._functions: OrderedDict[str, Callable[..., Any]] = OrderedDict()
         self._inline: Mapping[str, bytes | memoryview] = {}
         self.code: str | None = None
+        self._place: Path | None = None  # where it is unpacked
 
     def calls(self) -> dict[str, int]:
         """Return the requests made since the last call of this method, by action."""
@@ -107,11 +109,17 @@ class BlobCache:
 
         This affects this process and the Python programs that tasks start.
         """
-        if digest == self.code:
+        if digest == self.code and self.has_code():
             return
         # 4 ms, only for own modules.
         from dolambda.worker.unpacking import unpack_code  # noqa: PLC0415
 
-        sys.path.insert(0, str(unpack_code(digest, lambda: self.buffer(digest))))
+        self._place = unpack_code(digest, lambda: self.buffer(digest))
+        if str(self._place) not in sys.path:  # it may have been unpacked a second time
+            sys.path.insert(0, str(self._place))
         import_path.export()
         self.code = digest
+
+    def has_code(self) -> bool:
+        """Return whether the user's own modules are still there, unless none are needed."""
+        return self._place is None or self._place.is_dir()

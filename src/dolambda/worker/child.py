@@ -190,6 +190,10 @@ class Child:
         """Return the number of outcomes in the region."""
         return int(self._region.committed[0])
 
+    def is_restless(self) -> bool:
+        """Return whether tasks that are done have left threads in it."""
+        return bool(self._region.restless[0])
+
     def take_outcomes(self, indexes: Sequence[int]) -> OutcomeTable:
         """Return the outcomes in the region, and remove them from it.
 

@@ -147,7 +147,7 @@ class ChildRun:
                 self._take(frame)
         except ChildGoneError:
             end = self._child.end(kill=False)
-            self._end_with(self._crashed, end, known=not end.why)
+            self._end_with(self._crashed, end, known=not (end.why or self._child.is_restless()))
         except FrameError as error:
             end = self._child.end(kill=True)
             self._end_with(partial(_scribbled, str(error)), end, known=False)
@@ -230,7 +230,8 @@ class ChildRun:
         """Keep the outcomes of an ended child. The current task is lost, which is also logged.
 
         If it is not ``known`` to be the cause, because an earlier task may have closed or written
-        to descriptors, it gets a child of its own, unless no other task has run in this one.
+        to descriptors, or left a thread, it gets a child of its own, unless no other task has run
+        in this one.
         """
         used = self._used
         self._take_region()

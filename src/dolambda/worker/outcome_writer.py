@@ -5,12 +5,13 @@
 
 The region, for one job at a time:
 
-    nonce | committed | columns, one slot for each task             | entries
-    16      8           ends, kinds, started, seconds, cpu, peak      the rest
+    nonce | committed | restless | columns, one slot for each task             | entries
+    16      8           8          ends, kinds, started, seconds, cpu, peak      the rest
 
 An outcome counts once ``committed`` includes it, which is written last. The parent reads the region
 when the child has ended or reports that it is done. It checks nonce and bounds, and trusts nothing
-else in the region.
+else in the region. ``restless`` is not 0 once tasks have left threads, which may end the child
+later.
 
 **Input:** kinds, entries and measures. **Output:** `OutcomeTable`s.
 """
@@ -36,7 +37,8 @@ REGION_BYTES = 16 << 20
 _NONCE = 16
 _COUNT = 8
 _MEASURES = 4
-_COLUMNS_AT = _NONCE + _COUNT
+_RESTLESS_AT = _NONCE + _COUNT
+_COLUMNS_AT = _RESTLESS_AT + _COUNT
 _ENTRIES_AT = _COLUMNS_AT + MAX_TASKS * (8 + _MEASURES * 4 + 1)
 
 
@@ -65,7 +67,8 @@ class Region:
             at += 4 * MAX_TASKS
         self.kinds = columns[at : at + MAX_TASKS]
         self.entries = self.view[_ENTRIES_AT:]
-        self.committed = self.view[_NONCE:_COLUMNS_AT].cast(OFFSET)
+        self.committed = self.view[_NONCE:_RESTLESS_AT].cast(OFFSET)
+        self.restless = self.view[_RESTLESS_AT:_COLUMNS_AT].cast(OFFSET)
 
     def reset(self, nonce: bytes) -> None:
         """Remove all outcomes, and accept those of the attempt with this nonce."""
@@ -110,6 +113,10 @@ class RegionWriter:
     def count(self) -> int:
         """Number of outcomes in the region."""
         return self._count
+
+    def note_restless(self) -> None:
+        """Note that tasks have left what may end this process later."""
+        self._region.restless[0] = 1
 
     def begin(self, nonce: bytes) -> None:
         """Start with an empty region, for outcomes of this attempt."""

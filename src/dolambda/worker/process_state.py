@@ -7,13 +7,16 @@ in the process.
 
 Within a run, changes by a task or an initializer (environment, working directory, signal handlers)
 stay, as in any process pool. A task of another run must not find them, so the process is replaced
-before that. It is also replaced when it can no longer load and run a function.
+before that. It is also replaced when an initializer of another run has run in it, when threads of
+another run's tasks still run, and when it can no longer load and run a function.
 """
 
 from __future__ import annotations
 
 import builtins
+import gc
 import io
+import locale
 import logging
 import mmap
 import os
@@ -22,14 +25,21 @@ import resource
 import signal
 import sys
 import tempfile
+import threading
 import time
+import warnings
 from pathlib import Path
 
 from dolambda.wire import pickling
 from dolambda.wire.kept_output import LIMIT
 
 _LIMITS = tuple(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
-_MODULES = (builtins, io, os, pickle, tempfile, time)
+_MODULES = (builtins, io, os, pickle, sys, tempfile, time)
+_INITIALIZER = "dolambda.wrappers.initializer"  # loaded once a task brings one
+_getitimer, _setitimer = signal.getitimer, signal.setitimer  # a task may replace them
+_active: dict[int, object] = vars(threading)["_active"]
+"""Python's threads. `threading.active_count` takes ten times as long as their number."""
+
 _MAPPED = 4 << 20  # bytes of memory that a task needs at least to run
 
 
@@ -43,6 +53,9 @@ class ProcessState:
         self._environment = dict(os.environ)
         self._environment.pop("PYTHONPATH", None)  # dolambda sets it: see import_path.py
         self._settings = _settings()
+        self._path = list(sys.path)
+        self._threads = len(_active)
+        self._modules = [(module.__name__, module) for module in _MODULES]
         self._functions = [
             (vars(module), name)
             for module in _MODULES
@@ -54,10 +67,16 @@ class ProcessState:
         """Restore what the next task needs."""
         if sys.getrecursionlimit() < self._recursion_limit:
             sys.setrecursionlimit(self._recursion_limit)
+        if any(_getitimer(signal.ITIMER_REAL)):
+            _setitimer(signal.ITIMER_REAL, 0)  # its signal would reach the next task
         try:
             Path.cwd()
         except FileNotFoundError:
             os.chdir(self._directory)
+
+    def has_threads(self) -> bool:
+        """Return whether tasks have left threads."""
+        return len(_active) > self._threads
 
     def is_changed(self) -> bool:
         """Return whether tasks have made changes that another run must not find.
@@ -66,7 +85,13 @@ class ProcessState:
         """
         try:
             lost = self._environment.items() - dict(os.environ).items()
-            return bool(lost) or _settings() != self._settings
+            kept = [entry for entry in sys.path if entry in self._path]
+            return (
+                bool(lost)
+                or kept != self._path
+                or self.has_threads()
+                or _settings() != self._settings
+            )
         except Exception:  # noqa: BLE001 - a task's object cannot even be compared
             return True
 
@@ -78,6 +103,7 @@ class ProcessState:
             return (
                 json.loads(json.dumps([1])) == [1]
                 and pickling.load(pickling.dump([1, "a"], "a list")[0]) == [1, "a"]
+                and all(sys.modules.get(name) is module for name, module in self._modules)
                 and all(callable(names.get(name)) for names, name in self._functions)
                 and _can_write()
                 and _can_map()
@@ -104,9 +130,30 @@ def _settings() -> tuple[object, ...]:
     return (
         mask,
         Path.cwd(),
-        any(signal.getitimer(signal.ITIMER_REAL)),
         tuple(signal.getsignal(number) for number in sorted(signal.valid_signals())),
         tuple(resource.getrlimit(limit) for limit in _LIMITS),
         sys.getswitchinterval(),
+        sys.get_int_max_str_digits(),
+        sys.gettrace(),
+        sys.getprofile(),
+        signal.pthread_sigmask(signal.SIG_BLOCK, ()),
         logging.root.manager.disable,
+        locale.setlocale(locale.LC_ALL),
+        time.tzname,
+        os.getpriority(os.PRIO_PROCESS, 0),
+        gc.isenabled(),
+        tempfile.tempdir,
+        [one for one in warnings.filters if one[1:4] == (None, Warning, None)],
+        *_optional_settings(),
+    )
+
+
+def _optional_settings() -> tuple[object, ...]:
+    """Return settings of modules that a task may have imported, and whether an initializer has run."""
+    socket, decimal = sys.modules.get("socket"), sys.modules.get("decimal")
+    contexts = (decimal.getcontext(), decimal.DefaultContext) if decimal else ()
+    return (
+        socket.getdefaulttimeout() if socket else None,
+        len({(context.prec, context.rounding) for context in contexts}) > 1,
+        bool(getattr(sys.modules.get(_INITIALIZER), "completed", ())),
     )

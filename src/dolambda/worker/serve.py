@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from dolambda.worker.run_job import Measures
 
 DEFECT, PIPE_GONE = 70, 71
-"""Exit codes of a child in which dolambda's own code failed, and of one whose file descriptors were
-closed.
+"""Exit codes of a child in which dolambda's own code failed, and of one that has lost its pipe in
+the middle of a job: its file descriptors were closed or replaced, or the worker has ended.
 """
 
 _PR_SET_PDEATHSIG = 1
@@ -142,7 +142,7 @@ class _Server:
                 return
 
     def _is_fit_for(self, run: str) -> bool:
-        return self._state.is_fit() and (run == self._run or not self._state.is_changed())
+        return self._is_fit() and (run == self._run or not self._state.is_changed())
 
     def _run_tasks(self, job: Job, frame: Frame) -> bool:
         """Run the tasks of a job. Return False if this process cannot run another job."""
@@ -166,7 +166,7 @@ class _Server:
         if not self._stopped and poll.poll(0):
             frame = self._read()
             if frame is None:
-                _exit(0)
+                _exit(PIPE_GONE)
             self._stopped = frame.kind is Kind.STOP and frame.sending == self._sending
         return self._stopped
 
@@ -176,7 +176,8 @@ class _Server:
         Changes of short tasks that were not noticed are undone within `SHORT_S` of work.
         """
         now = _perf_counter()
-        if short and now - self._last_put_back < SHORT_S and self._capture.is_untouched():
+        quiet = not self._state.has_threads()
+        if short and quiet and now - self._last_put_back < SHORT_S and self._capture.is_untouched():
             return ""
         self._last_put_back = now
         self._put_back()
@@ -184,6 +185,8 @@ class _Server:
 
     def _put_back(self) -> None:
         self._end_if_forked()
+        if self._state.has_threads():
+            self._writer.note_restless()
         self._state.put_back()
         self._capture.put_back()
 
@@ -199,7 +202,10 @@ class _Server:
         """
         first_child = self._frame is not None and self._frame.kind is Kind.JOB
         blamable = first_child and self._calls > 0 and not called
-        return blamable or not self._state.is_fit()
+        return blamable or not self._is_fit()
+
+    def _is_fit(self) -> bool:
+        return self._state.is_fit() and self._cache.has_code()
 
     def overflow(self, kind: int, entry: bytes, measures: Measures) -> None:
         """See `Surroundings`.
@@ -226,7 +232,7 @@ class _Server:
             if frame.kind is Kind.TAKEN:
                 self._writer.begin(self._sending.nonce)
                 return
-        _exit(0)
+        _exit(PIPE_GONE)
 
     def end_with(self, kind: int, entry: bytes, measures: Measures) -> None:
         """See `Surroundings`."""
@@ -258,8 +264,8 @@ class _Server:
         try:
             while not frames.write(self._writes, parts):
                 _set_blocking(self._writes, True)  # noqa: FBT003 - a task has changed that
-        except BrokenPipeError:
-            _exit(0)  # the worker has ended
+        except BrokenPipeError:  # the worker has ended, or a task has closed or replaced the pipe
+            _exit(PIPE_GONE)
 
     def _end_if_forked(self) -> None:
         if _getpid() != self._process:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Functions whose wrappers are kept, so that a function submitted often is pickled once.
 _WRAPPED = 256
 
-_done: set[str] = set()
+completed: set[str] = set()
 """Tokens of the initializers that have run in this process."""
 
 
@@ -46,14 +46,14 @@ class Initialised:
         Raises:
             BrokenExecutor: The initializer raised, as with the standard library's executors.
         """
-        if self._token not in _done:
+        if self._token not in completed:
             try:
                 self._initializer(*self._initargs)
             except Exception as error:  # the user's function may raise anything
                 raise BrokenExecutor(
                     f"the executor's initializer raised {type(error).__name__}: {error}"
                 ) from error
-            _done.add(self._token)
+            completed.add(self._token)
         return self._function(*args, **kwargs)
 
 

@@ -258,6 +258,8 @@ print([one.__reduce_ex__(2)[2] for one in made[:3]])
     assert travel(tmp_path, program, there).splitlines() == [
         "[False, False, True, False] (3, 4) (5, 6) 5 Longer(x=3)",
         "[('shown', '__hidden', 'unset'), 'more']",
-        "[(None, {'shown': 3, '_Base__hidden': 4}), (None, {'shown': 3, '_Base__hidden': 4}), "
-        "({'free': 3}, {'shown': 3, '_Base__hidden': 4})]",
+        (
+            "[(None, {'shown': 3, '_Base__hidden': 4}), (None, {'shown': 3, '_Base__hidden': 4}), "
+            "({'free': 3}, {'shown': 3, '_Base__hidden': 4})]"
+        ),
     ]

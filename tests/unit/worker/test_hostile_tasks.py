@@ -27,6 +27,7 @@ import pytest
 
 from dolambda.errors import TaskExitedError
 from dolambda.wire.outcome import Failure, Lost, Value
+from dolambda.wrappers.initializer import with_initializer
 from support.polling import until
 from support.worker_jobs import job, outcomes, run
 
@@ -183,6 +184,16 @@ def interrupt_the_group() -> None:
 
 def set_an_alarm() -> None:
     signal.setitimer(signal.ITIMER_REAL, 0.2)
+
+
+def replace_all_descriptors() -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in range(null):
+        os.dup2(null, fd)
+
+
+def forget_all_modules() -> None:
+    sys.modules.clear()
 
 
 def disable_much() -> None:
@@ -367,6 +378,61 @@ def test_what_a_task_set_stays_for_its_run_and_for_no_other(worker: Worker, tmp_
     (other,) = outcomes(worker, (where, ()), run="other")
     assert isinstance(other, Value)
     assert other.value[0] == str(Path.cwd())
+
+
+def leave_a_thread() -> None:
+    threading.Timer(0.3, os._exit, (9,)).start()
+
+
+def leave_a_timer() -> None:
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+
+
+@pytest.mark.parametrize("leave", [leave_a_thread, leave_a_timer])
+def test_what_a_task_has_left_behind_ends_none_of_its_neighbours(
+    worker: Worker, leave: Callable[[], None]
+) -> None:
+    def outlast(x: int) -> int:
+        time.sleep(0.6)
+        return x
+
+    found = opened(worker, (leave, ()), (outlast, (1,)), (outlast, (2,)))
+    assert found == [Value(None), Value(1), Value(2)]
+
+
+SETTINGS = {
+    "locale": "locale.setlocale(locale.LC_ALL, 'C.UTF-8')",
+    "priority": "os.nice(2)",
+    "collector": "gc.disable()",
+    "precision": "setattr(decimal.getcontext(), 'prec', 3)",
+    "timeout": "socket.setdefaulttimeout(0.5)",
+    "warnings": "warnings.simplefilter('always')",
+    "zone": "(os.environ.update(TZ='Asia/Tokyo'), time.tzset())",
+    "signals": "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})",
+    "directory": "setattr(tempfile, 'tempdir', '/nowhere')",
+    "threads": "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
+    "path": "sys.path.clear()",
+}
+"""What another run must not find, and the statement that sets it."""
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_no_other_run_finds_what_tasks_have_set(worker: Worker, setting: str) -> None:
+    names = "decimal gc locale os signal socket sys tempfile threading time warnings"
+    statement = f"import {names.replace(' ', ', ')}; {SETTINGS[setting]}"
+    same = [outcomes(worker, (os.getpid, ()))[0] for _ in range(2)]
+    assert same[0] == same[1]
+    assert outcomes(worker, (exec, (statement,))) == [Value(None)]
+    assert outcomes(worker, (os.getpid, ())) == same[:1]
+    assert outcomes(worker, (os.getpid, ()), run="other") != same[:1]
+
+
+def test_no_other_run_finds_what_an_initializer_has_set(worker: Worker) -> None:
+    prepared = with_initializer(exec, ("import json; json.prepared = True",))(os.getpid)
+    same = [outcomes(worker, (call, ()))[0] for call in (prepared, os.getpid)]
+    assert same[0] == same[1]
+    assert outcomes(worker, (os.getpid, ()), run="other") != same[:1]
 
 
 def test_a_child_in_which_nothing_was_broken_is_kept(worker: Worker) -> None:

@@ -4,9 +4,11 @@ import json
 import os
 import pickle
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import replace
@@ -336,6 +338,30 @@ def test_files_beside_own_modules_can_be_opened_and_programs_find_the_modules(
     source.blobs[archive.digest] = bytes(archive.data)
     found = outcomes(worker, (read, ()), (ask_a_program, ()), code=archive.digest)
     assert found == [Value("data"), Value("1\n")]
+
+
+def test_own_modules_are_found_after_a_task_has_emptied_the_temporary_directory(
+    worker: Worker,
+) -> None:
+    from dolambda.environment.archive import make_zip  # noqa: PLC0415 - only here
+    from dolambda.wire.blob import Blob  # noqa: PLC0415 - only here
+
+    def clean() -> None:
+        for path in Path(tempfile.gettempdir()).iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def ask() -> Any:
+        import mine_needed_late  # type: ignore[import-not-found]  # noqa: PLC0415
+
+        return mine_needed_late.A
+
+    source = worker._source
+    assert isinstance(source, Source)
+    archive = Blob.from_bytes(make_zip({"mine_needed_late.py": b"A = 1"}))
+    source.blobs[archive.digest] = bytes(archive.data)
+    assert outcomes(worker, (clean, ()), (ask, ()), code=archive.digest) == [Value(None), Value(1)]
+    assert outcomes(worker, (clean, ()), code=archive.digest) == [Value(None)]
+    assert outcomes(worker, (ask, ()), code=archive.digest) == [Value(1)]
 
 
 def test_tracebacks_have_no_frames_of_the_worker(worker: Worker) -> None:

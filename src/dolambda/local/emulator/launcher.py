@@ -43,6 +43,7 @@ import select
 import shlex
 import socketserver
 import sys
+import tempfile
 import threading
 import zipfile
 from pathlib import Path
@@ -312,6 +313,9 @@ def install_python_workers() -> None:
     """Install `PythonWorker` for Python functions, in a clean environment."""
     class_for, warm = runtime._worker_class_for, service._execute_function_warm
     environment = service._provided_worker_env
+    # A task may empty it, and must not remove the functions' code and layers.
+    temporary = Path(tempfile.gettempdir(), "functions")
+    temporary.mkdir(exist_ok=True)
 
     def execute_warm(function: dict[str, Any], event: Any, request: str) -> Any:
         python = is_python(function.get("config") or function)
@@ -324,11 +328,12 @@ def install_python_workers() -> None:
         if is_python(config):
             found["AWS_LAMBDA_RUNTIME_API"] += f"/{_SECRET}"
         own = {*service._runtime_env_vars(config), *_FOR_FUNCTIONS}
-        return {
+        kept = {
             name: value
             for name, value in found.items()
             if name not in os.environ or name in own or name.startswith("AWS_")
         }
+        return kept | {"TMPDIR": str(temporary)}
 
     runtime._worker_class_for = lambda config: (
         PythonWorker if is_python(config) else class_for(config)
