@@ -194,7 +194,8 @@ class SignedS3:
             failure: Exception | None = None
             try:
                 headers = self._signed(verb, path, data, extra or {})
-                answer = self._send(verb, path, data, headers, into=into)
+                longest = min(_TIMEOUT_S, max(_MARGIN_S, until - time.monotonic()))
+                answer = self._send(verb, path, data, headers, longest, into)
             except (OSError, http.client.HTTPException) as error:
                 self.close()
                 failure = error

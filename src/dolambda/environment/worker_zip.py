@@ -42,6 +42,7 @@ _OURS = (
     "transport/lease/worker.py",
     "transport/live/__init__.py",
     "transport/live/worker.py",
+    "transport/put_reply.py",
     "transport/queue/__init__.py",
     "transport/queue/worker.py",
     "r/__init__.py",

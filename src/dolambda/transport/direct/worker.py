@@ -15,6 +15,7 @@ from dolambda.errors import EnvelopeError
 from dolambda.transport.direct import fits
 from dolambda.transport.lease.worker import LeaseQuestion
 from dolambda.transport.live.worker import PartWriter
+from dolambda.transport.put_reply import put_reply
 from dolambda.wire import keys
 from dolambda.wire.blob import Blob
 from dolambda.worker.worker import refuse
@@ -71,7 +72,7 @@ def answer(
     if fits(len(reply)):  # a larger one is never made text, which would take twice its memory
         return {"reply": base64.b64encode(reply).decode()}
     try:
-        s3().put_new(keys.reply_key(*place), reply)
+        put_reply(s3(), *place, reply, key)
     finally:
         worker.overhead.ended(time.monotonic() - sealed_at)
     return {"at": keys.reply_key(*place)}

@@ -14,6 +14,7 @@ from urllib.parse import unquote_plus
 from dolambda.errors import AccessDeniedError, EnvelopeError
 from dolambda.transport.lease.worker import LeaseQuestion
 from dolambda.transport.live.worker import PartWriter
+from dolambda.transport.put_reply import put_reply
 from dolambda.wire import keys
 from dolambda.worker import log_line
 from dolambda.worker.worker import refuse
@@ -88,7 +89,7 @@ def _answer_one(name: str, worker: Worker, s3: SignedS3, key: bytes, seconds: fl
             return _report(name, "cancelled meanwhile: its reply was not written")
         return (
             "answered"
-            if s3.put_new(keys.reply_key(*place), reply)
+            if put_reply(s3, *place, reply, key)
             else _report(name, "another invocation has already replied")
         )
     finally:
