@@ -1,4 +1,4 @@
-"""The examples and tests that foreach and doParallel ship, on our backend."""
+"""The examples and tests that foreach, doParallel and doRNG ship, on our backend."""
 
 from __future__ import annotations
 
@@ -45,3 +45,35 @@ def test_doparallels_own_test_passes_on_our_backend(r_session: RSession) -> None
     cat(getDoParName(), checks, "\\n")
     """
     assert r_session.lines(code, seconds=170) == ["doLambda 120 "]
+
+
+def test_the_examples_of_help_pages_run_on_our_backend(r_session: RSession) -> None:
+    """Those of doRNG stop where a loop cannot be repeated; those of foreach print their values."""
+    code = """
+    suppressPackageStartupMessages({ library(iterators); library(doParallel); library(doRNG) })
+    data <- doLambda:::registered$data
+    on_lambda <- function(...) setDoPar(doLambda:::do_lambda, data, doLambda:::lambda_info)
+    makeCluster <- stopCluster <- function(...) NULL
+    printed <- function(package, page, register) {
+      assign("registerDoParallel", register, globalenv())
+      register()
+      file <- tempfile(fileext = ".R")
+      tools::Rd2ex(tools::Rd_db(package)[[page]], file)
+      set.seed(1)
+      text <- capture.output(source(file, local = new.env(parent = globalenv()), print.eval = TRUE))
+      list(text, getDoParName())
+    }
+    for (page in c("doRNG-package.Rd", "registerDoRNG.Rd", "grapes-dorng-grapes.Rd")) {
+      found <- printed("doRNG", page, on_lambda)
+      cat(page, length(found[[1]]) > 0, "\\n")
+    }
+    found <- printed("foreach", "foreach.Rd", on_lambda)
+    expected <- printed("foreach", "foreach.Rd", function(...) registerDoSEQ())
+    cat(length(found[[1]]) > 20, identical(found[[1]], expected[[1]]), found[[2]], expected[[2]], "\\n")
+    """
+    assert r_session.lines(code) == [
+        "doRNG-package.Rd TRUE ",
+        "registerDoRNG.Rd TRUE ",
+        "grapes-dorng-grapes.Rd TRUE ",
+        "TRUE TRUE doLambda doSEQ ",
+    ]
