@@ -41,6 +41,7 @@ from dolambda.scheduler.limits import Limits
 from dolambda.scheduler.live_output import LiveOutput
 from dolambda.scheduler.retries import Retries
 from dolambda.scheduler.run import Run
+from dolambda.session_report import SessionReport
 from dolambda.session_summary import SessionSummary
 from dolambda.stack import Stack
 from dolambda.transport.clean_up import CleanUp
@@ -400,13 +401,15 @@ class Session:
             recorder.end(report, bill)
         self._named_runs.release(run.name)
 
-    def report(self) -> Report:
+    def report(self) -> SessionReport:
         """Count what all runs of this session have done so far.
 
         Returns:
             The counts, including the requests of this client, and advice from the last run.
+            ``session.report().save("run.html")`` writes its runs as a page.
         """
-        return replace(self._accounts.report(), advice=self._records.advice())
+        counts = replace(self._accounts.report(), advice=self._records.advice())
+        return SessionReport.from_report(counts, self._records.paths())
 
     def bill(self) -> Bill:
         """Price all runs of this session so far.

@@ -13,7 +13,7 @@ async function update() {
     if (news.html !== null) {
       main.innerHTML = news.html; // escaped by the server; a policy forbids scripts in it
       seen = news.version;
-      await drawTimeline(main);
+      await drawTimelines(main);
     }
     if (news.final) return;
     wait = news.wait_ms;

@@ -62,15 +62,16 @@ def style() -> str:
     return asset("uplot/uPlot.min.css") + asset("report.css")
 
 
-def html_report(record: RunRecord) -> str:
-    """Return the page."""
-    state = run_state(record.header, record.footer)
+def html_report(*records: RunRecord) -> str:
+    """Return the page of one run, or of several in the order in which they are given."""
     scripts = [asset("uplot/uPlot.iife.min.js"), asset("timeline.js")]
     hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src {hashes}"
     head = f'<meta http-equiv="Content-Security-Policy" content="{policy}"><style>{style()}</style>'
     drawn = "".join(f"<script>{script}</script>" for script in scripts)
-    return page(f"Run {record.header['id']}", report_body(record, state) + drawn, head)
+    title = f"Run {records[0].header['id']}" if len(records) == 1 else f"{len(records)} runs"
+    bodies = [report_body(one, run_state(one.header, one.footer)) for one in records]
+    return page(title, "<hr>".join(bodies) + drawn, head)
 
 
 def page(title: str, body: str, head: str) -> str:

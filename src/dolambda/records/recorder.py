@@ -14,6 +14,7 @@ import secrets
 import sys
 import threading
 import time
+from collections import deque
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,7 @@ _BLOCK_TASKS = 8192
 _BLOCK_S = 1.0
 _MAX_MESSAGE = 500
 _KIND = 0x0F
+_MAX_KEPT = 200
 _LIVE = ("tasks", "done", "failed", "retried", "resent", "restored", "running", "elapsed")
 
 
@@ -90,6 +92,7 @@ class SessionRecords:
         self._keep_messages = keep_messages
         self._lock = threading.Lock()
         self._failed = False
+        self._runs: deque[str] = deque(maxlen=_MAX_KEPT)
         self._last: str | None = None  # the run that ended last
         self._advised: dict[str, str] | None = None  # what its record advises, once it was asked
 
@@ -109,6 +112,11 @@ class SessionRecords:
         store = RecordStore(records_directory()) if settings.record else None
         return cls(store, facts, keep_messages=settings.record_errors)
 
+    def paths(self) -> list[Path]:
+        """Return the files of the session's latest runs, the latest last."""
+        store = self._store
+        return [store.path_of(run) for run in tuple(self._runs)] if store else []
+
     def recorder(
         self, run: str, name: str | None, limits: Limits | None = None
     ) -> RunRecorder | None:
@@ -119,8 +127,10 @@ class SessionRecords:
         if self._failed or self._store is None:
             return None
         token = secrets.token_hex(4)
+        record = f"{name}-{token}" if name else token
+        self._runs.append(record)
         header = {
-            "id": f"{name}-{token}" if name else token,
+            "id": record,
             "run": run,
             "name": name,
             "begun": time.time(),

@@ -67,7 +67,11 @@ class RecordStore:
         self.directory.chmod(0o700)
         self.prune(self.max_runs - 1)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        return os.open(self.directory / f"{run}{_SUFFIX}", flags, 0o600)
+        return os.open(self.path_of(run), flags, 0o600)
+
+    def path_of(self, run: str) -> Path:
+        """Return the file of a run, whether it exists or not."""
+        return self.directory / f"{run}{_SUFFIX}"
 
     def paths(self) -> list[Path]:
         """Return all files, the most recently written first."""

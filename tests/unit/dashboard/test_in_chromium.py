@@ -98,6 +98,15 @@ def test_nothing_of_a_program_runs_in_a_report_and_nothing_is_loaded(
         browser.ask("fetch('http://127.0.0.1:1/')")
 
 
+def test_each_run_of_a_page_has_its_timeline(browser: Browser, tmp_path: Path) -> None:
+    file = tmp_path / "runs.html"
+    record = RunRecord(a_header("one", host="elsewhere"), some_tasks(20), None)
+    file.write_text(html_report(record, record))
+    browser.open(file.as_uri())
+    browser.wait_for("document.querySelectorAll('figure.live canvas').length === 2")
+    assert not browser.messages
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_is_readable_on_its_ground_and_prints_on_white(
     browser: Browser, tmp_path: Path, scheme: str

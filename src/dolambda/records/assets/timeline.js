@@ -3,7 +3,7 @@
 "use strict";
 
 const ROW_PX = 16, HEIGHT_PX = 640, LABELLED_ROWS = 40, NEAR_PX = 5, MARK_PX = 3;
-let zoom = null; // kept while a running run's page is updated
+let zoom = null; // of the first timeline; kept while a running run's page is updated
 
 async function unpacked(base64) {
   const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
@@ -99,7 +99,7 @@ function described(columns, facts, at) {
   return `Task ${columns.task[at]} on worker ${worker}, ${when}${failure}`;
 }
 
-function optionsOf(figure, facts, columns, first, detail) {
+function optionsOf(figure, facts, columns, first, detail, isFirst) {
   const rows = facts.workers.length, height = Math.min(ROW_PX, HEIGHT_PX / rows);
   const line = { stroke: () => colour("--line"), width: 1 };
   const ink = { stroke: () => colour("--soft"), font: "12px system-ui, sans-serif" };
@@ -130,16 +130,19 @@ function optionsOf(figure, facts, columns, first, detail) {
       setCursor: [(u) => { if (!pinned) show(u); }],
       setScale: [(u, key) => {
         const { min, max } = u.scales.x;
-        if (key === "x") zoom = min > 0 || max < facts.span ? [min, max] : null;
+        if (key === "x" && isFirst) zoom = min > 0 || max < facts.span ? [min, max] : null;
       }],
       ready: [(u) => u.over.addEventListener("click", () => { pinned = show(u); })],
     },
   };
 }
 
-async function drawTimeline(root) {
-  const figure = root.querySelector("figure.timeline");
-  if (!figure) return;
+async function drawTimelines(root) {
+  const figures = [...root.querySelectorAll("figure.timeline")];
+  await Promise.all(figures.map((figure, number) => drawTimeline(figure, number === 0)));
+}
+
+async function drawTimeline(figure, isFirst) {
   const facts = JSON.parse(figure.querySelector(".facts").textContent);
   const columns = columnsOf(await unpacked(figure.querySelector(".columns").textContent), facts.size);
   const first = firstOfRows(columns, facts.workers.length);
@@ -147,8 +150,8 @@ async function drawTimeline(root) {
   figure.classList.add("live");
   const kept = zoom;
   const u = new uPlot(
-    optionsOf(figure, facts, columns, first, detail), [[0, facts.span], [0, 0]], chart);
-  if (kept) u.setScale("x", { min: kept[0], max: kept[1] });
+    optionsOf(figure, facts, columns, first, detail, isFirst), [[0, facts.span], [0, 0]], chart);
+  if (kept && isFirst) u.setScale("x", { min: kept[0], max: kept[1] });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => u.redraw(false, true));
   new ResizeObserver(() => {
     if (figure.clientWidth && figure.clientWidth !== u.width)
@@ -156,4 +159,4 @@ async function drawTimeline(root) {
   }).observe(figure);
 }
 
-drawTimeline(document);
+drawTimelines(document);
