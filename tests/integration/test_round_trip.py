@@ -54,7 +54,7 @@ def test_a_function_that_fails_is_told_with_lambdas_reason(
     client = account.client("lambda")
     client.update_function_code(FunctionName="checked", ZipFile=broken.getvalue())
     with pytest.raises(
-        DolambdaError, match=r"'checked' stands.*\n?.*a_library_that_is_missing"
+        DolambdaError, match=r"'checked' is deployed.*\n?.*a_library_that_is_missing"
     ) as caught:
         check_stack(settings, keys(account))
     assert "--no-check" in str(caught.value)
