@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dolambda.money.prices import PRICES
 from dolambda.records.straggler import straggler_of
@@ -32,11 +32,14 @@ _COPIES_OF_REPLY = 4
 """Copies of a reply in the worker, next to the task's process: outcomes, sealed, in base64."""
 
 _WORTH_IT = 0.1
+_WEIGHT_OF_COST = 2
+"""Exponent of cost, where no size is better in cost times time."""
 _SAME = 0.03
 _MAX_DEARER = 0.1
 _NEAR_TIMEOUT, _MAX_TIMEOUT = 0.7, 900
 _MIN_SAVED_DOLLARS = 0.001
 _MIN_SAVED_SECONDS = 1.0
+_MIN_STARTING_S = 10.0
 _JOB_S = 1.0
 _MIN_JOBS = 10
 _OVERHEAD_SHARE = 0.25
@@ -132,11 +135,12 @@ def _memory(facts: _Facts) -> Advice | None:
     if facts.peak * MARGIN > memory - RUNTIME_MB / 2:
         near = f"tasks used up to {facts.peak:,.0f} MB of {memory:,}"
         return _more_memory(facts, memory, near)
-    sizes = [one for one in _sizes(facts, memory) if _is_better(facts, memory, one)]
-    if not sizes:
-        return None
-    best = min(sizes, key=lambda size: facts.cost(size) * facts.work.seconds(size))
-    return _other_memory(facts, memory, best)
+    sizes = [_Size.of(facts, memory, one) for one in _sizes(facts, memory)]
+    for weight in (1, _WEIGHT_OF_COST):  # the second is for what is cheaper, but much slower
+        better = [one for one in sizes if one.is_worth_it(weight)]
+        if better:
+            return _other_memory(facts, memory, min(better, key=lambda one: one.score(weight)))
+    return None
 
 
 def _more_memory(facts: _Facts, memory: int, what: str) -> Advice | None:
@@ -162,16 +166,30 @@ def _sizes(facts: _Facts, memory: int) -> Iterator[int]:
             yield size
 
 
-def _is_better(facts: _Facts, memory: int, size: int) -> bool:
-    """Return whether a size saves more of money and time than it costs of the other."""
-    money = facts.cost(size) / facts.cost(memory)
-    time = facts.work.seconds(size) / facts.work.seconds(memory)
-    return money * time < 1 - _WORTH_IT and money <= 1 + _MAX_DEARER
+class _Size(NamedTuple):
+    """A memory size, and its cost and time as shares of those of the run."""
+
+    memory: int
+    cost: float
+    time: float
+
+    @classmethod
+    def of(cls, facts: _Facts, memory: int, size: int) -> _Size:
+        """Compare a size with the run's ``memory``."""
+        time = facts.work.seconds(size) / facts.work.seconds(memory)
+        return cls(size, facts.cost(size) / facts.cost(memory), time)
+
+    def score(self, weight: int) -> float:
+        """Return cost times time, below 1 for a size that is better than the run's."""
+        return self.cost**weight * self.time
+
+    def is_worth_it(self, weight: int) -> bool:
+        """Return true for a size that saves more of cost or time than it takes of the other."""
+        return self.score(weight) < 1 - _WORTH_IT and self.cost <= 1 + _MAX_DEARER
 
 
-def _other_memory(facts: _Facts, memory: int, size: int) -> Advice:
-    money = facts.cost(size) / facts.cost(memory) - 1
-    time = facts.work.seconds(size) / facts.work.seconds(memory) - 1
+def _other_memory(facts: _Facts, memory: int, best: _Size) -> Advice:
+    size, money, time = best.memory, best.cost - 1, best.time - 1
     figures = {
         "peak_mb": round(facts.peak, 1),
         "memory": memory,
@@ -250,7 +268,7 @@ def _workers(facts: _Facts) -> Advice | None:
     start = max(0.0, sum(starts) / len(starts) - usual)
     lost = start * len(starts)
     best = max(1, round(facts.busy / start)) if start else facts.workers
-    if lost < max(_MIN_SAVED_SECONDS, _OVERHEAD_SHARE * facts.billed) or 2 * best > facts.workers:
+    if lost < max(_MIN_STARTING_S, _OVERHEAD_SHARE * facts.billed) or 2 * best > facts.workers:
         return None
     saved = start * (len(starts) - best) / facts.billed
     text = (

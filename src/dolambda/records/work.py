@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import bisect
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -87,8 +88,12 @@ class RunWork:
 
     def seconds(self, memory: int) -> float:
         """Return how long all jobs take together."""
-        speed = self.speed(memory)
-        return sum(job.waiting for job in self.jobs) + sum(job.cpu for job in self.jobs) / speed
+        waiting, cpu = self._totals
+        return waiting + cpu / self.speed(memory)
+
+    @cached_property
+    def _totals(self) -> tuple[float, float]:
+        return sum(job.waiting for job in self.jobs), sum(job.cpu for job in self.jobs)
 
     def longest(self, memory: int) -> float:
         """Return how long the longest job takes."""

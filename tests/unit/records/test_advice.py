@@ -86,6 +86,16 @@ def test_what_some_cpu_makes_slower_is_told(cpu: float) -> None:
     assert f"take about {slower - 1:.0%} longer" in advice.text
 
 
+def test_what_is_cheaper_but_much_slower_is_told_too() -> None:
+    (advice,) = advice_of(record_of(several(Job(cpu=0.5))))
+    assert advice.text.endswith("memory=896 would cost 25% less and take about 49% longer")
+
+
+@pytest.mark.parametrize("cpu", [0.65, 0.8, 0.95])
+def test_tasks_that_mostly_compute_keep_their_memory(cpu: float) -> None:
+    assert advice_of(record_of(several(Job(cpu=cpu)))) == []
+
+
 def test_tasks_that_compute_keep_their_memory() -> None:
     """With less they would cost the same and take longer; with more they would cost more."""
     assert advice_of(record_of(several(Job(cpu=1.0)))) == []
