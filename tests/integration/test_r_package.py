@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import subprocess
@@ -15,7 +16,39 @@ from support.r_session import PACKAGE
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from support.r_session import RSession
+
 pytestmark = pytest.mark.needs("R")
+
+_GUIDE = PACKAGE.parents[1] / "docs" / "guides" / "r.md"
+_VIGNETTE = PACKAGE / "vignettes" / "doLambda.Rmd"
+
+
+def chunks(file: Path) -> list[str]:
+    """Return the R code of a text."""
+    return re.findall(r"^```r\n(.*?)^```", file.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.needs("Rscript")
+@pytest.mark.parametrize("file", [_GUIDE, _VIGNETTE], ids=["guide", "vignette"])
+def test_the_code_that_users_read_runs(r_session: RSession, file: Path) -> None:
+    code = [chunk for chunk in chunks(file) if "install.packages(" not in chunk]
+    assert len(code) > 2
+    text = re.sub(r"^install_dolambda\(\).*", "", "\n".join(code), flags=re.MULTILINE)
+    ours = text.replace('registerDoLambda("local")', "register()")
+    assert ours.count("register()") == 1
+    r_session.run(ours)
+
+
+def test_the_built_vignette_is_that_of_its_source() -> None:
+    documents = PACKAGE / "inst" / "doc"
+    assert (documents / "doLambda.Rmd").read_text() == _VIGNETTE.read_text()
+    shown = html.unescape(re.sub("<[^>]*>", "", (documents / "doLambda.html").read_text()))
+    assert [chunk for chunk in chunks(_VIGNETTE) if chunk not in shown] == []
+    text = re.sub(
+        r"(?s)^---.*?^---|^```.*?^```|[`#]", "", _VIGNETTE.read_text(), flags=re.MULTILINE
+    )
+    assert set(text.split()) - set(shown.split()) == set()
 
 
 def test_r_cmd_check_finds_no_error_and_no_warning(tmp_path: Path) -> None:

@@ -68,8 +68,10 @@ def test_what_cannot_be_sent_is_told_before_anything_is(r_session: RSession) -> 
     print(doLambdaReport()$tasks)
     x <- foreach(i = 1:2, .noexport = c("big", "h"), .options.dolambda = list(max_size = 4e6)) %dopar%
       { if (i > 2) h(big); i }
+    outcome(registerDoLambda("local", logs = "live"))
     """
     lines = r_session.lines(OUTCOME + code)
+    assert lines.pop() == 'ConfigurationError: logs must be "relay", "errors" or FALSE, got "live"'
     assert lines[0] == 'simpleError: unable to find variable "nosuchvar"'
     assert lines[1].startswith(
         "ConfigurationError: unknown option of a loop: taks_timeout HINT   Known names:"
@@ -83,6 +85,19 @@ def test_what_cannot_be_sent_is_told_before_anything_is(r_session: RSession) -> 
         "h (15.3 MB), a function whose environment holds huge (15.3 MB); big (7.6 MB)" in lines[4]
     )
     assert lines[5:] == ["[1] 0"]
+
+
+def test_a_matrix_that_tasks_and_loops_share_is_sent_once(r_session: RSession) -> None:
+    code = """
+    m <- matrix(runif(2e6), 1000)  # 16 MB
+    x <- foreach(i = 1:50, .combine = c) %dopar% m[i, 1]
+    y <- foreach(i = 1:50, .combine = c) %dopar% m[i, 2]
+    cat(identical(x, m[1:50, 1]), identical(y, m[1:50, 2]), doLambdaReport()$sent / 16e6, "\\n")
+    """
+    [line] = r_session.lines(code)
+    first, second, share = line.split()
+    assert (first, second) == ("TRUE", "TRUE")
+    assert 0.5 < float(share) < 1.1  # compressed; twice would be 1.4
 
 
 def test_the_users_random_numbers_are_not_touched(r_session: RSession) -> None:

@@ -59,7 +59,7 @@ class LoopOptions:
         progress = given.pop("progress", "") == "TRUE"
         unknown = sorted(given.keys() - _KINDS.keys())
         if unknown:
-            known = ", ".join((*_KINDS, "progress"))
+            known = ", ".join((*_KINDS, "max_size", "progress"))
             raise ConfigurationError(
                 f"unknown option of a loop: {', '.join(unknown)}", hint=f"Known names: {known}."
             )
