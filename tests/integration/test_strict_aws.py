@@ -13,12 +13,14 @@ import pytest
 
 from dolambda import LambdaExecutor
 from dolambda.aws.account import Account, Credentials
+from dolambda.errors import QuotedError
 from dolambda.provision import policies
 from dolambda.provision.deploy import deploy, destroy, names_of, resources
 from dolambda.provision.panic import Panic
 from dolambda.provision.rotate_key import Rotation
 from dolambda.session import Session
 from dolambda.settings import Settings
+from dolambda.tuning.tuner import Wishes, tuning
 from support.strict_aws.findings.table import FINDINGS, Finding, run
 from support.strict_aws.instance import StrictInstance
 
@@ -80,6 +82,23 @@ class Life:
             assert list(executor.map(abs, range(-4, 0), timeout=90)) == [4, 3, 2, 1]
             assert executor.submit(len, os.urandom(400_000)).result(90) == 400_000
 
+    def tune(self, settings: Settings) -> None:
+        """Measure tasks at another memory size, with both policies together."""
+        names = names_of(self.root, settings)
+        both = policies.deployer(names)
+        both["Statement"] += policies.submitter(names)["Statement"]
+        credentials = self._user("tuner", both, settings)
+        with tuning(Wishes(sizes=(256,))) as begun:
+            with (
+                pytest.raises(QuotedError),
+                Session.open(replace(settings, progress=False), credentials) as session,
+                LambdaExecutor(session=session) as executor,
+            ):
+                list(executor.map(abs, range(-9, 0), timeout=90))
+            assert begun.close() == []
+        assert begun.curve
+        assert [point.tasks for point in begun.curve.points] == [5, 5]
+
 
 def test_the_whole_life_of_a_stack(strict_instance: StrictInstance) -> None:
     life = Life(strict_instance, Settings(stack="lived", requires=(), timeout=30))
@@ -87,6 +106,7 @@ def test_the_whole_life_of_a_stack(strict_instance: StrictInstance) -> None:
     life.deploy(settings)
     for transport in ("queue", "direct"):
         life.run(settings, transport)
+    life.tune(settings)
     packages = replace(settings, requires=("cloudpickle",))
     assert life.deploy(packages) > 0
     packages = replace(settings, requires=("attrs", "cloudpickle"))
