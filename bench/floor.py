@@ -103,7 +103,9 @@ def signed(
 def prepared(
     service: str, verb: str, host: str, path: str, headers: Mapping[str, str], body: bytes
 ) -> Callable[[], bytes]:
-    """Give what makes a signed request again and again, of which only time and body are looked at."""
+    """Give what makes a signed request again and again, of which only time and body are looked
+    at.
+    """
     day = time.strftime("%Y%m%d", time.gmtime())
     scope = f"{day}/us-east-1/{service}/aws4_request"
     key = b"AWS4simulated"
@@ -115,7 +117,10 @@ def prepared(
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         digest = hashlib.sha256(body).hexdigest()
         names = "host;x-amz-content-sha256;x-amz-date"
-        canonical = f"{verb}\n{path}\n\nhost:{host}\nx-amz-content-sha256:{digest}\nx-amz-date:{stamp}\n\n{names}\n{digest}"
+        canonical = (
+            f"{verb}\n{path}\n\nhost:{host}\nx-amz-content-sha256:{digest}\n"
+            f"x-amz-date:{stamp}\n\n{names}\n{digest}"
+        )
         text = (
             f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
         )

@@ -30,7 +30,9 @@ TASKS = 300
 
 
 class Stations:
-    """When each job passed each station, from the journey's own functions, wrapped while it lasts."""
+    """When each job passed each station, from the journey's own functions, wrapped while it
+    lasts.
+    """
 
     ORDER = ("sent", "put", "run", "found", "fetched", "settled")
     NAMES = (

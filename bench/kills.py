@@ -35,7 +35,8 @@ SCRIPT = """
         time.sleep(0.05)
         return x * x
 
-    session = session_on(os.environ["ENDPOINT"], bytes.fromhex(os.environ["KEY"]), workers=4, exclude_code=("support",))
+    endpoint, key = os.environ["ENDPOINT"], bytes.fromhex(os.environ["KEY"])
+    session = session_on(endpoint, key, workers=4, exclude_code=("support",))
     with LambdaExecutor(run="killed", session=session, batch=2) as executor:
         print(sum(executor.map(work, range({TASKS}))))
     session.close()

@@ -2,10 +2,11 @@
 
 `make soak` runs it.
 
-emulated    on the emulated AWS: a seed decides which task returns, raises, prints, ends its process, is killed or overruns its limit
-simulated   on the simulated AWS, by either transport: a seed decides which event is lost or doubled, which environment dies, which
-            request is refused, which job is slow
-polling     a day's looks for replies at the slowest pause, one after the other: memory has to stay as it is
+emulated    on the emulated AWS: a seed decides which task returns, raises, prints, ends its
+            process, is killed or exceeds its limit
+simulated   on the simulated AWS, by either transport: a seed decides which event is lost or
+            doubled, which environment dies, which request is refused, which job is slow
+polling     a day's polls for replies at the longest pause, one by one: memory must not grow
 
 Every task must have exactly one outcome, the right one, and nothing may be left in the bucket.
 --only, --tasks and --seed vary it.

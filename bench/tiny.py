@@ -41,7 +41,9 @@ def total(array: Any) -> float:
 
 
 def workers_cpu() -> float:
-    """Seconds of CPU that the emulated workers of this machine have taken, ended children included."""
+    """Seconds of CPU that the emulated workers of this machine have taken, ended children
+    included.
+    """
     seconds = 0.0
     for process in Path("/proc").glob("[0-9]*"):
         try:

@@ -614,7 +614,9 @@ def test_what_demands_threads_has_them_and_gives_what_it_gives_under_loky(
 
 
 def test_a_grid_search_ships_each_array_once(session: Session) -> None:
-    """scikit-learn hands the same X to each of a hundred tasks, and the same five pairs of folds."""
+    """scikit-learn hands the same X to each of a hundred tasks, and the same five pairs of
+    folds.
+    """
     x, y = make_regression(n_samples=5000, n_features=50, random_state=0)
     folds = list(KFold(5).split(x))
     unique = x.nbytes + y.nbytes + sum(train.nbytes + test.nbytes for train, test in folds)

@@ -193,7 +193,9 @@ from dolambda.aws.account import Account, Credentials
 from dolambda.provision.deploy import deploy, resources
 from dolambda.settings import Settings
 after, endpoint, key, secret = int(sys.argv[1]), *sys.argv[2:5]
-settings = Settings(stack="killed", region="us-east-1", endpoint_url=endpoint, requires=("cloudpickle",))
+settings = Settings(
+    stack="killed", region="us-east-1", endpoint_url=endpoint, requires=("cloudpickle",)
+)
 account = Account.from_settings(settings, Credentials(key, secret))
 writes = []
 def die(service, operation, params):

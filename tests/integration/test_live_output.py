@@ -1,6 +1,7 @@
 """What a long task prints is seen while it runs (``logs="live"``), on both transports.
 
-A task prints, and then waits until the test has seen it: for a file. So no test here looks at a clock.
+A task prints, and then waits until the test has seen it: for a file. So no test here looks at a
+clock.
 """
 
 from __future__ import annotations

@@ -51,7 +51,8 @@ for port, method, path, headers, body in json.load(sys.stdin):
 LOOK = f"""{BECOME_NOBODY}
 for place in json.load(sys.stdin):
     try:
-        print(json.dumps(os.listdir(place) if os.path.isdir(place) else pathlib.Path(place).read_text()))
+        listed = os.path.isdir(place)
+        print(json.dumps(os.listdir(place) if listed else pathlib.Path(place).read_text()))
     except OSError as error:
         print(json.dumps(type(error).__name__))
 """

@@ -26,7 +26,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 LEFT_WITHIN_10_S = """
 until = time.monotonic() + 10
-while (left := (session.bucket.list("jobs/"), len(session._accounts.open_runs()))) != ([], 0) and time.monotonic() < until:
+def left():
+    return session.bucket.list("jobs/"), len(session._accounts.open_runs())
+while left() != ([], 0) and time.monotonic() < until:
     time.sleep(0.05)
 print(*left)
 """

@@ -134,7 +134,8 @@ def source(package: Path, fields: str, namespace: str, code: str) -> None:
     """Write a source package."""
     (package / "R").mkdir(parents=True)
     (package / "DESCRIPTION").write_text(
-        f"Package: {package.name}\nVersion: 1.0\nTitle: T\nDescription: D.\nLicense: GPL-2\n{fields}"
+        f"Package: {package.name}\nVersion: 1.0\nTitle: T\nDescription: D.\nLicense: "
+        f"GPL-2\n{fields}"
     )
     (package / "NAMESPACE").write_text(f"{namespace}\n")
     (package / "R" / "code.R").write_text(f"{code}\n")
@@ -152,4 +153,5 @@ def repository(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_r(*arguments: str, cwd: Path) -> None:
-    subprocess.run(["R", *arguments], cwd=cwd, check=True, capture_output=True, timeout=60)  # noqa: S607 - the R on the path is meant
+    # The R on the path is meant.
+    subprocess.run(["R", *arguments], cwd=cwd, check=True, capture_output=True, timeout=60)  # noqa: S607

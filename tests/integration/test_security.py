@@ -53,7 +53,9 @@ if TYPE_CHECKING:
 
 
 def log_of(admin: Account, *, until: str) -> str:
-    """The function's log once it holds ``until``; its events arrive a moment after the invocation."""
+    """The function's log once it holds ``until``; its events arrive a moment after the
+    invocation.
+    """
     logs = admin.client("logs")
     deadline = time.monotonic() + 20
     text = ""

@@ -1,4 +1,6 @@
-"""The whole life of a stack behind a strict AWS, with the printed policies as the only permissions."""
+"""The whole life of a stack behind a strict AWS, with the printed policies as the only
+permissions.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def strict_instance(definition: str) -> Iterator[StrictInstance]:
 
 
 class Life:
-    """A stack with its deployer and its submitter, who have the printed policies and nothing else."""
+    """A stack with its deployer and its submitter, who have the printed policies and nothing
+    else.
+    """
 
     def __init__(self, strict: StrictInstance, asked: Settings) -> None:
         self.strict = strict

@@ -123,7 +123,9 @@ def test_the_stack_becomes_what_a_later_template_says(instance: Instance, upload
 def test_the_printed_commands_create_it(
     instance: Instance, uploads: str, aws_tools: Path, tmp_path: Path
 ) -> None:
-    """The AWS CLI runs what `dolambda template` prints; afterwards deploy has nothing else to do."""
+    """The AWS CLI runs what `dolambda template` prints; afterwards deploy has nothing else to
+    do.
+    """
     settings, admin = root(instance, Settings(stack="typed-shape", requires=()))
     environ = {
         "PATH": f"{aws_tools}:{os.environ['PATH']}",

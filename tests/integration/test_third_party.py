@@ -236,7 +236,9 @@ def test_a_grid_search_in_ipython(run: Callable[..., str]) -> None:
 EXECUTE = """
     import nbclient, nbformat, sys
     cells = [nbformat.v4.new_code_cell(cell) for cell in sys.argv[1:]]
-    notebook = nbclient.execute(nbformat.v4.new_notebook(cells=cells), timeout=180, kernel_name="python3")
+    notebook = nbclient.execute(
+        nbformat.v4.new_notebook(cells=cells), timeout=180, kernel_name="python3"
+    )
     print("".join(out.get("text", "") for cell in notebook.cells for out in cell.outputs))
 """
 

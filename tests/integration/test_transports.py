@@ -118,7 +118,9 @@ def test_closing_ends_the_waiting(line: Line) -> None:
 
 
 def test_a_job_withdrawn_while_it_is_being_put_is_not_left_behind(session: Session) -> None:
-    """The PUT is held until the withdrawal has begun: the job's object must be gone all the same."""
+    """The PUT is held until the withdrawal has begun: the job's object must be gone all the
+    same.
+    """
     assert session.bucket is not None
     put, begun, go_on = session.bucket.put, threading.Event(), threading.Event()
 

@@ -1,4 +1,6 @@
-"""`dolambda tune` and `dolambda advise` on the emulated AWS, whose workers have CPU as on Lambda."""
+"""`dolambda tune` and `dolambda advise` on the emulated AWS, whose workers have CPU as on
+Lambda.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ def waits(path: str) -> bool:
     print("one\ntwo")
     print("waiting")
     until = time.monotonic() + PATIENCE_S
-    while not (seen := os.path.exists(path)) and time.monotonic() < until:  # noqa: PTH110 - on a worker
+    # On a worker.
+    while not (seen := os.path.exists(path)) and time.monotonic() < until:  # noqa: PTH110
         time.sleep(0.05)
     print("it goes on")
     return seen

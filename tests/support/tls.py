@@ -1,4 +1,6 @@
-"""A network that inspects TLS: a certificate authority of its own, and servers that it signs for."""
+"""A network that inspects TLS: a certificate authority of its own, and servers that it signs
+for.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def _run(*command: object) -> None:
 
 
 class Relay:
-    """Takes TLS, and passes on what is in it to a plain server; a proxy too, if it is asked as one."""
+    """Takes TLS, and passes on what is in it to a plain server; a proxy too, if it is asked as
+    one.
+    """
 
     def __init__(self, authority: Authority, port: int, *, proxy: bool = False) -> None:
         """``port`` is the plain server's, on this machine. A proxy leads everywhere to it."""

@@ -1,4 +1,6 @@
-"""A module of the user's own: neither installed nor in the standard library, so it has to travel."""
+"""A module of the user's own: neither installed nor in the standard library, so it has to
+travel.
+"""
 
 from __future__ import annotations
 

@@ -23,15 +23,16 @@ _PUBLIC = {
         set_backend times unregister when
     """,
     "dolambda.errors": """
-        AccessDeniedError AwsError BudgetError CombineError ConfigurationError DolambdaError EnvelopeError
-        FormatError JobRefusedError LocalAwsError LostError NoReplyError NotDeployedError
-        NotPicklableError OutOfMemoryError ProvisionError PythonMismatchError QuotedError RemoteError
+        AccessDeniedError AwsError BudgetError CombineError ConfigurationError DolambdaError
+        EnvelopeError FormatError JobRefusedError LocalAwsError LostError NoReplyError
+        NotDeployedError NotPicklableError OutOfMemoryError ProvisionError PythonMismatchError
+        QuotedError RemoteError
         RemoteTraceback SignatureError StackStoppedError TaskError TaskExitedError TaskTimedOutError
         ThrottledError TooLargeError WorkerCrashedError
     """,
     "dolambda.iterators": """
-        Group Peekable by_cell by_column by_row iapply ichunk icountn idiv irandom iread_lines iread_table
-        irecord irep ireplay isplit isplit_cols isplit_indices isplit_rows isplit_vector
+        Group Peekable by_cell by_column by_row iapply ichunk icountn idiv irandom iread_lines
+        iread_table irecord irep ireplay isplit isplit_cols isplit_indices isplit_rows isplit_vector
     """,
     "dolambda.testing": """
         dolambda_in_process dolambda_local dolambda_settings dolambda_stack

@@ -83,8 +83,9 @@ def test_the_clients_unit_tests_pass_where_posix_is_hidden() -> None:
 def test_tasks_run_in_process_where_posix_is_hidden() -> None:
     program = """
 import dolambda
-with dolambda.register("local", transport="in_process", progress=False), dolambda.LambdaExecutor() as executor:
-    assert list(executor.map(abs, [-1, 2])) == [1, 2]
+with dolambda.register("local", transport="in_process", progress=False):
+    with dolambda.LambdaExecutor() as executor:
+        assert list(executor.map(abs, [-1, 2])) == [1, 2]
 """
     ran = _run_hidden(program)
     assert ran.returncode == 0, ran.stderr

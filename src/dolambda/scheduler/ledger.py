@@ -150,11 +150,11 @@ class Ledger:
             self._settled += worst
 
     def narrowing(self, jobs: int, workers: int) -> str:
-        """Return the message that only so many ``jobs`` are in flight, for which there are ``workers``."""
+        """Return the message that the budget keeps only some ``workers`` busy, with ``jobs``."""
         return (
             f"the budget of ${self.budget:g} keeps {jobs:,} of {count(workers, 'worker')} busy: "
-            f"each job is reserved at its worst, {dollars(self._rates.job)}, until its reply; a larger "
-            "budget= or a stack with a shorter timeout keeps more busy"
+            f"each job is reserved at its worst, {dollars(self._rates.job)}, until its reply; a "
+            "larger budget= or a stack with a shorter timeout keeps more busy"
         )
 
     def refusal(self, tasks: int) -> BudgetError:

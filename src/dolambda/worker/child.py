@@ -217,7 +217,7 @@ class Child:
         self._calls.update(frames.open_calls(frame))
 
     def continue_writing(self) -> None:
-        """Tell the child that the region is empty."""
+        """Inform the child that the region is empty."""
         if self._sending:
             with contextlib.suppress(BrokenPipeError):  # it has ended: `wait` finds that
                 frames.write(self._to_child, frames.pack(self._sending, Kind.TAKEN))

@@ -4,7 +4,8 @@ of workers is imagined.
 behaviour.py   what AWS does, as numbers: latencies, starts, limits, faults
 http.py        HTTP/1.1, as much of it as the clients here speak
 store.py       S3: objects, conditional writes, lists, notifications
-fleet.py       Lambda: environments that start cold and are warm afterwards, limits, the queue of asynchronous events
+fleet.py       Lambda: environments that start cold and are warm afterwards, limits, the queue of
+               asynchronous events
 functions.py   what runs there: dolambda's own worker, in no time but for what tasks sleep
 server.py      the process
 simulation.py  the other side: start it, open a session on it, read what it has seen

@@ -56,7 +56,9 @@ class Fleet:
         return None
 
     def queue(self, begin: Callable[[Environment], None]) -> None:
-        """Begin an invocation as soon as there is an environment for it, as asynchronous events do."""
+        """Begin an invocation as soon as there is an environment for it, as asynchronous events
+        do.
+        """
         self._events.append(begin)
         self._pump()
 

@@ -32,7 +32,9 @@ class Simulation:
     """The running process; use it in a with statement."""
 
     def __init__(self, behaviour: Behaviour, *, tls: bool = False) -> None:
-        """With ``tls`` as AWS has it; `authority` is then the file of who signed its certificate."""
+        """With ``tls`` as AWS has it; `authority` is then the file of who signed its
+        certificate.
+        """
         self.behaviour = behaviour
         self._scratch = tempfile.TemporaryDirectory()
         self.authority = Path(self._scratch.name, "authority.pem") if tls else None

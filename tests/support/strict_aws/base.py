@@ -98,7 +98,9 @@ _RULES: dict[str, tuple[Rule, frozenset[tuple[str, str]]]] = {}
 
 
 def rule(*operations: str) -> Callable[[Rule], Rule]:
-    """Register a rule for operations such as "lambda:CreateFunction"; "s3:*" is all of a service."""
+    """Register a rule for operations such as "lambda:CreateFunction"; "s3:*" is all of a
+    service.
+    """
 
     def registered(function: Rule) -> Rule:
         places = frozenset((one.partition(":")[0], one.partition(":")[2]) for one in operations)

@@ -169,7 +169,9 @@ def _applies(statement: Mapping[str, Any], needed: Needed) -> bool:
 
 
 def _holds(operator: str, key: str, values: list[str], context: Mapping[str, str]) -> bool:
-    """Return whether a condition holds; one whose key is absent does not, unless it says IfExists."""
+    """Return whether a condition holds; one whose key is absent does not, unless it says
+    IfExists.
+    """
     plain = operator.removesuffix("IfExists")
     negated = "Not" in plain
     actual = {name.lower(): value for name, value in context.items()}.get(key.lower())

@@ -278,7 +278,9 @@ def test_an_idle_connection_holds_nothing_of_the_last_request(invoker: Invoker) 
 
 
 class Dropping:
-    """Answers the first call on each connection, and ends the connection at the second, unanswered."""
+    """Answers the first call on each connection, and ends the connection at the second,
+    unanswered.
+    """
 
     def __init__(self) -> None:
         self.payloads: list[bytes] = []

@@ -1,4 +1,6 @@
-"""A network with a proxy that opens TLS: boto3, libcurl and obstore all go through it and trust it."""
+"""A network with a proxy that opens TLS: boto3, libcurl and obstore all go through it and trust
+it.
+"""
 
 from __future__ import annotations
 

@@ -118,8 +118,10 @@ def test_trouble_that_stays_is_told(
                 403,
                 {},
                 (
-                    b"<Error><Code>AccessDenied</Code><Message>User: u is not authorized to perform: "
-                    b"s3:GetObject with an explicit deny in a service control policy</Message></Error>"
+                    b"<Error><Code>AccessDenied</Code><Message>User: u is not authorized to "
+                    b"perform: "
+                    b"s3:GetObject with an explicit deny in a service control "
+                    b"policy</Message></Error>"
                 ),
             ),
             AccessDeniedError,

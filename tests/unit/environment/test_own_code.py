@@ -1,4 +1,6 @@
-"""What of the user's own code travels, seen from a program that is run in a directory of its own."""
+"""What of the user's own code travels, seen from a program that is run in a directory of its
+own.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The gateway lets through what is signed and meant for it, and nothing that a web page could send."""
+"""The gateway lets through what is signed and meant for it, and nothing that a web page could
+send.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def ask(
     more: dict[str, str] | None = None,
     rules: Sequence[Rule] = (),
 ) -> Answer:
-    """Send a signed request through a gateway; headers in ``more`` are put in after it was signed."""
+    """Send a signed request through a gateway; headers in ``more`` are put in after it was
+    signed.
+    """
     request = AWSRequest("PUT", f"http://{HOST}{path}?{query}", data=b"".join(body))
     S3SigV4Auth(Credentials(key, secret), "s3", "us-east-1").add_auth(request)
     headers = {name.lower(): str(value) for name, value in request.headers.items()}

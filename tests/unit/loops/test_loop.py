@@ -1,4 +1,6 @@
-"""What a loop gives each group, run and function: nothing shared, nothing silently without effect."""
+"""What a loop gives each group, run and function: nothing shared, nothing silently without
+effect.
+"""
 
 from __future__ import annotations
 

@@ -98,7 +98,9 @@ NOT_AWS = (
     *("local/", "r/", "bootstrap.py", "dashboard/", "cli/dashboard"),
     *("aws/reactor.py", "aws/curl_handles.py", "aws/__init__.py"),
 )
-"""Modules that talk to this machine or to Lambda's runtime, or that send what modules above have made."""
+"""Modules that talk to this machine or to Lambda's runtime, or that send what modules above have
+made.
+"""
 
 
 class Call(NamedTuple):

@@ -206,6 +206,7 @@ def test_a_refused_budget_says_what_is_reserved_and_what_would_do() -> None:
 @pytest.mark.parametrize("queues", [True, False])
 def test_what_tasks_print_while_they_run_is_reserved(*, queues: bool) -> None:
     plain, live = replace(RATES, queues=queues), replace(RATES, queues=queues, live=True)
-    # A part each second: asking whether it is wanted, writing it, reading it; and a look each second.
+    # A part each second: asking whether it is wanted, writing it, reading it; and a look each
+    # second.
     assert live.job - plain.job == pytest.approx(60 * (5e-6 + 2 * 4e-7))
     assert live.polling - plain.polling == pytest.approx(120 * 5e-6)

@@ -67,7 +67,8 @@ def parts(*data: bytes, **more: object) -> list[OutputPart]:
     made: list[OutputPart] = []
     at = 0
     for number, one in enumerate(data):
-        made.append(replace(PART, number=number, start=at, data=one, **more))  # type: ignore[arg-type] # of several types
+        # Of several types.
+        made.append(replace(PART, number=number, start=at, data=one, **more))  # type: ignore[arg-type]
         at += len(one)
     return made
 

@@ -493,9 +493,7 @@ def test_closing_waits_until_futures_are_completed() -> None:
     assert all(future.done() for future in futures)
 
 
-def test_a_job_that_its_transport_knows_to_be_lost_is_sent_again_and_then_its_tasks_are_retried() -> (
-    None
-):
+def test_a_job_that_its_transport_reports_lost_is_sent_again_then_its_tasks_are_retried() -> None:
     memory = Memory()
     memory.fate = lambda job, _sent: (
         Unanswered(Lost("out_of_memory", "gone")) if job.number == 0 else memory.answer(job)
@@ -651,7 +649,9 @@ def test_what_is_too_slow_is_learnt_from_what_nearly_all_took() -> None:
 def dying_of(
     culprits: set[int], memory: Memory, *, known: bool
 ) -> Callable[[Job, int], bytes | BaseException | None]:
-    """Every job with one of these tasks kills its worker whole: without a word, or with Lambda's."""
+    """Every job with one of these tasks kills its worker whole: without a word, or with
+    Lambda's.
+    """
 
     def fate(job: Job, _sent: int) -> bytes | BaseException | None:
         if culprits & set(job.indexes()):

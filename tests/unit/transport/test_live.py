@@ -1,4 +1,6 @@
-"""Both ends of live output: the worker's, which asks before it writes, and the client's, which believes nothing unsigned."""
+"""Both ends of live output: the worker's, which asks before it writes, and the client's, which
+believes nothing unsigned.
+"""
 
 from __future__ import annotations
 

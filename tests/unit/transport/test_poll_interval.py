@@ -7,9 +7,7 @@ import pytest
 from dolambda.transport.poll_interval import PollInterval
 
 
-def test_with_few_jobs_under_way_looks_that_find_little_become_rare_and_a_new_job_makes_them_frequent() -> (
-    None
-):
+def test_polls_that_find_little_become_rare_and_a_new_job_makes_them_frequent() -> None:
     pace = PollInterval(longest=1.0)
     pace.looked(1, 1)
     assert pace.pause == pace.soonest

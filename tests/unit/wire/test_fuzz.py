@@ -100,7 +100,9 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 def test_a_signed_header_that_makes_no_sense_raises_nothing_else(
     read: Callable[[bytes, bytes], object], kind: str, header: dict[str, Any]
 ) -> None:
-    """Whoever has the key may run another version, or have a defect: then it must be told by name."""
+    """Whoever has the key may run another version, or have a defect: then it must be told by
+    name.
+    """
     with contextlib.suppress(EnvelopeError):
         read(envelope.seal(kind, header, [b"body"], KEY), KEY)
 
@@ -130,7 +132,9 @@ class Store:
 
 
 def respond(event: Any, store: Any) -> object:
-    """As `handler.handler` does, with a worker that has no child: nothing here gets as far as that."""
+    """As `handler.handler` does, with a worker that has no child: nothing here gets as far as
+    that.
+    """
     worker = Worker(lambda: store, KEY)
     if direct.recognises(event):
         return direct.answer(event, worker, lambda: store, lambda: store, KEY, 10.0)

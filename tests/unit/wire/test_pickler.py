@@ -122,7 +122,8 @@ write((fib, Squares, parse_job_key))
 """
     there = """
 fib, Squares, by_name = sent
-print(fib.cache_info().currsize, fib(20), fib.cache_info().hits, fib.cache_parameters()["maxsize"], fib.__doc__)
+size = fib.cache_parameters()["maxsize"]
+print(fib.cache_info().currsize, fib(20), fib.cache_info().hits, size, fib.__doc__)
 print(Squares().of(3), Squares.double(4), fib.__wrapped__.__globals__["fib"] is fib)
 """
     assert travel(tmp_path, program, there) == "0 6765 18 7 Doc.\n9 8 True\n"

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from dolambda.worker.worker import Worker
 
-# The test process has threads, so newer Pythons warn of fork; Lambda's own process has none when a worker forks.
+# The test process has threads, so newer Pythons warn of fork; Lambda's own process has none when a
+# worker forks.
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
 
 _PATIENCE_S = 60
@@ -177,5 +178,6 @@ def test_a_job_that_may_be_cancelled_is_asked_about_when_a_part_is_refused(
         return len(asked) < 3
 
     reply = run(worker, sent, _PATIENCE_S, put_part=bucket.put, wanted=wanted)
-    assert [one.open().reason for one in reply.outcomes] == ["cancelled"]  # type: ignore[union-attr] # it is lost
+    # It is lost.
+    assert [one.open().reason for one in reply.outcomes] == ["cancelled"]  # type: ignore[union-attr]
     assert len(asked) == 3

@@ -409,7 +409,9 @@ def one_cpu() -> Iterator[None]:
 
 @pytest.mark.usefixtures("one_cpu")
 def test_a_child_that_died_between_jobs_is_replaced_and_nobody_blamed(worker: Worker) -> None:
-    """Nor while it ends, when it still takes a job: that is a moment, so it is tried several times."""
+    """Nor while it ends, when it still takes a job: that is a moment, so it is tried several
+    times.
+    """
     reads, writes = os.pipe()  # the children have it too
 
     def wait_and_die() -> None:

@@ -231,7 +231,9 @@ def a_job_whose_requests_stall() -> None:
 
 
 def a_queue_that_is_told_of_the_same_objects() -> None:
-    """B10: S3 takes no two rules for one object, whatever they notify; known before anything is made."""
+    """B10: S3 takes no two rules for one object, whatever they notify; known before anything is
+    made.
+    """
     stack = Stack("b10")
     s3 = stack.client("s3")
     s3.create_bucket(Bucket="of-someone")
