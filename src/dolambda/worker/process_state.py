@@ -149,7 +149,7 @@ def _settings() -> tuple[object, ...]:
 
 
 def _optional_settings() -> tuple[object, ...]:
-    """Return settings of modules that a task may have imported, and whether an initializer has run."""
+    """Return settings of optional modules, and whether an initializer has run."""
     socket, decimal = sys.modules.get("socket"), sys.modules.get("decimal")
     contexts = (decimal.getcontext(), decimal.DefaultContext) if decimal else ()
     return (

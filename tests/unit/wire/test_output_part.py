@@ -49,7 +49,7 @@ def test_what_is_no_part_of_ours_is_refused(sealed: bytes, error: type[EnvelopeE
 )
 def test_a_part_counts_only_where_it_belongs(other: dict[str, object]) -> None:
     place = replace(PART, **other).key  # type: ignore[arg-type] # of several types
-    with pytest.raises(EnvelopeError, match="belongs"):
+    with pytest.raises(EnvelopeError, match="in the place of"):
         OutputPart.from_bytes(PART.to_bytes(KEY), KEY, place)
 
 

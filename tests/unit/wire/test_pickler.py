@@ -252,7 +252,8 @@ write((Base, Single, Open, Point, Longer, Open(5)))
 import pathlib
 *classes, whole = sent
 made = [kind(3) for kind in classes]
-print([hasattr(one, "__dict__") for one in made[:4]], made[1].both(), whole.both(), whole.free, made[4])
+dicts = [hasattr(one, "__dict__") for one in made[:4]]
+print(dicts, made[1].both(), whole.both(), whole.free, made[4])
 print([vars(type(one)).get("__slots__") for one in made[:2]])
 print([one.__reduce_ex__(2)[2] for one in made[:3]])
 """
