@@ -327,6 +327,7 @@ class Session:
             retries=Retries.of(options.retries),
             room=self.stack.memory << 20 if self.stack else None,
             speculate=self.settings.speculate,
+            ahead=self.stack.ahead if self.stack else 0.0,
             live=live,
             budget=options.budget or self.settings.budget,
             rates=self._accounts.rates(self.runtime, queues=way.queues, live=live),

@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dolambda.aws.account import error_code, translated
+from dolambda.aws.account import ahead_of_here, error_code, translated
 from dolambda.aws.partitions import account_in
 from dolambda.errors import (
     AwsError,
@@ -56,6 +56,8 @@ class Stack:
     """
     account: str = ""
     """Number of the account that owns it, or "" if its ARN does not contain it."""
+    ahead: float = 0.0
+    """Seconds by which AWS's clock is ahead of this machine's."""
     reserved: int | None = None
     """The function's reserved concurrency: None for none, 0 for a function that cannot run."""
 
@@ -73,6 +75,7 @@ class Stack:
             "dolambda.register('local') needs none."
         )
         found = find_function(client, account.region, settings.stack, hint)
+        ahead = ahead_of_here(found)
         environment = found["Environment"]["Variables"]
         name, _, digest = environment.get("DOLAMBDA_CODE", "").partition(":")
         stack = cls(
@@ -88,6 +91,7 @@ class Stack:
             requires=unpacked(environment.get("DOLAMBDA_REQUIRES", "")),
             code=name if base64.b64decode(found["CodeSha256"]).hex() == digest else "",
             account=account_in(str(found.get("FunctionArn", ""))),
+            ahead=ahead,
             reserved=reserved_concurrency(client, settings.stack),
         )
         stack.check(settings)

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -24,7 +26,7 @@ from dolambda.aws.partitions import host, partition_of
 from dolambda.errors import AccessDeniedError, AwsError, ConfigurationError, ThrottledError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from dolambda.settings import Settings
 
@@ -292,6 +294,20 @@ MEND_CLOCK = (
     "Set this machine's clock (`timedatectl`, or the system's settings): AWS refuses "
     "requests whose time differs by more than some minutes."
 )
+
+
+_NOT_AHEAD_S = 2.0
+"""Seconds that say nothing of two clocks: answers are dated by the second, and take their time."""
+
+
+def ahead_of_here(answer: Mapping[str, Any]) -> float:
+    """Return by how many seconds AWS's clock is ahead of this one, by an answer that just came."""
+    try:
+        dated = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
+        ahead = parsedate_to_datetime(dated).timestamp() - time.time()
+    except (KeyError, TypeError, ValueError):  # it is not said
+        return 0.0
+    return ahead if abs(ahead) > _NOT_AHEAD_S else 0.0
 
 
 def is_skewed(said: str) -> bool:

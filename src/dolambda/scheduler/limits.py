@@ -23,6 +23,7 @@ class Limits:
         runtime: Longest time that a job can run.
         room: Bytes that a task's arguments may take: the worker's memory.
         speculate: Copy slow jobs near the end, see `stragglers`.
+        ahead: Seconds by which the workers' clocks are ahead of this one.
         live: Show the output of tasks while they run.
         budget: Dollars that the run may cost at ``rates``. None for no bound.
     """
@@ -39,6 +40,7 @@ class Limits:
     budget: float | None = None
     rates: Rates = field(default_factory=lambda: Rates(0.0, 0.0))
     speculate: bool = True
+    ahead: float = 0.0
     live: bool = False
 
     def __post_init__(self) -> None:

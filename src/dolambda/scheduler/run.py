@@ -298,7 +298,7 @@ class Run:
         job = action.job
         try:
             code = self._code()
-            deadline = time.time() + self.limits.max_wait
+            deadline = time.time() + self.limits.ahead + self.limits.max_wait
             sealed = self._builder.sealed(job, deadline, code, self._key)
             self._transport.send(sealed, partial(self._replies.take, job.number, action.attempt))
         except DolambdaError as error:

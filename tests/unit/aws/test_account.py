@@ -1,11 +1,13 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
-from dolambda.aws.account import Account, Credentials, translated
+from dolambda.aws.account import Account, Credentials, ahead_of_here, translated
 from dolambda.errors import AccessDeniedError, AwsError, ConfigurationError
 from dolambda.settings import Settings
 
@@ -59,3 +61,22 @@ def test_half_a_pair_of_keys_is_refused_and_none_is_shown() -> None:
     with pytest.raises(ConfigurationError, match="secret= was given without key="):
         Credentials(secret="hush")  # noqa: S106 - none
     assert "hush" not in repr(Credentials("k", "hush", "hush"))
+
+
+@pytest.mark.parametrize(("shift", "ahead"), [(400, 400), (-300, -300), (1, 0), (-1, 0)])
+def test_the_difference_of_the_clocks_is_known_from_an_answers_date(shift: int, ahead: int) -> None:
+    date = formatdate(time.time() + shift, usegmt=True)
+    answer = {"ResponseMetadata": {"HTTPHeaders": {"date": date}}}
+    assert abs(ahead_of_here(answer) - ahead) < 1.5
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"ResponseMetadata": {"HTTPHeaders": {}}},
+        {"ResponseMetadata": {"HTTPHeaders": {"date": "x"}}},
+    ],
+)
+def test_an_answer_without_a_date_says_nothing_of_clocks(answer: dict[str, Any]) -> None:
+    assert ahead_of_here(answer) == 0.0

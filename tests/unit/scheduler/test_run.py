@@ -75,6 +75,15 @@ def test_all_results_in_order_and_all_objects_removed() -> None:
     assert (report.tasks, report.done, report.failed) == (500, 500, 0)
 
 
+def test_deadlines_are_by_the_workers_clocks() -> None:
+    """A client whose clock is slow would else send jobs whose time is over when they come."""
+    memory = Memory()
+    run, before = open_run(memory, ahead=400.0), time.time()
+    assert results(run, 1) == [0]
+    run.close()
+    assert before + 460.0 <= memory.sent[0].deadline <= time.time() + 460.0
+
+
 def test_the_window_is_never_exceeded() -> None:
     memory = Memory()
 
