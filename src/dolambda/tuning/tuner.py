@@ -201,9 +201,10 @@ class Tuner:
         seconds = sum(plan.jobs * plan.seconds for plan in plans)
         cost = sum(plan.jobs * self._target.dollars(plan.memory, plan.seconds) for plan in plans)
         sizes = ", ".join(f"{plan.memory:,}" for plan in plans)
+        price = dollars(cost) if dollars(cost).startswith("less") else f"about {dollars(cost)}"
         return (
             f"{count(len(self._sample.jobs), 'task')} at {count(len(plans), 'more size')} "
-            f"({sizes} MB): about {duration(seconds)}, about {dollars(cost)} by list price, never "
+            f"({sizes} MB): about {duration(seconds)}, {price} by list price, never "
             f"more than {dollars(self._wishes.budget)}; {dollars(self._budget.spent)} so far"
         )
 
