@@ -67,6 +67,8 @@ def handler(event: Mapping[str, Any], context: LambdaContext) -> list[str] | dic
     seconds = context.get_remaining_time_in_millis() / 1000
     _s3().begin_invocation(seconds)
     _s3().owner = account_in(getattr(context, "invoked_function_arn", ""))
+    if direct.recognises(event) or queue.recognises(event):
+        _add_bundle()
     if direct.recognises(event):
         return direct.answer(event, _worker(), _s3, BucketBlobs, _keys()[0], seconds)
     if queue.recognises(event):
@@ -79,13 +81,21 @@ def _keys() -> tuple[bytes, ...]:
     return signing_keys.accepted(os.environ)
 
 
+def _add_bundle() -> None:
+    """Make the packages of the bundle importable.
+
+    They are unpacked again when a task has emptied the directory for temporary files. They are not
+    unpacked at import: it may take longer than the 10 s that Lambda allows for that.
+    """
+    name, _, digest = os.environ.get("DOLAMBDA_BUNDLE", "").partition(":")
+    if name:
+        place = unpack(digest, lambda path: _s3().get_to_file(keys.bundle_key(name), path))
+        if str(place) not in sys.path:
+            sys.path.append(str(place))
+
+
 @cache
 def _worker() -> Worker:
-    name, _, digest = os.environ.get("DOLAMBDA_BUNDLE", "").partition(":")
-    if name:  # not at import: it may take longer than the 10 s that Lambda allows for that
-        sys.path.append(
-            str(unpack(digest, lambda path: _s3().get_to_file(keys.bundle_key(name), path)))
-        )
     return Worker(
         BucketBlobs,
         _keys()[0],

@@ -54,12 +54,24 @@ def use(
 def test_what_layers_cannot_hold_reaches_the_worker_in_a_bundle(
     instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def remove_the_bundle() -> bool:
+        """Do what a task does that empties the directory for temporary files."""
+        import pathlib  # noqa: PLC0415 - on the worker
+        import shutil  # noqa: PLC0415 - on the worker
+        import tempfile  # noqa: PLC0415 - on the worker
+
+        (place,) = pathlib.Path(tempfile.gettempdir()).glob("dolambda-bundle-*")
+        place.unlink() if place.is_symlink() else shutil.rmtree(place)
+        return True
+
     monkeypatch.setattr(layer, "_ROOM", 0)
     settings = Settings(stack="bundled", requires=("joblib",))
     there, credentials = deploy_into(instance, settings)
     file, found = use(there, credentials)
     assert "dolambda-bundle-" in file
     assert found == version("joblib")
+    assert use(there, credentials, remove_the_bundle)
+    assert use(there, credentials)[1] == version("joblib")
     _, account = root(instance, settings)
     assert deploy(resources(account, there, here=True)) == 0
     monkeypatch.undo()

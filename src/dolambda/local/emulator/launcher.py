@@ -43,7 +43,6 @@ import select
 import shlex
 import socketserver
 import sys
-import tempfile
 import threading
 import zipfile
 from pathlib import Path
@@ -55,7 +54,7 @@ from ministack.services import lambda_svc as service
 
 from . import sandbox
 from .gateway import Gateway
-from .layers import layers_directory, link_bundle
+from .layers import TEMPORARY, layers_directory, link_bundle
 from .peers import OwnConnections, is_own
 from .sigv4 import RefusedError
 
@@ -313,9 +312,6 @@ def install_python_workers() -> None:
     """Install `PythonWorker` for Python functions, in a clean environment."""
     class_for, warm = runtime._worker_class_for, service._execute_function_warm
     environment = service._provided_worker_env
-    # A task may empty it, and must not remove the functions' code and layers.
-    temporary = Path(tempfile.gettempdir(), "functions")
-    temporary.mkdir(exist_ok=True)
 
     def execute_warm(function: dict[str, Any], event: Any, request: str) -> Any:
         python = is_python(function.get("config") or function)
@@ -333,7 +329,8 @@ def install_python_workers() -> None:
             for name, value in found.items()
             if name not in os.environ or name in own or name.startswith("AWS_")
         }
-        return kept | {"TMPDIR": str(temporary)}
+        TEMPORARY.mkdir(exist_ok=True)
+        return kept | {"TMPDIR": str(TEMPORARY)}
 
     runtime._worker_class_for = lambda config: (
         PythonWorker if is_python(config) else class_for(config)

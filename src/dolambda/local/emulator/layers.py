@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LAYERS = Path(tempfile.gettempdir(), "layers")
+TEMPORARY = Path(tempfile.gettempdir(), "functions")
+"""The functions' directory for temporary files. A task may empty it, so layers are elsewhere."""
 _NAMING = "dolambda-digest"
 _USED: dict[str, tuple[Path, int]] = {}  # entries of the cache, with the locks that keep them
 _USING = threading.Lock()
@@ -104,8 +106,9 @@ def link_bundle(config: dict[str, Any]) -> Path | None:
     digest, _, of_zip = variables.get("DOLAMBDA_BUNDLE", "").partition(":")
     if not digest or "DOLAMBDA_LOCAL_CACHE" not in os.environ:
         return None
-    place = Path(tempfile.gettempdir(), f"dolambda-bundle-{of_zip[:32]}")
+    place = TEMPORARY / f"dolambda-bundle-{of_zip[:32]}"
     try:
+        TEMPORARY.mkdir(exist_ok=True)
         place.symlink_to(cached_packages([digest]))
     except FileNotFoundError:
         return None
