@@ -211,6 +211,13 @@ def test_what_was_restored_says_nothing_of_the_time_left() -> None:
     assert "40 s left" in row(resumed, LABEL, 200).text
 
 
+def test_time_passes_without_a_report() -> None:
+    text = row(BUSY, LABEL, 200, age=20.0).text
+    assert "10 s left" in text
+    assert "40 s so far" in text
+    assert "1 s left" in row(BUSY, LABEL, 200, age=500.0).text
+
+
 def test_costs_of_emulated_aws_are_not_charged() -> None:
     emulated = Label(emulated=True)
     assert "would be $0.0041" in row(BUSY, emulated, 200).text

@@ -119,7 +119,10 @@ def _row(run: WatchedRun) -> str:
     link = f'<a href="/runs/{quote(header["id"], safe="")}">{escape(header["id"])}</a>'
     begun = float(header["begun"])
     elapsed = time.time() - begun if run.is_running else facts.get("elapsed", 0.0)
-    tasks, ended = facts.get("tasks", 0), facts.get("done", 0) + facts.get("failed", 0)
+    tasks, ended = (
+        facts.get("expected") or facts.get("tasks", 0),
+        facts.get("done", 0) + facts.get("failed", 0),
+    )
     cells = (
         run.state,
         str(header.get("program") or ""),

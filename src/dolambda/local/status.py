@@ -1,7 +1,7 @@
-"""A line on a terminal that shows the current step when it takes longer than a second.
+"""A line that shows the current step when it takes longer than a second.
 
-**Input:** the current step. **Output:** one line, updated in place and removed at the end. If
-standard error is not a terminal, there is no output.
+**Input:** the current step. **Output:** one line on a terminal or in a notebook, updated in place
+and removed at the end. Where output is a file there is none.
 """
 
 from __future__ import annotations
@@ -13,9 +13,14 @@ import threading
 import time
 from typing import TYPE_CHECKING, TextIO
 
+from dolambda.notebook_display import content_of, in_notebook, new_display
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
+
+    from dolambda.notebook_display import Handle
 
 _AFTER_S = 1.0
 _EVERY_S = 0.2
@@ -26,7 +31,12 @@ class Status:
     """A context manager that shows the current step: ``status("deploying")`` sets it."""
 
     def __init__(
-        self, stream: TextIO | None = None, *, shown: bool = True, after: float = _AFTER_S
+        self,
+        stream: TextIO | None = None,
+        *,
+        shown: bool = True,
+        after: float = _AFTER_S,
+        display: Callable[[dict[str, str]], Handle] | None = None,
     ) -> None:
         """Prepare the line.
 
@@ -34,13 +44,16 @@ class Status:
             stream: Where it is written. Default: standard error.
             shown: False to show nothing.
             after: Seconds before it is shown.
+            display: Makes a display of a notebook. Default: IPython's, in a notebook.
         """
         self._stream = stream or sys.stderr
+        self._display = display or (new_display if in_notebook() else None)
+        self._handle: Handle = None
         self._after = after
         self._text = ""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._show, name="dolambda-status", daemon=True)
-        self._shown = shown and self._is_terminal()
+        self._shown = shown and (self._display is not None or self._is_terminal())
 
     def __call__(self, text: str) -> None:
         """Set the current step."""
@@ -77,11 +90,18 @@ class Status:
             while not self._over.wait(wait):
                 wait = _EVERY_S
                 if self._text:
-                    line = f"dolambda: {self._text} ({time.monotonic() - begun:.0f} s)"
-                    width = shutil.get_terminal_size().columns - 1
-                    self._stream.write(f"{_ERASE}{line[:width]}")
-                    self._stream.flush()
+                    self._write(f"dolambda: {self._text} ({time.monotonic() - begun:.0f} s)")
                     written = True
             if written:
-                self._stream.write(_ERASE)
-                self._stream.flush()
+                self._write("")
+
+    def _write(self, line: str) -> None:
+        """Show a line in the place of the one before."""
+        if self._display is None:
+            width = shutil.get_terminal_size().columns - 1
+            self._stream.write(f"{_ERASE}{line[:width]}")
+            self._stream.flush()
+        elif self._handle is None:
+            self._handle = self._display(content_of(line))
+        else:
+            self._handle.update(content_of(line), raw=True)

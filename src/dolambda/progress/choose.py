@@ -9,8 +9,9 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
+from dolambda.notebook_display import in_notebook
 from dolambda.progress.log_lines import LogLines
-from dolambda.progress.notebook import NotebookDisplay, in_notebook
+from dolambda.progress.notebook import NotebookDisplay
 from dolambda.progress.terminal import Bar
 
 if TYPE_CHECKING:

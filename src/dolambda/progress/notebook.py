@@ -7,35 +7,21 @@ The output of tasks appears below it.
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
-from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from dolambda.notebook_display import content_of, new_display
 from dolambda.progress.words import closing_line, one_line, share_done
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dolambda.notebook_display import Handle
     from dolambda.progress.words import Label
     from dolambda.scheduler.report import Report
 
 _EVERY_S = 0.3
-Handle = Any  # IPython's DisplayHandle: it has `update`
-
-
-def in_notebook() -> bool:
-    """Return whether a Jupyter kernel runs this: its shell is not a terminal's."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return type(shell).__name__ == "ZMQInteractiveShell"
-
-
-def _new_display(content: dict[str, str]) -> Handle:
-    from IPython.display import display  # noqa: PLC0415 - only in a notebook
-
-    show: Any = display  # which has no types
-    return show(content, raw=True, display_id=True)
 
 
 class NotebookDisplay:
@@ -44,7 +30,7 @@ class NotebookDisplay:
     def __init__(
         self,
         label: Label,
-        show: Callable[[dict[str, str]], Handle] = _new_display,
+        show: Callable[[dict[str, str]], Handle] = new_display,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``show`` makes a display of a bundle of MIME types, and returns its handle."""
@@ -79,7 +65,7 @@ class NotebookDisplay:
     def _draw(self, line: str, report: Report, *, ended: bool) -> None:
         line = f"dolambda: {line}"
         bar = "" if ended else f'<progress value="{share_done(report):.3f}" max="1"></progress> '
-        content = {"text/plain": line, "text/html": f"<div>{bar}{escape(line)}</div>"}
+        content = content_of(line, bar)
         if self._handle is None:
             self._handle = self._show(content)
         else:

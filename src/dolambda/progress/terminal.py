@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from dolambda.progress.notices import notice
@@ -44,6 +45,7 @@ class Bar:
         self._was_shown = False
         self._over = False
         self.report: Report | None = None
+        self.received = 0.0
 
     def __call__(self, report: Report) -> None:
         """Process a report."""
@@ -58,7 +60,7 @@ class Bar:
                 said = closing_line(report, self.label) if report.over and self._was_shown else ""
                 self._screen.remove(self, said)
                 return
-            self.report = report
+            self.report, self.received = report, time.monotonic()
             if self._was_shown:
                 self._screen.add(self)
             elif self._timer is None:
@@ -151,11 +153,12 @@ class Screen:
 
         console = self._live.console if self._live else self._console()
         full, empty = ("#", "-") if console.options.ascii_only else ("━", "─")
-        bars = [(bar.label, bar.report) for bar in tuple(self._bars)]
+        now = time.monotonic()
+        bars = [(bar.label, bar.report, now - bar.received) for bar in tuple(self._bars)]
         lines = []
-        for label, report in bars[:_MAX_BARS]:
+        for label, report, age in bars[:_MAX_BARS]:
             if report is not None:
-                said = row(report, label, console.width - 1)
+                said = row(report, label, console.width - 1, age)
                 line = Text(f"{said.title} ", style="bold", no_wrap=True, overflow="ellipsis")
                 line.append(full * said.full, style="not bold green")
                 line.append(empty * (said.cells - said.full), style="not bold dim")

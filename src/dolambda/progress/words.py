@@ -58,12 +58,13 @@ def seconds_left(report: Report) -> float | None:
     return (report.expected - report.ended) * report.elapsed / here
 
 
-def details(report: Report, label: Label) -> list[tuple[int, str]]:
+def details(report: Report, label: Label, age: float = 0.0) -> list[tuple[int, str]]:
     """Return the parts of a line after the counts, in order, each with its rank.
 
-    The part with rank 0 stays longest.
+    The part with rank 0 stays longest. ``age`` is how many seconds ago the report came: tasks may
+    take long, and time passes without a report.
     """
-    left = seconds_left(report)
+    left, elapsed = seconds_left(report), report.elapsed + age
     rate = (report.ended - report.restored) / report.elapsed if report.elapsed else 0.0
     decimals = 1 if rate < _SLOW_RATE else 0
     busy = min(report.running, len(report.workers))
@@ -72,11 +73,11 @@ def details(report: Report, label: Label) -> list[tuple[int, str]]:
         (0, f"{report.failed:,} failed" if report.failed else ""),
         (5, f"{report.retried:,} retried" if report.retried else ""),
         (6, f"{report.resent:,} resent" if report.resent else ""),
-        (1, f"{duration(max(1.0, round(left)))} left" if left else ""),
+        (1, f"{duration(max(1.0, round(left - age)))} left" if left else ""),
         (2, workers if report.workers else "starting workers"),
         (7, f"{rate:,.{decimals}f} tasks/s" if rate else ""),
         (3, label.cost_of(report)),
-        (4, f"{duration(report.elapsed)} so far" if report.elapsed >= 1 else ""),
+        (4, f"{duration(elapsed)} so far" if elapsed >= 1 else ""),
     )
     return [(rank, text) for rank, text in said if text]
 
@@ -91,7 +92,7 @@ class Row:
     text: str
 
 
-def row(report: Report, label: Label, width: int) -> Row:
+def row(report: Report, label: Label, width: int, age: float = 0.0) -> Row:
     """Return the line that fits into ``width`` columns. The counts are always in it."""
     head = _head(report)
     title = label.name or _TITLE
@@ -99,7 +100,7 @@ def row(report: Report, label: Label, width: int) -> Row:
         title = ""
     room = width - len(title) - len(head) - 3
     chosen: set[int] = set()
-    said = details(report, label)
+    said = details(report, label, age)
     for rank, text in sorted(said):
         needs = len(_SEPARATOR) + len(text)
         if room - needs < _MIN_BAR:

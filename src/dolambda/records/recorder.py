@@ -51,7 +51,17 @@ _BLOCK_S = 1.0
 _MAX_MESSAGE = 500
 _KIND = 0x0F
 _MAX_KEPT = 200
-_LIVE = ("tasks", "done", "failed", "retried", "resent", "restored", "running", "elapsed")
+_LIVE = (
+    "tasks",
+    "expected",
+    "done",
+    "failed",
+    "retried",
+    "resent",
+    "restored",
+    "running",
+    "elapsed",
+)
 
 
 @dataclass(frozen=True)

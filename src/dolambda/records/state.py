@@ -16,7 +16,7 @@ def run_state(header: dict[str, Any], footer: dict[str, Any] | None) -> str:
     """Return "complete", "cancelled", "running", or "unfinished" for a run that was killed."""
     if footer:
         ended = footer["done"] + footer["failed"]
-        return "complete" if ended == footer["tasks"] else "cancelled"
+        return "complete" if ended >= footer.get("expected", footer["tasks"]) else "cancelled"
     if header.get("host") == platform.node() and _is_alive(int(header["pid"])):
         return RUNNING
     return "unfinished"

@@ -57,3 +57,26 @@ def test_a_terminal_that_goes_away_disturbs_nothing() -> None:
         status("deploying")
         until(lambda: terminal.writes > 0)
     assert terminal.writes == 1
+
+
+class Display:
+    """A notebook's display: all that was shown in it."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def show(self, content: dict[str, str]) -> Display:
+        self.lines.append(content["text/plain"])
+        return self
+
+    def update(self, content: dict[str, str], *, raw: bool) -> None:
+        assert raw
+        self.show(content)
+
+
+def test_in_a_notebook_it_is_one_display_that_is_empty_in_the_end() -> None:
+    display = Display()
+    with Status(StringIO(), after=0, display=display.show) as status:
+        status("deploying")
+        until(lambda: "dolambda: deploying (0 s)" in display.lines)
+    assert display.lines[-1] == ""

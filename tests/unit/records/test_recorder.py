@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import stat
+import subprocess
+import sys
 import time
 from array import array
 from dataclasses import replace
@@ -24,6 +27,7 @@ from dolambda.records.file_format import (
     header_of,
 )
 from dolambda.records.recorder import SessionRecords
+from dolambda.records.state import run_state
 from dolambda.records.store import RecordStore
 from dolambda.scheduler.report import Report
 from dolambda.session import Session
@@ -180,6 +184,54 @@ def test_a_disk_that_cannot_be_written_is_one_warning(
         "runs are no longer recorded"
     ]
     assert session.recorder("c/000002", None) is None
+
+
+class FullStore(RecordStore):
+    """A directory on a disk without space."""
+
+    def create(self, run: str) -> int:  # noqa: ARG002 - as the store has it
+        return os.open("/dev/full", os.O_WRONLY)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")  # noqa: PTH110
+def test_a_full_disk_is_one_warning_and_no_failed_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = records(FullStore(tmp_path / "runs"))
+    opened = [session.recorder(f"c/{number:06d}", None) for number in range(2)]
+    with caplog.at_level(logging.WARNING, "dolambda"):
+        for recorder in opened:
+            assert recorder
+            recorder.begin(lambda: Report(tasks=2))
+            recorder.take(reply(0, returned(0)))
+            recorder._flush()
+            recorder.take(reply(1, returned(1)))
+            recorder.end(Report(), Bill(0.0, 0.0, 0.0, 0.0))
+    (entry,) = caplog.records
+    assert entry.message == (
+        "runs are no longer recorded: [Errno 28] No space left on device "
+        "(record=False turns it off)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("done", "tasks", "expected", "state"),
+    [(4, 4, 4, "complete"), (3, 4, 4, "cancelled"), (4, 4, 1000, "cancelled")],
+)
+def test_a_run_that_ended_is_complete_or_was_cancelled(
+    done: int, tasks: int, expected: int, state: str
+) -> None:
+    footer = {"done": done, "failed": 0, "tasks": tasks, "expected": expected}
+    assert run_state({}, footer) == state
+
+
+def test_a_run_without_a_footer_runs_or_was_killed() -> None:
+    here = {"host": platform.node(), "pid": os.getpid()}
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert run_state(here, None) == "running"
+    assert run_state({**here, "pid": ended.pid}, None) == "unfinished"
+    assert run_state({**here, "host": "elsewhere"}, None) == "unfinished"
 
 
 def test_the_last_run_that_ended_advises(store: RecordStore) -> None:
