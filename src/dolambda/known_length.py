@@ -32,6 +32,8 @@ def known_length(iterable: Iterable[Any], depth: int = 0) -> int | None:
         lengths = [known_length(one, depth + 1) for one in sources]
         known = [one for one in lengths if one is not None]
         return min(known) if known and len(known) == len(lengths) else None
+    if hasattr(iterable, "iterrows") and hasattr(iterable, "columns"):
+        return len(iterable.columns)  # a table yields its columns
     if isinstance(iterable, Sized):
         return len(iterable)
     if isinstance(iterable, itertools.product):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import operator
 import queue
 import warnings
 from collections.abc import Iterator, Mapping
@@ -117,7 +118,7 @@ class OnLambda:
 
     def run(self, calls: Iterator[Call | None], *, options: Options) -> Outcomes:
         """See `Backend.run`."""
-        run = _open_run(options.get(self.name, {}))
+        run = _open_run(options.get(self.name, {}), calls)
         done: queue.SimpleQueue[tuple[int, Future[Any]]] = queue.SimpleQueue()
         try:
             sent = taken = 0
@@ -156,7 +157,7 @@ class OnLambda:
         """See `RunsChunks`."""
         from dolambda.scheduler.results import Pieces  # noqa: PLC0415 - not on a worker
 
-        run = _open_run(options.get(self.name, {}))
+        run = _open_run(options.get(self.name, {}), arguments)
         pieces = Pieces(in_order=in_order)
         sent: dict[int, list[tuple[Any, ...]]] = {}
         over = False
@@ -239,10 +240,13 @@ def session_in_use() -> Session:
     return current()
 
 
-def _open_run(options: Mapping[str, Any]) -> Run:
+def _open_run(options: Mapping[str, Any], calls: Iterator[Any]) -> Run:
     from dolambda.options import RunOptions  # noqa: PLC0415 - not on a worker
 
-    return session_in_use().open_run(RunOptions(**options), same_functions=True)
+    run = session_in_use().open_run(RunOptions(**options), same_functions=True)
+    length = operator.length_hint(calls, -1)
+    run.expect(length if length >= 0 else None)
+    return run
 
 
 def _room(run: Run) -> int:

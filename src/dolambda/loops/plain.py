@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dolambda.errors import QuotedError
+from dolambda.loops.length import Counted, number_of_tasks
 from dolambda.loops.walk import as_text, resolved, task_error
 
 if TYPE_CHECKING:
@@ -72,8 +73,9 @@ class PlainLoop:
         """
         level = self._level
         combiner = level.combiner({})
+        arguments = Counted(self._arguments(), lambda: number_of_tasks([level]))
         pieces = backend.run_chunks(
-            self._function, self._arguments(), in_order=level.inorder, options=options
+            self._function, arguments, in_order=level.inorder, options=options
         )
         try:
             for piece in pieces:

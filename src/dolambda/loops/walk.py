@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from dolambda.errors import ConfigurationError, QuotedError, TaskError
 from dolambda.loops.function import ArgumentBinder, called
+from dolambda.loops.length import Counted, number_of_tasks
 from dolambda.wire.outcome import Failure, Value
 from dolambda.wrappers.seeding import Seed, Seeded, SeededResultReader, shown
 
@@ -187,7 +188,7 @@ class Walk:
             TaskError: A task failed, with errors="stop".
             CombineError: The function that combines results failed.
         """
-        outcomes = backend(self.calls())
+        outcomes = backend(Counted(self.calls(), lambda: number_of_tasks(self._levels)))
         try:
             for number, outcome in outcomes:
                 slot = self._slots.pop(number)
@@ -205,7 +206,7 @@ class Walk:
     ) -> Iterator[Any]:
         """Run on a backend, and yield the results one by one, not combined."""
         self._streams = True
-        outcomes = backend(self.calls())
+        outcomes = backend(Counted(self.calls(), lambda: number_of_tasks(self._levels)))
         early: dict[int, Any] = {}
         due = 0
         try:

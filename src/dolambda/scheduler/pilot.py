@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dolambda.wording import count, dollars, duration
@@ -36,6 +36,7 @@ class Estimate:
         workers: Number of workers.
         dollars: Expected cost by list price.
         spent: Cost of the pilot.
+        at_least: True if more tasks may follow.
     """
 
     tasks: int
@@ -44,6 +45,7 @@ class Estimate:
     seconds: float
     dollars: float
     spent: float
+    at_least: bool = False
 
     @classmethod
     def from_pilot(
@@ -71,8 +73,9 @@ class Estimate:
     def __str__(self) -> str:
         """Return the estimate as a sentence."""
         return (
-            f"{count(self.tasks, 'task')} left, {duration(self.each)} each: "
-            f"about {duration(self.seconds)} on {count(self.workers, 'worker')}, "
+            f"{'at least ' * self.at_least}{count(self.tasks, 'task')} left, "
+            f"{duration(self.each)} each: about {duration(self.seconds)} "
+            f"on {count(self.workers, 'worker')}, "
             f"about {dollars(self.dollars)} by list price; the sample cost {dollars(self.spent)}"
         )
 
@@ -112,7 +115,7 @@ class Pilot:
         self.asked = True
         rates = limits.rates
         spent = counters.seconds * rates.second + rates.cost(counters.calls)
-        return Estimate.from_pilot(
+        estimate = Estimate.from_pilot(
             tasks=waiting,
             each=batcher.expected() or counters.seconds / counters.jobs,
             batch=batcher.size(waiting, limits.workers),
@@ -120,3 +123,4 @@ class Pilot:
             rates=rates,
             spent=spent + counters.jobs * rates.invocation,
         )
+        return replace(estimate, at_least=counters.open_ended)
