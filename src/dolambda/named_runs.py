@@ -294,7 +294,12 @@ class NamedRun:
             The number of objects.
         """
         own = [key for key in self._bucket.list(keys.RUNS) if key in (self._record, self._order)]
-        there = [*self.jobs(), *self.reply_keys(), *own]
+        parts = [
+            key
+            for key in self._bucket.list(keys.parts_prefix(self.run))
+            if keys.parse_part_key(self.run, key)
+        ]
+        there = [*self.jobs(), *self.reply_keys(), *parts, *own]
         self._bucket.delete([*there, keys.lease_key(self.run)])
         return len(there)
 

@@ -154,6 +154,7 @@ ODD = [
     "outs/run.mine/000000/0000000001",
     "outs/run.mine/000000/00000000\u0661",
     "outs/run.mine/000000/deeper/000000000",
+    "outs/run.mine/000000/live/000000000",
     "outs/run.mine/000001/000000000",
     "jobs/00/run.mine/000000/strange",
 ]
@@ -209,6 +210,17 @@ def test_a_run_begun_again_after_a_cancel_uses_no_number_that_workers_take_for_c
         first = run_of(bucket).begin().first
     assert first == 8
     assert run_of(bucket).jobs() == []
+
+
+def test_what_a_killed_client_has_not_seen_of_its_tasks_output_is_cleaned(
+    bucket: DictBucket,
+) -> None:
+    start(bucket, "ab")
+    left = keys.part_key("run.mine/000000", 7, 1, "abc123", 0)
+    bucket.put(left, b"a part")
+    assert results(bucket) == {0: "a", 1: "b"}
+    assert run_of(bucket).clean() == 4
+    assert left not in bucket.objects
 
 
 def test_jobs_of_an_earlier_client_are_withdrawn_by_the_lease_too(bucket: DictBucket) -> None:

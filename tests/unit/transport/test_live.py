@@ -62,7 +62,7 @@ def test_what_is_not_signed_or_not_of_this_place_is_refused_and_removed() -> Non
     bucket.objects[keys.parts_prefix(RUN) + "strange"] = b"x"
     bucket.put_part(replace(PART, number=5))
     assert [part.number for part in taken(bucket)] == [5]
-    assert bucket.objects == {}
+    assert list(bucket.objects) == [keys.parts_prefix(RUN) + "strange"]  # it may be anybody's
 
 
 def test_what_cannot_be_read_now_is_left_with_what_follows_it() -> None:

@@ -22,6 +22,7 @@ from dolambda.wire import envelope, keys
 from dolambda.wire.job import Job
 from dolambda.wire.outcome import PackedOutcome
 from dolambda.wire.outcome_table import OutcomeTable
+from dolambda.wire.output_part import OutputPart
 from dolambda.wire.reply import Reply
 from dolambda.worker.worker import Worker
 from support.worker_jobs import job
@@ -48,9 +49,17 @@ def a_reply() -> bytes:
     return Reply("client/000000", 7, 1, table).to_bytes(KEY)
 
 
+A_PART = OutputPart("client/000000", 7, 1, "abc123", 0, 0, 3, 0, b"printed\n" * 500)
+
+
 KINDS = [
     pytest.param(Job.from_bytes, a_job, id="job"),
     pytest.param(Reply.from_bytes, a_reply, id="reply"),
+    pytest.param(
+        lambda data, key: OutputPart.from_bytes(data, key, A_PART.key),
+        lambda: A_PART.to_bytes(KEY),
+        id="output",
+    ),
 ]
 
 

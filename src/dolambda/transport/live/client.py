@@ -42,10 +42,10 @@ class OutputParts:
         unread: set[tuple[int, int, str]] = set()
         for key in sorted(sizes):
             place = keys.parse_part_key(self._run, key)
-            if place and place[:3] in unread:
+            if place is None or place[:3] in unread:
                 continue
             try:
-                if place and sizes[key] <= MAX_OBJECT:
+                if sizes[key] <= MAX_OBJECT:
                     parts.append(OutputPart.from_bytes(self._bucket.get(key), self._key, key))
                 done.append(key)
             except EnvelopeError as refused:
@@ -53,7 +53,7 @@ class OutputParts:
                 done.append(key)
             except (AwsError, FileNotFoundError) as error:
                 log.debug("a part of a task's output could not be read: %s", error)
-                unread.update([place[:3]] if place else [])
+                unread.add(place[:3])
         if done:
             self._bucket.delete(done)
         return parts
