@@ -15,6 +15,7 @@ import pytest
 
 from dolambda import LambdaExecutor
 from dolambda.aws.account import Account, Credentials
+from dolambda.cli.round_trip import check_stack
 from dolambda.errors import QuotedError
 from dolambda.provision import policies
 from dolambda.provision.deploy import deploy, destroy, names_of, resources
@@ -108,6 +109,7 @@ def test_the_whole_life_of_a_stack(strict_instance: StrictInstance) -> None:
     life = Life(strict_instance, Settings(stack="lived", requires=(), timeout=30))
     settings = replace(life.settings, workers=None)  # as many as the account allows
     life.deploy(settings)
+    assert check_stack(settings, life.submitter(settings)).seconds  # as the command line ends
     for transport in ("queue", "direct"):
         life.run(settings, transport)
     life.tune(settings)
