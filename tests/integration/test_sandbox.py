@@ -86,7 +86,7 @@ def test_between_invocations_it_is_frozen(executor: LambdaExecutor) -> None:
 
 
 def test_what_takes_too_much_memory_ends_and_the_next_task_runs(executor: LambdaExecutor) -> None:
-    with pytest.raises(DolambdaError):
+    with pytest.raises(OutOfMemoryError):  # the worker saw it before Lambda did
         executor.submit(holds, 2 * _MEMORY).result(90)
     assert executor.submit(abs, -3).result(60) == 3
 

@@ -38,11 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dolambda")
 
-_SHUFFLE_ADDRESSES = 275  # CURLOPT_DNS_SHUFFLE_ADDRESSES, for which pycurl has no name
-_ADDRESSES_S = 5
-"""Seconds for which S3's addresses are remembered: as long as S3 says. All new connections of that
-time go to the same of the eight."""
-
 _JOIN = 5.0  # seconds for a thread that has nothing left to do
 _BACK_OFF, _LONGEST_BACK_OFF = 0.05, 5.0
 _AT_ONCE = {"s3": 256, "lambda": 20_000}

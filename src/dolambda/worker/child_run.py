@@ -47,7 +47,9 @@ The memory that can be allocated in between, at 1 GB a second, is within `SPARE`
 SPARE = 24.0
 """MB of the worker's memory that tasks cannot use.
 
-If all memory is used, Lambda ends the whole environment, without a reply.
+If all memory is used, Lambda ends the whole environment, without a reply. `Child.memory` counts
+what the child shares with this process too. tests/integration/test_sandbox.py ends a worker when
+all of its processes together exceed the memory: tasks that take too much are stopped before.
 """
 
 _BEFORE_LIMIT_S = 2.0  # before a time limit no output is sent: a request may take a second
