@@ -624,6 +624,49 @@ def test_no_copy_is_sent_while_tasks_wait_or_where_it_is_switched_off() -> None:
         assert run.report().copies == 0
 
 
+def test_jobs_may_put_parts_of_their_output_while_they_run_but_for_copies() -> None:
+    memory = Memory()
+    slow = threading.Event()
+
+    def fate(job: Job, sent: int) -> bytes:
+        if (job.number, sent) == (0, 1):
+            slow.wait(30)
+        return memory.answer(job)
+
+    memory.fate = fate
+    run = open_run(memory, batch=1, live=True)
+    assert results(run, 40) == [i * i for i in range(40)]
+    slow.set()
+    run.close()
+    copies = [job for job in memory.sent if job.number == 0][1:]
+    assert [job.part_interval for job in copies] == [None]
+    others = [job.part_interval for job in memory.sent if job not in copies]
+    assert others == pytest.approx([1.0] * 40)
+
+
+@pytest.mark.parametrize(("live", "pause"), [(True, 50.0), (False, None)])
+def test_the_pause_between_two_parts_grows_with_the_workers(
+    *, live: bool, pause: float | None
+) -> None:
+    memory = Memory()
+    together = threading.Event()
+
+    def fate(job: Job, _sent: int) -> bytes:
+        together.wait(30)
+        return memory.answer(job)
+
+    memory.fate = fate
+    run = open_run(memory, batch=1, workers=500, window=500, live=live)
+    futures = run.submit((square, (i,), {}) for i in range(1000))
+    until(lambda: len(memory.sent) == 500)
+    together.set()
+    assert [future.result(30) for future in futures] == [i * i for i in range(1000)]
+    run.close()
+    assert [job.part_interval for job in memory.sent[:500]] == [
+        pytest.approx(pause) if pause else None
+    ] * 500
+
+
 def test_when_one_of_two_copies_is_lost_the_other_counts() -> None:
     memory = Memory()
     both = threading.Barrier(2)
