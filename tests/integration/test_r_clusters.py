@@ -4,11 +4,16 @@ future.
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
+from support.polling import until
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from support.r_session import RSession
 
 pytestmark = pytest.mark.needs("Rscript")
@@ -130,6 +135,29 @@ def test_what_a_node_printed_is_not_shown_again_when_another_worker_repeats_it(
     assert lines.pop() == "TRUE "
     words = [line.partition("] ")[2] for line in lines]
     assert sorted(words) == ["printed"] * 4 + ["told"] * 4 + ["value"] * 12
+
+
+def test_replies_from_before_an_interrupt_are_not_taken_for_later_ones(
+    r_session: RSession, tmp_path: Path
+) -> None:
+    process = r_session.start(
+        """
+        register()
+        library(parallel)
+        cl <- makeLambdaCluster(3)
+        begun <- Sys.getenv("BEGUN")
+        x <- tryCatch(parLapply(cl, 1:3, function(i, begun) {
+          if (i == 3) { file.create(begun); Sys.sleep(3) }
+          -i }, begun = begun), interrupt = function(i) cat("interrupted\\n"))
+        for (k in 1:3) cat(unlist(parLapply(cl, 1:6, function(i, k) i * k, k = k)), "\\n")
+        stopCluster(cl)
+        """,
+        BEGUN=str(tmp_path / "begun"),
+    )
+    until((tmp_path / "begun").exists)
+    process.send_signal(signal.SIGINT)
+    printed, errors = process.communicate(timeout=120)
+    assert printed == "interrupted\n1 2 3 4 5 6 \n2 4 6 8 10 12 \n3 6 9 12 15 18 \n", errors
 
 
 def test_a_stopped_cluster_says_so_and_a_wrong_number_of_nodes_is_refused(

@@ -81,6 +81,7 @@ sendData.LambdaNode <- function(node, data) {
   if (identical(data$type, "DONE")) return(invisible())
   state <- state_of(node)
   shared <- state$shared
+  if (length(state$sent)) forget_sent(state)
   journal <- state$journal
   task <- list(call = data$data[c("fun", "args")], seed = state$seed)
   entry <- NULL
@@ -98,6 +99,14 @@ sendData.LambdaNode <- function(node, data) {
   state$sent <- c(state$sent, shared$loop$sent)
   shared$pending[[as.character(shared$loop$sent)]] <- list(state = state, tag = data$data$tag, entry = entry$part)
   invisible()
+}
+
+# parallel asks a node once at a time. When it asks again before it has the reply, an interrupt came
+# between, and that reply is nobody's: it would be taken for the next one.
+forget_sent <- function(state) {
+  state$shared$pending[as.character(state$sent)] <- NULL
+  state$sent <- integer()
+  state$replies <- list()
 }
 
 # Calls that leave something on a node: all of clusterCall(), which clusterExport() and clusterEvalQ()
@@ -167,6 +176,7 @@ await_reply <- function(states) {
 take_reply <- function(shared, task, result) {
   key <- as.character(task)
   waiting <- shared$pending[[key]]
+  if (is.null(waiting)) return(invisible())
   shared$pending[[key]] <- NULL
   state <- waiting$state
   if (length(result[[2L]])) show_warnings(task, result[[2L]])
