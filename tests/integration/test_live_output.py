@@ -17,6 +17,7 @@ import pytest
 from dolambda import LambdaExecutor, foreach
 from dolambda.errors import WorkerCrashedError
 from dolambda.money.prices import PRICES
+from dolambda.named_runs import NamedRun
 from dolambda.wire import keys
 from support.printing_tasks import (
     SAID,
@@ -162,6 +163,20 @@ def test_a_task_that_is_retried_is_seen_again(output: Output, go_on: Path, tmp_p
         future = executor.submit(fails_the_first_time, str(go_on), str(tmp_path / "again"))
         assert future.result(60) is True
     assert output.lines() == LINES * 2
+
+
+def test_a_named_run_keeps_no_parts_and_shows_nothing_of_what_was_done_before(
+    session: Session, output: Output, go_on: Path
+) -> None:
+    name = f"live-{go_on.parent.name[-20:].strip('-_')}"
+    for _ in range(2):
+        with redirect_stdout(output), LambdaExecutor(logs="live", run=name) as executor:
+            assert executor.submit(waits, str(go_on)).result(60) is True
+    assert output.lines() == LINES
+    assert session.bucket
+    run = NamedRun(name, session.bucket, session.key)
+    assert session.bucket.list(keys.parts_prefix(run.run)) == []
+    run.clean()
 
 
 def test_parts_that_others_wrote_are_not_shown(
