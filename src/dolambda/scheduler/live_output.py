@@ -172,10 +172,10 @@ class LiveOutput:
 
     def _watch(self) -> None:
         """Poll for parts until closed, and once more."""
-        pause = _FIRST_S
-        while not self._closing.wait(pause):
+        wait, pause = _FIRST_S, MIN_INTERVAL_S
+        while not self._closing.wait(wait):
             found = self._take() if self._sent_at else 0
-            pause = MIN_INTERVAL_S if found else min(pause * _SLOWER, _MAX_PAUSE_S)
+            wait = pause = MIN_INTERVAL_S if found else min(pause * _SLOWER, _MAX_PAUSE_S)
         if not self._gone and self._clock() - self._first_sent >= _FIRST_S:
             self._take()
 
