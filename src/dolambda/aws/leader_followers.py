@@ -174,4 +174,4 @@ class LeaderFollowers:
             call()
         except BaseException:
             # A defect in dolambda, or a user's callback that ended its thread, which others need.
-            log.exception("a reply could not be handed over")
+            log.exception("a reply could not be delivered")
