@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dolambda.records.file_format import RunRecord
+from dolambda.records.store import RecordStore, records_directory
+
 if TYPE_CHECKING:
     from support.r_session import RSession
 
@@ -206,3 +209,22 @@ def test_a_named_run_sends_only_what_has_no_reply_yet(r_session: RSession) -> No
     """
     assert r_session.lines(code) == ["1 4 9 16 25 / 0 "]
     assert r_session.lines(code) == ["1 4 9 16 25 / 5 "]
+
+
+def test_a_record_has_the_memory_and_the_time_of_r(r_session: RSession) -> None:
+    """R is a program that the worker's process has started; advice on memory depends on it."""
+    code = """
+    foreach(i = 1:4) %dopar% {
+      held <- numeric(25e6)
+      end <- proc.time()[["elapsed"]] + 0.3
+      while (proc.time()[["elapsed"]] < end) held[1] <- i
+      length(held)
+    }
+    cat("ended\\n")
+    """
+    assert r_session.lines(code)[-1] == "ended"
+    path = RecordStore(records_directory()).find("last")
+    tasks = RunRecord.from_bytes(path.read_bytes()).tasks
+    assert len(tasks) == 4
+    assert max(tasks.peak) > 200
+    assert sum(tasks.cpu) > 0.2

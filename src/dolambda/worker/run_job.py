@@ -20,11 +20,7 @@ from dolambda.errors import JobRefusedError
 from dolambda.wire.outcome import CANCELLED, Lost, PackedOutcome
 from dolambda.wire.outcome_table import VALUE, entry_of
 from dolambda.wire.pickling import PLAIN, RepeatedPickler
-
-try:
-    import resource
-except ModuleNotFoundError:  # on Windows, where tasks run only in the client's own process
-    resource = None  # type: ignore[assignment]
+from dolambda.worker.usage import UsageMeter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,30 +35,8 @@ SHORT_S = 1e-3
 """Seconds below which CPU and memory of a task are not measured: measuring takes as long."""
 
 # Taken at import: a task that replaces them harms only itself.
-_clock, _process_time = time.perf_counter, time.process_time
+_clock = time.perf_counter
 _loads, _dumps = pickle.loads, pickle.dumps
-_getrusage = getattr(resource, "getrusage", None)
-
-_RSS_UNITS_PER_MB = 1 << 20 if sys.platform == "darwin" else 1 << 10  # getrusage(2)
-
-
-def _peak() -> float:
-    """Return the most memory that this process and the largest that it started have used, in MB.
-
-    0 if the system does not report it.
-    """
-    if not _getrusage:
-        return 0.0
-    own, started = _getrusage(resource.RUSAGE_SELF), _getrusage(resource.RUSAGE_CHILDREN)
-    return float(own.ru_maxrss + started.ru_maxrss) / _RSS_UNITS_PER_MB
-
-
-def _cpu_seconds() -> float:
-    """Return the CPU time of this process and of those that it started and that have ended."""
-    if not _getrusage:
-        return _process_time()
-    started = _getrusage(resource.RUSAGE_CHILDREN)
-    return _process_time() + float(started.ru_utime + started.ru_stime)
 
 
 class _Never(Warning):
@@ -164,6 +138,7 @@ class TaskRunner:
         self._cache = cache
         self._around = around
         self._pickler = RepeatedPickler()
+        self._meter = UsageMeter()
         self._process = getpid()
         self._began = self._cpu = 0.0
         self._nesting: int | None = None
@@ -173,7 +148,7 @@ class TaskRunner:
         """Run all tasks of a job. Return False if this process must not run another task."""
         self._cache.hold(job.inline)
         self._began = _clock()
-        self._cpu = _cpu_seconds()
+        self._cpu = self._meter.read().cpu
         # A change of the filters makes Python forget its past warnings, so each job warns again.
         warnings.simplefilter("ignore", _Never, append=True)
         self._nesting = job.context.nesting
@@ -265,10 +240,10 @@ class TaskRunner:
         called: bool,
     ) -> bool:
         """Write an outcome with the measures of its task. Return False if it is the last."""
-        cpu, before = _cpu_seconds(), self._cpu
-        self._cpu = cpu
-        peak = _peak()
-        measures = Measures(start - self._began, now - start, max(0.0, cpu - before), peak)
+        used, before = self._meter.read(), self._cpu
+        self._cpu = used.cpu
+        cpu = max(0.0, used.cpu - before)
+        measures = Measures(start - self._began, now - start, cpu, used.peak)
         kind, parts = entry_of(outcome)
         entry = b"".join(parts)
         if outcome.kind == "failure" and self._around.is_unfit_after(called=called):

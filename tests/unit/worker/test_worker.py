@@ -214,6 +214,24 @@ def test_memory_and_cpu_of_what_a_task_starts_are_its_own(worker: Worker) -> Non
     assert large.cpu[0] > 0.5
 
 
+def test_what_a_task_leaves_running_is_its_own_too(worker: Worker) -> None:
+    """As R, which is started once for many tasks."""
+    text = "import sys; x = b'x' * (200 << 20); print(len(x), flush=True); sys.stdin.read()"
+
+    def leave() -> int:
+        started = subprocess.Popen(
+            [sys.executable, "-c", text], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert started.stdout
+        return len(started.stdout.readline())
+
+    before, after = (run(worker, job((call, ()))).outcomes for call in (time.monotonic, leave))
+    later = run(worker, job((time.sleep, (0.01,)))).outcomes
+    assert after.peak[0] - max(before.peak[0], 50) > 100
+    assert later.peak[0] > 100  # it still runs
+    assert later.cpu[0] < 0.1
+
+
 def test_output_is_capped(worker: Worker) -> None:
     reply = run(worker, job((lambda: print("x" * 1_000_000), ())))
     assert len(reply.outcomes[0].output) < 70_000
