@@ -13,7 +13,6 @@ import os
 import secrets
 import threading
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from dolambda.aws.account import Account, Credentials, translated
@@ -27,27 +26,20 @@ from dolambda.local.instance import Instance, default_workers
 from dolambda.local.stack import deploy_into, emulated
 from dolambda.local.status import Status
 from dolambda.money.accounts import Accounts
-from dolambda.money.quote import verdict
-from dolambda.named_runs import NamedRun, OpenNamedRuns, Recorder
+from dolambda.named_runs import NamedRun, OpenNamedRuns
 from dolambda.options import Env, RunOptions
-from dolambda.progress.choose import display
 from dolambda.progress.notices import notice
-from dolambda.progress.words import Label
-from dolambda.records.recorder import RunRecorder, SessionRecords
-from dolambda.scheduler import relay
-from dolambda.scheduler.folded_warnings import FoldedWarnings
-from dolambda.scheduler.hooks import RunHooks
+from dolambda.records.recorder import SessionRecords
 from dolambda.scheduler.limits import Limits
-from dolambda.scheduler.live_output import LiveOutput
 from dolambda.scheduler.retries import Retries
 from dolambda.scheduler.run import Run
+from dolambda.session_hooks import SessionHooks
 from dolambda.session_report import SessionReport
 from dolambda.session_summary import SessionSummary
 from dolambda.stack import Stack
 from dolambda.transport.clean_up import CleanUp
 from dolambda.transport.factory import TransportFactory
 from dolambda.transport.in_process import InProcess
-from dolambda.transport.live.client import OutputParts
 from dolambda.tuning.sampler import sampler_of
 from dolambda.wire import keys
 from dolambda.wire.job import Place
@@ -58,7 +50,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from dolambda.money.bill import Bill
-    from dolambda.scheduler.pilot import Estimate
     from dolambda.scheduler.report import Report
     from dolambda.scheduler.stored import Stored
     from dolambda.settings import Settings
@@ -103,6 +94,9 @@ class Session:
         self._accounts = Accounts(self.transport, self.stack, self.settings)
         self._named_runs = OpenNamedRuns(self.bucket, self.key, self.transports)
         self._records = SessionRecords.from_settings(self.settings, self.stack)
+        self._hooks = SessionHooks(
+            self.settings, self._accounts, self._named_runs, quotes=self.stack is not None
+        )
         INTERPRETER_END.add(self)
 
     @classmethod
@@ -222,9 +216,12 @@ class Session:
         if sampler:
             options = replace(options, run=None)
         name, way, named, stored = self._choose_way(options)
-        shown = relay or self._relay(options)
+        hooks = self._hooks
+        shown = relay or hooks.relay(options)
         # A relay of the caller's gets the output of each task once.
-        live = None if relay or sampler else self._live_output(name, options, shown)
+        live = None
+        if not (relay or sampler):
+            live = hooks.live_output(options, self.bucket, name, self.key, shown, self._clean_up)
         limits = self._limits(options, way, live=live is not None)
         recorder = self._records.recorder(name, options.run, limits)
         packer = Packer(
@@ -232,9 +229,10 @@ class Session:
             same_functions=same_functions,
             salt=self._salt if named else None,
         )
-        hooks = self._hooks(options, named, shown, live, recorder)
+        functions = hooks.of_run(options, self.progress, named, shown, live, recorder)
         if sampler:
-            way, limits, hooks = sampler, sampler.limits(limits), sampler.hooks(hooks)
+            way, limits = sampler, sampler.limits(limits)
+            functions = sampler.hooks(functions)
         opened = Run(
             name,
             way,
@@ -245,7 +243,7 @@ class Session:
             place=self._place(),
             code=self._code if self.stack else lambda: None,
             stored=stored,
-            hooks=hooks,
+            hooks=functions,
             clean_up=self._clean_up,
         )
         self._accounts.begin(opened)
@@ -254,27 +252,6 @@ class Session:
         if self._gone:  # since this method began
             opened.abandon(self._gone)
         return opened
-
-    def _hooks(
-        self,
-        options: RunOptions,
-        named: NamedRun | None,
-        relay: Callable[[int, str, bool], None] | None,
-        live: LiveOutput | None,
-        recorder: RunRecorder | None,
-    ) -> RunHooks:
-        """Return the functions that a run calls."""
-        progress = self._shown(options, named)
-        if progress and isinstance(relay, FoldedWarnings):
-            progress = relay.before(progress)
-        return RunHooks(
-            relay=relay,
-            live=live,
-            progress=progress,
-            confirm=self._confirm(),
-            record=recorder.take if recorder else None,
-            on_end=partial(self._on_end, recorder, relay),
-        )
 
     def _choose_way(
         self, options: RunOptions
@@ -295,24 +272,6 @@ class Session:
             raise ConfigurationError(
                 "this session is closed", hint="Call dolambda.register(...) again."
             )
-
-    def _logs(self, options: RunOptions) -> str | bool:
-        return self.settings.logs if options.logs is None else options.logs
-
-    def _relay(self, options: RunOptions) -> FoldedWarnings | None:
-        """Return the function that shows what tasks print. None if nothing is shown."""
-        logs = self._logs(options)
-        show = relay.to_stdout_at_once if logs == "live" else relay.to_stdout
-        return FoldedWarnings(show, only_failed=logs == "errors") if logs else None
-
-    def _live_output(
-        self, run: str, options: RunOptions, show: Callable[[int, str, bool], None] | None
-    ) -> LiveOutput | None:
-        """Return the object that shows what tasks print while they run, if that is wanted."""
-        if self.bucket is None or show is None or self._logs(options) != "live":
-            return None
-        parts = OutputParts(self.bucket, run, self.key)
-        return LiveOutput(parts, show, clean_up=self._clean_up)
 
     def _limits(self, options: RunOptions, way: Transport, *, live: bool) -> Limits:
         wide = min(options.workers or self.workers, self.workers)
@@ -338,11 +297,6 @@ class Session:
         variables = Env({**self.env, **(options.env or {})})
         level = logging.root.getEffectiveLevel()
         return TaskContext(nesting, options.threads, level, variables, language)
-
-    def _confirm(self) -> Callable[[Estimate], bool] | None:
-        """Return the function that asks after a pilot, if a quote is wanted."""
-        quote = self.settings.quote
-        return partial(verdict, only=quote == "only") if quote and self.stack else None
 
     def _place(self) -> Place:
         """Return the place where jobs of this session may run."""
@@ -375,32 +329,6 @@ class Session:
         code = self._code()
         parts = (PYTHON, code.digest if code else "", *(self.stack.requires if self.stack else ()))
         return hashlib.sha256("\n".join(parts).encode()).digest()
-
-    def _shown(
-        self, options: RunOptions, named: NamedRun | None
-    ) -> Callable[[Report], None] | None:
-        """Return the function that gets a run's reports: the display, with the cost so far."""
-        chosen = self.progress if options.progress is None else options.progress
-        emulated = self.settings.endpoint_url is not None
-        label = Label(name=options.run or "", emulated=emulated)
-        show = chosen if callable(chosen) else display(chosen, label)
-        if named:
-            show = Recorder(named, show)
-        return self._accounts.with_cost(show) if show else None
-
-    def _on_end(
-        self,
-        recorder: RunRecorder | None,
-        relay: Callable[[int, str, bool], None] | None,
-        run: Run,
-    ) -> None:
-        """Keep the counts of a run that has ended, and release its name."""
-        if isinstance(relay, FoldedWarnings):
-            relay.end()
-        report, bill = self._accounts.end(run)
-        if recorder:
-            recorder.end(report, bill)
-        self._named_runs.release(run.name)
 
     def report(self) -> SessionReport:
         """Count what all runs of this session have done so far.

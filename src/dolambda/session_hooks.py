@@ -1,0 +1,118 @@
+"""The functions that the runs of a session call: what users see of them, and what is kept.
+
+**Input:** the session's settings and stores, and the options of a run. **Output:** `RunHooks`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from dolambda.money.quote import verdict
+from dolambda.named_runs import Recorder
+from dolambda.progress.choose import display
+from dolambda.progress.words import Label
+from dolambda.scheduler import relay
+from dolambda.scheduler.folded_warnings import FoldedWarnings
+from dolambda.scheduler.hooks import RunHooks
+from dolambda.scheduler.live_output import LiveOutput
+from dolambda.transport.live.client import OutputParts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dolambda.aws.objects import Bucket
+    from dolambda.money.accounts import Accounts
+    from dolambda.named_runs import NamedRun, OpenNamedRuns
+    from dolambda.options import RunOptions
+    from dolambda.records.recorder import RunRecorder
+    from dolambda.scheduler.pilot import Estimate
+    from dolambda.scheduler.report import Report
+    from dolambda.scheduler.run import Run
+    from dolambda.settings import Settings
+    from dolambda.transport.clean_up import CleanUp
+
+    Progress = bool | Callable[[Report], None] | None
+    Relay = Callable[[int, str, bool], None]
+
+
+@dataclass(frozen=True)
+class SessionHooks:
+    """The functions of one session's runs. ``quotes`` is False where nothing is charged."""
+
+    settings: Settings
+    accounts: Accounts
+    named_runs: OpenNamedRuns
+    quotes: bool
+
+    def of_run(
+        self,
+        options: RunOptions,
+        progress: Progress,
+        named: NamedRun | None,
+        relay: Relay | None,
+        live: LiveOutput | None,
+        recorder: RunRecorder | None,
+    ) -> RunHooks:
+        """Return the functions that a run calls. ``progress`` is the session's."""
+        show = self._shown(options, progress, named)
+        if show and isinstance(relay, FoldedWarnings):
+            show = relay.before(show)
+        return RunHooks(
+            relay=relay,
+            live=live,
+            progress=show,
+            confirm=self._confirm(),
+            record=recorder.take if recorder else None,
+            on_end=partial(self._on_end, recorder, relay),
+        )
+
+    def relay(self, options: RunOptions) -> FoldedWarnings | None:
+        """Return the function that shows what tasks print. None if nothing is shown."""
+        logs = self._logs(options)
+        show = relay.to_stdout_at_once if logs == "live" else relay.to_stdout
+        return FoldedWarnings(show, only_failed=logs == "errors") if logs else None
+
+    def live_output(
+        self,
+        options: RunOptions,
+        bucket: Bucket | None,
+        run: str,
+        key: bytes,
+        show: Relay | None,
+        clean_up: CleanUp,
+    ) -> LiveOutput | None:
+        """Return the object that shows what tasks print while they run, if that is wanted."""
+        if bucket is None or show is None or self._logs(options) != "live":
+            return None
+        return LiveOutput(OutputParts(bucket, run, key), show, clean_up=clean_up)
+
+    def _logs(self, options: RunOptions) -> str | bool:
+        return self.settings.logs if options.logs is None else options.logs
+
+    def _confirm(self) -> Callable[[Estimate], bool] | None:
+        """Return the function that asks after a pilot, if a quote is wanted."""
+        quote = self.settings.quote
+        return partial(verdict, only=quote == "only") if quote and self.quotes else None
+
+    def _shown(
+        self, options: RunOptions, progress: Progress, named: NamedRun | None
+    ) -> Callable[[Report], None] | None:
+        """Return the function that gets a run's reports: the display, with the cost so far."""
+        chosen = progress if options.progress is None else options.progress
+        emulated = self.settings.endpoint_url is not None
+        label = Label(name=options.run or "", emulated=emulated)
+        show = chosen if callable(chosen) else display(chosen, label)
+        if named:
+            show = Recorder(named, show)
+        return self.accounts.with_cost(show) if show else None
+
+    def _on_end(self, recorder: RunRecorder | None, relay: Relay | None, run: Run) -> None:
+        """Keep the counts of a run that has ended, and release its name."""
+        if isinstance(relay, FoldedWarnings):
+            relay.end()
+        report, bill = self.accounts.end(run)
+        if recorder:
+            recorder.end(report, bill)
+        self.named_runs.release(run.name)
