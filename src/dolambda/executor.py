@@ -315,6 +315,8 @@ class LambdaExecutor(Executor):
         return_exceptions: bool,
         order_outputs: bool,
     ) -> Generator[Any, None, None]:
+        if not (buffersize is None or isinstance(buffersize, int)):
+            raise TypeError(f"buffersize={buffersize!r} is not a whole number or None")
         if buffersize is not None and buffersize < 1:
             raise ConfigurationError(
                 "buffersize must be >= 1.", hint="Leave buffersize= out for the default."

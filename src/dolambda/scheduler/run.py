@@ -153,13 +153,13 @@ class Run:
     def cancel(self, *, warn: bool = True) -> None:
         """Drop waiting tasks and withdraw jobs in flight. Their futures raise CancelledError.
 
-        ``warn`` logs the number of tasks. Wait for this some seconds at most: what is left expires.
+        ``warn`` logs how many tasks were not run, if any. This waits some seconds at most: what is
+        left expires.
         """
         with self._changed:
             self._closing = self._cancelled = True
-            in_flight, waiting = len(self._scheduler.jobs), self._scheduler.waiting
-            declined = self._scheduler.declined
-        if warn and (in_flight or waiting) and self._transport.queues and not declined:
+            waiting, declined = self._scheduler.waiting, self._scheduler.declined
+        if warn and waiting and self._transport.queues and not declined:
             log.warning("run %s is cancelled: %s tasks were not run", self.name, f"{waiting:,}")
         self._submission.drain()
         error = CancelledError(f"run {self.name} was cancelled while the task ran")

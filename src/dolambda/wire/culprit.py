@@ -98,6 +98,8 @@ def _is_picklable(value: object) -> bool:
 
 def _parts(part: Part) -> Iterator[Part]:
     value = part.value
+    if type(value).__module__.startswith("dolambda.") and not _is_wrapper(value):
+        return  # an executor, a future, a session: the user knows it by that name
     if isinstance(value, dict):
         yield from _of_dict(part, value)
     elif isinstance(value, (list, tuple)):
@@ -161,8 +163,15 @@ def _names(code: CodeType) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def _is_wrapper(value: object) -> bool:
+    """Return whether it is a wrapper around a user's function, which the user did not write."""
+    return type(value).__module__.startswith("dolambda.wrappers.")
+
+
 def _of_instance(part: Part, value: object) -> Iterator[Part]:
-    own = type(value).__module__.startswith("dolambda.")  # a wrapper that the user did not write
+    own = type(value).__module__.startswith(
+        "dolambda.wrappers."
+    )  # a wrapper that the user did not write
     try:
         attributes = dict(object.__getattribute__(value, "__dict__"))
     except AttributeError:

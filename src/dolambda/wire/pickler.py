@@ -7,6 +7,8 @@ cloudpickle:
                         (cloudpickle 3.1.3 drops them)
     lru_cache           a cached function of the main program travels by value, with an empty
                         cache
+    functools           cached properties and generic functions of the main program travel, see
+                        functools_objects.py
     ``__mp_main__``     the main program in a process started by spawn or forkserver travels by
                         value
     warning classes     a class that the other side cannot import is replaced by an empty class of
@@ -31,6 +33,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import cloudpickle
 from cloudpickle import cloudpickle as internals
 
+from dolambda.wire.functools_objects import (
+    is_dispatching,
+    reduce_cached_property,
+    reduce_dispatching,
+)
 from dolambda.wire.imports import imports_of
 
 if TYPE_CHECKING:
@@ -81,6 +88,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no t
         return _with_slots(obj, super().reducer_override(obj))
 
     def _reduce_function(self, function: FunctionType) -> Any:
+        if is_dispatching(function) and not _has_importable_name(function):
+            return reduce_dispatching(function)
         if function.__module__ == _SPAWNED:
             return self._dynamic_function_reduce(function)
         return super().reducer_override(function)
@@ -186,17 +195,19 @@ def _is_foreign_warning(cls: type) -> bool:
     return _attribute(sys.modules.get(cls.__module__), cls.__qualname__) is cls
 
 
+def _has_importable_name(function: Any) -> bool:
+    module = getattr(function, "__module__", None)
+    name = getattr(function, "__qualname__", "")
+    return module not in _MAIN and _attribute(sys.modules.get(str(module)), name) is function
+
+
 def _reduce_cached(_pickler: Pickler, cached: Any) -> Any:
     """Reduce a cached function.
 
     It travels by value if its function belongs to the main program or has no importable name,
     otherwise by name.
     """
-    module = getattr(cached, "__module__", None)
-    by_name = module not in _MAIN and (
-        _attribute(sys.modules.get(str(module)), getattr(cached, "__qualname__", "")) is cached
-    )
-    if by_name:
+    if _has_importable_name(cached):
         return NotImplemented
     parameters = cached.cache_parameters()
     return cached_function, (parameters["maxsize"], parameters["typed"], cached.__wrapped__)
@@ -206,6 +217,7 @@ _REDUCERS: dict[type, Callable[[Pickler, Any], Any]] = {
     CodeType: Pickler._reduce_code,
     FunctionType: Pickler._reduce_function,
     _LRU_CACHE: _reduce_cached,
+    functools.cached_property: reduce_cached_property,
     ModuleType: _reduce_module,
     TypeVar: _reduce_type_variable,
 }

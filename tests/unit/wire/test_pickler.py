@@ -265,3 +265,58 @@ print([one.__reduce_ex__(2)[2] for one in made[:3]])
             "({'free': 3}, {'shown': 3, '_Base__hidden': 4})]"
         ),
     ]
+
+
+def test_cached_properties_and_generic_functions_of_the_main_program_travel(
+    tmp_path: Path,
+) -> None:
+    program = f"""{WRITE}
+import collections.abc, functools
+
+class Square:
+    def __init__(self, side):
+        self.side = side
+    @functools.cached_property
+    def area(self):
+        "Doc."
+        return self.side ** 2
+    @functools.singledispatchmethod
+    def kind(self, value):
+        return "other"
+    @kind.register
+    def _(self, value: str):
+        return "text"
+
+@functools.singledispatch
+def depth(value):
+    "Doc of depth."
+    return 0
+
+@depth.register
+def _(value: list):
+    return 1 + max(map(depth, value), default=0)
+
+@depth.register(collections.abc.Mapping)
+def of_mapping(value):
+    return 1 + max(map(depth, value.values()), default=0)
+
+@depth.register
+def _(value: Square | bytes):
+    return -1
+
+depth([1])
+square = Square(3)
+square.area
+write((Square, square, depth))
+"""
+    there = """
+Square, square, depth = sent
+print(vars(square), square.area, Square(4).area, Square.area.__doc__, Square(1).kind("a"), Square(1).kind(1))
+print(depth(1), depth([[1]]), depth({"a": [1]}), depth(square), depth(b""), depth.__name__, depth.__doc__)
+print(depth.register(str, lambda value: 5) and depth("a"), depth.__wrapped__([1]))
+"""
+    assert travel(tmp_path, program, there).splitlines() == [
+        "{'side': 3, 'area': 9} 9 16 Doc. text other",
+        "0 2 2 -1 -1 depth Doc of depth.",
+        "5 0",
+    ]

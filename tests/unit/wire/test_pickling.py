@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dolambda.errors import NotPicklableError
+from dolambda.scheduler.futures import TaskFuture
 from dolambda.wire import pickling
 
 plain = (
@@ -145,3 +146,8 @@ def test_content_is_the_same_wherever_the_code_was_written() -> None:
     assert contents[0] == contents[1]
     plain, _ = pickling.dump_call((1, "a"), {})
     assert pickling.content_of(((1, "a"), {}), plain) is plain
+
+
+def test_the_search_for_the_culprit_ends_at_dolambdas_own_objects() -> None:
+    future: TaskFuture[None] = TaskFuture()
+    assert refusal([future]).startswith("argument 1[0] cannot be pickled: TaskFuture (")
