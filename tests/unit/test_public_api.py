@@ -9,6 +9,8 @@ import doctest
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 import types
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _PUBLIC = {
     "dolambda": """
@@ -101,3 +104,19 @@ def test_a_public_name_is_documented(thing: Any) -> None:
 def test_examples_in_docstrings_run(module: str) -> None:
     failed, _ = doctest.testmod(importlib.import_module(module))
     assert failed == 0
+
+
+NAMES_OF_USERS = "cmd code colorsys fractions graphlib profile statistics turtle"
+"""Modules of the standard library whose names users give to their own."""
+
+
+def test_users_modules_may_have_names_of_the_standard_library(tmp_path: Path) -> None:
+    for name in NAMES_OF_USERS.split():
+        (tmp_path / f"{name}.py").write_text("raise ImportError('a module of the user')\n")
+    program = (
+        "import dolambda, dolambda.executor, dolambda.joblib, dolambda.loops, dolambda.local.stack"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

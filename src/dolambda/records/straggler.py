@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import median
 from typing import TYPE_CHECKING
 
 from dolambda.wording import count, duration
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from dolambda.records.file_format import Block, JobEntry, RunRecord
 
 _MIN_WAIT_S, _MIN_SHARE = 1.0, 0.2
@@ -149,3 +150,13 @@ class _Case:
                 return first + offset
             offset -= length
         raise AssertionError("the place is one of the job's")
+
+
+def median(values: Iterable[float]) -> float:
+    """Return the median of at least one value.
+
+    Python's own is not imported: programs have modules named ``statistics``.
+    """
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2

@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from dolambda.money.prices import PRICES
 from dolambda.records.work import MB_PER_CORE
 from dolambda.wording import dollars, duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.table import Table
 
     from dolambda.wire.reply import Reply
 
@@ -107,6 +107,8 @@ class Curve:
         """Return a table that fits the width, with bars for time and cost if there is space."""
         size = min(_MAX_BAR, (width - _BESIDE_BARS) // 2)
         size = size if size >= _MIN_BAR else 0
+        from rich.table import Table  # noqa: PLC0415 - slow, and only needed for the picture
+
         table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
         table.add_column("memory", justify="right", no_wrap=True)
         table.add_column("cores", justify="right", no_wrap=True)

@@ -169,9 +169,7 @@ def _is_wrapper(value: object) -> bool:
 
 
 def _of_instance(part: Part, value: object) -> Iterator[Part]:
-    own = type(value).__module__.startswith(
-        "dolambda.wrappers."
-    )  # a wrapper that the user did not write
+    own = _is_wrapper(value)
     try:
         attributes = dict(object.__getattribute__(value, "__dict__"))
     except AttributeError:

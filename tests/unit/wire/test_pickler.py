@@ -311,12 +311,15 @@ write((Square, square, depth))
 """
     there = """
 Square, square, depth = sent
-print(vars(square), square.area, Square(4).area, Square.area.__doc__, Square(1).kind("a"), Square(1).kind(1))
-print(depth(1), depth([[1]]), depth({"a": [1]}), depth(square), depth(b""), depth.__name__, depth.__doc__)
+other = Square(4)
+print(vars(square), square.area, other.area, Square.area.__doc__, other.kind("a"), other.kind(1))
+print(depth(1), depth([[1]]), depth({"a": [1]}), depth(square), depth(b""))
+print(depth.__name__, depth.__doc__)
 print(depth.register(str, lambda value: 5) and depth("a"), depth.__wrapped__([1]))
 """
     assert travel(tmp_path, program, there).splitlines() == [
         "{'side': 3, 'area': 9} 9 16 Doc. text other",
-        "0 2 2 -1 -1 depth Doc of depth.",
+        "0 2 2 -1 -1",
+        "depth Doc of depth.",
         "5 0",
     ]
