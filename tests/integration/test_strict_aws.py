@@ -88,12 +88,12 @@ class Life:
             assert executor.submit(len, os.urandom(400_000)).result(90) == 400_000
 
     def tune(self, settings: Settings) -> None:
-        """Measure tasks at another memory size, with both policies together."""
+        """Measure tasks at other memory sizes at once, with both policies together."""
         names = names_of(self.root, settings)
         both = policies.deployer(names)
         both["Statement"] += policies.submitter(names)["Statement"]
         credentials = self._user("tuner", both, settings)
-        with tuning(Wishes(sizes=(256,))) as begun:
+        with tuning(Wishes(sizes=(256, 512, 1024), at_once=3)) as begun:
             with (
                 pytest.raises(QuotedError),
                 Session.open(replace(settings, progress=False), credentials) as session,
@@ -102,7 +102,7 @@ class Life:
                 list(executor.map(abs, range(-9, 0), timeout=90))
             assert begun.close() == []
         assert begun.curve
-        assert [point.tasks for point in begun.curve.points] == [5, 5]
+        assert [point.tasks for point in begun.curve.points] == [5, 5, 5, 5]
 
 
 def test_the_whole_life_of_a_stack(strict_instance: StrictInstance) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -57,12 +58,15 @@ class Wishes:
         budget: Dollars that it may cost.
         agree: Gets a quote, and returns whether to continue.
         tell: Gets the name of each step.
+        at_once: Sizes that are measured at the same time. None for all on AWS, and for one where
+            all share this machine.
     """
 
     sizes: tuple[int, ...] | None = None
     budget: float = BUDGET
     agree: Callable[[str], bool] = lambda _: True
     tell: Callable[[str], None] = lambda _: None
+    at_once: int | None = None
 
 
 @dataclass
@@ -167,9 +171,7 @@ class Tuner:
         plans = list(self._plans())
         if plans and not self._wishes.agree(self._quote(plans)):
             return
-        for plan in plans:
-            if not self._waiter.stopped:
-                self._points.append(self._measure(plan))
+        self._measure_all(plans)
         if not self._waiter.stopped:
             self.curve = Curve(
                 self._target.stack.name,
@@ -198,7 +200,8 @@ class Tuner:
             yield _Plan(memory, work.seconds(sized) / jobs, longest, jobs + 1, place * _NUMBERS)
 
     def _quote(self, plans: Sequence[_Plan]) -> str:
-        seconds = sum(plan.jobs * plan.seconds for plan in plans)
+        times = [plan.jobs * plan.seconds for plan in plans]
+        seconds = sum(times) if self._at_once(plans) == 1 else max(times)
         cost = sum(plan.jobs * self._target.dollars(plan.memory, plan.seconds) for plan in plans)
         sizes = ", ".join(f"{plan.memory:,}" for plan in plans)
         price = dollars(cost) if dollars(cost).startswith("less") else f"about {dollars(cost)}"
@@ -208,22 +211,49 @@ class Tuner:
             f"more than {dollars(self._wishes.budget)}; {dollars(self._budget.spent)} so far"
         )
 
-    def _measure(self, plan: _Plan) -> Point:
-        """Measure a size, as far as the budget allows."""
+    def _measure_all(self, plans: Sequence[_Plan]) -> None:
+        """Measure as many sizes at a time as the budget covers; emulated, one after the other."""
+        most = self._at_once(plans)
+        pending = list(plans)
+        while pending and not self._waiter.stopped:
+            ready: list[tuple[_Plan, int]] = []
+            for plan in pending[:most]:
+                timeout = self._reserve(plan)
+                if timeout is not None:
+                    ready.append((plan, timeout))
+            if not ready:
+                left = dollars(max(0.0, self._budget.left))
+                note = f"left out: {left} of the budget is left"
+                self._points += [Point(plan.memory, note=note) for plan in pending[:most]]
+                pending = pending[most:]
+                continue
+            with ThreadPoolExecutor(len(ready), "dolambda-tune") as threads:
+                self._points += threads.map(lambda one: self._measure(*one), ready)
+            done = [plan for plan, _ in ready]
+            pending = [plan for plan in pending if plan not in done]
+
+    def _at_once(self, plans: Sequence[_Plan]) -> int:
+        return self._wishes.at_once or (1 if self._target.emulated else len(plans))
+
+    def _reserve(self, plan: _Plan) -> int | None:
+        """Return the time limit for a size, once its worst case is reserved; None if it is not."""
         second = self._target.dollars(plan.memory, 1.0)
         wanted = min(float(self._target.stack.timeout), _SLOWER * plan.longest + _SPARE_S)
         timeout = self._budget.timeout(wanted, plan.jobs, second)
         if timeout is None or timeout < min(wanted, plan.longest + 1):
-            left = dollars(max(0.0, self._budget.left))
-            return Point(plan.memory, note=f"left out: {left} of the budget is left")
-        reserved = plan.jobs * self._target.dollars(plan.memory, timeout)
-        self._budget.reserve(reserved)
+            return None
+        self._budget.reserve(plan.jobs * self._target.dollars(plan.memory, timeout))
+        return timeout
+
+    def _measure(self, plan: _Plan, timeout: int) -> Point:
+        """Return the measures of a size, or the reason why there are none."""
         costs: list[float] = []
         try:
             point = self._measure_within(plan, timeout, costs)
         except DolambdaError as error:
             point = Point(plan.memory, note=str(error).partition("\n")[0])
         finally:
+            reserved = plan.jobs * self._target.dollars(plan.memory, timeout)
             self._budget.settle(reserved, sum(costs))
         took = duration(point.seconds) if point.tasks else point.note
         self._wishes.tell(f"{plan.memory:,} MB: {took}")
