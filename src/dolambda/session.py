@@ -95,7 +95,13 @@ class Session:
         self._named_runs = OpenNamedRuns(self.bucket, self.key, self.transports)
         self._records = SessionRecords.from_settings(self.settings, self.stack)
         self._hooks = SessionHooks(
-            self.settings, self._accounts, self._named_runs, quotes=self.stack is not None
+            self.settings,
+            self._accounts,
+            self._named_runs,
+            self.bucket,
+            self.key,
+            self._clean_up,
+            quotes=self.stack is not None,
         )
         INTERPRETER_END.add(self)
 
@@ -216,12 +222,7 @@ class Session:
         if sampler:
             options = replace(options, run=None)
         name, way, named, stored = self._choose_way(options)
-        hooks = self._hooks
-        shown = relay or hooks.relay(options)
-        # A relay of the caller's gets the output of each task once.
-        live = None
-        if not (relay or sampler):
-            live = hooks.live_output(options, self.bucket, name, self.key, shown, self._clean_up)
+        shown, live = self._hooks.output(options, name, relay, may_be_live=not sampler)
         limits = self._limits(options, way, live=live is not None)
         recorder = self._records.recorder(name, options.run, limits)
         packer = Packer(
@@ -229,10 +230,9 @@ class Session:
             same_functions=same_functions,
             salt=self._salt if named else None,
         )
-        functions = hooks.of_run(options, self.progress, named, shown, live, recorder)
+        hooks = self._hooks.of_run(options, self.progress, named, shown, live, recorder)
         if sampler:
-            way, limits = sampler, sampler.limits(limits)
-            functions = sampler.hooks(functions)
+            way, limits, hooks = sampler, sampler.limits(limits), sampler.hooks(hooks)
         opened = Run(
             name,
             way,
@@ -243,7 +243,7 @@ class Session:
             place=self._place(),
             code=self._code if self.stack else lambda: None,
             stored=stored,
-            hooks=functions,
+            hooks=hooks,
             clean_up=self._clean_up,
         )
         self._accounts.begin(opened)

@@ -44,6 +44,9 @@ class SessionHooks:
     settings: Settings
     accounts: Accounts
     named_runs: OpenNamedRuns
+    bucket: Bucket | None
+    key: bytes
+    clean_up: CleanUp
     quotes: bool
 
     def of_run(
@@ -68,28 +71,22 @@ class SessionHooks:
             on_end=partial(self._on_end, recorder, relay),
         )
 
-    def relay(self, options: RunOptions) -> FoldedWarnings | None:
-        """Return the function that shows what tasks print. None if nothing is shown."""
-        logs = self._logs(options)
+    def output(
+        self, options: RunOptions, run: str, given: Relay | None, *, may_be_live: bool
+    ) -> tuple[Relay | None, LiveOutput | None]:
+        """Return what shows the output of tasks in the end, and while they run.
+
+        A ``given`` relay gets the output of each task once.
+        """
+        logs = self.settings.logs if options.logs is None else options.logs
+        if given or not logs:
+            return given, None
         show = relay.to_stdout_at_once if logs == "live" else relay.to_stdout
-        return FoldedWarnings(show, only_failed=logs == "errors") if logs else None
-
-    def live_output(
-        self,
-        options: RunOptions,
-        bucket: Bucket | None,
-        run: str,
-        key: bytes,
-        show: Relay | None,
-        clean_up: CleanUp,
-    ) -> LiveOutput | None:
-        """Return the object that shows what tasks print while they run, if that is wanted."""
-        if bucket is None or show is None or self._logs(options) != "live":
-            return None
-        return LiveOutput(OutputParts(bucket, run, key), show, clean_up=clean_up)
-
-    def _logs(self, options: RunOptions) -> str | bool:
-        return self.settings.logs if options.logs is None else options.logs
+        shown = FoldedWarnings(show, only_failed=logs == "errors")
+        if self.bucket is None or logs != "live" or not may_be_live:
+            return shown, None
+        parts = OutputParts(self.bucket, run, self.key)
+        return shown, LiveOutput(parts, shown, clean_up=self.clean_up)
 
     def _confirm(self) -> Callable[[Estimate], bool] | None:
         """Return the function that asks after a pilot, if a quote is wanted."""
