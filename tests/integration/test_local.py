@@ -179,7 +179,7 @@ def test_a_failed_start_says_why_and_leaves_nothing(
         LocalAwsError, match="could not be emulated on this machine: uv pip"
     ) as caught:
         Instance.from_start(workers=1)
-    assert "Check that the package registry can be reached." in str(caught.value)
+    assert "Check that the package registry can be reached" in str(caught.value)
     wait_until_gone(apart)
 
 

@@ -166,7 +166,7 @@ class LeaderFollowers:
         if not (happened := event.wait(seconds)):
             # After a shorter wait a callback need not be the reason.
             level = logging.WARNING if seconds >= _TELLING else logging.DEBUG
-            log.log(level, "replies were not handed over: callbacks of futures do not return")
+            log.log(level, "replies were not delivered: callbacks of futures do not return")
         return happened
 
     def _make(self, call: Callable[[], object]) -> None:
