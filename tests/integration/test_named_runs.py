@@ -103,7 +103,7 @@ def test_what_cannot_be_kept_is_refused() -> None:
 def test_one_session_does_not_begin_the_same_run_twice_at_a_time() -> None:
     with (
         LambdaExecutor(run="once"),
-        pytest.raises(ConfigurationError, match="under way in this session"),
+        pytest.raises(ConfigurationError, match="already open in this session"),
     ):
         LambdaExecutor(run="once")
 
