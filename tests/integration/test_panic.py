@@ -296,7 +296,7 @@ def test_from_the_command_line(stage: Stage, instance: Instance, tmp_path: Path)
 
 
 def test_what_dolambda_did_not_make_is_left_alone(stage: Stage) -> None:
-    with pytest.raises(NotDeployedError, match=r"there is no stack 'nowhere'.*\n  Give stack="):
+    with pytest.raises(NotDeployedError, match=r"there is no stack 'nowhere'.*\n  Use stack="):
         Panic(stage.account, "nowhere")
     found = stage.awslambda.get_function_configuration(FunctionName="runaway")["Environment"][
         "Variables"

@@ -212,7 +212,7 @@ def test_changed_at_the_same_time_it_is_refused_and_nothing_is_overwritten(stage
 
 
 def test_what_dolambda_did_not_make_has_no_key(stage: Stage) -> None:
-    with pytest.raises(NotDeployedError, match=r"there is no stack 'nowhere'.*\n  Give stack="):
+    with pytest.raises(NotDeployedError, match=r"there is no stack 'nowhere'.*\n  Use stack="):
         Rotation(stage.account, "nowhere").rotate()
 
 
