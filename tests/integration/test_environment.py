@@ -110,7 +110,8 @@ def test_a_stack_that_differs_is_refused_before_the_first_task(instance: Instanc
     there, credentials = deploy_into(instance, settings)
     with pytest.raises(
         ConfigurationError,
-        match=rf"joblib is {version('joblib')} locally and 1.5.0 on the stack\n  Run `dolambda deploy`",
+        match=rf"joblib is {version('joblib')} locally and 1.5.0 on the stack\n  Run `dolambda "
+        r"deploy`",
     ):
         use(there, credentials)
     _, account = root(instance, settings)

@@ -66,7 +66,8 @@ class UsageMeter:
                 found = list(_descendants(_getpid()))
                 self._live = ProcessUsage(sum(map(_cpu_of, found)), sum(map(_peak_of, found)))
                 self._looked = _clock()
-        except Exception:  # noqa: BLE001 - a task may have replaced what this calls: its outcome is worth more
+        except Exception:  # noqa: BLE001
+            # A task may have replaced what this calls: its outcome is worth more.
             self._live = ProcessUsage()
         return self._live
 
