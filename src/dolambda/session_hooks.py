@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from dolambda.money.quote import verdict
 from dolambda.named_runs import Recorder
-from dolambda.progress.choose import display
+from dolambda.progress.choose import DISPLAY_S, display
 from dolambda.progress.words import Label
 from dolambda.scheduler import relay
 from dolambda.scheduler.folded_warnings import FoldedWarnings
@@ -66,6 +66,7 @@ class SessionHooks:
             relay=relay,
             live=live,
             progress=show,
+            progress_s=0.0 if self._is_users(options, progress) else DISPLAY_S,
             confirm=self._confirm(),
             record=recorder.take if recorder else None,
             on_end=partial(self._on_end, recorder, relay),
@@ -92,6 +93,11 @@ class SessionHooks:
         """Return the function that asks after a pilot, if a quote is wanted."""
         quote = self.settings.quote
         return partial(verdict, only=quote == "only") if quote and self.quotes else None
+
+    @staticmethod
+    def _is_users(options: RunOptions, progress: Progress) -> bool:
+        """Return whether reports go to a function of the user, which gets each."""
+        return callable(progress if options.progress is None else options.progress)
 
     def _shown(
         self, options: RunOptions, progress: Progress, named: NamedRun | None

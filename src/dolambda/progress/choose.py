@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from dolambda.scheduler.report import Report
 
 
+DISPLAY_S = 0.1
+"""Seconds between two reports that a display needs: a report takes as long as many tasks."""
+
+
 # The setting.
 def display(wanted: bool | None, label: Label) -> Callable[[Report], None] | None:  # noqa: FBT001
     """Return the display for the reports of one run, or None."""

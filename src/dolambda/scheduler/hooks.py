@@ -23,6 +23,8 @@ class RunHooks:
         relay: Gets a task's index, its output, and whether it failed.
         live: Shows the output of tasks while they run.
         progress: Gets reports.
+        progress_s: Seconds between two reports. The first after all jobs have replied, and the last
+            of the run, come at once.
         confirm: Returns after a pilot whether to continue. None: there is no pilot.
         record: Gets each opened reply.
         on_end: Gets the run when it has ended in any way.
@@ -31,6 +33,7 @@ class RunHooks:
     relay: Callable[[int, str, bool], None] | None = None
     live: LiveOutput | None = None
     progress: Callable[[Report], None] | None = None
+    progress_s: float = 0.0
     confirm: Callable[[Estimate], bool] | None = None
     record: Callable[[Reply], None] | None = None
     on_end: Callable[[Run], None] | None = None

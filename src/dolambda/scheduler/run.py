@@ -97,7 +97,7 @@ class Run:
         )
         self._end = RunEnd(name, clean_up or CleanUp(), self._is_own_thread)
         self._settling: list[int] = []  # threads that complete futures
-        self._begun = 0.0
+        self._begun = self._next_report = 0.0
         self._closing = self._cancelled = self._asleep = False
         self._over = False  # the run's thread will not check the queue again
         self._cause: BaseException | None = None  # why it ended, if not because it was closed
@@ -322,8 +322,11 @@ class Run:
             return self._scheduler.jobs.get(number)
 
     def _show_progress(self, *, over: bool = False) -> None:
-        if not self._hooks.progress:
+        now = self._clock()
+        is_early = now < self._next_report and bool(self._scheduler.jobs) and not over
+        if not self._hooks.progress or is_early:
             return
+        self._next_report = now + self._hooks.progress_s
         try:
             self._hooks.progress(replace(self.report(), over=over))
         except BaseException:  # the user's function may raise anything
