@@ -161,10 +161,18 @@ class Settings:
         environ: Mapping[str, str] | None = None,
         **arguments: object,
     ) -> Settings:
-        """Put the settings together.
+        """Resolve all settings from their sources.
 
-        ``directory`` is where the search for pyproject.toml begins (default: the working
-        directory).
+        Args:
+            directory: Where the search for pyproject.toml begins. Default: the working directory.
+            environ: The environment. Default: that of this process.
+            **arguments: Settings by name. They take precedence. None means "not given".
+
+        Returns:
+            The settings.
+
+        Raises:
+            ConfigurationError: A setting is unknown or wrong.
         """
         chosen = cls._choose(directory, os.environ if environ is None else environ, arguments)
         return cls(**{name: value for name, (value, _) in chosen.items()})
@@ -173,7 +181,15 @@ class Settings:
     def origins(
         cls, directory: Path | None = None, environ: Mapping[str, str] | None = None
     ) -> dict[str, str]:
-        """Return where each setting comes from: a variable, a file, or "default"."""
+        """Return the source of each setting.
+
+        Args:
+            directory: Where the search for pyproject.toml begins. Default: the working directory.
+            environ: The environment. Default: that of this process.
+
+        Returns:
+            By name, a variable, a file, or "default".
+        """
         chosen = cls._choose(directory, os.environ if environ is None else environ, {})
         origins = {name: origin for name, (_, origin) in chosen.items()}
         return {field.name: origins.get(field.name, "default") for field in fields(cls)}

@@ -232,7 +232,12 @@ class Foreach:
     def run(self, function: Callable[..., Any], backend: Backend) -> Any:
         """Run the loop on a backend.
 
-        The function gets by keyword the loop variables that it takes, and ``rng`` if it takes that.
+        Args:
+            function: Function of the loop variables that it takes, and of ``rng`` if it takes that.
+            backend: The backend.
+
+        Returns:
+            The combined results.
         """
         plain = self._plain(function, backend)
         if plain:

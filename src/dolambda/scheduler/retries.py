@@ -66,13 +66,28 @@ class Retries:
 
     @classmethod
     def of(cls, given: int | Retries | None) -> Retries:
-        """Return the policy for a number. None means no repetitions."""
+        """Return a policy.
+
+        Args:
+            given: A number of repetitions, a policy, or None for no repetitions.
+
+        Returns:
+            The policy.
+
+        Raises:
+            ConfigurationError: The number cannot work.
+        """
         return given if isinstance(given, Retries) else cls(times=0 if given is None else given)
 
     def pause(self, error: BaseException, before: int) -> float | None:
-        """Return the seconds before a task is repeated that was repeated ``before`` times.
+        """Decide whether a failed task is repeated.
 
-        Return None if it is not repeated.
+        Args:
+            error: The error of the task.
+            before: Number of times that the task was repeated before.
+
+        Returns:
+            Seconds before it is repeated, or None if it is not.
         """
         if before >= self.times or not isinstance(error, self.on):
             return None

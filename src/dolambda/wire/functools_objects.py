@@ -21,7 +21,8 @@ def _placeholder(*_args: object) -> None:
     raise TypeError("this function has not been rebuilt yet")
 
 
-_DISPATCH_CODE = functools.singledispatch(_placeholder).__code__  # type: ignore[attr-defined] # it is a function
+# It is a function.
+_DISPATCH_CODE = functools.singledispatch(_placeholder).__code__  # type: ignore[attr-defined]
 
 
 def reduce_cached_property(_pickler: object, made: functools.cached_property[Any]) -> Any:
