@@ -7,8 +7,7 @@
     foreach(i=range(3)) % foreach(j=lambda i: range(i)) % dopar % f   nested: R's %:%
     foreach(i=range(3)).nest(j=lambda i: range(i)).dopar(f)           the same
 
-All are the same: ``foreach(...) % dopar`` returns the loop bound to an operator, and ``% f`` runs
-it.
+``foreach(...) % dopar`` returns the loop bound to an operator, and ``% f`` runs it.
 """
 
 from __future__ import annotations
