@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import zipfile
 from typing import TYPE_CHECKING
@@ -36,8 +37,15 @@ cat(files, sep = "\\n")
 
 
 @pytest.fixture(scope="module")
-def built() -> RLayers:
-    return build_r(["data.table"], this_architecture())
+def built(tmp_path_factory: pytest.TempPathFactory) -> RLayers:
+    """Layers with a package of Debian's, and one to be compiled where that is possible."""
+    packages = ["data.table"]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        if all(map(shutil.which, ("Rscript", "gcc", "make"))):
+            place = tmp_path_factory.mktemp("sources")
+            repository(place, monkeypatch)
+            packages.append(str(adder(place)))
+        return build_r(packages, this_architecture())
 
 
 @pytest.fixture(scope="module")
@@ -102,25 +110,10 @@ def test_a_package_that_is_nowhere_is_named(
 
 @pytest.mark.needs("Rscript", "gcc", "make")
 def test_what_debian_does_not_have_is_compiled_with_what_it_needs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    built: RLayers, opt: Path, tmp_path: Path
 ) -> None:
-    repository(tmp_path, monkeypatch)
-    adder = tmp_path / "adder"
-    source(
-        adder,
-        "Imports: jsonlite (>= 1.0),\n    upper, stats\n",
-        "useDynLib(adder, add_them)\nexport(add)\nimportFrom(upper, up)",
-        'add <- function(a, b) paste(.Call(add_them, a, b), up("x"), jsonlite::toJSON(1:2))',
-    )
-    (adder / "src").mkdir()
-    (adder / "src" / "add.c").write_text(
-        "#include <Rinternals.h>\nSEXP add_them(SEXP a, SEXP b)"
-        " { return ScalarReal(asReal(a) + asReal(b)); }\n"
-    )
-    layers = build_r([str(adder)], this_architecture())
-    assert set(layers.packages) >= {"foreach", "adder", "upper", "jsonlite"}
-    printed = run_in_layers(unpacked(layers, tmp_path / "opt"), "cat(adder::add(1, 2))", tmp_path)
-    assert printed == "3 X [1,2]"
+    assert set(built.packages) >= {"foreach", "adder", "upper", "jsonlite"}
+    assert run_in_layers(opt, "cat(adder::add(1, 2))", tmp_path) == "3 X [1,2]"
 
 
 def test_what_cannot_be_compiled_says_why(tmp_path: Path) -> None:
@@ -139,6 +132,23 @@ def source(package: Path, fields: str, namespace: str, code: str) -> None:
     )
     (package / "NAMESPACE").write_text(f"{namespace}\n")
     (package / "R" / "code.R").write_text(f"{code}\n")
+
+
+def adder(place: Path) -> Path:
+    """Write a package with compiled code that needs one of Debian's and one of the repository."""
+    package = place / "adder"
+    source(
+        package,
+        "Imports: jsonlite (>= 1.0),\n    upper, stats\n",
+        "useDynLib(adder, add_them)\nexport(add)\nimportFrom(upper, up)",
+        'add <- function(a, b) paste(.Call(add_them, a, b), up("x"), jsonlite::toJSON(1:2))',
+    )
+    (package / "src").mkdir()
+    (package / "src" / "add.c").write_text(
+        "#include <Rinternals.h>\nSEXP add_them(SEXP a, SEXP b)"
+        " { return ScalarReal(asReal(a) + asReal(b)); }\n"
+    )
+    return package
 
 
 def repository(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
