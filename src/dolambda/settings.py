@@ -262,7 +262,7 @@ class OtherSettings(TypedDict, total=False):
 
 
 def _warn_of_unknown(environ: Mapping[str, str], known: Iterable[str]) -> None:
-    """Warn of variables that look like settings and are none."""
+    """Warn of variables that resemble settings but are none."""
     variables = [f"DOLAMBDA_{name.upper()}" for name in known]
     for variable in sorted(environ):
         if variable.startswith("DOLAMBDA_") and variable not in (*variables, *_INTERNAL):
@@ -313,7 +313,7 @@ _LOGS |= {"true": "relay", "1": "relay", "yes": "relay"}
 _LOGS |= {"false": False, "0": False, "no": False}  # type: ignore[dict-item] # of both kinds
 _LOG_DAYS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827]
 _LOG_DAYS += [2192, 2557, 2922, 3288, 3653]
-_MAX_LAYERS = 4  # a function has five, one of them is ours
+_MAX_LAYERS = 4  # a function has five, one of them is dolambda's
 
 
 def _is_url(given: str) -> bool:

@@ -297,15 +297,17 @@ MEND_CLOCK = (
 
 
 _NOT_AHEAD_S = 2.0
-"""Seconds that say nothing of two clocks: answers are dated by the second, and take their time."""
+"""Seconds that do not show a difference of the clocks: replies are dated by the second, and take
+time.
+"""
 
 
 def ahead_of_here(answer: Mapping[str, Any]) -> float:
-    """Return by how many seconds AWS's clock is ahead of this one, by an answer that just came."""
+    """Return the seconds by which AWS's clock is ahead, from a reply that just arrived."""
     try:
         dated = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
         ahead = parsedate_to_datetime(dated).timestamp() - time.time()
-    except (KeyError, TypeError, ValueError):  # it is not said
+    except (KeyError, TypeError, ValueError):  # the reply contains no date
         return 0.0
     return ahead if abs(ahead) > _NOT_AHEAD_S else 0.0
 

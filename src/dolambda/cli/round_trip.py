@@ -106,11 +106,8 @@ def _no_reply(settings: Settings, credentials: Credentials, seconds: float) -> D
         return DolambdaError(f"{said}: {failure}", hint=_LOGS)
     return DolambdaError(
         said,
-        hint="Does S3 notify the function? `dolambda plan` looks for the trigger. Do other "
-        "functions use up "
-        "the account's concurrent executions? `dolambda status` shows them. `dolambda logs --all` "
-        "shows "
-        "what the workers wrote.",
+        hint="Check the trigger (`dolambda plan`) and the account's concurrent executions "
+        "(`dolambda status`). `dolambda logs --all` shows the workers' log.",
     )
 
 

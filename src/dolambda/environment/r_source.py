@@ -1,9 +1,10 @@
 """R packages that Debian does not have, compiled by the R of this machine.
 
-**Input:** paths of source packages, and names of packages. **Output:** a library of installed ones.
+**Input:** paths of source packages, and names of packages. **Output:** a library with the installed
+packages.
 
-A name is looked up in the repositories that R itself is set up with, and R verifies what it loads
-as it always does.
+Names are searched for in the repositories that R itself is configured with, and R verifies its
+downloads as usual.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ for (path in wanted[paths])
 
 @dataclass(frozen=True)
 class SourcePackage:
-    """A package to compile. ``where`` is its path, or its name if R is to look it up."""
+    """A package to compile. ``where`` is its path, or a name that R searches for."""
 
     name: str
     where: str
@@ -86,10 +87,10 @@ class SourcePackage:
 
     @classmethod
     def from_path(cls, path: Path) -> SourcePackage:
-        """Read what a directory or a .tar.gz says of itself.
+        """Read the description in a directory or a .tar.gz.
 
         Raises:
-            ConfigurationError: It is no source package of R.
+            ConfigurationError: It is not a source package of R.
         """
         try:
             text = _description_of(path)
@@ -98,7 +99,7 @@ class SourcePackage:
         except (OSError, EOFError, KeyError, tarfile.TarError, UnicodeDecodeError) as error:
             raise ConfigurationError(
                 f"r_packages={str(path)!r} is not a source package of R: {error}",
-                hint="Name a directory that contains DESCRIPTION, or what `R CMD build` wrote.",
+                hint="Use a directory that contains DESCRIPTION, or a file of `R CMD build`.",
             ) from error
         listed = ",".join(fields.get(name, "") for name in ("Depends", "Imports", "LinkingTo"))
         needs = [re.split(r"[\s(]", entry.strip())[0] for entry in listed.split(",")]
@@ -122,7 +123,7 @@ def compile_packages(
         version: The version of R that the workers have.
 
     Raises:
-        ConfigurationError: There is no R of that version here, or a package cannot be compiled.
+        ConfigurationError: R of that version is not installed, or a package cannot be compiled.
     """
     names = ", ".join(one.name for one in packages)
     program = shutil.which("Rscript")
@@ -148,10 +149,10 @@ def compile_packages(
 
 
 def refuse_other_architecture(packages: Sequence[SourcePackage], architecture: str) -> None:
-    """Refuse to compile for machines of another kind.
+    """Refuse to compile for another architecture.
 
     Raises:
-        ConfigurationError: This machine is of another architecture.
+        ConfigurationError: This machine has another architecture.
     """
     here = this_architecture()
     if packages and architecture != here:
@@ -183,7 +184,7 @@ def _minor(version: str) -> str:
 
 
 def _run(command: Sequence[str], debians: Path | None = None) -> list[str]:
-    """Run R so that it sees, beside its own packages, Debian's unpacked ones alone."""
+    """Run R with its own packages and Debian's unpacked ones only."""
     own = {} if debians is None else {"R_LIBS_SITE": str(debians), "R_LIBS_USER": "NULL"}
     done = subprocess.run(
         ["env", *(f"{name}={value}" for name, value in own.items()), *command],  # noqa: S607

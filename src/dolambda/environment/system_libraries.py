@@ -1,9 +1,10 @@
 """Shared libraries that packages expect of the system, and that Lambda's images lack.
 
-**Input:** the packages of the workers. **Output:** those libraries, with who needs them.
+**Input:** the packages of the workers. **Output:** those libraries, with the packages that need
+them.
 
 A wheel may need what its builder took for granted: lightgbm's needs libgomp.so.1, opencv's
-libGL.so.1. Here, where all of it is installed, nobody notices; on Lambda the import fails.
+libGL.so.1. Locally all of it is installed, but on Lambda the import fails.
 """
 
 from __future__ import annotations
@@ -43,14 +44,14 @@ among them.
 """
 
 _ON_AMAZON_LINUX_2 = "python3.11"
-"""The last runtime on Amazon Linux 2, of which only what is certain is listed."""
+"""The last runtime on Amazon Linux 2. Only its certain libraries are listed."""
 
 _OTHER_LIBC = ("libc.musl", "ld-musl")
-"""Of files for Alpine, which some wheels hold beside those for other systems."""
+"""Parts of files for Alpine, which some wheels contain in addition to those for other systems."""
 
 
 _OPTIONAL = ("numba/np/ufunc/omppool.", "numba/np/ufunc/tbbpool.")
-"""Beginnings of files without which their package works as well: numba has threads of its own."""
+"""Prefixes of files that their package does not need: numba has threads of its own."""
 
 
 class Missing(NamedTuple):
@@ -61,14 +62,15 @@ class Missing(NamedTuple):
     file: str
 
     def __str__(self) -> str:
-        """For a person."""
+        """Return one line for the user."""
         return f"{self.package} needs {', '.join(self.libraries)} ({self.file})"
 
 
 def missing_libraries(packages: Sequence[Package], runtime: str) -> list[Missing]:
-    """Return what a worker's image and all the packages together do not have.
+    """Return the libraries that neither a worker's image nor any package has.
 
-    That a file cannot be loaded may not matter: some packages hold plug-ins for what is not there.
+    A missing library may not matter: some packages contain plug-ins for software that is not
+    installed.
     """
     there = set(_EVERYWHERE.split()) | {f"lib{runtime}.so.1.0"}
     if runtime != _ON_AMAZON_LINUX_2:
@@ -89,7 +91,7 @@ def missing_libraries(packages: Sequence[Package], runtime: str) -> list[Missing
 def _lacking(path: Path, there: Iterable[str]) -> list[str]:
     try:
         needed = [name.rpartition("/")[2] for name in needed_by(path)]
-    except (struct.error, ValueError, StopIteration):  # damaged: no loader reads it either
+    except (struct.error, ValueError, StopIteration):  # damaged: no loader can read it either
         return []
     if any(name.startswith(_OTHER_LIBC) for name in needed):
         return []

@@ -1,7 +1,4 @@
-"""A session's hold on an emulated AWS.
-
-Input: the instance, and who is told when it ends. Output: the instance ended, or left to others.
-"""
+"""The connection of a session to an emulated AWS."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ class Attachment:
 
     Args:
         instance: The emulated AWS.
-        owned: Whether it ends with the session.
+        owned: True if it ends with the session.
         gone: A method that is called once, in another thread, if the instance ends by itself.
 
     Attributes:
@@ -37,7 +34,7 @@ class Attachment:
         return self.instance is None or self.instance.running
 
     def end(self) -> None:
-        """End an instance of the session's own. Leave a shared one."""
+        """End the instance if it is the session's own. Leave a shared one."""
         self._watch.stop()
         if self.instance and self.kind == "own":
             self.instance.stop()

@@ -168,9 +168,9 @@ def await_health(server: subprocess.Popen[bytes], wanted: dict[str, Any]) -> Non
         with contextlib.suppress(OSError, http.client.HTTPException):
             if is_ours(wanted):
                 return
-            raise RuntimeError(f"another server answers at {wanted['endpoint_url']}")
+            raise RuntimeError(f"another server responds at {wanted['endpoint_url']}")
         time.sleep(0.05)
-    raise RuntimeError(f"the emulator did not answer within {_READY_WITHIN} s")
+    raise RuntimeError(f"the emulator did not respond within {_READY_WITHIN} s")
 
 
 def is_ours(wanted: dict[str, Any]) -> bool:

@@ -169,7 +169,7 @@ def leftovers(client: Any, names: Names) -> list[str]:
             for function in page["Functions"]
             if is_tune_function(names.stack, function["FunctionName"])
         ]
-        # Another stack may have such a name; its tag says another one.
+        # A function of another stack may have such a name, but another tag.
         return [
             name
             for name, arn in found

@@ -80,7 +80,7 @@ def page(title: str, body: str, head: str) -> str:
 
 
 def report_body(record: RunRecord, state: str) -> str:
-    """Return what a page says of a run in that state, as HTML."""
+    """Return the content of a page about a run in that state, as HTML."""
     header, tasks = record.header, record.tasks
     times = task_times(tasks)
     span = max((one.begin + one.seconds for one in times), default=0.0)

@@ -6,7 +6,7 @@ direct/            Invoke, request and reply inline, large ones through S3 (lowe
     client.py      ... each with one file for the client's end
     worker.py      ... and one for the worker's
 lease/             how a worker learns that its job was withdrawn, for both
-put_reply.py       the worker's last step: a reply in the bucket, or a short one that says why not
+put_reply.py       the worker's last step: a reply in the bucket, or a short one with the reason
 live/              how what a task prints is seen while it runs, for both
 in_process.py      the same bytes, run in this process, for debugging
 uploads.py         blobs, each uploaded to the bucket once

@@ -243,7 +243,7 @@ class Child:
                 frames.write(self._to_child, frames.pack(self._sending, Kind.STOP))
 
     def peek_output(self, start: int, most: int) -> bytes:
-        """Return up to ``most`` bytes from there on of what the task at work has printed so far."""
+        """Return up to ``most`` bytes, from ``start``, of the current task's output so far."""
         return self._capture.peek(start, most)
 
     def memory(self) -> float:

@@ -1,9 +1,9 @@
-"""CPU and memory of this process and of those below it.
+"""CPU and memory of this process and of its descendants.
 
-**Input:** what the system counts. **Output:** seconds, and megabytes.
+**Input:** counts of the system. **Output:** seconds, and megabytes.
 
-A task may start programs, and may leave them running, as R's tasks do: they have the worker's
-memory too. What has ended is in the system's totals, what lives is looked up in /proc.
+A task may start programs, and may leave them running, like R's tasks. They use the worker's memory
+too. Ended processes are in the system's totals, running ones are found in /proc.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 try:
     import resource
-except ModuleNotFoundError:  # on Windows, where tasks only run in the client's own process
+except ModuleNotFoundError:  # on Windows, where tasks run only in the client's own process
     resource = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Taken at import: a task that replaces them harms itself only.
+# Taken at import: a task that replaces them harms only itself.
 _process_time, _clock, _getpid = time.process_time, time.perf_counter, os.getpid
 _getrusage = getattr(resource, "getrusage", None)
 _waitid = getattr(os, "waitid", None)
@@ -34,14 +34,14 @@ _OLD_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class ProcessUsage:
-    """CPU time in seconds so far, and the most memory in MB; 0 where the system does not say."""
+    """CPU time in seconds so far, and the largest memory in MB, 0 if not reported."""
 
     cpu: float = 0.0
     peak: float = 0.0
 
 
 class UsageMeter:
-    """Measures this process and those below it. Not for several threads at once."""
+    """Meter of this process and its descendants. Not thread-safe."""
 
     def __init__(self) -> None:
         self._looked = 0.0
@@ -58,7 +58,7 @@ class UsageMeter:
         return ProcessUsage(cpu + live.cpu, peak + live.peak)
 
     def _of_live(self) -> ProcessUsage:
-        """Return what processes below this one use, as it was at most `_OLD_S` ago."""
+        """Return the usage of all descendants, at most `_OLD_S` old."""
         try:
             if not _has_children():
                 self._live = ProcessUsage()
@@ -67,7 +67,7 @@ class UsageMeter:
                 self._live = ProcessUsage(sum(map(_cpu_of, found)), sum(map(_peak_of, found)))
                 self._looked = _clock()
         except Exception:  # noqa: BLE001
-            # A task may have replaced what this calls: its outcome is worth more.
+            # A task may have replaced functions used here. Its outcome is worth more.
             self._live = ProcessUsage()
         return self._live
 
@@ -95,8 +95,8 @@ def _descendants(process: int) -> Iterator[int]:
 
 
 def _cpu_of(process: int) -> float:
-    """Return the seconds of a process and of what it has waited for, 0 if it has just ended."""
-    # The name, in parentheses, may hold anything. After it: state is field 3, utime field 14.
+    """Return the seconds of a process and of its ended children, 0 if it has just ended."""
+    # The name, in parentheses, may contain anything. After it: state is field 3, utime field 14.
     fields = _read(f"/proc/{process}/stat").rpartition(b")")[2].split()
     return sum(map(int, fields[11:15])) / _TICKS_PER_SECOND
 

@@ -21,7 +21,7 @@ The changes, each with what stock ministack does instead (measured with the pinn
   PutFunctionConcurrency.
 - On request, functions run in a sandbox as on Lambda, see sandbox.py.
 - Functions inherit only PATH and the like from this process's environment.
-- A gateway stands before the emulator, see gateway.py. Stock accepts some keys without checking the
+- A gateway precedes the emulator, see gateway.py. Stock accepts some keys without checking the
   signature, and replies to web pages and other users.
 
 **Input:** environment variables and a bound socket, see guardian.py. **Output:** a server that runs
