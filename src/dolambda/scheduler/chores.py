@@ -85,8 +85,6 @@ class Chores:
     def _remove(self, chore: ev.RemoveObjects) -> None:
         if not self.removes:
             return
-        if self._hooks.live:
-            self._hooks.live.jobs_ended(chore.numbers)
         try:
             self._transport.withdraw(self._run, chore.numbers)
         except DolambdaError as error:

@@ -92,6 +92,9 @@ class LiveOutput:
         relay: Gets a task's index, lines that it printed, and whether it failed.
         clean_up: Limits the time of `close`.
         clock: Seconds that only go forward.
+
+    Attributes:
+        is_busy: Returns whether jobs are in flight. Else it sends no requests.
     """
 
     def __init__(
@@ -102,13 +105,14 @@ class LiveOutput:
         clean_up: CleanUp | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.is_busy: Callable[[], bool] = lambda: True
         self._parts = parts
         self._relay = relay
         self._clean_up = clean_up or CleanUp()
         self._clock = clock
         self._lock = threading.Lock()
         self._streams: dict[int, dict[int, _Stream]] = {}  # by job and task
-        self._sent_at: dict[int, float] = {}  # of jobs in flight
+        self._sent_at: dict[int, float] = {}  # of jobs without a reply
         self._first_job = sys.maxsize  # earlier ones were sent by an earlier client of a named run
         self._first_sent = 0.0
         self._replied: set[int] = set()  # jobs with parts that may still arrive
@@ -152,12 +156,6 @@ class LiveOutput:
             if sent_at is not None and self._clock() - sent_at >= _FIRST_S:
                 self._replied.add(job)
 
-    def jobs_ended(self, jobs: Sequence[int]) -> None:
-        """Record jobs that are no longer in flight. Their existing parts are still shown."""
-        with self._lock:
-            for job in jobs:
-                self._sent_at.pop(job, None)
-
     def close(self, *, gone: bool = False) -> None:
         """Show and remove the last parts, within the time of clean-up.
 
@@ -174,7 +172,7 @@ class LiveOutput:
         """Poll for parts until closed, and once more."""
         wait, pause = _FIRST_S, MIN_INTERVAL_S
         while not self._closing.wait(wait):
-            found = self._take() if self._sent_at else 0
+            found = self._take() if self.is_busy() else 0
             wait = pause = MIN_INTERVAL_S if found else min(pause * _SLOWER, _MAX_PAUSE_S)
         if not self._gone and self._clock() - self._first_sent >= _FIRST_S:
             self._take()

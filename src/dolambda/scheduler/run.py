@@ -91,6 +91,8 @@ class Run:
         self._scheduler = Scheduler(
             limits, self._builder, first_job=first, pilot=hooks.confirm is not None
         )
+        if hooks.live:
+            hooks.live.is_busy = lambda: bool(self._scheduler.jobs)
         self._changed = threading.Condition()  # and the lock of the scheduler
         self._chores = Chores(
             name, transport, self._changed, hooks, apply=self._apply, give_up=self._give_up

@@ -155,7 +155,6 @@ def test_jobs_of_an_earlier_client_of_a_named_run_are_not_shown(shown: Shown) ->
 
 def test_what_is_there_at_the_end_is_shown_of_a_cancelled_run_too(shown: Shown) -> None:
     shown.source.parts = parts(b"last words\n")
-    shown.live.jobs_ended([12])
     shown.now = 3.0
     shown.live.close()
     assert shown.texts == [(40, "last words\n")]
@@ -165,6 +164,20 @@ def test_nothing_is_looked_for_where_no_part_can_be(shown: Shown) -> None:
     shown.now = 1.0
     shown.live.close()
     assert not shown.source.looked.is_set()
+
+
+def test_nothing_is_looked_for_while_no_job_is_in_flight(shown: Shown) -> None:
+    asked = threading.Semaphore(0)
+
+    def is_busy() -> bool:
+        asked.release()
+        return False
+
+    shown.live.is_busy = is_busy
+    assert asked.acquire(timeout=30)
+    assert asked.acquire(timeout=30)  # the first time nothing was looked for
+    assert not shown.source.looked.is_set()
+    shown.live.close()
 
 
 def test_nothing_is_looked_for_where_everything_has_gone(shown: Shown) -> None:
