@@ -37,6 +37,7 @@ _LIMITS = tuple(getattr(resource, name) for name in dir(resource) if name.starts
 _MODULES = (builtins, io, os, pickle, sys, tempfile, time)
 _INITIALIZER = "dolambda.wrappers.initializer"  # loaded once a task brings one
 _getitimer, _setitimer = signal.getitimer, signal.setitimer  # a task may replace them
+_REAL = signal.ITIMER_REAL
 _active: dict[int, object] = vars(threading)["_active"]
 """Python's threads. `threading.active_count` takes ten times as long as their number."""
 
@@ -67,12 +68,16 @@ class ProcessState:
         """Restore what the next task needs."""
         if sys.getrecursionlimit() < self._recursion_limit:
             sys.setrecursionlimit(self._recursion_limit)
-        if any(_getitimer(signal.ITIMER_REAL)):
-            _setitimer(signal.ITIMER_REAL, 0)  # its signal would reach the next task
+        if any(_getitimer(_REAL)):
+            _setitimer(_REAL, 0)  # its signal would reach the next task
         try:
             Path.cwd()
         except FileNotFoundError:
             os.chdir(self._directory)
+
+    def is_quiet(self) -> bool:
+        """Return whether tasks have left neither threads nor a timer. Asked after each task."""
+        return len(_active) <= self._threads and not _getitimer(_REAL)[0]
 
     def has_threads(self) -> bool:
         """Return whether tasks have left threads."""

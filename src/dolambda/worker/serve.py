@@ -176,8 +176,12 @@ class _Server:
         Changes of short tasks that were not noticed are undone within `SHORT_S` of work.
         """
         now = _perf_counter()
-        quiet = not self._state.has_threads()
-        if short and quiet and now - self._last_put_back < SHORT_S and self._capture.is_untouched():
+        if (
+            short
+            and now - self._last_put_back < SHORT_S
+            and self._state.is_quiet()
+            and self._capture.is_untouched()
+        ):
             return ""
         self._last_put_back = now
         self._put_back()

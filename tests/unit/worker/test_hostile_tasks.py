@@ -397,8 +397,9 @@ def test_what_a_task_has_left_behind_ends_none_of_its_neighbours(
         time.sleep(0.6)
         return x
 
-    found = opened(worker, (leave, ()), (outlast, (1,)), (outlast, (2,)))
-    assert found == [Value(None), Value(1), Value(2)]
+    quick = [(abs, (0,))] * 3
+    found = opened(worker, *quick, (leave, ()), (outlast, (1,)), (outlast, (2,)))
+    assert found[3:] == [Value(None), Value(1), Value(2)]
 
 
 SETTINGS = {
