@@ -52,7 +52,7 @@ def test_a_task_that_takes_too_much_memory_fails_alone(r_session: RSession) -> N
     cat(x[[1]], x[[3]], class(x[[2]])[1], conditionMessage(x[[2]]), "\\n")
     """
     lines = r_session.lines(code)
-    assert lines[0].startswith("1 3 OutOfMemoryError R ran out of memory: it used ")
+    assert lines[0].startswith("1 3 OutOfMemoryError R ran out of memory: it had used ")
     assert "the worker has 1,769 MB" in lines[0]
 
 

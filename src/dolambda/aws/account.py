@@ -9,7 +9,9 @@ is in objects.py.
 
 from __future__ import annotations
 
+import difflib
 import logging
+import os
 import re
 import time
 from collections.abc import Callable
@@ -154,16 +156,7 @@ class Account:
             )
         region = settings.region or session.region_name
         if not region:
-            lacking = "" if _has_credentials(session) else ", and there are no AWS credentials"
-            raise ConfigurationError(
-                f"no AWS region is set{lacking}",
-                hint=(
-                    "Run `aws configure`, or use AWS emulated on this machine: "
-                    "dolambda.register('local')."
-                )
-                if lacking
-                else "Set region=, or AWS_DEFAULT_REGION, or run `aws configure`.",
-            )
+            raise _without_region(settings, credentials=_has_credentials(session))
         return cls(session, region, settings.endpoint_url)
 
     @classmethod
@@ -258,6 +251,22 @@ class Account:
         """The account's twelve digits."""
         with translated():
             return str(self.client("sts").get_caller_identity()["Account"])
+
+
+def _without_region(settings: Settings, *, credentials: bool) -> ConfigurationError:
+    """Return the error for an account without a region, and perhaps without credentials."""
+    lacking = "" if credentials else ", and there are no AWS credentials"
+    if credentials:
+        hint = "Set region=, or AWS_DEFAULT_REGION, or run `aws configure`."
+    else:
+        hint = (
+            "Run `aws configure`, or use AWS emulated on this machine: dolambda.register('local')."
+        )
+    if "AWS_REGION" in os.environ:
+        hint += " AWS_REGION is set, but boto3 does not read it."
+    if difflib.get_close_matches(settings.stack, ["local"]):
+        hint = f"{settings.stack!r} is taken for the name of a stack on AWS. {hint}"
+    return ConfigurationError(f"no AWS region is set{lacking}", hint=hint)
 
 
 def _has_credentials(session: Any) -> bool:

@@ -1,4 +1,4 @@
-"""``dolambda code``: the user's own modules that would travel with a program's tasks."""
+"""``dolambda code``: the user's own modules that are sent with a program's tasks."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ from dolambda.wire.imports import imports_of
 from dolambda.wording import count
 
 _MAGIC = ("%", "!", "?")
+_NOTHING = (
+    "No files are sent: the program imports no module of your own. Its own functions are sent "
+    "inside the tasks."
+)
 
 
 def code(
@@ -27,19 +31,19 @@ def code(
     include_code: Annotated[
         list[str] | None,
         typer.Option(
-            help="An installed module that travels too. Repeat it for each.", show_default=False
+            help="An installed module that is sent too. Repeat it for each.", show_default=False
         ),
     ] = None,
     exclude_code: Annotated[
         list[str] | None,
         typer.Option(
-            help="A module or pattern that does not travel. Repeat it for each.",
+            help="A module or pattern that is not sent. Repeat it for each.",
             show_default=False,
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")] = False,
 ) -> None:
-    """List your own code that would travel with a program's tasks, without running it."""
+    """List your own code that is sent with a program's tasks, without running it."""
     settings = Settings.resolve(
         include_code=tuple(include_code) if include_code else None,
         exclude_code=tuple(exclude_code) if exclude_code else None,
@@ -118,8 +122,8 @@ def _show(sizes: dict[str, int], left_out: dict[str, str], zipped: int | None) -
         print(f"{size:>14,}  {place}")
     total = f"{count(len(sizes), 'file')}, {count(sum(sizes.values()), 'byte')}"
     if zipped is not None:
-        total += f", {zipped:,} zipped; {LIMIT:,} may travel"
-    print(f"{total}.")
+        total += f", {zipped:,} zipped; at most {LIMIT:,} can be sent"
+    print(f"{total}." if sizes or left_out else _NOTHING)
     if left_out:
         print("Not sent:")
         for place, reason in sorted(left_out.items()):

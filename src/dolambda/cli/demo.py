@@ -81,8 +81,10 @@ def _script() -> dict[str, Any]:
             str(Path(__file__).with_name("breast_cancer.py")), run_name="__main__"
         )
     except ImportError as error:
-        message = f"the demo needs {error.name}, which is not installed"
-        raise ConfigurationError(message, hint="pip install 'dolambda[demo]'") from error
+        raise ConfigurationError(
+            f"the demo needs {error.name}, which is not installed",
+            hint="Install its packages: pip install numpy scikit-learn",
+        ) from error
 
 
 def _foreach(console: Console) -> bool:

@@ -73,10 +73,10 @@ class CodeFiles:
     def _too_large(self, size: str, limit: str) -> TooLargeError:
         largest = max(self.entries, key=lambda entry: size_of(self.entries[entry]))
         return TooLargeError(
-            f"your own modules are {size}, more than the {limit} that can travel. The largest is "
+            f"your own modules are {size}, more than the {limit} that can be sent. The largest is "
             f"{largest}",
             hint="Leave it out (exclude_code=), move data out of the package, or install the "
-            "package so that it goes into a layer. `dolambda code SCRIPT` lists what travels.",
+            "package so that it goes into a layer. `dolambda code SCRIPT` lists what is sent.",
         )
 
 

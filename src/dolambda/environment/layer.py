@@ -41,6 +41,7 @@ from dolambda.environment.requirements import (
     versions_here,
 )
 from dolambda.errors import ConfigurationError
+from dolambda.wording import listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -58,6 +59,7 @@ _STORAGE_LIMIT = 10_240 * MB
 _PATIENCE = 600
 _SCRATCH = "dolambda-layer-"
 _ON_AMAZON_LINUX_2 = "3.11"
+_NO_WHEEL = re.compile(r"\b(\w[\w.-]*(?:==[\w.!+]+)?) has no (?:usable )?wheels\b")  # uv's words
 
 _TEST_DIRECTORIES = frozenset({"tests", "test"})
 _TEST_FILES = re.compile(r"test_.*\.py|.*_test\.py")
@@ -354,10 +356,12 @@ def _install_as_here(requires: Sequence[str], platform: Platform, target: Path) 
     """Install with the local versions of all dependencies, or with others if that is impossible."""
     try:
         _install(requires, platform, target, versions_here())
+        return
     except ConfigurationError as error:
         if isinstance(error.__cause__, subprocess.TimeoutExpired):
             raise
-        _install(requires, platform, target)
+    # Outside of the handler, so that an error of the second attempt is shown alone.
+    _install(requires, platform, target)
 
 
 def _install(
@@ -397,12 +401,15 @@ def _install(
 
 def _unresolved(requires: Sequence[str], platform: Platform, said: str) -> ConfigurationError:
     if "wheel" in said:
-        msg = f"a requirement has no wheel for {platform}, and dolambda does not build wheels"
-        hint = "Use a version that has one or another architecture, or leave it out (exclude=). "
-        if platform.python == _ON_AMAZON_LINUX_2:
+        lacking = listing(sorted(set(_NO_WHEEL.findall(said))) or ["a requirement"])
+        msg = f"no wheel of {lacking} for {platform}, and dolambda does not build wheels"
+        hint = "Check the name. Use a version that has a wheel, or another architecture, "
+        hint += "or leave it out (exclude=). "
+        if platform.name and platform.python == _ON_AMAZON_LINUX_2:
             hint += (
-                "Lambda runs Python 3.11 on Amazon Linux 2 (glibc 2.26); Python 3.12 and "
-                "later take newer wheels. "
+                "Lambda runs Python 3.11 on Amazon Linux 2 (glibc 2.26). Recent packages need a "
+                "newer one: use Python 3.12 or later, or older versions, such as numpy<2.3 and "
+                "scipy<1.16. "
             )
     else:
         msg = f"requires {', '.join(requires)} could not be resolved for {platform}"

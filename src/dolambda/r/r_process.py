@@ -241,8 +241,8 @@ def _explained(process: RProcess) -> WorkerCrashedError:
     how, _process = process.end(), None
     if process.out_of_memory:
         return OutOfMemoryError(
-            f"R ran out of memory: it used {process.out_of_memory:,.0f} MB, but the worker has"
-            f" {process._limit + _SPARE:,.0f} MB",  # noqa: SLF001 - of the same module
+            f"R ran out of memory: it had used {process.out_of_memory:,.0f} of the worker's"
+            f" {process._limit + _SPARE:,.0f} MB when it needed more",  # noqa: SLF001 - same module
             hint="Deploy the stack with more memory (`dolambda deploy --memory`), or split the "
             "task.",
         )

@@ -30,6 +30,7 @@ from dolambda.scheduler.state import Scheduler
 from dolambda.scheduler.submission import Submission
 from dolambda.transport.clean_up import CleanUp
 from dolambda.wire.packer import Packer
+from dolambda.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -162,7 +163,7 @@ class Run:
             self._closing = self._cancelled = True
             waiting, declined = self._scheduler.waiting, self._scheduler.declined
         if warn and waiting and self._transport.queues and not declined:
-            log.warning("run %s is cancelled: %s tasks were not run", self.name, f"{waiting:,}")
+            log.warning("cancelled: %s had not begun", count(waiting, "task"))
         self._submission.drain()
         error = CancelledError(f"run {self.name} was cancelled while the task ran")
         self._apply(ev.Cancelled(error))

@@ -285,11 +285,10 @@ class ChildRun:
         if self._memory and end.by_kill and end.peak > self._memory - 2 * SPARE:
             return Lost(
                 OUT_OF_MEMORY,
-                f"task {index} ran out of memory: it used {end.peak:,.0f} MB, but the worker has "
-                f"{self._memory:,} MB",
-                "Deploy the stack with more memory (`dolambda deploy --memory`, at most 10,240), "
-                "or split "
-                "the task into smaller ones.",
+                f"task {index} ran out of memory: it had used {end.peak:,.0f} of the worker's "
+                f"{self._memory:,} MB when it needed more",
+                "Deploy the stack with more memory (`dolambda deploy --memory`, or memory= of "
+                'register("local"); at most 10,240), or split the task into smaller ones.',
             )
         return Lost(
             CRASHED,

@@ -354,3 +354,9 @@ def _explain(error: BaseException) -> None:
             "requires=[...] would replace all packages of the workers. If the module is your own, "
             f"name it: include_code=[{first!r}]."
         )
+    elif isinstance(error, FileNotFoundError) and isinstance(error.filename, str):
+        error.add_note(
+            f"The worker has no {error.filename!r}. Files and programs of your machine are not "
+            "sent. Read the file before and pass its content, store it in S3, or put it into a "
+            "package of your own, whose files are sent."
+        )

@@ -57,6 +57,33 @@ def test_a_region_and_credentials_that_lack_are_both_named(
         Account.from_settings(Settings(), Credentials("AK", "SK"))
 
 
+@pytest.mark.parametrize(
+    ("stack", "variables", "hint"),
+    [
+        ("locl", {}, "  'locl' is taken for the name of a stack on AWS. Run `aws configure`"),
+        ("dolambda", {}, "  Run `aws configure`"),
+        ("dolambda", {"AWS_REGION": "eu-west-1"}, "  Run `aws configure`"),
+    ],
+)
+def test_the_hint_without_a_region_names_the_likely_mistake(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stack: str,
+    variables: dict[str, str],
+    hint: str,
+) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError) as caught:
+        Account.from_settings(Settings(stack=stack))
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith(hint)
+    assert ("boto3 does not read it" in lines[1]) == ("AWS_REGION" in variables)
+
+
 def test_half_a_pair_of_keys_is_refused_and_none_is_shown() -> None:
     with pytest.raises(ConfigurationError, match="secret= was given without key="):
         Credentials(secret="hush")  # noqa: S106 - none

@@ -270,10 +270,17 @@ def test_what_would_travel_is_listed_without_running_the_program(tmp_path: Path)
     assert "'nothing.py' cannot be read as a program" in refused.stderr
 
 
+def test_a_program_without_modules_of_its_own_says_that_no_files_are_sent(tmp_path: Path) -> None:
+    write(tmp_path, {"script.py": "import json\n"})
+    said = dolambda_code(tmp_path, "script.py")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout.startswith("No files are sent: ")
+
+
 def test_too_much_code_is_listed_and_refused(tmp_path: Path) -> None:
     write(tmp_path, {"mine/__init__.py": ""})
     (tmp_path / "mine" / "noise.bin").write_bytes(os.urandom(21 << 20))
     said = dolambda_code(tmp_path, "mine")
     assert said.returncode == 1
     assert "22,020,096  mine/noise.bin" in said.stdout
-    assert "more than the 20 MiB that can travel. The largest is mine/noise.bin" in said.stderr
+    assert "more than the 20 MiB that can be sent. The largest is mine/noise.bin" in said.stderr

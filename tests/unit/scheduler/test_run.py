@@ -202,6 +202,26 @@ def test_what_cannot_be_pickled_is_an_exception_of_its_future_alone() -> None:
     run.close()
 
 
+@pytest.mark.parametrize(("tasks", "said"), [(3, ["cancelled: 1 task had not begun"]), (2, [])])
+def test_cancel_says_how_much_had_not_begun(
+    caplog: pytest.LogCaptureFixture, tasks: int, said: list[str]
+) -> None:
+    held = threading.Event()
+    memory = Memory()
+
+    def hang(job: Job, _sent: int) -> bytes | None:
+        held.wait(20)
+        return memory.answer(job)
+
+    memory.fate = hang
+    run = open_run(memory, window=2, batch=1)
+    run.submit((square, (i,), {}) for i in range(tasks))
+    until(lambda: len(memory.sent) >= 2)
+    run.cancel()
+    held.set()
+    assert [one.getMessage() for one in caplog.records if one.levelname == "WARNING"] == said
+
+
 def test_cancel_drops_what_waits_and_withdraws_what_flies() -> None:
     held = threading.Event()
     memory = Memory()

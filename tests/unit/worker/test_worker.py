@@ -127,7 +127,7 @@ def test_a_task_that_takes_more_memory_than_there_is_is_stopped_and_its_neighbou
     assert isinstance(second, Lost)
     assert second.reason == "out_of_memory"
     assert isinstance(second.to_error(), OutOfMemoryError)
-    assert f"the worker has {memory:,} MB" in second.detail
+    assert f"of the worker's {memory:,} MB when it needed more" in second.detail
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="as above")
@@ -309,6 +309,20 @@ def test_a_missing_module_says_what_to_do(worker: Worker) -> None:
     (outcome,) = outcomes(worker, (needs, ()))
     assert isinstance(outcome, Failure)
     assert "requires" in outcome.exception.__notes__[0]
+
+
+@pytest.mark.parametrize("name", ["data.csv", "no-such-program"])
+def test_a_missing_file_or_program_says_what_to_do(worker: Worker, name: str) -> None:
+    def opens() -> str:
+        return Path(name).read_text()
+
+    def starts() -> bytes:
+        return subprocess.check_output([name])
+
+    for outcome in outcomes(worker, (opens, ()), (starts, ())):
+        assert isinstance(outcome, Failure)
+        (note,) = outcome.exception.__notes__
+        assert note.startswith(f"The worker has no '{name}'. Files and programs of your machine")
 
 
 def test_own_modules_travel_and_a_new_version_is_used(worker: Worker) -> None:
