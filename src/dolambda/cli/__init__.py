@@ -65,6 +65,8 @@ _RUN, _SEE, _STACK = "Run", "See", "Stack"
 app = typer.Typer(
     name="dolambda",
     no_args_is_help=True,
+    epilog="Begin with `dolambda demo`. It needs no AWS account. Documentation: "
+    "https://dolambda.github.io/dolambda/",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

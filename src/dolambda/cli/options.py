@@ -50,6 +50,14 @@ BucketName = Annotated[
         "--bucket", help="An existing bucket to use, or the name for a new one.", show_default=False
     ),
 ]
+StackBucket = Annotated[
+    str | None,
+    typer.Option(
+        "--bucket",
+        help="The stack's bucket, if it was deployed with --bucket.",
+        show_default=False,
+    ),
+]
 Requires = Annotated[
     list[str] | None,
     typer.Option(
@@ -77,11 +85,17 @@ Exclude = Annotated[
     ),
 ]
 Memory = Annotated[
-    int | None, typer.Option(help="Memory of a worker in MB; 1769 is one vCPU.", show_default=False)
+    int | None,
+    typer.Option(
+        help="Memory of a worker in MB. Default: 1769, which is one vCPU.", show_default=False
+    ),
 ]
 Timeout = Annotated[
     int | None,
-    typer.Option(help="Time limit of one invocation in seconds, at most 900.", show_default=False),
+    typer.Option(
+        help="Time limit of one invocation in seconds, at most 900. Default: 300.",
+        show_default=False,
+    ),
 ]
 Workers = Annotated[
     int | None, typer.Option(help="Maximum number of workers at a time.", show_default=False)
@@ -89,7 +103,10 @@ Workers = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Storage = Annotated[
     int | None,
-    typer.Option(help="Size of a worker's /tmp in MB, at least 512.", show_default=False),
+    typer.Option(
+        help="Size of a worker's /tmp in MB. Default: 512, or what large packages need.",
+        show_default=False,
+    ),
 ]
 Architecture = Annotated[
     str | None, typer.Option(help="x86_64 or arm64. Default: this machine's.", show_default=False)
@@ -111,7 +128,7 @@ LayerArns = Annotated[
     ),
 ]
 LogDays = Annotated[
-    int | None, typer.Option(help="Days to keep the workers' log.", show_default=False)
+    int | None, typer.Option(help="Days to keep the workers' log. Default: 14.", show_default=False)
 ]
 UseR = Annotated[
     bool | None,

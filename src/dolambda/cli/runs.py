@@ -46,6 +46,8 @@ RunName = Annotated[
     ),
 ]
 _LAST = "last"
+_WIDTH_OF_NAME = 16  # columns that a long program may not take from the names of runs
+_COUNTS = ("tasks", "failed", "replies", "jobs")
 _UNLIMITED = 1000  # columns if output is not a terminal
 
 
@@ -119,21 +121,22 @@ def _list(where: given.Where, as_json: bool) -> None:
         print('no runs recorded, and no named runs: LambdaExecutor(run="nightly-17") begins one')
         return
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("run", overflow="fold")
+    longest = max(len(facts["run"]) for facts in found)
+    table.add_column("run", overflow="fold", min_width=min(longest, _WIDTH_OF_NAME))
     table.add_column("last change", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    for heading in ("tasks", "failed", "replies", "jobs"):
+    counts = [name for name in _COUNTS if any(facts[name] is not None for facts in found)]
+    for heading in counts:
         table.add_column(heading, no_wrap=True, justify="right")
+    table.add_column("program", overflow="ellipsis")
     for facts in found:
         changed = facts["changed"]
         table.add_row(
             facts["run"],
             f"{datetime.fromisoformat(changed).astimezone():%Y-%m-%d %H:%M}" if changed else "?",
             facts["state"],
-            *(
-                f"{facts[column]:,}" if facts[column] is not None else ""
-                for column in ("tasks", "failed", "replies", "jobs")
-            ),
+            *(f"{facts[name]:,}" if facts[name] is not None else "" for name in counts),
+            Path(facts["program"]).name if facts["program"] else "",
         )
     console = Console(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:

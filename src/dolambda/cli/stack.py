@@ -175,7 +175,7 @@ def _warn_of_missing(contents: Contents, settings: Settings) -> None:
 @given.grouped
 def destroy(
     where: given.OnAws,
-    bucket: given.BucketName = None,
+    bucket: given.StackBucket = None,
     yes: given.Yes = False,
 ) -> None:
     """Remove all that deploy made, and nothing else."""
@@ -199,7 +199,7 @@ def destroy(
 def policy(
     who: Annotated[Who, typer.Argument(help="Whose policy.")],
     where: given.Where,
-    bucket: given.BucketName = None,
+    bucket: given.StackBucket = None,
 ) -> None:
     """Print an IAM policy as JSON, limited to the stack, its bucket and the account."""
     target = connect(**where.given(), bucket=bucket)

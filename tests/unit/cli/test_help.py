@@ -56,6 +56,12 @@ def test_the_options_of_logs_take_a_line_each() -> None:
     assert own == list(range(own[0], own[0] + 8))  # none goes on in a second line
 
 
+def test_the_first_page_says_how_to_begin_and_where_the_documentation_is() -> None:
+    shown = RUNNER.invoke(app, ["--help"]).output
+    assert "Begin with `dolambda demo`." in shown
+    assert "https://dolambda.github.io/dolambda/" in shown
+
+
 def test_commands_are_in_groups() -> None:
     shown = RUNNER.invoke(app, ["--help"]).output
     places = [shown.index(title) for title in ("─ Run ─", "─ See ─", "─ Stack ─")]

@@ -109,6 +109,13 @@ def test_all_runs_are_listed_and_shown(home: Path) -> None:
     assert f"Run {listed[0]['run']}" in (home / "run.html").read_text(encoding="utf-8")
 
 
+def test_the_list_names_programs_and_leaves_out_empty_columns(home: Path) -> None:
+    head, *rows = runs(home).stdout.splitlines()
+    assert head.split() == ["run", "last", "change", "state", "tasks", "failed", "jobs", "program"]
+    assert rows
+    assert {row.split()[-1] for row in rows} == {"work.py"}
+
+
 def test_advice_is_printed_for_people_and_scripts(home: Path) -> None:
     listed = json.loads(runs(home, "--json").stdout)
     said = run(home, "-m", "dolambda", "advise").stdout
