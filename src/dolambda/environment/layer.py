@@ -356,10 +356,11 @@ def _install_as_here(requires: Sequence[str], platform: Platform, target: Path) 
     """Install with the local versions of all dependencies, or with others if that is impossible."""
     try:
         _install(requires, platform, target, versions_here())
-        return
     except ConfigurationError as error:
         if isinstance(error.__cause__, subprocess.TimeoutExpired):
             raise
+    else:
+        return
     # Outside of the handler, so that an error of the second attempt is shown alone.
     _install(requires, platform, target)
 

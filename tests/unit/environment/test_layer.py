@@ -115,7 +115,8 @@ def test_wheels_for_another_architecture_are_downloaded_and_the_zip_is_reproduci
 def test_a_source_only_package_is_named_with_a_hint() -> None:
     with pytest.raises(
         ConfigurationError,
-        match=r"(?s)no wheel of docopt==0.6.2 for Python 3.13 on x86_64-manylinux_2_34.*another architecture",
+        match=r"(?s)no wheel of docopt==0.6.2 for Python 3.13 on x86_64-manylinux_2_34.*"
+        r"another architecture",
     ):
         build(["docopt==0.6.2"], Platform("3.13", "x86_64-manylinux_2_34"))
 
