@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -22,10 +23,47 @@ from dolambda.registration import register, unregister
 from dolambda.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from dolambda.aws.account import Credentials
     from dolambda.local.instance import Instance
+
+    Deploy = Callable[[Settings], tuple[Settings, Credentials]]
+
+
+@pytest.fixture
+def deployed(instance: Instance) -> Iterator[Deploy]:
+    """Deploy stacks, and remove them after the test."""
+    made: list[tuple[Settings, Settings]] = []
+
+    def deploy_stack(settings: Settings) -> tuple[Settings, Credentials]:
+        there, credentials = deploy_into(instance, settings)
+        made.append((settings, there))
+        return there, credentials
+
+    yield deploy_stack
+    for settings, there in made:
+        _, account = root(instance, settings)
+        nothing = replace(there, requires=(), extra_requires=())
+        destroy(resources(account, nothing, here=True))
+
+
+@contextmanager
+def registered(settings: Settings, credentials: Credentials, **more: Any) -> Iterator[None]:
+    """Register a stack with the credentials of its submitter."""
+    register(
+        stack=settings.stack,
+        region=settings.region,
+        endpoint_url=settings.endpoint_url,
+        key=credentials.key,
+        secret=credentials.secret,
+        progress=False,
+        **more,
+    )
+    try:
+        yield
+    finally:
+        unregister()
 
 
 def use(
@@ -36,23 +74,12 @@ def use(
 
         return joblib.__file__, joblib.__version__
 
-    register(
-        stack=settings.stack,
-        region=settings.region,
-        endpoint_url=settings.endpoint_url,
-        key=credentials.key,
-        secret=credentials.secret,
-        progress=False,
-    )
-    try:
-        with LambdaExecutor() as executor:
-            return executor.submit(function or where).result(30)
-    finally:
-        unregister()
+    with registered(settings, credentials), LambdaExecutor() as executor:
+        return executor.submit(function or where).result(30)
 
 
 def test_what_layers_cannot_hold_reaches_the_worker_in_a_bundle(
-    instance: Instance, monkeypatch: pytest.MonkeyPatch
+    deployed: Deploy, instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def remove_the_bundle() -> bool:
         """Do what a task does that empties the directory for temporary files."""
@@ -66,7 +93,7 @@ def test_what_layers_cannot_hold_reaches_the_worker_in_a_bundle(
 
     monkeypatch.setattr(layer, "_ROOM", 0)
     settings = Settings(stack="bundled", requires=("joblib",))
-    there, credentials = deploy_into(instance, settings)
+    there, credentials = deployed(settings)
     file, found = use(there, credentials)
     assert "dolambda-bundle-" in file
     assert found == version("joblib")
@@ -83,17 +110,18 @@ def test_what_layers_cannot_hold_reaches_the_worker_in_a_bundle(
     )
     file, _ = use(there, credentials)
     assert "/packages-" in file
-    destroy(resources(account, replace(there, requires=()), here=True))
 
 
-def test_a_layer_of_ones_own_is_merged_with_what_is_in_the_cache(instance: Instance) -> None:
+def test_a_layer_of_ones_own_is_merged_with_what_is_in_the_cache(
+    deployed: Deploy, instance: Instance
+) -> None:
     settings = Settings(stack="merged", requires=("joblib",))
     _, account = root(instance, settings)
     own = make_zip({"python/joblib/_of_own_layer.py": b"FOUND = 7\n", "data/one": b"1"})
     arn = account.client("lambda").publish_layer_version(LayerName="own", Content={"ZipFile": own})[
         "LayerVersionArn"
     ]
-    there, credentials = deploy_into(instance, replace(settings, layers=(arn,)))
+    there, credentials = deployed(replace(settings, layers=(arn,)))
 
     def of_both() -> tuple[str, int]:
         import joblib  # noqa: PLC0415 - on the worker
@@ -102,12 +130,13 @@ def test_a_layer_of_ones_own_is_merged_with_what_is_in_the_cache(instance: Insta
         return joblib.__version__, FOUND
 
     assert use(there, credentials, of_both) == (version("joblib"), 7)
-    destroy(resources(account, replace(there, requires=()), here=True))
 
 
-def test_a_stack_that_differs_is_refused_before_the_first_task(instance: Instance) -> None:
+def test_a_stack_that_differs_is_refused_before_the_first_task(
+    deployed: Deploy, instance: Instance
+) -> None:
     settings = Settings(stack="differing", requires=("joblib==1.5.0",))
-    there, credentials = deploy_into(instance, settings)
+    there, credentials = deployed(settings)
     with pytest.raises(
         ConfigurationError,
         match=rf"joblib is {version('joblib')} locally and 1.5.0 on the stack\n  Run `dolambda "
@@ -120,31 +149,19 @@ def test_a_stack_that_differs_is_refused_before_the_first_task(instance: Instanc
     )
     with pytest.raises(ConfigurationError, match="its worker code is of another dolambda"):
         use(there, credentials)
-    destroy(resources(account, replace(there, requires=()), here=True))
 
 
-def test_extra_requirements_are_installed_by_deploying_alone(instance: Instance) -> None:
+def test_extra_requirements_are_installed_by_deploying_alone(deployed: Deploy) -> None:
     settings = Settings(stack="extra", requires=("iniconfig",), extra_requires=("joblib",))
-    there, credentials = deploy_into(instance, settings)
+    there, credentials = deployed(settings)
     assert use(there, credentials)[1] == version("joblib")
-    with pytest.raises(
-        ConfigurationError,
-        match=r"deployed without extra_requires=\['numpy'\]\n.*dolambda deploy --extra-requires "
-        r"numpy",
-    ):
-        register(
-            stack="extra",
-            region=there.region,
-            endpoint_url=there.endpoint_url,
-            key=credentials.key,
-            secret=credentials.secret,
-            extra_requires=["numpy", "joblib"],
-        )
-    _, account = root(instance, settings)
-    destroy(resources(account, replace(there, requires=(), extra_requires=()), here=True))
+    missing = registered(there, credentials, extra_requires=["numpy", "joblib"])
+    said = r"deployed without extra_requires=\['numpy'\]\n.*dolambda deploy --extra-requires numpy"
+    with pytest.raises(ConfigurationError, match=said), missing:
+        pass
 
 
-def test_programs_that_tasks_start_find_packages_and_modules(instance: Instance) -> None:
+def test_programs_that_tasks_start_find_packages_and_modules(deployed: Deploy) -> None:
     def ask() -> str:
         import subprocess  # noqa: PLC0415 - on the worker
 
@@ -155,32 +172,19 @@ def test_programs_that_tasks_start_find_packages_and_modules(instance: Instance)
         return done.stdout + done.stderr
 
     settings = Settings(stack="programs", requires=("joblib",))
-    there, credentials = deploy_into(instance, settings)
-    register(
-        stack="programs",
-        region=there.region,
-        endpoint_url=there.endpoint_url,
-        key=credentials.key,
-        secret=credentials.secret,
-        progress=False,
-        include_code=["support.user_module"],
-    )
-    try:
-        with LambdaExecutor() as executor:
-            assert executor.submit(ask).result(30) == "joblib support.user_module\n"
-    finally:
-        unregister()
-    _, account = root(instance, settings)
-    destroy(resources(account, replace(there, requires=()), here=True))
+    there, credentials = deployed(settings)
+    own = ["support.user_module"]
+    with registered(there, credentials, include_code=own), LambdaExecutor() as executor:
+        assert executor.submit(ask).result(30) == "joblib support.user_module\n"
 
 
 def test_code_that_another_patch_version_compiled_is_the_same_code(
-    instance: Instance, monkeypatch: pytest.MonkeyPatch
+    deployed: Deploy, instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings(stack="patched", requires=("joblib",))
     with monkeypatch.context() as another:
         another.setattr("dolambda.environment.worker_zip._compiled", lambda _: {})
-        there, credentials = deploy_into(instance, settings)
+        there, credentials = deployed(settings)
     assert use(there, credentials)[1] == version("joblib")
     _, account = root(instance, settings)
     told: list[str] = []
@@ -188,7 +192,6 @@ def test_code_that_another_patch_version_compiled_is_the_same_code(
     assert "its code has another version" in told
     assert deploy(resources(account, there, here=True)) == 0
     assert use(there, credentials)[1] == version("joblib")
-    destroy(resources(account, replace(there, requires=()), here=True))
 
 
 def test_an_upgrade_replaces_the_layer_and_removes_the_old_one(instance: Instance) -> None:
@@ -213,14 +216,14 @@ def test_an_upgrade_replaces_the_layer_and_removes_the_old_one(instance: Instanc
     destroy(resources(account, replace(before, requires=()), here=True))
 
 
-def test_a_runtime_brought_along_runs_the_same_tasks(instance: Instance) -> None:
+def test_a_runtime_brought_along_runs_the_same_tasks(deployed: Deploy, instance: Instance) -> None:
     """As far as the emulator goes: it mounts no /opt, so the interpreter is this one instead of a
     layer's.
     """
     settings = Settings(
         stack="brought", requires=(), runtime="provided.al2023", interpreter=sys.executable
     )
-    there, credentials = deploy_into(instance, settings)
+    there, credentials = deployed(settings)
     _, account = root(instance, settings)
     assert (
         account.client("lambda").get_function_configuration(FunctionName="brought")["Runtime"]
@@ -231,25 +234,14 @@ def test_a_runtime_brought_along_runs_the_same_tasks(instance: Instance) -> None
     with pytest.raises(ZeroDivisionError):
         fail(there, credentials)
     assert deploy(resources(account, there, here=True)) == 0
-    destroy(resources(account, there, here=True))
 
 
 def fail(settings: Settings, credentials: Credentials) -> None:
-    register(
-        stack=settings.stack,
-        region=settings.region,
-        endpoint_url=settings.endpoint_url,
-        key=credentials.key,
-        secret=credentials.secret,
-    )
-    try:
-        with LambdaExecutor() as executor:
-            executor.submit(lambda: 1 / 0).result(30)
-    finally:
-        unregister()
+    with registered(settings, credentials), LambdaExecutor() as executor:
+        executor.submit(lambda: 1 / 0).result(30)
 
 
-def test_three_hundred_megabytes_reach_the_worker(instance: Instance) -> None:
+def test_three_hundred_megabytes_reach_the_worker(deployed: Deploy, instance: Instance) -> None:
     """pyarrow beside scikit-learn: more than layers hold, so it comes unpacked from the bundle."""
 
     def compute() -> tuple[int, float, str]:
@@ -266,23 +258,11 @@ def test_three_hundred_megabytes_reach_the_worker(instance: Instance) -> None:
     settings = Settings(
         stack="large", requires=("numpy", "scikit-learn", "pandas>=2", "pyarrow>=18")
     )
-    there, credentials = deploy_into(instance, settings)
-    register(
-        stack="large",
-        region=there.region,
-        endpoint_url=there.endpoint_url,
-        key=credentials.key,
-        secret=credentials.secret,
-        progress=False,
-    )
-    try:
-        with LambdaExecutor() as executor:
-            rows, slope, file = executor.submit(compute).result(60)
-    finally:
-        unregister()
+    there, credentials = deployed(settings)
+    with registered(there, credentials), LambdaExecutor() as executor:
+        rows, slope, file = executor.submit(compute).result(60)
     assert (rows, slope) == (3, 2.0)
     assert "dolambda-bundle-" in file
     _, account = root(instance, settings)
     found = account.client("lambda").get_function_configuration(FunctionName="large")
     assert found["EphemeralStorage"]["Size"] > 200
-    destroy(resources(account, replace(there, requires=()), here=True))
