@@ -208,7 +208,11 @@ def limits_cpu(endpoint_url: str | None) -> bool:
     """Return whether an instance of this user at that URL limits CPU as Lambda does."""
     if endpoint_url is None or fcntl is None:
         return False
-    for file in home().glob("*/instance.json"):
+    try:
+        instances_of_user = checked_home().glob("*/instance.json")
+    except LocalAwsError:  # another user may have written there
+        return False
+    for file in instances_of_user:
         wanted = read(file.parent, file.name)
         if wanted.get("endpoint_url") == endpoint_url:
             return bool(wanted.get("environment", {}).get("DOLAMBDA_LOCAL_SANDBOX") == "cpu")

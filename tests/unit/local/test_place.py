@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -164,3 +165,19 @@ def test_a_temporary_directory_that_is_not_there(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(LocalAwsError, match="TMPDIR"):
         Instance.from_start()
     assert not Path("/proc/nowhere").exists()
+
+
+@pytest.mark.parametrize(("sandbox", "limits"), [("cpu", True), ("yes", False), ("", False)])
+def test_an_instance_whose_sandbox_limits_cpu_is_known_by_its_url(
+    apart: Path, sandbox: str, *, limits: bool
+) -> None:
+    url = "http://127.0.0.1:12345"
+    directory = place.checked_home(make=True) / "shared"
+    directory.mkdir(mode=0o700)
+    wanted = {"endpoint_url": url, "environment": {"DOLAMBDA_LOCAL_SANDBOX": sandbox}}
+    (directory / "instance.json").write_text(json.dumps(wanted), encoding="utf-8")
+    assert place.limits_cpu(url) is limits
+    assert not place.limits_cpu("http://127.0.0.1:54321")
+    assert not place.limits_cpu(None)
+    apart.joinpath(f"dolambda-{os.geteuid()}").chmod(0o777)  # others may have written there
+    assert not place.limits_cpu(url)
