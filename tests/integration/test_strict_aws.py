@@ -5,9 +5,12 @@ permissions.
 from __future__ import annotations
 
 import collections
+import io
 import os
 import sys
 import time
+import zipfile
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -105,6 +108,18 @@ class Life:
         assert [point.tasks for point in begun.curve.points] == [5, 5, 5, 5]
 
 
+@contextmanager
+def own_layer(root: Account) -> Iterator[str]:
+    """Have a layer that dolambda did not make."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("lib/mine.so", b"")
+    client = root.client("lambda")
+    made = client.publish_layer_version(LayerName="mine", Content={"ZipFile": file.getvalue()})
+    yield made["LayerVersionArn"]
+    client.delete_layer_version(LayerName="mine", VersionNumber=made["Version"])
+
+
 def test_the_whole_life_of_a_stack(strict_instance: StrictInstance) -> None:
     life = Life(strict_instance, Settings(stack="lived", requires=(), timeout=30))
     settings = replace(life.settings, workers=None)  # as many as the account allows
@@ -113,8 +128,10 @@ def test_the_whole_life_of_a_stack(strict_instance: StrictInstance) -> None:
     for transport in ("queue", "direct"):
         life.run(settings, transport)
     life.tune(settings)
-    packages = replace(settings, requires=("cloudpickle",))
-    assert life.deploy(packages) > 0
+    with own_layer(life.root) as arn:
+        assert life.deploy(replace(settings, layers=(arn,))) > 0
+        packages = replace(settings, requires=("cloudpickle",))
+        assert life.deploy(packages) > 0
     packages = replace(settings, requires=("attrs", "cloudpickle"))
     assert life.deploy(packages) > 0
     life.run(packages, "queue", run="nightly")

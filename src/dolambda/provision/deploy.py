@@ -49,7 +49,14 @@ _AMAZON_LINUX_2023 = "manylinux_2_34"
 
 def names_of(account: Account, settings: Settings) -> Names:
     """Return the names of everything in the stack, after a request for the account's number."""
-    return Names.of(settings.stack, account.region, account.number, settings.bucket, settings.role)
+    return Names.of(
+        settings.stack,
+        account.region,
+        account.number,
+        settings.bucket,
+        settings.role,
+        settings.layers,
+    )
 
 
 def resources(

@@ -41,16 +41,26 @@ class Names:
     creates.
     """
 
+    own_layers: tuple[str, ...] = ()
+    """ARNs of layer versions of the user's own, which the function uses too."""
+
     @classmethod
     def of(
-        cls, stack: str, region: str, account: str, bucket: str | None, role: str | None = None
+        cls,
+        stack: str,
+        region: str,
+        account: str,
+        bucket: str | None,
+        role: str | None = None,
+        layers: tuple[str, ...] = (),
     ) -> Names:
         """Return the names.
 
         A bucket's name must be unique in all of AWS, so it contains account and region.
         """
         ours = f"{stack}-{account}-{region}"
-        return cls(stack, region, account, bucket or ours, bucket in (None, ours), role or "")
+        chosen = bucket in (None, ours)
+        return cls(stack, region, account, bucket or ours, chosen, role or "", layers)
 
     @property
     def tags(self) -> dict[str, str]:

@@ -195,9 +195,12 @@ def _on_temporary_functions(names: Names) -> Policy:
 
 
 def _on_layers(names: Names) -> list[Policy]:
+    """Allow the stack's layers, and the use of the user's own: Lambda asks for GetLayerVersion."""
+    own = [_allow(["lambda:GetLayerVersion"], *names.own_layers)] if names.own_layers else []
     return [
         _allow(["lambda:PublishLayerVersion"], names.layer_arns),
         _allow(["lambda:GetLayerVersion", "lambda:DeleteLayerVersion"], f"{names.layer_arns}:*"),
+        *own,
     ]
 
 
