@@ -258,7 +258,7 @@ def fetch(
     print(f"saved {count(len(results), 'result')} in {file}: pickle.load returns them by number")
     if found.others:
         print(
-            f"{count(found.others, 'result')} of earlier starts left out: "
+            f"left out {count(found.others, 'result')} of earlier starts: "
             "the last start has not reached their tasks"
         )
 
