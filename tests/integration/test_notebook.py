@@ -30,7 +30,7 @@ def left():
     return session.bucket.list("jobs/"), len(session._accounts.open_runs())
 while left() != ([], 0) and time.monotonic() < until:
     time.sleep(0.05)
-print(*left)
+print(*left())
 """
 
 
