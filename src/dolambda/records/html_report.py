@@ -119,7 +119,8 @@ def _timeline(record: RunRecord, times: list[TaskTime], span: float) -> str:
     errors = record.tasks.errors
     listed = {error.task for error in errors[:MAX_LISTED]}
     return (
-        f'<figure class="timeline" aria-label="Tasks of each worker over time">{timeline_data(times, errors, span)}<div class="chart"></div>'
+        '<figure class="timeline" aria-label="Tasks of each worker over time">'
+        f'{timeline_data(times, errors, span)}<div class="chart"></div>'
         f'<div class="static">{timeline_chart(times, span, listed)}</div>{_LEGEND}'
         '<p class="detail" aria-live="polite"></p></figure>'
     )
