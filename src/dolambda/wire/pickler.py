@@ -13,10 +13,7 @@ cloudpickle:
                         value
     warning classes     a class that the other side cannot import is replaced by an empty class of
                         that name
-    ``__slots__``       a class that travels by value keeps them, so that its instances have the
-                        same state on both sides
-
-Pickles name the functions that rebuild these objects, so the functions stay in this module.
+    types               parts that cloudpickle leaves out travel, see class_parts.py
 """
 
 from __future__ import annotations
@@ -27,12 +24,13 @@ import os
 import sys
 from dataclasses import dataclass
 from importlib import import_module
-from types import CodeType, FunctionType, MemberDescriptorType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import cloudpickle
 from cloudpickle import cloudpickle as internals
 
+from dolambda.wire.class_parts import TYPING, completed, reduce_typing
 from dolambda.wire.functools_objects import (
     is_dispatching,
     reduce_cached_property,
@@ -46,7 +44,6 @@ if TYPE_CHECKING:
 _SPAWNED = "__mp_main__"
 _MAIN = frozenset({"__main__", _SPAWNED})
 _LRU_CACHE = type(functools.lru_cache(lambda: None))
-_SKELETON = internals._make_skeleton_class
 _MAX_SOURCE_LINES = 400  # of one function; a longer one travels without its source
 _ASSERTIONS = "_pytest.assertion.rewrite"
 
@@ -82,10 +79,10 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no t
         if not _is_class(kind):
             return NotImplemented
         if obj.__module__ == _SPAWNED:
-            return _with_slots(obj, internals._dynamic_class_reduce(obj))
+            return completed(obj, internals._dynamic_class_reduce(obj))
         if _is_foreign_warning(obj):
             return warning_class, (obj.__module__, obj.__qualname__)
-        return _with_slots(obj, super().reducer_override(obj))
+        return completed(obj, super().reducer_override(obj))
 
     def _reduce_function(self, function: FunctionType) -> Any:
         if is_dispatching(function) and not _has_importable_name(function):
@@ -162,31 +159,15 @@ def _reduce_type_variable(_pickler: Pickler, variable: Any) -> Any:
     return NotImplemented
 
 
+def _reduce_typing(_pickler: Pickler, obj: Any) -> Any:
+    return reduce_typing(obj) if obj.__module__ in _MAIN else NotImplemented
+
+
 def _is_class(kind: type) -> bool:
     try:
         return issubclass(kind, type)
     except TypeError:  # old extension modules have types that are not classes
         return False
-
-
-def _with_slots(cls: type, reduced: Any) -> Any:
-    """Return what builds the class, with its ``__slots__`` from the beginning.
-
-    cloudpickle sets them afterwards, which has no effect: instances then have a ``__dict__``, and
-    their state does not fit the original class.
-    """
-    built_here = type(reduced) is tuple and reduced[0] is _SKELETON
-    if not built_here or "__slots__" not in vars(cls) or issubclass(cls, tuple):
-        return reduced
-    names = tuple(
-        sorted("".join(name) for name, value in vars(cls).items() if _is_slot(name, value))
-    )
-    kind, name, bases, namespace, *rest = reduced[1]
-    return _SKELETON, (kind, name, bases, {**namespace, "__slots__": names}, *rest), *reduced[2:]
-
-
-def _is_slot(name: str, value: object) -> bool:
-    return type(value) is MemberDescriptorType or name in ("__dict__", "__weakref__")
 
 
 def _is_foreign_warning(cls: type) -> bool:
@@ -220,6 +201,7 @@ _REDUCERS: dict[type, Callable[[Pickler, Any], Any]] = {
     functools.cached_property: reduce_cached_property,
     ModuleType: _reduce_module,
     TypeVar: _reduce_type_variable,
+    **dict.fromkeys(TYPING, _reduce_typing),
 }
 
 

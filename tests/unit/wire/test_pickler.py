@@ -323,3 +323,52 @@ print(depth.register(str, lambda value: 5) and depth("a"), depth.__wrapped__([1]
         "depth Doc of depth.",
         "5 0",
     ]
+
+
+def test_parts_of_types_that_cloudpickle_leaves_out_travel(tmp_path: Path) -> None:
+    program = f"""{WRITE}
+import dataclasses, enum, typing
+
+class Planet(enum.Enum):
+    MERCURY = (3.3e23, 2.4e6)
+    EARTH = (6.0e24, 6.4e6)
+    TERRA = (6.0e24, 6.4e6)
+    def __init__(self, mass, radius):
+        self.mass, self.radius = mass, [radius]
+    @classmethod
+    def _missing_(cls, value):
+        return cls.EARTH
+
+class Access(enum.Flag):
+    READ = 1
+    WRITE = 2
+    BOTH = 3
+
+class Outer:
+    @dataclasses.dataclass
+    class Inner:
+        x: int
+
+Key = typing.NewType("Key", int)
+P = typing.ParamSpec("P")
+
+def key(x: Key, rest: typing.Callable[P, Key] | None = None) -> Key:
+    return Key(x + 1)
+
+write((Planet, Planet.TERRA, Access, Outer.Inner(2), key))
+back = pickling.load(pathlib.Path("sent").read_bytes())
+assert back[0] is Planet and back[1] is Planet.EARTH and back[2] is Access
+assert back[4].__annotations__["x"] is Key
+"""
+    there = """
+Planet, terra, Access, inner, key = sent
+print(terra is Planet.EARTH, terra.mass, Planet.MERCURY.radius, Planet("x").name, list(Planet))
+print(list(Planet.__members__), Access.BOTH, ~Access.READ, inner, type(inner).__qualname__, key(1))
+"""
+    assert travel(tmp_path, program, there).splitlines() == [
+        (
+            "True 6e+24 [2400000.0] EARTH [<Planet.MERCURY: (3.3e+23, 2400000.0)>, "
+            "<Planet.EARTH: (6e+24, 6400000.0)>]"
+        ),
+        "['MERCURY', 'EARTH', 'TERRA'] Access.BOTH Access.WRITE Outer.Inner(x=2) Outer.Inner 2",
+    ]
