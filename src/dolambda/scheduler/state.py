@@ -206,7 +206,8 @@ class Scheduler:
     def _on_estimate_confirmed(self, event: ev.EstimateConfirmed, moment: ev.Moment) -> ev.Actions:
         refusal = event.error or QuotedError("only the pilot was run")
         self.pilot.answered(None if event.go_on else refusal)
-        return [] if event.go_on else self._fail_all(self._queue.take_all(), refusal)
+        declined = [] if event.go_on else self._queue.take_all()
+        return [ev.Fail(span, refusal) for span in declined]  # not counted: nothing has failed
 
     def _on_waiting_cancelled(self, event: ev.WaitingCancelled, moment: ev.Moment) -> ev.Actions:
         return [ev.Withdraw(span) for span in self._queue.take_unsent()]
@@ -222,7 +223,9 @@ class Scheduler:
         broken = isinstance(event, ev.Broken)
         failing = [span for span in spans if span.sent or broken]
         withdrawn = [span for span in spans if not (span.sent or broken)]
-        actions = self._fail_all(failing, event.error)
+        if broken:  # what the user cancelled has not failed
+            self.counters.failed += sum(map(len, failing))
+        actions: ev.Actions = [ev.Fail(span, event.error) for span in failing]
         actions += [ev.Withdraw(span) for span in withdrawn]
         return actions + self._table.remove_all(stop=bool(in_flight))
 
@@ -429,7 +432,7 @@ class Scheduler:
     def _fail_declined(self) -> ev.Actions:
         """Fail tasks that were submitted after the answer: they do not run either."""
         refusal = self.pilot.refusal
-        return self._fail_all(self._queue.take_unsent(), refusal) if refusal else []
+        return [ev.Fail(span, refusal) for span in self._queue.take_unsent()] if refusal else []
 
     def _is_pilot_done(self) -> bool:
         over = bool(self._queue) and not self.jobs

@@ -220,6 +220,8 @@ def test_cancel_says_how_much_had_not_begun(
     run.cancel()
     held.set()
     assert [one.getMessage() for one in caplog.records if one.levelname == "WARNING"] == said
+    report = run.report()
+    assert (report.tasks, report.done, report.failed) == (tasks, 0, 0)
 
 
 def test_cancel_drops_what_waits_and_withdraws_what_flies() -> None:
