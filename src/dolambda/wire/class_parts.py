@@ -6,6 +6,9 @@
     members of an Enum   aliases, and the attributes that its ``__init__`` or ``__new__`` has set
     typing               NewType, ParamSpec and TypeVarTuple travel by value
 
+A class that comes back to the program that defines it stays as it is there: what tasks have set in
+its copy on a worker is not set here.
+
 **Input:** a type, and what cloudpickle makes of it. **Output:** how to rebuild it whole, as
 `__reduce__` returns it. Pickles name the functions that rebuild these objects, so the functions
 stay in this module.
@@ -18,6 +21,7 @@ import sys
 import typing
 from types import MemberDescriptorType
 from typing import Any
+from weakref import WeakSet
 
 from cloudpickle import cloudpickle as internals
 
@@ -29,14 +33,21 @@ TYPING = tuple(
 )
 
 
+_defined_here: WeakSet[type] = WeakSet()
+_rebuilt: WeakSet[type] = WeakSet()
+"""Classes that this process has sent, and those that it has received."""
+
+
 def completed(cls: type, reduced: Any) -> Any:
     """Return what builds the class with all its parts. One that travels by name is unchanged."""
     if type(reduced) is not tuple:
         return reduced
+    if cls not in _rebuilt:
+        _defined_here.add(cls)
     if reduced[0] is _CLASS:
         kind, name, bases, namespace, *rest = reduced[1]
         built = (kind, name, bases, {**namespace, **_namespace(cls)}, *rest)
-        return _CLASS, built, *reduced[2:]
+        return _CLASS, built, reduced[2], None, None, set_class_state
     if reduced[0] is _ENUM:
         return _completed_enum(cls, reduced)
     return reduced
@@ -75,10 +86,18 @@ def _is_of_enum(name: str) -> bool:
     return name.startswith("_") and name.endswith("_")
 
 
+def set_class_state(cls: type, state: Any) -> type:
+    """Set the state of a class, unless this process has defined it."""
+    if cls not in _defined_here:
+        _rebuilt.add(cls)
+        internals._class_setstate(cls, state)
+    return cls
+
+
 def set_enum_state(cls: Any, state: tuple[Any, dict[str, dict[str, object]]]) -> Any:
     """Set the state of an Enum, and the attributes that its members do not have yet."""
     of_class, attributes = state
-    internals._class_setstate(cls, of_class)
+    set_class_state(cls, of_class)
     for name, values in attributes.items():
         own = vars(cls[name])
         own.update({key: value for key, value in values.items() if key not in own})

@@ -372,3 +372,30 @@ print(list(Planet.__members__), Access.BOTH, ~Access.READ, inner, type(inner).__
         ),
         "['MERCURY', 'EARTH', 'TERRA'] Access.BOTH Access.WRITE Outer.Inner(x=2) Outer.Inner 2",
     ]
+
+
+def test_a_class_that_comes_back_does_not_change_the_original(tmp_path: Path) -> None:
+    program = f"""{WRITE}
+class Counter:
+    made = 0
+
+class Later(Counter):
+    pass
+
+write((Counter, Counter()))
+Counter.made = 5
+again, _ = pickling.load(pathlib.Path("sent").read_bytes())
+assert again is Counter and Counter.made == 5
+second = pickling.dump((Counter, Later()), "x")[0]
+write((pathlib.Path("sent").read_bytes(), second))
+"""
+    there = """
+first, second = sent
+Counter, one = pickling.load(first)
+print(Counter.made)
+again, two = pickling.load(second)
+print(again is Counter, Counter.made, type(two).__mro__[1] is Counter)
+pickling.dump(one, "x")
+print(pickling.load(first)[0] is Counter, Counter.made)
+"""
+    assert travel(tmp_path, program, there).splitlines() == ["0", "True 5 True", "True 0"]
