@@ -59,7 +59,7 @@ def test_a_layer_that_is_not_there_is_said_before_anything_is_made(
     account: Account, wrong: str
 ) -> None:
     arn = published(account, 1)
-    with pytest.raises(ProvisionError, match="layer version 'arn:.*' does not exist"):
+    with pytest.raises(ProvisionError, match=r"layer version 'arn:.*' does not exist"):
         put(account, arn.rpartition(":")[0] + wrong, 1)
     assert account.client("s3").list_buckets()["Buckets"] == []
 
