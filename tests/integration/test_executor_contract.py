@@ -98,8 +98,8 @@ def test_out_of_memory_says_what_was_used_and_what_there_is_and_neighbours_go_on
         modest = executor.submit(len, b"x" * 10)
         with pytest.raises(
             OutOfMemoryError,
-            match=r"it used 1,[67]\d\d MB, but the worker has 1,769 MB\n  Deploy the stack with "
-            r"more",
+            match=r"it had used 1,[67]\d\d of the worker's 1,769 MB when it needed more\n"
+            r"  Deploy the stack with more",
         ) as caught:
             hoarding.result(60)
         assert isinstance(caught.value, LostError)
