@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     try:
         channel = Channel(meet(directory))
         try:
-            Bridge(channel).serve()
+            Bridge(channel, directory).serve()
         finally:
             channel.close()
     finally:
@@ -64,8 +64,9 @@ def main(arguments: list[str]) -> int:
 class Bridge:
     """Server of one R session."""
 
-    def __init__(self, channel: Channel) -> None:
-        """Create a server. ``channel`` leads to R."""
+    def __init__(self, channel: Channel, directory: Path) -> None:
+        """Create a server. ``channel`` leads to R, which has made ``directory``."""
+        self._directory = directory
         self._channel = channel
         self._sender = Sender(channel)
         self._session: Session | None = None
@@ -103,6 +104,7 @@ class Bridge:
             log.warning("the R session can no longer be read: %s", error)
         self._frames.put(None)
         if self._session is None:  # R ended while it waited for READY
+            shutil.rmtree(self._directory, ignore_errors=True)
             os._exit(0)  # the emulated AWS ends with this process, see guardian.py
 
     def _serve_one(self, frame: Frame) -> None:
