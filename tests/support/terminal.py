@@ -46,6 +46,8 @@ def on_terminal(
         stdout=its,
         stderr=its,
         cwd=cwd,
+        # As Python knows it: pytest imports readline, which sets COLUMNS behind its back.
+        env=dict(os.environ),
         start_new_session=True,
     )
     os.close(its)
