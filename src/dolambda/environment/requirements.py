@@ -37,7 +37,7 @@ _TOOLS = frozenset(
     sphinx mkdocs py-spy memray lithops
     """.split()  # noqa: SIM905 - one word for each tool
 )
-_TOOL_SHAPES = re.compile(r"(pytest|types|flake8|sphinx|mkdocs|jupyter)-.*|.*-stubs\Z")
+_TOOL_SHAPES = re.compile(r"(pytest|types|flake8|sphinx|mkdocs|jupyter|jupyterlab)-.*|.*-stubs\Z")
 
 _CLIENT = frozenset(
     "boto3 botocore s3transfer obstore pycurl ministack awslambdaric".split()  # noqa: SIM905

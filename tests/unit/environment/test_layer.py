@@ -154,10 +154,12 @@ def test_what_a_tool_needs_stays_and_so_do_cycles_and_tools_that_others_need(
     install(tmp_path, "needs-a-tool", "jupyter-thing")
     install(tmp_path, "jupyter-thing")
     install(tmp_path, "jupyter-other")
+    install(tmp_path, "jupyterlab-part", "jupyter-of-a-tool")
+    install(tmp_path, "jupyter-of-a-tool")
     monkeypatch.syspath_prepend(str(tmp_path))
     found = installed_here()
     assert {"one", "two", "attrs-like", "needs-a-tool", "jupyter-thing"} <= found.keys()
-    assert not {"sphinx", "jupyter-other"} & found.keys()
+    assert not {"sphinx", "jupyter-other", "jupyterlab-part", "jupyter-of-a-tool"} & found.keys()
     assert "jupyter-other" in installed_here(extra=["jupyter-other"])
 
 
