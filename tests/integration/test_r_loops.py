@@ -133,7 +133,7 @@ def test_loops_give_with_dopar_what_they_give_with_do(r_session: RSession, tmp_p
 
 def test_results_and_arguments_of_any_size_arrive_whole(r_session: RSession) -> None:
     code = """
-    n <- 6e6  # doubles: 46 MB, more than is sent or read at once
+    n <- 3e6  # doubles: 23 MB
     large <- seq_len(n) + 0.5
     small <- foreach(i = 1:3) %dopar% i
     x <- foreach(i = 1:3) %dopar% if (i == 2) seq_len(n) + 0.5 else i
