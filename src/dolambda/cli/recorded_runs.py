@@ -43,17 +43,25 @@ def record_of(name: str) -> Path | None:
     Raises:
         ConfigurationError: Several records fit.
     """
-    store = RecordStore(records_directory())
-    known = {store.id_of(path): path for path in store.paths()}
-    if name != LAST and not any(one.startswith(name) for one in known):
+    path = any_record_of(name)
+    if path is None:
         return None
-    if not known:
-        return None
-    path = store.find(name)
     header, _ = read_ends(path)
     named = header.get("name")
-    exact = store.id_of(path) == name
+    exact = RecordStore.id_of(path) == name
     return None if named and not exact and (name == LAST or named.startswith(name)) else path
+
+
+def any_record_of(name: str) -> Path | None:
+    """Return the record named by an id, the beginning of one, or "last", of named runs too.
+
+    Raises:
+        ConfigurationError: Several records fit.
+    """
+    store = RecordStore(records_directory())
+    known = [store.id_of(path) for path in store.paths()]
+    fits = name == LAST or any(one.startswith(name) for one in known)
+    return store.find(name) if known and fits else None
 
 
 def run_in_log(name: str) -> str:

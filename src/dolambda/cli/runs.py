@@ -25,7 +25,7 @@ from dolambda.aws.objects import Bucket
 from dolambda.cli import options as given
 from dolambda.cli.connect import connect
 from dolambda.cli.files import refuse_unwritable, writing
-from dolambda.cli.recorded_runs import record_of, recorded_runs, show_record
+from dolambda.cli.recorded_runs import any_record_of, record_of, recorded_runs, show_record
 from dolambda.errors import ConfigurationError, DolambdaError
 from dolambda.named_runs import NamedRun, names
 from dolambda.progress.notices import notice
@@ -197,7 +197,15 @@ def show(
     if not where and (path := record_of(name)):
         show_record(path, as_json=as_json)
         return
-    bucket, key = _bucket(where)
+    try:
+        bucket, key = _bucket(where)
+    except DolambdaError as error:
+        if where or (path := any_record_of(name)) is None:
+            raise
+        why = str(error).partition("\n")[0]
+        notice(f"only what this machine has recorded is shown: {why}")
+        show_record(path, as_json=as_json)
+        return
     name, run = _run(name, bucket, key)
     record, there = run.record(), run.reply_keys()
     outcomes = [outcome for reply in run.replies(there) for outcome in reply.outcomes]

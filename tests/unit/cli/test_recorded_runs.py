@@ -116,6 +116,19 @@ def test_the_list_names_programs_and_leaves_out_empty_columns(home: Path) -> Non
     assert {row.split()[-1] for row in rows} == {"work.py"}
 
 
+def test_of_a_named_run_the_record_is_shown_if_its_stack_is_not_found(home: Path) -> None:
+    (path, *_) = (home / "state" / "dolambda" / "runs").iterdir()
+    head, line, rest = path.read_bytes().partition(b"\n")
+    named = path.with_name(path.name.replace(RecordStore.id_of(path), "nightly-17"))
+    named.write_bytes(json.dumps(json.loads(head) | {"name": "nightly"}).encode() + line + rest)
+    shown = runs(home, "show", "nightly")
+    assert shown.returncode == 0, shown.stderr
+    assert "only what this machine has recorded is shown: no AWS credentials" in shown.stderr
+    assert str(home / "work.py") in shown.stdout
+    refused = runs(home, "show", "nightly", "--local")
+    assert (refused.returncode, refused.stdout) == (1, "")
+
+
 def test_advice_is_printed_for_people_and_scripts(home: Path) -> None:
     listed = json.loads(runs(home, "--json").stdout)
     said = run(home, "-m", "dolambda", "advise").stdout
