@@ -193,7 +193,7 @@ def test_runs_by_prefix_and_last(home: Path) -> None:
     assert (counted["run"], counted["values"]) == ("weekly", 3)
     several = dolambda("runs", "show", "night", "--local", at=home)
     assert several.stderr.startswith(
-        "dolambda: 2 runs begin with 'night': nightly-1 and nightly-2\n"
+        "dolambda: 2 runs have names that begin with 'night': nightly-1 and nightly-2\n"
     )
     absent = dolambda("runs", "show", "daily", "--local", at=home)
     assert absent.stderr.startswith("dolambda: no run 'daily' exists in s3://dolambda-")
