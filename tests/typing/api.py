@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future, as_completed
 from typing import assert_type
 
 import dolambda
-from dolambda import LambdaExecutor, Report, Retries, Session, Settings, foreach
+from dolambda import LambdaExecutor, Report, Retries, Session, Settings, foreach, register
 from dolambda.errors import DolambdaError, LostError, OutOfMemoryError
 
 
@@ -26,10 +26,8 @@ session: Session = dolambda.register(
 )
 dolambda.register("local", memory=512, budget=0.5, logs="errors", exclude=["torch"], quote="only")
 dolambda.register("local", memroy=3)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
-# Pyright: ignore[reportArgumentType].
-dolambda.register("local", budget="x")  # type: ignore[arg-type]
-# Pyright: ignore[reportArgumentType].
-dolambda.register("local", logs="all")  # type: ignore[arg-type]
+register("local", budget="x")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+register("local", logs="all")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 dolambda.register(workers="two")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 settings: Settings = session.settings
 policy: Retries = Retries(3, on=(OSError, LostError), wait=1)
@@ -52,8 +50,8 @@ with LambdaExecutor(
     executor.submit(f)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 
 loop: dolambda.Foreach = foreach(i=range(10), combine="+", errors="remove")
-# Pyright: ignore[reportArgumentType].
-foreach(i=range(10), errors="ignore")  # type: ignore[arg-type]
+ten = range(10)
+foreach(i=ten, errors="ignore")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 LambdaExecutor(env={"MODE": "fast"})
 LambdaExecutor(env={"MODE": 3})  # type: ignore[dict-item] # pyright: ignore[reportArgumentType]
 LambdaExecutor(retries="twice")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
