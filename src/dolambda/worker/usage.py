@@ -48,7 +48,11 @@ class UsageMeter:
         self._live = ProcessUsage()
 
     def read(self) -> ProcessUsage:
-        """Return the usage so far. Of processes that have ended, only the largest counts."""
+        """Return the usage so far.
+
+        Of processes that have ended, only the largest counts. It counts at least the memory that
+        this process used when it started it: Linux keeps the maximum across exec.
+        """
         if not _getrusage:
             return ProcessUsage(_process_time())
         own, ended = _getrusage(resource.RUSAGE_SELF), _getrusage(resource.RUSAGE_CHILDREN)
