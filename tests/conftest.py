@@ -22,6 +22,7 @@ from dolambda.local.stack import deploy_into, root
 from dolambda.registration import register, unregister
 from dolambda.settings import Settings
 from support.aws_tools import install
+from support.first_hour import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,8 +37,7 @@ _TESTS = Path(__file__).parent
 # DOLAMBDA_TEST_SANDBOX=1 runs the workers of all tests in Lambda's sandbox; it needs bubblewrap.
 _SANDBOX = bool(os.environ.get("DOLAMBDA_TEST_SANDBOX"))
 
-for name in [name for name in os.environ if name.startswith(("AWS_", "DOLAMBDA_"))]:
-    del os.environ[name]  # no test may find real credentials
+environment.set_aside()  # no test may find real credentials, except those of tests/aws
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="dolambda-tests-state-")
 os.environ["DOLAMBDA_REQUIRES"] = ""  # no layer unless a test asks for one: they are large
