@@ -6,7 +6,21 @@ On entry: fields given on a command line; on leaving: a frozen `Behaviour`.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+
+_DURATIONS = (
+    "s3_latency",
+    "invoke_latency",
+    "event_delay",
+    "cold_start",
+    "warm_start",
+    "burst_every",
+    "seconds_limit",
+    "retry_first",
+    "retry_longest",
+    "event_age",
+    "late_by",
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,17 @@ class Behaviour:
     """Environments that may be started at once, and again in every `burst_every`."""
     burst_every: float = 10.0
     seconds_limit: float = 900.0
+    retry_first: float = 0.0
+    """Pause before a throttled event is tried again, twice as long each time up to `retry_longest`;
+    0 lets events begin in order, each the moment that an environment is free.
+    """
+    retry_longest: float = 300.0
+    event_age: float = 21_600.0
+    """Age at which a throttled event is dropped."""
+    factor: float = 1.0
+    """What all durations were divided by. With more than 1, time is a `Timeline`'s."""
+    tasks: int = 0
+    """Jobs that the client has, for the `Timeline`."""
     slow: float = 0.0
     """Share of jobs that take `slower` times as long as they should."""
     slower: float = 10.0
@@ -59,6 +84,12 @@ class Behaviour:
     def to_json(self) -> str:
         """As `from_json` takes it."""
         return json.dumps(asdict(self))
+
+    def divided(self, factor: float) -> Behaviour:
+        """Return it with all its durations divided by ``factor``."""
+        return replace(
+            self, factor=factor, **{name: getattr(self, name) / factor for name in _DURATIONS}
+        )
 
     @classmethod
     def from_json(cls, text: str) -> Behaviour:

@@ -44,6 +44,12 @@ def task(number: int, fate: str, given: Any = None) -> Any:
     return bytes([number % 256]) * _LARGE if fate == "large" else number * 2
 
 
+def rest(number: int, seconds: float) -> int:
+    """Sleep, of the simulation's time."""
+    time.sleep(seconds)
+    return number * 2
+
+
 @dataclass(frozen=True)
 class Oracle:
     """Knows what each of the ``fates`` must come to."""

@@ -51,7 +51,6 @@ class Server:
         self.connections: set[Connection] = set()
         self._most_connections = 0
         self._draw = random.Random(behaviour.seed)  # noqa: S311 - repeatable, no secret
-        self._loop = asyncio.get_running_loop()
         self._fleet = Fleet(behaviour, self.counts)
         self._clock = Clock()
         self._clock.install()
@@ -112,6 +111,7 @@ class Server:
             "connections": self._most_connections,
             "cpu": usage.ru_utime + usage.ru_stime,
             "objects": len(self.store.objects),
+            "makespan": self._fleet.timeline.makespan if self._fleet.timeline else None,
         }
 
     # Faults.
@@ -157,6 +157,7 @@ class Server:
     def _created(self, key: str) -> None:
         if not key.startswith(self._triggers) or self._strikes("lost_events"):
             return
+        self._fleet.received()
         event = {
             "Records": [
                 {
@@ -171,7 +172,7 @@ class Server:
             )
             if self._strikes("late_events"):
                 delay += self.behaviour.late_by
-            self._loop.call_later(
+            self._fleet.clock.call_later(
                 delay, self._fleet.queue, partial(self._run, self._fleet, event, None)
             )
 
@@ -220,7 +221,7 @@ class Server:
         self.faults["poison"] += ran.dead
         dead = ran.dead or self._strikes("killed")
         ends = partial(self._end, fleet, ran, answer, environment, dead=dead)
-        self._loop.call_later(seconds / 2 if dead else seconds, ends)
+        fleet.clock.call_later(seconds / 2 if dead else seconds, ends)
 
     def _end(
         self,
