@@ -90,6 +90,8 @@ class Session:
 
     def __post_init__(self) -> None:
         """Set up the session. Nothing is sent."""
+        if self.progress is None:
+            self.progress = self.settings.progress
         self._code = OwnModules(self.settings)
         self._accounts = Accounts(self.transport, self.stack, self.settings)
         self._named_runs = OpenNamedRuns(self.bucket, self.key, self.transports)

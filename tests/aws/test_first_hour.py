@@ -11,6 +11,7 @@ more. `tests/integration/test_first_hour.py` runs the same steps on the emulated
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from support.first_hour import environment
 from support.first_hour.hour import SETTINGS, Hour, SkippedError, Step
 from support.first_hour.ledger import OverCapError
 from support.first_hour.steps import STEPS
-from support.first_hour.submitters import Federated
+from support.first_hour.submitters import submitting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +46,7 @@ def hour(
         environment.put_back(patch)
         account = Account.from_settings(SETTINGS)
         scratch = tmp_path_factory.mktemp("hour")
-        submitter = Federated(account)
+        submitter = partial(submitting, account)
         hour = Hour(account, SETTINGS, submitter, here=False, path=REPORT, scratch=scratch)
         hour.report.redact.add(os.environ.get("AWS_PROFILE"), "profile")
         hour.refuse_present_stack()

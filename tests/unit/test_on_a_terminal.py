@@ -52,3 +52,27 @@ def test_bars_keep_their_counts_and_leave_one_line_each(tmp_path: Path, columns:
     closing = re.findall(r"dolambda: (\d+) tasks in ", text)
     assert sorted(closing) == ["25", "35", "40"]
     assert text.index("dolambda: 40 tasks in") < text.index("between")
+
+
+OPENED = """
+from dolambda import LambdaExecutor
+from dolambda.session import Session
+from dolambda.settings import Settings
+
+settings = Settings(transport="in_process", progress={progress}, record=False)
+with Session.open(settings) as session, LambdaExecutor(session=session) as executor:
+    print("found", list(executor.map(abs, range(3))))
+"""
+
+
+@pytest.mark.parametrize(("progress", "shown"), [(None, True), (False, False)])
+def test_a_session_that_nobody_registered_keeps_its_setting(
+    tmp_path: Path, progress: bool | None, shown: bool
+) -> None:
+    """As the one that `deploy` and `doctor` open for a round trip."""
+    program = tmp_path / "program.py"
+    program.write_text(OPENED.format(progress=progress))
+    status, written = on_terminal([sys.executable, str(program)], {}, columns=80)
+    assert status == 0
+    assert "found [0, 1, 2]" in written
+    assert ("3 tasks" in written) is shown

@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from dolambda.aws.account import Credentials, translated
+from dolambda.errors import DolambdaError
 from dolambda.money.prices import PRICES
 from dolambda.provision.deploy import deploy, destroy, names_of, resources
 from dolambda.session import Session
@@ -18,6 +21,7 @@ from support.first_hour.report import Report, Result, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from dolambda.aws.account import Account
@@ -28,6 +32,7 @@ _CONTROL = 0.001
 """Dollars for the requests of a step that are not in the bill of a session, such as a deployment:
 fewer than 200 at the price of the dearest.
 """
+_LOG_LINES = 40
 _START_S = 10
 """Seconds that the start of a worker may be billed, which no bill of a session contains."""
 
@@ -72,13 +77,13 @@ class Step:
 class Hour:
     """One stack on one account.
 
-    ``submitter`` returns credentials with the printed submitter policy and nothing else, or raises
+    ``submitter`` has credentials with the printed submitter policy and nothing else, or raises
     `SkippedError`. ``here`` is True for the emulated AWS.
     """
 
     account: Account
     settings: Settings
-    submitter: Callable[[Settings], Credentials]
+    submitter: Callable[[Settings], AbstractContextManager[Credentials]]
     here: bool
     path: Path
     """Where the report is written after each step."""
@@ -113,8 +118,9 @@ class Hour:
             self.ledger.charge(self._billed + _CONTROL)
         except BaseException as error:
             outcome = _outcome(error) if outcome == "passed" else outcome
-            said = told(error) if outcome == "failed" else str(error)
+            said = "" if outcome == "not run" else str(error)
             if outcome == "failed":  # nobody knows what still runs
+                said = f"{told(error)}\n{self._workers_log(seconds=time.monotonic() - begun)}"
                 self.ledger.charge(max(self._billed, step.worst))
                 self._given_up = self._given_up or (step.name if step.begins else "")
             raise
@@ -153,6 +159,18 @@ class Hour:
         """Remove the stack, or what there is of it."""
         bare = replace(self.settings, requires=())
         destroy(resources(self.account, bare, here=self.here))
+
+    def _workers_log(self, seconds: float) -> str:
+        """Return the last lines of the workers' log: it often says why a task had no reply."""
+        try:
+            events = self.account.client("logs").filter_log_events(
+                logGroupName=f"/aws/lambda/{self.settings.stack}",
+                startTime=int((time.time() - seconds) * 1000),
+            )["events"]
+        except (BotoCoreError, ClientError, DolambdaError) as error:  # an error of its own, or none
+            return f"The workers' log cannot be read: {type(error).__name__}"
+        lines = [event["message"].rstrip() for event in events[-_LOG_LINES:]]
+        return "\n".join(["The workers' log:", *lines])
 
     def count(self, runs: int) -> None:
         """Count runs whose bill nobody sees, such as those of a program, at their worst."""

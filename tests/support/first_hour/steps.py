@@ -47,7 +47,8 @@ def submitter_only(hour: Hour) -> None:
     """Send 1 MB and begin a named run, with the printed policy as the only permissions."""
     argument = os.urandom(1 << 20)
     with (
-        hour.session(hour.submitter(hour.settings)) as session,
+        hour.submitter(hour.settings) as submitter,
+        hour.session(submitter) as session,
         LambdaExecutor(session=session, run="first-hour") as executor,
     ):
         assert executor.submit(tasks.nbytes, argument).result(_PATIENCE_S) == 1 << 20
