@@ -53,7 +53,7 @@ def test_a_task_that_takes_too_much_memory_fails_alone(r_session: RSession) -> N
     """
     lines = r_session.lines(code)
     assert lines[0].startswith("1 3 OutOfMemoryError R ran out of memory: it had used ")
-    assert "the worker has 1,769 MB" in lines[0]
+    assert "of the worker's 1,769 MB when it needed more" in lines[0]
 
 
 def test_what_cannot_be_sent_is_told_before_anything_is(r_session: RSession) -> None:
