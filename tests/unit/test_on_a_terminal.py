@@ -55,13 +55,14 @@ def test_bars_keep_their_counts_and_leave_one_line_each(tmp_path: Path, columns:
 
 
 OPENED = """
+import time
 from dolambda import LambdaExecutor
 from dolambda.session import Session
 from dolambda.settings import Settings
 
 settings = Settings(transport="in_process", progress={progress}, record=False)
 with Session.open(settings) as session, LambdaExecutor(session=session) as executor:
-    print("found", list(executor.map(abs, range(3))))
+    executor.submit(time.sleep, 3).result()
 """
 
 
@@ -74,5 +75,4 @@ def test_a_session_that_nobody_registered_keeps_its_setting(
     program.write_text(OPENED.format(progress=progress))
     status, written = on_terminal([sys.executable, str(program)], {}, columns=80)
     assert status == 0
-    assert "found [0, 1, 2]" in written
-    assert ("3 tasks" in written) is shown
+    assert ("1 task in" in written) is shown
