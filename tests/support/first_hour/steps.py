@@ -155,14 +155,15 @@ def named_run(hour: Hour) -> None:
 def panic(hour: Hour) -> None:
     """Stop the stack, be refused, undo it, and run tasks again."""
     stop = Panic(hour.account, hour.settings.stack)
-    stop.begin()
     try:
+        stop.begin()
         with hour.session():
             raise AssertionError("a stopped stack let a session open")
     except StackStoppedError:
         pass
-    finally:
-        assert stop.undo(), "the undoing found nothing to undo"
+    finally:  # later steps need the stack
+        undone = stop.undo()
+    assert undone, "the undoing found nothing to undo"
     _squares(hour)
 
 
