@@ -16,7 +16,7 @@ demo: $(READY) ## Run real work on the emulated AWS, start to finish
 	$(BIN)/dolambda demo
 
 test: $(READY) ## Run the whole suite; no AWS account needed
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 3 --dist loadfile
 
 # Installs R and its packages where they are missing, which needs root.
 test-r: $(READY) ## Test R's side; installs R where it is missing
@@ -31,7 +31,8 @@ test-fast: $(READY) ## Run the unit tests, in seconds
 test-newest: | $(UV) ## Test with the newest version of each dependency
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)-newest
 	$(UV) pip install --quiet --python $(VENV)-newest --upgrade --group dev --editable '.[demo,zstd]'
-	$(VENV)-newest/bin/pytest --numprocesses 2 --dist loadfile tests/unit tests/integration/test_api.py
+	$(VENV)-newest/bin/pytest --numprocesses 3 --dist loadfile tests/unit tests/integration/test_api.py \
+		$(addprefix --ignore=tests/unit/,bench r support test_structure.py test_without_posix.py test_words.py)
 
 # With the lowest version that pyproject.toml allows of each dependency.
 test-lowest: | $(UV) ## Test with the lowest version of each dependency
@@ -101,6 +102,7 @@ soak: $(READY) ## Run thousands of tasks that misbehave
 	$(BIN)/python bench/soak.py
 	$(BIN)/python bench/kills.py
 	$(BIN)/python bench/killed_parts.py
+	$(BIN)/pytest -m soak
 
 clean: ## Remove all that these targets have made
 	rm -rf .venv* .tools dist htmlcov .coverage docs/_build docs/jupyter_execute docs/reference/generated .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

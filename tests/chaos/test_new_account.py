@@ -63,7 +63,7 @@ def ran(transport: str, window: int | None, seconds: float) -> tuple[float, dict
     return seen["makespan"] / ideal + settings.throttle / seconds, seen
 
 
-@pytest.mark.parametrize("transport", ["queue", "direct"])
+@pytest.mark.parametrize("transport", ["queue", pytest.param("direct", marks=pytest.mark.soak)])
 def test_long_tasks_take_their_time_and_no_more(
     transport: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -139,6 +139,7 @@ def at(curve: dict[str, Any], memory: int) -> dict[str, Any]:
     return dict(found)
 
 
+@pytest.mark.soak
 @pytest.mark.needs("bwrap")
 def test_the_curve_of_tasks_that_compute(tuned: Callable[..., dict[str, Any]]) -> None:
     curve = tuned("computes", "--memory", "128,1769")
@@ -240,6 +241,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.soak
 @pytest.mark.needs("bwrap")
 def test_a_local_program_is_tuned_in_the_sandbox(tmp_path: Path) -> None:
     program = tmp_path / "program.py"

@@ -46,8 +46,8 @@ def on_terminal(
         stdout=its,
         stderr=its,
         cwd=cwd,
-        # As Python knows it: pytest imports readline, which sets COLUMNS behind its back.
-        env=dict(os.environ),
+        # The terminal's size counts. pytest imports readline, which sets COLUMNS behind its back.
+        env={k: v for k, v in os.environ.items() if k not in {"COLUMNS", "LINES"}},
         start_new_session=True,
     )
     os.close(its)

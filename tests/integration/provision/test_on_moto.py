@@ -79,7 +79,7 @@ def test_without_the_role_lambda_refuses_and_waiting_for_it_has_an_end(
     with pytest.raises(
         ProvisionError,
         match=r"may assume the role second-worker-eu-central-1 did not come true within 1 s\n  "
-        r"Run the same",
+        r"Repeat the command",
     ):
         deploy(without_role)
 
