@@ -32,7 +32,7 @@ test-newest: | $(UV) ## Test with the newest version of each dependency
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)-newest
 	$(UV) pip install --quiet --python $(VENV)-newest --upgrade --group dev --editable '.[demo,zstd]'
 	$(VENV)-newest/bin/pytest --numprocesses 3 --dist loadfile tests/unit tests/integration/test_api.py \
-		$(addprefix --ignore=tests/unit/,bench r support test_structure.py test_without_posix.py test_words.py)
+		$(addprefix --ignore=tests/unit/,bench provision r support test_structure.py test_without_posix.py test_words.py)
 
 # With the lowest version that pyproject.toml allows of each dependency.
 test-lowest: | $(UV) ## Test with the lowest version of each dependency

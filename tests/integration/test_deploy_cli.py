@@ -210,6 +210,7 @@ deploy(resources(account, settings, here=True))
 """
 
 
+@pytest.mark.soak
 def test_killed_before_any_of_its_requests_deploy_goes_on_where_it_stopped(
     instance: Instance, tmp_path: Path
 ) -> None:

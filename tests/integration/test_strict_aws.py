@@ -177,6 +177,7 @@ def small(strict_instance: StrictInstance) -> Iterator[tuple[Life, Settings]]:
     life.destroy(settings)
 
 
+@pytest.mark.soak
 def test_events_wait_where_others_use_up_the_account(small: tuple[Life, Settings]) -> None:
     """Lambda's queue repeats what it throttles, later each time; nothing is lost by that."""
 
@@ -196,9 +197,21 @@ def test_events_wait_where_others_use_up_the_account(small: tuple[Life, Settings
     assert not counts.get("events_dropped")
 
 
+# Large layers and many jobs take longest.
+_LONG = {"A1", "B15", "B18"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "finding", [pytest.param(one, id=f"{one.number}-{one.scenario}") for one in FINDINGS]
+    "finding",
+    [
+        pytest.param(
+            one,
+            id=f"{one.number}-{one.scenario}",
+            marks=[pytest.mark.soak] if one.number in _LONG else [],
+        )
+        for one in FINDINGS
+    ],
 )
 def test_what_the_audit_found_does_not_break_any_more(finding: Finding, definition: str) -> None:
     assert run(finding, sys.executable, definition).startswith("passes")

@@ -151,6 +151,7 @@ def test_the_curve_of_tasks_that_compute(tuned: Callable[..., dict[str, Any]]) -
     assert 0 < curve["spent"] < 0.5
 
 
+@pytest.mark.soak
 @pytest.mark.needs("bwrap")
 def test_the_curve_of_tasks_that_wait(tuned: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     picture = tmp_path / "curve.svg"
@@ -213,6 +214,7 @@ def test_followed_advice_makes_waiting_tasks_cheaper(confined: Instance) -> None
     assert saved > -advice.figures["cost_change"] / 2
 
 
+@pytest.mark.soak
 @pytest.mark.needs("bwrap")
 def test_followed_advice_makes_computing_tasks_faster(confined: Instance) -> None:
     measured = Measured(confined, "computing")
