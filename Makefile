@@ -16,7 +16,7 @@ demo: $(READY) ## Run real work on the emulated AWS, start to finish
 	$(BIN)/dolambda demo
 
 test: $(READY) ## Run the whole suite; no AWS account needed
-	$(BIN)/pytest --numprocesses 3 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 # Installs R and its packages where they are missing, which needs root.
 test-r: $(READY) ## Test R's side; installs R where it is missing
@@ -27,12 +27,12 @@ test-r: $(READY) ## Test R's side; installs R where it is missing
 test-fast: $(READY) ## Run the unit tests, in seconds
 	$(BIN)/pytest tests/unit
 
-# With the newest versions of all dependencies instead of the lock's: the unit tests and one journey.
+# With the newest versions of all dependencies instead of the lock's: the unit tests of what uses them, and one journey.
 test-newest: | $(UV) ## Test with the newest version of each dependency
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)-newest
 	$(UV) pip install --quiet --python $(VENV)-newest --upgrade --group dev --editable '.[demo,zstd]'
-	$(VENV)-newest/bin/pytest --numprocesses 3 --dist loadfile tests/unit tests/integration/test_api.py \
-		$(addprefix --ignore=tests/unit/,bench provision r support test_structure.py test_without_posix.py test_words.py)
+	$(VENV)-newest/bin/pytest --numprocesses 2 --dist loadfile tests/integration/test_api.py \
+		$(addprefix tests/unit/,aws loops scheduler transport wire test_joblib.py cli/test_help.py)
 
 # With the lowest version that pyproject.toml allows of each dependency.
 test-lowest: | $(UV) ## Test with the lowest version of each dependency

@@ -216,6 +216,7 @@ def test_what_dolambda_did_not_make_has_no_key(stage: Stage) -> None:
         Rotation(stage.account, "nowhere").rotate()
 
 
+@pytest.mark.soak
 def test_no_key_is_shown_by_commands_or_logged_by_a_session(
     stage: Stage,
     instance: Instance,

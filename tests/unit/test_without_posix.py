@@ -63,6 +63,7 @@ def test_the_client_imports_where_posix_is_hidden(module: str) -> None:
 _TESTED = ("wire", "transport", "aws/test_small_objects.py", "test_settings.py")
 
 
+@pytest.mark.soak
 def test_the_clients_unit_tests_pass_where_posix_is_hidden() -> None:
     files = [f"tests/unit/{name}" for name in _TESTED]
     worker = (

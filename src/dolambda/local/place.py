@@ -144,17 +144,22 @@ def sweep() -> list[str]:
     """
     swept = []
     for directory in instances():
-        young = (
-            time.time() - directory.stat().st_mtime < _YOUNG
-            and not (directory / "state.json").exists()
-        )
-        if young or is_alive(directory):
+        if _is_young(directory) or is_alive(directory):
             continue
         remove(directory)
         swept.append(directory.name)
     with contextlib.suppress(OSError):
         home().rmdir()
     return swept
+
+
+def _is_young(directory: Path) -> bool:
+    """Return whether an instance may be starting, or has just gone: others sweep too."""
+    try:
+        age = time.time() - directory.stat().st_mtime
+    except FileNotFoundError:
+        return True
+    return age < _YOUNG and not (directory / "state.json").exists()
 
 
 def remove(directory: Path) -> None:

@@ -52,6 +52,13 @@ def test_what_an_instance_left_is_swept_up_and_nothing_else(apart: Path) -> None
     assert (precious / "instance.json").exists()
 
 
+def test_what_another_program_sweeps_meanwhile_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place, "instances", lambda: [tmp_path / "gone"])
+    assert place.sweep() == []
+
+
 def test_a_link_in_the_place_of_the_directory(apart: Path) -> None:
     victim = apart / "victim"
     victim.mkdir(mode=0o700)
