@@ -14,7 +14,6 @@ import time
 import weakref
 from collections import deque
 from concurrent.futures import Executor
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
@@ -72,6 +71,8 @@ class LambdaExecutor(Executor):
         1024
     """
 
+    _down = False  # whether it takes no more tasks
+
     def __init__(
         self,
         max_workers: int | None = None,
@@ -100,7 +101,10 @@ class LambdaExecutor(Executor):
                 f"max_workers must be greater than 0, got {max_workers}",
                 hint="Leave max_workers= out for the default.",
             )
+        if max_workers is not None:
+            max_workers = RULES["max_workers"].check(max_workers, Source.argument("max_workers"))
         options = RunOptions(
+            workers=max_workers,
             batch=batch,
             task_timeout=task_timeout,
             retries=retries,
@@ -111,16 +115,12 @@ class LambdaExecutor(Executor):
             run=run,
             env=env,
         )
-        if max_workers is not None:
-            checked = RULES["max_workers"].check(max_workers, Source.argument("max_workers"))
-            options = replace(options, workers=checked)
         if not (initializer is None or callable(initializer)):
             raise TypeError(f"initializer={initializer!r} is not a function")
         self._wrap = with_initializer(initializer, initargs)
         self._session = session or current()
         self._run: Run = self._session.open_run(options)
         self._max_workers = self._run.limits.workers  # dask reads an executor's width from it
-        self._down = False
         # An executor that is dropped without shutdown ends when its tasks are done.
         weakref.finalize(self, self._run.close, wait=False)
 

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from dolambda.money.bill import Bill
+    from dolambda.records.recorder import RunRecorder
     from dolambda.scheduler.report import Report
     from dolambda.scheduler.stored import Stored
     from dolambda.settings import Settings
@@ -218,20 +219,15 @@ class Session:
             The run.
         """
         self._refuse_ended()
-        options = options or RunOptions()
         self._code.look_again()
         sampler = sampler_of(self)
-        if sampler:
-            options = replace(options, run=None)
+        options = replace(options or RunOptions(), **({"run": None} if sampler else {}))
         name, way, named, stored = self._choose_way(options)
         shown, live = self._hooks.output(options, name, relay, may_be_live=not sampler)
         limits = self._limits(options, way, live=live is not None)
         recorder = self._records.recorder(name, options.run, limits)
-        packer = Packer(
-            same_buffers=same_buffers,
-            same_functions=same_functions,
-            salt=self._salt if named else None,
-        )
+        salt = self._salt if named else None
+        packer = Packer(same_buffers=same_buffers, same_functions=same_functions, salt=salt)
         hooks = self._hooks.of_run(options, self.progress, named, shown, live, recorder)
         if sampler:
             way, limits, hooks = sampler, sampler.limits(limits), sampler.hooks(hooks)
@@ -248,12 +244,16 @@ class Session:
             hooks=hooks,
             clean_up=self._clean_up,
         )
-        self._accounts.begin(opened)
+        return self._begun(opened, recorder)
+
+    def _begun(self, run: Run, recorder: RunRecorder | None) -> Run:
+        """Keep account of a run from now on, and return it."""
+        self._accounts.begin(run)
         if recorder:
-            recorder.begin(opened.report)
-        if self._gone:  # since this method began
-            opened.abandon(self._gone)
-        return opened
+            recorder.begin(run.report)
+        if self._gone:  # since it was opened
+            run.abandon(self._gone)
+        return run
 
     def _choose_way(
         self, options: RunOptions

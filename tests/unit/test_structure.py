@@ -12,12 +12,16 @@ FILES = sorted(SOURCES.rglob("*.py"))
 FILE_LINES, FUNCTION_LINES = 450, 50
 
 
-def lines_without_docstring(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+# Public functions, whose docstrings have an entry for each of their 16 parameters.
+DOCUMENTED_AT_LENGTH = {"foreach", "register"}
+
+
+def lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     whole = (function.end_lineno or function.lineno) - function.lineno + 1
-    first = function.body[0]
-    if ast.get_docstring(function) is None or first.end_lineno is None:
+    if function.name not in DOCUMENTED_AT_LENGTH:
         return whole
-    return whole - (first.end_lineno - first.lineno + 1)
+    docstring = function.body[0]
+    return whole - ((docstring.end_lineno or docstring.lineno) - docstring.lineno + 1)
 
 
 def test_sources_are_found() -> None:
@@ -33,5 +37,5 @@ def test_files_and_functions_are_short(file: Path) -> None:
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
-    long = {f.name: lines_without_docstring(f) for f in functions}
-    assert {name: lines for name, lines in long.items() if lines > FUNCTION_LINES} == {}
+    long = {f.name: lines(f) for f in functions}
+    assert {name: count for name, count in long.items() if count > FUNCTION_LINES} == {}

@@ -83,9 +83,6 @@ def tune(
     wishes = Wishes(_sizes(memory), _checked(budget), lambda quote: _agree(quote, yes=yes), notice)
     _choose_stack(stack, region, profile, local=local)
     curve = _measure(program, arguments or [], wishes)
-    if curve is None:
-        notice("nothing was measured: the program has sent no task, or you said no")
-        raise typer.Exit(1)
     _show(curve, as_json=as_json)
     if save and draw:
         with writing(save, "--save"):
@@ -93,14 +90,17 @@ def tune(
         notice(f"wrote {save}")
 
 
-def _measure(program: Path, arguments: list[str], wishes: Wishes) -> Curve | None:
-    """Run the sample. Return what was measured, None if nothing was."""
+def _measure(program: Path, arguments: list[str], wishes: Wishes) -> Curve:
+    """Run the sample, and return what was measured. If nothing was, end the command."""
     with _ended_by_signals(), tuning(wishes) as begun:
         try:
             run_sample(program, arguments)
         finally:
             if left := begun.close():
                 notice(f"not removed: {listing(left)}; `dolambda tune --clean` removes them")
+    if begun.curve is None:
+        notice("nothing was measured: the program has sent no task, or you said no")
+        raise typer.Exit(1)
     return begun.curve
 
 

@@ -11,6 +11,7 @@ collect ("c", "rbind", "cbind", "concat") do so once, at the end.
 
 from __future__ import annotations
 
+import copy
 import functools
 import operator
 from typing import TYPE_CHECKING, Any
@@ -188,3 +189,15 @@ def _bound(way: str, *parts: Any) -> Any:
     if way == "rbind":
         return np.vstack([array if array.ndim > 1 else array.reshape(1, -1) for array in arrays])
     return np.hstack([array if array.ndim > 1 else array.reshape(-1, 1) for array in arrays])
+
+
+def own_copy(init: Any) -> Any:
+    """Return a copy of ``init=``: what one group or run adds must not appear in another."""
+    try:
+        return copy.deepcopy(init)
+    except Exception as error:  # the user's class may raise anything
+        raise ConfigurationError(
+            f"init={init!r} cannot be copied for each group of results ({type(error).__name__}: "
+            f"{error})",
+            hint="Write a function that makes it: init=lambda: ...",
+        ) from error

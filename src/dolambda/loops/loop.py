@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 import inspect
 import itertools
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from dolambda.errors import ConfigurationError
 from dolambda.loops.backends import checked_options
-from dolambda.loops.combine import MISSING, Combiner
+from dolambda.loops.combine import MISSING, Combiner, own_copy
 from dolambda.loops.function import ArgumentBinder, as_sent, called
 from dolambda.loops.operators import Operator, When, do, dopar, is_function, when
 from dolambda.loops.plain import PlainLoop
@@ -299,22 +298,10 @@ class Foreach:
     def _combiner(self, outer: Mapping[str, Any], *, only_check: bool = False) -> Combiner:
         init = self.init
         if init is not MISSING and not only_check:
-            init = called(init, outer) if callable(init) else _own(init)
+            init = called(init, outer) if callable(init) else own_copy(init)
         return Combiner.of(
             self.combine, init, multicombine=self.multicombine, maxcombine=self.maxcombine
         )
-
-
-def _own(init: Any) -> Any:
-    """Return a copy of ``init=``: what one group or run adds must not appear in another."""
-    try:
-        return copy.deepcopy(init)
-    except Exception as error:  # the user's class may raise anything
-        raise ConfigurationError(
-            f"init={init!r} cannot be copied for each group of results ({type(error).__name__}: "
-            f"{error})",
-            hint="Write a function that makes it: init=lambda: ...",
-        ) from error
 
 
 def _refuse_misspelt(name: str, given: object) -> None:

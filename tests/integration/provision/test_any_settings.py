@@ -62,7 +62,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @settings(
-    max_examples=5,
+    max_examples=8,
     phases=[
         Phase.explicit,
         Phase.generate,
