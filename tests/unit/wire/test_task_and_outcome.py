@@ -235,12 +235,12 @@ def test_an_exception_comes_back_as_itself_with_the_remote_traceback_as_cause() 
     assert "in raised" in str(error.__cause__)
 
 
-class TwoArguments(Exception):  # noqa: N818 - not an error of ours
-    def __init__(self, one: int, two: int) -> None:
-        super().__init__(one + two)
-
-
 def test_an_exception_that_cannot_be_unpickled_becomes_a_remote_error() -> None:
+    # Made here: dask.distributed makes all exceptions that it finds picklable, by tblib.
+    class TwoArguments(Exception):  # noqa: N818 - not an error of ours
+        def __init__(self, one: int, two: int) -> None:
+            super().__init__(one + two)
+
     error = raised(TwoArguments(1, 2))
     assert isinstance(error, RemoteError)
     assert "TwoArguments: 3" in str(error)
