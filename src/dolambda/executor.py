@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-import weakref
 from collections import deque
 from concurrent.futures import Executor
 from functools import partial
@@ -122,7 +121,7 @@ class LambdaExecutor(Executor):
         self._run: Run = self._session.open_run(options)
         self._max_workers = self._run.limits.workers  # dask reads an executor's width from it
         # An executor that is dropped without shutdown ends when its tasks are done.
-        weakref.finalize(self, self._run.close, wait=False)
+        self._session.dropped.watch(self, self._run)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run a function on a worker.

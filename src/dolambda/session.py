@@ -30,6 +30,7 @@ from dolambda.named_runs import NamedRun, OpenNamedRuns
 from dolambda.options import Env, RunOptions
 from dolambda.progress.notices import notice
 from dolambda.records.recorder import SessionRecords
+from dolambda.scheduler.dropped import DroppedRuns
 from dolambda.scheduler.limits import Limits
 from dolambda.scheduler.retries import Retries
 from dolambda.scheduler.run import Run
@@ -93,6 +94,7 @@ class Session:
         """Set up the session. Nothing is sent."""
         if self.progress is None:
             self.progress = self.settings.progress
+        self.dropped = DroppedRuns()
         self._code = OwnModules(self.settings)
         self._accounts = Accounts(self.transport, self.stack, self.settings)
         self._named_runs = OpenNamedRuns(self.bucket, self.key, self.transports)
@@ -416,6 +418,7 @@ class Session:
             return
         try:
             self.abandon()
+            self.dropped.stop()
             self._named_runs.close()
             (self.transports or self.transport).close()
         finally:  # in spite of network errors, or a second Ctrl-C
