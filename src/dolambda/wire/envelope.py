@@ -159,6 +159,21 @@ def unseal(kind: str, data: bytes | memoryview, key: bytes) -> tuple[Header, mem
     return header, memoryview(plain)
 
 
+def plain(header: Header, body: Iterable[bytes | memoryview]) -> list[bytes | memoryview]:
+    """Return the parts of an envelope without signature, for a process of one's own."""
+    head = _encode(header).encode()
+    return [_LENGTH.pack(len(head)), head, *body]
+
+
+def from_plain(data: bytes | memoryview) -> tuple[Header, memoryview]:
+    """Return header and body of the joined parts that `plain` returned."""
+    view = memoryview(data)
+    (length,) = _LENGTH.unpack(view[: _LENGTH.size])
+    end = _LENGTH.size + length
+    header: Header = json.loads(str(view[_LENGTH.size : end], "utf-8"))
+    return header, view[end:]
+
+
 def readable_by_format_1(sealed: bytes) -> bytes:
     """Return an envelope that a client of format 1 refuses because of its format.
 

@@ -110,6 +110,13 @@ class Job:
 
     def to_bytes(self, key: bytes) -> bytes:
         """Return the job sealed with ``key``."""
+        return envelope.seal("job", *self._header_and_body(), key)
+
+    def to_plain(self) -> list[bytes | memoryview]:
+        """Return the parts of the job's bytes without signature, for `from_plain`."""
+        return envelope.plain(*self._header_and_body())
+
+    def _header_and_body(self) -> tuple[dict[str, Any], list[bytes | memoryview]]:
         digests = sorted({digest for part in self.parts for digest in _digests(part)})
         place = {digest: at for at, digest in enumerate(digests)}
         header: dict[str, Any] = {
@@ -131,7 +138,7 @@ class Job:
         body: list[bytes | memoryview] = [*self.inline.values()]
         for part in self.parts:
             body += [part.ends.tobytes(), part.payload]
-        return envelope.seal("job", header, body, key)
+        return header, body
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview, key: bytes) -> Job:
@@ -141,25 +148,33 @@ class Job:
             EnvelopeError: The bytes are not a job that is signed with ``key``.
         """
         with envelope.making_sense("job"):
-            header, body = envelope.unseal("job", data, key)
-            reader = BodyReader(body)
-            digests = header["blobs"]
-            inline = {digest: reader.next(length) for digest, length in header["inline"]}
-            return cls(
-                run=header["run"],
-                number=header["job"],
-                attempt=header["attempt"],
-                deadline=header["deadline"],
-                parts=tuple(_part_from(part, digests, reader) for part in header["parts"]),
-                inline=inline,
-                task_timeout=header["task_timeout"],
-                code=header["code"],
-                context=TaskContext(**header["context"]),
-                place=Place(*header["place"]),
-                python=header["python"],
-                part_interval=header.get("part_interval"),  # clients before it do not name it
-                nonce=header["nonce"],
-            )
+            return cls._from_parts(*envelope.unseal("job", data, key))
+
+    @classmethod
+    def from_plain(cls, data: bytes | memoryview) -> Job:
+        """Open a job that a process of one's own has checked before."""
+        return cls._from_parts(*envelope.from_plain(data))
+
+    @classmethod
+    def _from_parts(cls, header: dict[str, Any], body: memoryview) -> Job:
+        reader = BodyReader(body)
+        digests = header["blobs"]
+        inline = {digest: reader.next(length) for digest, length in header["inline"]}
+        return cls(
+            run=header["run"],
+            number=header["job"],
+            attempt=header["attempt"],
+            deadline=header["deadline"],
+            parts=tuple(_part_from(part, digests, reader) for part in header["parts"]),
+            inline=inline,
+            task_timeout=header["task_timeout"],
+            code=header["code"],
+            context=TaskContext(**header["context"]),
+            place=Place(*header["place"]),
+            python=header["python"],
+            part_interval=header.get("part_interval"),  # clients before it do not name it
+            nonce=header["nonce"],
+        )
 
 
 def _digests(part: ChunkPart) -> list[str]:

@@ -107,7 +107,6 @@ class Child:
     def from_fork(
         cls,
         source: Callable[[], BlobSource],
-        keys: Sequence[bytes],
         room: int,
         threads: int | None,
         env: Mapping[str, str],
@@ -129,19 +128,18 @@ class Child:
                 os.close(to_child)
                 os.close(from_child)
                 pipes = (child_reads, child_writes)
-                serve(pipes, region, source, room, capture, keys, threads, env)
+                serve(pipes, region, source, room, capture, threads, env)
             finally:
                 os._exit(DEFECT)
         os.close(child_reads)
         os.close(child_writes)
         return cls(pid, to_child, from_child, capture, region)
 
-    def begin(self, job: Job, sealed: bytes, until: float, *, rest: bool) -> bool:
+    def begin(self, job: Job, until: float, *, rest: bool) -> bool:
         """Send a job.
 
         Args:
             job: The job.
-            sealed: Its bytes.
             until: When the child must have begun it.
             rest: True if another child had the job before.
 
@@ -155,7 +153,7 @@ class Child:
         """
         self._sending = Sending.of_job(job)
         self._region.reset(b"")  # no outcome counts before the child has begun
-        parts = frames.pack(self._sending, Kind.REST if rest else Kind.JOB, body=[sealed])
+        parts = frames.pack(self._sending, Kind.REST if rest else Kind.JOB, body=job.to_plain())
         try:
             while not frames.write(self._to_child, parts):
                 if self._has_ended():  # while a process that a task started holds the pipe

@@ -23,7 +23,7 @@ from array import array
 from typing import TYPE_CHECKING, Protocol
 
 from dolambda.wire.chunk import OFFSET
-from dolambda.wire.outcome_table import MEASURE, OutcomeTable, spans_of
+from dolambda.wire.outcome_table import MEASURE, VALUE, OutcomeTable, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +51,10 @@ class OutcomeWriter(Protocol):
         """Add an outcome. Return False, and add nothing, if there is no room for it."""
         ...
 
+    def add_short_value(self, entry: bytes, started: float, seconds: float) -> bool:
+        """Add a plain value of a task whose CPU and memory were not measured, as `add` does."""
+        ...
+
 
 class Region:
     """The shared memory itself. Both sides of the fork have it."""
@@ -70,9 +74,16 @@ class Region:
         self.committed = self.view[_NONCE:_RESTLESS_AT].cast(OFFSET)
         self.restless = self.view[_RESTLESS_AT:_COLUMNS_AT].cast(OFFSET)
 
-    def reset(self, nonce: bytes) -> None:
-        """Remove all outcomes, and accept those of the attempt with this nonce."""
+    def reset(self, nonce: bytes, used: int = 0) -> None:
+        """Remove all outcomes, and accept those of the attempt with this nonce.
+
+        ``used`` is the number of slots that were written to. `RegionWriter.add_short_value` relies
+        on zeros in the columns of what it does not write.
+        """
         self.committed[0] = 0
+        self.kinds[:used] = bytes(used)
+        for column in self.measures[2:]:
+            column[:used] = array(MEASURE, bytes(4 * used))
         self.view[:_NONCE] = nonce[:_NONCE].ljust(_NONCE, b"\0")
 
     def table(self, nonce: bytes, indexes: Sequence[int]) -> OutcomeTable:
@@ -107,7 +118,10 @@ class RegionWriter:
 
     def __init__(self, region: Region) -> None:
         self._region = region
-        self._count = self._end = 0
+        self._started, self._seconds, *_ = region.measures
+        self._most = len(region.entries)
+        self._count = MAX_TASKS  # an earlier child may have written to all slots
+        self._end = 0
 
     @property
     def count(self) -> int:
@@ -120,8 +134,8 @@ class RegionWriter:
 
     def begin(self, nonce: bytes) -> None:
         """Start with an empty region, for outcomes of this attempt."""
+        self._region.reset(nonce, self._count)
         self._count = self._end = 0
-        self._region.reset(nonce)
 
     def add(
         self, kind: int, entry: bytes, started: float, seconds: float, cpu: float, peak: float
@@ -129,7 +143,7 @@ class RegionWriter:
         """See `OutcomeWriter`."""
         region, count = self._region, self._count
         end = self._end + len(entry)
-        if end > len(region.entries) or count >= MAX_TASKS:
+        if end > self._most or count >= MAX_TASKS:
             return False
         region.entries[self._end : end] = entry
         region.ends[count] = end
@@ -139,6 +153,20 @@ class RegionWriter:
         measures[1][count] = seconds
         measures[2][count] = cpu
         measures[3][count] = peak
+        self._end = end
+        self._count = region.committed[0] = count + 1
+        return True
+
+    def add_short_value(self, entry: bytes, started: float, seconds: float) -> bool:
+        """See `OutcomeWriter`."""
+        region, count, begin = self._region, self._count, self._end
+        end = begin + len(entry)
+        if end > self._most or count >= MAX_TASKS:
+            return False
+        region.entries[begin:end] = entry
+        region.ends[count] = end
+        self._started[count] = started
+        self._seconds[count] = seconds
         self._end = end
         self._count = region.committed[0] = count + 1
         return True
@@ -165,6 +193,10 @@ class MemoryWriter:
         for column, measure in zip(self._measures, (started, seconds, cpu, peak), strict=True):
             column.append(measure)
         return True
+
+    def add_short_value(self, entry: bytes, started: float, seconds: float) -> bool:
+        """See `OutcomeWriter`."""
+        return self.add(VALUE, entry, started, seconds, 0.0, 0.0)
 
     def table(self, indexes: Sequence[int]) -> OutcomeTable:
         """Return all outcomes, those of the tasks with these indexes."""

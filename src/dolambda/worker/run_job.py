@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from dolambda.errors import JobRefusedError
 from dolambda.wire.outcome import CANCELLED, Lost, PackedOutcome
-from dolambda.wire.outcome_table import VALUE, entry_of
+from dolambda.wire.outcome_table import entry_of
 from dolambda.wire.pickling import PLAIN, RepeatedPickler
 from dolambda.worker.usage import UsageMeter
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 SHORT_S = 1e-3
 """Seconds below which CPU and memory of a task are not measured: measuring takes as long."""
+
+BRIEF_S = 5e-6
+"""Seconds in which a task cannot remove a directory: the system's part of that takes longer."""
 
 # Taken at import: a task that replaces them harms only itself.
 _clock = time.perf_counter
@@ -67,11 +70,15 @@ class Surroundings(Protocol):
         """
         ...
 
-    def after_task(self, *, short: bool) -> str:
-        """Restore what tasks share, and return the task's output.
+    def after_short_task(self, now: float, *, brief: bool) -> str:
+        """Do what `after_task` does, as far as it is needed after a task of less than `SHORT_S`.
 
-        After a ``short`` task little has changed.
+        ``now`` is the time of `time.perf_counter`. A ``brief`` task took less than `BRIEF_S`.
         """
+        ...
+
+    def after_task(self) -> str:
+        """Restore what tasks share, and return the task's output."""
         ...
 
     def is_unfit_after(self, *, called: bool) -> bool:
@@ -89,8 +96,8 @@ class Surroundings(Protocol):
         """Accept the outcome of the last task of this process."""
         ...
 
-    def note_call(self) -> None:
-        """Record that a user's function is about to be called."""
+    def note_calls(self) -> None:
+        """Record that a user's functions are about to be called."""
         ...
 
 
@@ -107,7 +114,11 @@ class PlainSurroundings:
         """See `Surroundings`."""
         return self._stopped()
 
-    def after_task(self, *, short: bool) -> str:
+    def after_short_task(self, now: float, *, brief: bool) -> str:
+        """See `Surroundings`."""
+        return ""
+
+    def after_task(self) -> str:
         """See `Surroundings`."""
         return ""
 
@@ -122,7 +133,7 @@ class PlainSurroundings:
     def end_with(self, kind: int, entry: bytes, measures: Measures) -> None:
         """See `Surroundings`."""
 
-    def note_call(self) -> None:
+    def note_calls(self) -> None:
         """See `Surroundings`."""
 
 
@@ -160,10 +171,10 @@ class TaskRunner:
 
         A short task with a plain result takes a faster way.
         """
-        clock, dumps, call_task = _clock, _dumps, self._call
-        around, add, began = self._around, writer.add, self._began
-        after_task, index = around.after_task, part.first
-        calls = _Calls(part, self._cache, job)
+        clock, dumps, around, began = _clock, _dumps, self._around, self._began
+        add, after_short_task = writer.add_short_value, around.after_short_task
+        calls, index = _Calls(part, self._cache, job), part.first
+        call = self._caller(calls)
         start = looked = clock()
         for position in range(len(part)):
             outcome = None
@@ -174,7 +185,7 @@ class TaskRunner:
                 outcome = _cancelled(index)
             else:
                 try:
-                    value = call_task(calls, position)
+                    value = call(position)
                     if type(value) in PLAIN:
                         entry = dumps(value, 5)
                     else:
@@ -183,38 +194,47 @@ class TaskRunner:
                 except BaseException as error:  # noqa: BLE001 - a task may raise anything
                     outcome = self._failure(index, error)
             now = clock()
-            short = outcome is None and now - start < SHORT_S
-            output = after_task(short=short)
-            if short and not output:
-                self._cpu += now - start
-                if not add(VALUE, entry, start - began, now - start, 0.0, 0.0):
-                    around.overflow(VALUE, entry, Measures(start - began, now - start))
+            seconds = now - start
+            if outcome is None and seconds < SHORT_S:
+                output = after_short_task(now, brief=seconds < BRIEF_S)
+                if not output and add(entry, start - began, seconds):
+                    self._cpu += seconds
+                    index, start, calls.called = index + 1, clock(), False
+                    continue
             else:
-                outcome = outcome or PackedOutcome(index, "value", entry)
-                outcome = replace(outcome, output=output)
-                if not self._write(outcome, start, now, writer, called=calls.called):
-                    return False
-            calls.called = False
-            index, start = index + 1, clock()
+                output = around.after_task()
+            outcome = replace(outcome or PackedOutcome(index, "value", entry), output=output)
+            if not self._write(outcome, start, now, writer, called=calls.called):
+                return False
+            index, start, calls.called = index + 1, clock(), False
         return True
 
-    def _call(self, calls: _Calls, position: int) -> object:
-        """Call a task's function. In a process that the task has forked this does not return."""
-        function, args, kwargs = calls.load(position)
-        if self._nesting is not None and (context := _nested_in_joblib(self._nesting)):
-            self._contexts.enter_context(context)
-            self._nesting = None
-        calls.called = True
-        self._around.note_call()
-        try:
-            value = function(*args, **kwargs)
-        except BaseException as error:
-            if getpid() != self._process:
-                _end_fork(error)
-            raise
-        if getpid() != self._process:
-            _end_fork(None)
-        return value
+    def _caller(self, calls: _Calls) -> Callable[[int], object]:
+        """Return a function that calls a task's function.
+
+        In a process that the task has forked it does not return.
+        """
+        load, process, pid, around = calls.load, self._process, getpid, self._around
+
+        def call(position: int) -> object:
+            function, args, kwargs = load(position)
+            if self._nesting is not None and (context := _nested_in_joblib(self._nesting)):
+                self._contexts.enter_context(context)
+                self._nesting = None
+            if not calls.any_called:
+                around.note_calls()
+            calls.called = calls.any_called = True
+            try:
+                value = function(*args, **kwargs)
+            except BaseException as error:
+                if pid() != process:
+                    _end_fork(error)
+                raise
+            if pid() != process:
+                _end_fork(None)
+            return value
+
+        return call
 
     def _packed(self, index: int, value: object) -> PackedOutcome:
         """Pack a value. A value that cannot be pickled becomes a failure that explains it."""
@@ -257,7 +277,8 @@ class TaskRunner:
 class _Calls:
     """The calls of one part of a job.
 
-    ``called`` is True if the current task's function was called.
+    ``called`` is True if the current task's function was called, ``any_called`` if that of a task
+    was.
     """
 
     __slots__ = (
@@ -270,6 +291,7 @@ class _Calls:
         "_language",
         "_part",
         "_view",
+        "any_called",
         "called",
     )
 
@@ -283,7 +305,7 @@ class _Calls:
         self._keywords = part.chunk.keywords
         self._function: Any = None
         self._begins = part.ends
-        self.called = False
+        self.called = self.any_called = False
 
     def load(self, position: int) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         """Return function and arguments of a task."""

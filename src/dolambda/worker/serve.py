@@ -1,7 +1,7 @@
 """The child's own side: it takes jobs from a pipe, runs their tasks, and writes their outcomes.
 
-**Input:** frames with sealed jobs. **Output:** outcomes in shared memory, and frames (child.py has
-the diagram).
+**Input:** frames with jobs, whose signature the worker has checked. **Output:** outcomes in shared
+memory, and frames (child.py has the diagram).
 
 The child ends when its worker does: it then reads an end of file, or on Linux the kernel ends it.
 It ends by itself when a task has left it unfit for the next one. Only this process, and only this
@@ -24,7 +24,6 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from dolambda.wire.envelope import key_of
 from dolambda.wire.job import Job
 from dolambda.wire.signing_keys import VARIABLES
 from dolambda.worker import frames, import_path
@@ -36,7 +35,7 @@ from dolambda.worker.process_state import ProcessState
 from dolambda.worker.run_job import SHORT_S, TaskRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from dolambda.wire.blob import BlobSource
     from dolambda.worker.capture import Capture
@@ -69,7 +68,6 @@ def serve(
     source: Callable[[], BlobSource],
     room: int,
     capture: Capture,
-    keys: Sequence[bytes],
     threads: int | None,
     env: Mapping[str, str],
 ) -> NoReturn:
@@ -81,7 +79,7 @@ def serve(
         _leave_sockets()
         capture.take_over()
         _set_up(threads, env)
-        _Server(pipes, region, BlobCache(source(), room, Disk()), capture, keys).run()
+        _Server(pipes, region, BlobCache(source(), room, Disk()), capture).run()
         code = 0
     except BaseException as error:  # noqa: BLE001 - it must not return to the worker's code
         if isinstance(error, OSError) and error.errno == errno.EBADF:
@@ -101,7 +99,6 @@ class _Server:
         region: Region,
         cache: BlobCache,
         capture: Capture,
-        keys: Sequence[bytes],
     ) -> None:
         """Record the state of the process."""
         self._process = _getpid()
@@ -110,10 +107,9 @@ class _Server:
         self._writer = RegionWriter(region)
         self._cache = cache
         self._capture = capture
-        self._keys = keys
         self._state = ProcessState()
         self._runner = TaskRunner(cache, self)
-        self._calls = 0  # of users' functions
+        self._has_called = False  # users' functions
         self._run = ""
         self._log_level = logging.root.level
         self._frame: Frame | None = None  # of the current job
@@ -128,10 +124,10 @@ class _Server:
         while (frame := self._read()) is not None:
             if frame.kind in (Kind.STOP, Kind.TAKEN):  # of a job that is already done
                 continue
-            job = Job.from_bytes(frame.body, key_of(frame.body, self._keys))
+            job = Job.from_plain(frame.body)
             if Sending.of_job(job, frame.sending.nonce) != frame.sending:
                 return
-            if self._calls and not self._is_fit_for(job.run):
+            if self._has_called and not self._is_fit_for(job.run):
                 return
             self._run = job.run
             self._frame, self._indexes, self._base = frame, list(job.indexes()), 0
@@ -170,20 +166,22 @@ class _Server:
             self._stopped = frame.kind is Kind.STOP and frame.sending == self._sending
         return self._stopped
 
-    def after_task(self, *, short: bool) -> str:
+    def after_short_task(self, now: float, *, brief: bool) -> str:
         """See `Surroundings`.
 
-        Changes of short tasks that were not noticed are undone within `SHORT_S` of work.
+        Changes that were not noticed are undone within `SHORT_S` of work.
         """
-        now = _perf_counter()
         if (
-            short
-            and now - self._last_put_back < SHORT_S
+            now - self._last_put_back < SHORT_S
             and self._state.is_quiet()
-            and self._capture.is_untouched()
+            and self._capture.is_untouched(brief=brief)
         ):
             return ""
-        self._last_put_back = now
+        return self.after_task()
+
+    def after_task(self) -> str:
+        """See `Surroundings`."""
+        self._last_put_back = _perf_counter()
         self._put_back()
         return self._capture.take()
 
@@ -194,9 +192,9 @@ class _Server:
         self._state.put_back()
         self._capture.put_back()
 
-    def note_call(self) -> None:
+    def note_calls(self) -> None:
         """See `Surroundings`."""
-        self._calls += 1
+        self._has_called = True
 
     def is_unfit_after(self, *, called: bool) -> bool:
         """See `Surroundings`.
@@ -205,7 +203,7 @@ class _Server:
         That is tried once.
         """
         first_child = self._frame is not None and self._frame.kind is Kind.JOB
-        blamable = first_child and self._calls > 0 and not called
+        blamable = first_child and self._has_called and not called
         return blamable or not self._is_fit()
 
     def _is_fit(self) -> bool:

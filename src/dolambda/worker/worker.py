@@ -132,7 +132,7 @@ class Worker:
             if refusal is None:
                 limit = begun + seconds - MARGIN
                 output = self._output_sender(job, key, put_part)
-                outcomes = self._run_in_child(job, sealed, key, limit, wanted, output)
+                outcomes = self._run_in_child(job, limit, wanted, output)
         except BaseException:  # its child may still run the job, and must not reply to the next one
             self.close()
             raise
@@ -157,8 +157,6 @@ class Worker:
     def _run_in_child(
         self,
         job: Job,
-        sealed: bytes,
-        key: bytes,
         limit: float,
         wanted: Callable[[], bool],
         output: OutputSender | None,
@@ -166,11 +164,10 @@ class Worker:
         """Run all tasks, continuing in a new child after each that ended the previous one."""
         watch = Watch(wanted, self.questions, job.run)
         run = partial(self._run_in_one_child, limit=limit, watch=watch, output=output)
-        tables = [run(job, sealed, rest=False)]
+        tables = [run(job, rest=False)]
         done = len(tables[0])
         while done < len(job) and now() < limit:
-            rest = job.rest(done)
-            tables.append(run(rest, rest.to_bytes(key), rest=True))
+            tables.append(run(job.rest(done), rest=True))
             done += len(tables[-1])
         tables.append(all_lost(list(job.indexes())[done:], _NOT_STARTED))
         identities = tuple(one for part in job.parts for one in part.identities)
@@ -179,14 +176,13 @@ class Worker:
     def _run_in_one_child(
         self,
         job: Job,
-        sealed: bytes,
         *,
         limit: float,
         watch: Watch,
         output: OutputSender | None,
         rest: bool,
     ) -> OutcomeTable:
-        child = self._begun(job, sealed, limit, rest=rest)
+        child = self._begun(job, limit, rest=rest)
         if not isinstance(child, Child):
             return all_lost(list(job.indexes())[:1], child)
         try:
@@ -194,7 +190,7 @@ class Worker:
         finally:
             self._fetched.update(child.take_calls())
 
-    def _begun(self, job: Job, sealed: bytes, limit: float, *, rest: bool) -> Child | Lost:
+    def _begun(self, job: Job, limit: float, *, rest: bool) -> Child | Lost:
         """Return a child that has begun the job, or `Lost` if a new child cannot begin it either.
 
         A child that earlier jobs have left unfit is replaced. It has not run a task of this job, so
@@ -205,7 +201,7 @@ class Worker:
             used = child.used
             until = min(limit, now() + _BEGIN_WITHIN) if used else limit
             with contextlib.suppress(ChildGoneError, FrameError):
-                if child.begin(job, sealed, until, rest=rest):
+                if child.begin(job, until, rest=rest):
                     return child
             end = child.end(kill=now() >= until)
             if not used:
@@ -221,7 +217,7 @@ class Worker:
             # While it ends, it could still accept a job.
             self.close()
         if not (self._child and self._child.alive):
-            self._child = Child.from_fork(self._source, self.keys, self._room, threads, env)
+            self._child = Child.from_fork(self._source, self._room, threads, env)
         self._code, self._kind = job.code, kind
         return self._child
 
