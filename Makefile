@@ -6,6 +6,10 @@ BIN    := $(VENV)/bin
 UV     := $(or $(shell command -v uv),.tools/bin/uv)
 READY  := $(VENV)/.ready
 
+# As users have it. With this variable set, as in many images of containers, each of the thousands of Pythons that tests
+# start would compile all its modules.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test test-r test-fast test-newest test-lowest test-third-party coverage check format docs linkcheck build \
 	conformance bench soak clean
 

@@ -39,6 +39,7 @@ _SANDBOX = bool(os.environ.get("DOLAMBDA_TEST_SANDBOX"))
 
 environment.set_aside()  # no test may find real credentials, except those of tests/aws
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each program would compile all its modules
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="dolambda-tests-state-")
 os.environ["DOLAMBDA_REQUIRES"] = ""  # no layer unless a test asks for one: they are large
 
