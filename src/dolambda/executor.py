@@ -292,6 +292,10 @@ class LambdaExecutor(Executor):
             self._run.cancel()
         return super().__exit__(kind, error, trace)
 
+    def __repr__(self) -> str:
+        """Return one line for the REPL."""
+        return f"<LambdaExecutor on {self._session!r}>"
+
     @property
     def report(self) -> Report:
         """Counts and costs of this executor so far."""

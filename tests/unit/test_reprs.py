@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from dolambda import LambdaExecutor
+import inspect
+
+import numpy as np
+import pytest
+
+from dolambda import LambdaExecutor, do, dopar, foreach, get_backend, set_backend, times, when
+from dolambda.iterators import Peekable
 from dolambda.money.bill import Bill
 from dolambda.notebook_table import notebook_table
 from dolambda.scheduler.report import Report
@@ -71,6 +77,56 @@ def test_a_bill_is_one_line_and_a_table() -> None:
     assert "\n" not in repr(bill)
     for amount in ("$0.8750", "$0.5000", "$0.2500", "$0.1250"):
         assert amount in bill._repr_html_()
+
+
+def is_even(i: int) -> bool:
+    return i % 2 == 0
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (foreach(i=range(3)), "foreach(i=range(0, 3))"),
+        (foreach(i=[1], j=["a"], combine="+"), "foreach(i=[1], j=['a'], combine='+')"),
+        (times(2), "foreach(range(0, 2), combine='c')"),
+        (
+            foreach(i=[1], combine=max, init=0, seed=7),
+            "foreach(i=[1], combine=max, init=0, seed=7)",
+        ),
+        (
+            foreach(i=[1], errors="pass") % when(is_even),
+            "foreach(i=[1], errors='pass') % when(is_even)",
+        ),
+        (
+            foreach(i=[1]).nest(j=[2]).when(is_even) % do,
+            "foreach(i=[1]) % foreach(j=[2]) % when(is_even) % do",
+        ),
+        (foreach(i=[1]) % dopar, "foreach(i=[1]) % dopar"),
+        (when(is_even), "when(is_even)"),
+    ],
+)
+def test_a_loop_is_shown_as_it_is_written(shown: object, expected: str) -> None:
+    assert repr(shown) == expected
+
+
+def test_a_loop_over_arrays_is_one_short_line() -> None:
+    shown = repr(foreach(i=np.zeros((500, 500)), combine="rbind", init=np.zeros((500, 500))))
+    assert "\n" not in shown
+    assert len(shown) < 200
+
+
+def test_no_public_object_shows_its_address() -> None:
+    session = session_of(None)
+    try:
+        shown = [repr(Peekable([])), repr(LambdaExecutor(session=session)), repr(session)]
+        for name in ("seq", "dolambda", "loky"):
+            set_backend(name)
+            shown.append(repr(get_backend()))
+    finally:
+        set_backend(None)
+        session.close()
+    assert [one for one in shown if " object at 0x" in one] == []
+    assert "object at 0x" not in str(inspect.signature(foreach))
 
 
 def test_text_from_anywhere_is_escaped() -> None:

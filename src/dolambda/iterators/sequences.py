@@ -129,6 +129,10 @@ class Peekable(Iterator[_T]):
         self._items = iter(iterable)
         self._ahead: list[_T] = []
 
+    def __repr__(self) -> str:
+        """Return one line for the REPL. Nothing is taken."""
+        return f"<Peekable: {type(self._items).__name__}>"
+
     def has_next(self) -> bool:
         """Check whether `next` would return an item: R's `hasNext`. Takes one item ahead.
 

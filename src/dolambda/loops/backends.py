@@ -76,6 +76,10 @@ class Sequential:
     name = "seq"
     workers = 1
 
+    def __repr__(self) -> str:
+        """Return one line for the REPL."""
+        return "<foreach backend 'seq': one task after the other, in this process>"
+
     @property
     def version(self) -> str:
         """Version of dolambda."""
@@ -105,6 +109,10 @@ class OnLambda:
     """The workers of the current stack."""
 
     name = "dolambda"
+
+    def __repr__(self) -> str:
+        """Return one line for the REPL."""
+        return "<foreach backend 'dolambda': the current stack>"
 
     @property
     def version(self) -> str:
@@ -276,7 +284,7 @@ def _some(calls: Iterator[Call | None], most: int) -> tuple[list[Call], bool]:
 _OVER: Any = object()
 
 
-@dataclass
+@dataclass(repr=False)
 class OnJoblib:
     """A joblib backend, which gets the calls in slices.
 
@@ -286,6 +294,10 @@ class OnJoblib:
     backend: Any
     name: str
     n_jobs: int = -1
+
+    def __repr__(self) -> str:
+        """Return one line for the REPL."""
+        return f"<foreach backend {self.name!r}: joblib, n_jobs={self.n_jobs}>"
 
     @property
     def version(self) -> str:

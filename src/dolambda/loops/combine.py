@@ -21,7 +21,16 @@ from dolambda.errors import CombineError, ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MISSING: Any = object()
+
+class _Missing:
+    """Type of `MISSING`."""
+
+    def __repr__(self) -> str:
+        """Return the name, for signatures in help and documentation."""
+        return "MISSING"
+
+
+MISSING: Any = _Missing()
 """Placeholder for "not given", because None would be a value."""
 
 _MOST = 100

@@ -28,6 +28,7 @@ from dolambda.loops.function import ArgumentBinder, as_sent, called
 from dolambda.loops.operators import Operator, When, do, dopar, is_function, when
 from dolambda.loops.plain import PlainLoop
 from dolambda.loops.walk import Errors, Level, Walk, check_iterable, log, refuse_iterator
+from dolambda.loops.written import written
 from dolambda.wrappers.seeding import Seed
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 Given = Iterable[Any] | Callable[..., Iterable[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Foreach:
     """A loop, or several nested loops, not yet run.
 
@@ -102,6 +103,10 @@ class Foreach:
     def seed(self) -> int | tuple[int, ...] | None:
         """Seed of the loop's random streams, to pass again as ``seed=``. None if it has none."""
         return self.drawn.entropy if self.drawn else None
+
+    def __repr__(self) -> str:
+        """Return the loop as it is written."""
+        return written(self)
 
     # Putting loops together.
 
@@ -320,12 +325,16 @@ class Results(list[Any]):
     seed: int | tuple[int, ...] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bound:
     """A loop and an operator, which wait for the function."""
 
     loop: Foreach
     operator: Operator = field(default=dopar)
+
+    def __repr__(self) -> str:
+        """Return the loop and the operator as they are written."""
+        return f"{self.loop!r} % {self.operator.name}"
 
     def __mod__(self, function: Callable[..., Any]) -> Any:
         """Run the loop."""

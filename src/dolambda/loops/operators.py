@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dolambda.errors import ConfigurationError
 from dolambda.loops.backends import Sequential, backend_for_dopar
+from dolambda.loops.written import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,11 +38,15 @@ dopar = Operator("dopar", backend_for_dopar)
 """Run the loop on the registered backend: ``foreach(...) % dopar % function``."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class When:
     """A condition on the variables of the outer loops, as `when` returns it."""
 
     condition: Callable[..., Any]
+
+    def __repr__(self) -> str:
+        """Return the condition as it is written."""
+        return f"when({one_line(self.condition)})"
 
 
 def when(condition: Callable[..., Any]) -> When:
