@@ -135,6 +135,7 @@ class Account:
         self.is_here = endpoint_url is not None and is_this_machine(endpoint_url)
         self._clients: dict[str, Any] = {}
         self._interceptor: Interceptor | None = None
+        self._is_placeholder = False
 
     @classmethod
     def from_settings(cls, settings: Settings, credentials: Credentials | None = None) -> Account:
@@ -165,6 +166,19 @@ class Account:
         from dolambda.aws.sealed_session import sealed_session  # noqa: PLC0415 - slow, as boto3
 
         return cls(sealed_session(key, secret, region), region, endpoint_url, emulated=True)
+
+    @classmethod
+    def placeholder(cls, number: str, region: str) -> Account:
+        """Return an account that nobody has, to print what a real one would contain.
+
+        It denies every request. Nothing is sent.
+        """
+        from dolambda.aws.sealed_session import sealed_session  # noqa: PLC0415 - slow, as boto3
+
+        account = cls(sealed_session("none", "none", region), region, None)
+        account.number = number
+        account._is_placeholder = True
+        return account
 
     def endpoint(self, service: str) -> str | None:
         """Return the URL of a service if it is not the region's usual one, else None.
@@ -239,11 +253,14 @@ class Account:
     def _intercept(
         self, model: Any, context: dict[str, Any], **_: Any
     ) -> tuple[_Sent, dict[str, Any]] | None:
-        if self._interceptor is None:
-            return None
-        answer = self._interceptor(
+        answer = self._interceptor and self._interceptor(
             model.service_model.service_name, model.name, context.get("dolambda_params", {})
         )
+        if answer is None and self._is_placeholder:
+            from botocore.exceptions import ClientError  # noqa: PLC0415 - slow, as boto3
+
+            denied = {"Code": "AccessDenied", "Message": "there are no AWS credentials"}
+            raise ClientError({"Error": denied}, model.name)
         return None if answer is None else (_Sent(), answer)
 
     @cached_property
@@ -284,6 +301,15 @@ def has_credentials() -> bool:
 
     with translated():
         return boto3.Session().get_credentials() is not None
+
+
+def default_region() -> str | None:
+    """Return the region that boto3 finds in its usual places."""
+    import boto3  # noqa: PLC0415 - slow
+
+    with translated():
+        found: str | None = boto3.Session().region_name
+    return found
 
 
 @contextmanager

@@ -10,7 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dolambda.aws.account import Account, Credentials, has_credentials, translated
+from dolambda.aws.account import (
+    Account,
+    Credentials,
+    default_region,
+    has_credentials,
+    translated,
+)
+from dolambda.aws.partitions import account_in
 from dolambda.errors import ConfigurationError, LocalAwsError, NotDeployedError
 from dolambda.local.instance import Instance
 from dolambda.local.stack import contents_in, is_named_after, name_by_contents, root
@@ -61,6 +68,31 @@ def connect(*, local: bool, stack: str | None = None, **options: object) -> Targ
     there, account = root(instance, settings)
     name = _choose(instance, account, settings)
     return Target(replace(there, stack=name), account, instance)
+
+
+def connect_to_print(*, local: bool, stack: str | None = None, **options: Any) -> Target:
+    """Return what `connect` does or, without credentials, an account of placeholders."""
+    settings = Settings.resolve(stack=stack, **options)
+    if local or settings.stack == LOCAL or Instance.find_shared():
+        return connect(local=local, stack=stack, **options)
+    return Target(settings, account_to_print(settings))
+
+
+def account_to_print(settings: Settings) -> Account:
+    """Return the account or, without credentials, one whose number and region are placeholders.
+
+    A role or a permissions boundary in the settings names the account.
+    """
+    if settings.profile or settings.endpoint_url or has_credentials():
+        return Account.from_settings(settings)
+    named = (settings.role, settings.permissions_boundary)
+    number = next(filter(None, (account_in(arn or "") for arn in named)), "ACCOUNT")
+    region = settings.region or default_region() or "REGION"
+    missing = [name for name in ("ACCOUNT", "REGION") if name in (number, region)]
+    if missing:
+        stand = "stands" if len(missing) == 1 else "stand"
+        notice(f"no AWS credentials were found: {' and '.join(missing)} {stand} for yours")
+    return Account.placeholder(number, region)
 
 
 def connect_to_deploy(

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from dolambda.aws.account import Account, Credentials
 from dolambda.cli import options as given
-from dolambda.cli.connect import connect, connect_to_deploy, refuse_local
+from dolambda.cli.connect import connect_to_deploy, connect_to_print, refuse_local
 from dolambda.cli.round_trip import NotCheckedError, check_stack
 from dolambda.environment.layer import Contents, table
 from dolambda.environment.system_libraries import missing_libraries
@@ -201,7 +201,10 @@ def policy(
     where: given.Where,
     bucket: given.StackBucket = None,
 ) -> None:
-    """Print an IAM policy as JSON, limited to the stack, its bucket and the account."""
-    target = connect(**where.given(), bucket=bucket)
+    """Print an IAM policy as JSON, limited to the stack, its bucket and the account.
+
+    Without credentials, ACCOUNT and REGION stand for yours.
+    """
+    target = connect_to_print(**where.given(), bucket=bucket)
     names = names_of(target.account, target.settings)
     console.print_json(json.dumps(_POLICIES[who](names)))

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from dolambda.aws.account import Account
 from dolambda.cli import options as given
-from dolambda.cli.connect import refuse_local
+from dolambda.cli.connect import account_to_print, refuse_local
 from dolambda.cli.files import writing
 from dolambda.errors import ConfigurationError
 from dolambda.provision.commands import shell_settings
@@ -58,14 +57,17 @@ def template(
     chosen: given.StackSettings,
     output: Output = None,
 ) -> None:
-    """Print the whole stack as a template for an administrator. Change nothing."""
+    """Print the whole stack as a template for an administrator. Change nothing.
+
+    Without credentials, ACCOUNT and REGION stand for yours.
+    """
     if output and output.exists() and not output.is_dir():
         raise ConfigurationError(
             f"--output {str(output)!r} is not a directory", hint="Name a directory."
         )
     settings = Settings.resolve(**where.given(), **chosen.given())
     refuse_local(settings)
-    account = Account.from_settings(settings)
+    account = account_to_print(settings)
     names, contents = names_of(account, settings), contents_of(settings, here=False)
     parts = resources(account, settings, here=False, contents=contents)
     made = Template.of(account, names, parts)
