@@ -13,6 +13,7 @@ import os
 import secrets
 import threading
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from dolambda.aws.account import Account, Credentials, translated
@@ -252,7 +253,7 @@ class Session:
         """Keep account of a run from now on, and return it."""
         self._accounts.begin(run)
         if recorder:
-            recorder.begin(run.report)
+            recorder.begin(partial(self._accounts.report_of, run))
         if self._gone:  # since it was opened
             run.abandon(self._gone)
         return run

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from dolambda.aws.request_counter import RequestCounter
+from dolambda.money.accounts import Accounts
 from dolambda.money.bill import Bill
 from dolambda.money.quote import verdict
 from dolambda.scheduler.pilot import Estimate
@@ -41,3 +45,30 @@ def test_where_nobody_can_be_asked_only_a_mere_quote_ends_the_run(
     estimate = Estimate(tasks=98, each=1.0, workers=2, seconds=49.0, dollars=0.01, spent=0.0)
     assert verdict(estimate, only=settings.quote == "only") is goes_on
     assert "dolambda:" in capsys.readouterr().err
+
+
+@dataclass(eq=False)
+class ARun:
+    """A run whose worker was throttled once."""
+
+    name: str = "r"
+
+    def report(self) -> Report:
+        return Report(tasks=1, throttled={"s3:PutObject": 1})
+
+
+def test_a_run_has_the_throttled_requests_of_both_sides() -> None:
+    way: Any = SimpleNamespace(calls=RequestCounter())
+    way.calls.throttled("s3:PutObject")  # before the run began
+    accounts, run = Accounts(way, None, Settings()), ARun()
+    accounts.begin(cast("Any", run))
+    way.calls.add("s3:PutObject")
+    for _ in range(2):
+        way.calls.throttled("s3:PutObject")
+    assert accounts.report_of(cast("Any", run)).throttles == 3
+    report, _ = accounts.end(cast("Any", run))
+    assert (report.calls, report.throttled) == ({"s3:PutObject": 1}, {"s3:PutObject": 3})
+    assert accounts.report().throttled == {"s3:PutObject": 4}
+    shown: list[Report] = []
+    accounts.with_cost(shown.append)(run.report())
+    assert shown[0].throttles == 1

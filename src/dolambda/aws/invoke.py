@@ -136,6 +136,7 @@ class Invoker:
 
     def _throttled(self, request: Request, answer: Answer) -> None:
         reason = _reason(answer.body) or f"status {answer.status}"
+        self._calls.throttled("lambda:InvokeFunction", reason)
         self.throttled(reason)
         # As long as others are run, it will be run too.
         request.until = max(request.until, self._heard + _PATIENCE)

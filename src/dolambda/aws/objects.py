@@ -348,6 +348,8 @@ class Bucket:
                 raise
             except BaseError as error:
                 what, text = f"{action} on s3://{self.name}/{key}", str(error)
+                if any(sign in text for sign in _THROTTLED):
+                    self.calls.throttled(action)
                 # A refused LIST raises a generic error.
                 refused = (
                     isinstance(error, (PermissionDeniedError, UnauthenticatedError))

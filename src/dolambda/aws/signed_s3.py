@@ -20,6 +20,7 @@ from urllib.parse import quote, urlsplit
 
 from dolambda.aws.denials import denial_hint
 from dolambda.aws.partitions import host
+from dolambda.aws.request_counter import is_throttled
 from dolambda.errors import AccessDeniedError, AwsError
 
 if TYPE_CHECKING:
@@ -200,6 +201,8 @@ class SignedS3:
                 self.close()
                 failure = error
             else:
+                if is_throttled(*answer):
+                    self._calls.throttled("s3:PutObject" if verb == "PUT" else "s3:GetObject")
                 until = min(until, begun + _DENIED_S) if _is_denied(*answer) else until
                 if not _may_pass(*answer):
                     return answer

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from dolambda.aws.objects import denied, failed
 from dolambda.aws.partitions import host
 from dolambda.aws.request import Answer, Request
+from dolambda.aws.request_counter import is_throttled
 from dolambda.errors import AwsError
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ class SmallObjects:
         self._calls.add(
             _ACTIONS[request.verb], sent=len(request.payload), received=len(answer.body)
         )
+        if is_throttled(answer.status, answer.body):
+            self._calls.throttled(_ACTIONS[request.verb])
         foreign = not _is_s3s(answer)
         if answer.status == http.HTTPStatus.OK and not foreign:
             request.done(None if request.verb == "PUT" else answer.body)

@@ -99,6 +99,8 @@ def show_record(path: Path, *, as_json: bool) -> None:
         f"  a task took {duration(facts['mean_seconds'])} on average, "
         f"{duration(facts['max_seconds'])} at most, and {facts['peak_mb']:,.0f} MB at most"
     )
+    for name, times in (facts["throttled"] or {}).items():
+        print(f"  throttled: {name}, {count(times, 'time')}")
     if facts["elapsed"] is not None:
         print(f"  time: {duration(facts['elapsed'])}; cost: {dollars(facts['cost'])}")
 
@@ -119,7 +121,7 @@ def _facts(header: dict[str, Any], footer: dict[str, Any] | None, path: Path) ->
         "emulated": header.get("emulated"),
         "memory": header.get("memory"),
         **{name: ended.get(name) for name in ("tasks", "done", "failed", "restored", "retried")},
-        **{name: ended.get(name) for name in ("resent", "elapsed", "cost", "bill")},
+        **{name: ended.get(name) for name in ("resent", "throttled", "elapsed", "cost", "bill")},
         "replies": None,
         "jobs": ended.get("jobs"),
     }

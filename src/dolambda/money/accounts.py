@@ -60,36 +60,43 @@ class Accounts:
         """Keep the counts of a run that has ended. Log its bill.
 
         Returns:
-            Report and bill of the run.
+            Report and bill of the run, with the requests of both sides.
         """
         with self._lock:
             report = run.report()
             self._runs.discard(run)
             self._finished += report
             before = self._requests_before.pop(run.name, Counter())
-        bill = self._bill_of(report, before)
+        report = self._with_own_requests(report, before)
+        bill = self._price(report)
         if self._stack and report.jobs:
             log.info("run %s: %s", run.name, bill)
         return report, bill
 
+    def report_of(self, run: Run) -> Report:
+        """Return the report of an open run, with the requests of both sides."""
+        with self._lock:
+            before = self._requests_before.get(run.name, Counter())
+        return self._with_own_requests(run.report(), before)
+
     def report(self) -> Report:
         """Return the report of all runs so far, with the requests of both sides."""
         calls = self._transport.calls
-        own = Report(calls=calls.totals(), sent=calls.sent, received=calls.received)
+        own = Report.of_requests(calls.totals(), sent=calls.sent, received=calls.received)
         total = self._all_runs() + own
         return replace(total, cost=self._cost(total))
 
     def bill(self) -> Bill:
         """Return the bill of all runs so far, by list price."""
-        return self._bill_of(self._all_runs(), Counter())
+        return self._price(self._with_own_requests(self._all_runs(), Counter()))
 
     def with_cost(self, show: Callable[[Report], None]) -> Callable[[Report], None]:
         """Return a function that shows reports of one run with their cost so far."""
         before = self._requests()
 
         def show_with_cost(report: Report) -> None:
-            calls = self._requests() - before + Counter(report.calls)
-            show(replace(report, cost=self._cost(replace(report, calls=calls))))
+            report = self._with_own_requests(report, before)
+            show(replace(report, cost=self._cost(report)))
 
         return show_with_cost
 
@@ -116,9 +123,14 @@ class Accounts:
         with self._lock:
             return sum((run.report() for run in list(self._runs)), self._finished)
 
-    def _bill_of(self, report: Report, before: Counter[str]) -> Bill:
-        """Return the bill of a report, with the requests of this side since ``before``."""
-        return self._price(report + Report(calls=self._requests() - before))
+    def _with_own_requests(self, report: Report, before: Counter[str]) -> Report:
+        """Return a report of workers with the requests of this side since ``before``.
+
+        Another run in the same session at the same time has these requests in its report too.
+        """
+        own = Report.of_requests(self._requests() - before)
+        both = report + own
+        return replace(report, calls=both.calls, throttled=both.throttled)
 
     def _price(self, report: Report) -> Bill:
         if self._stack is None:

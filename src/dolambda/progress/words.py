@@ -73,6 +73,7 @@ def details(report: Report, label: Label, age: float = 0.0) -> list[tuple[int, s
         (0, f"{report.failed:,} failed" if report.failed else ""),
         (5, f"{report.retried:,} retried" if report.retried else ""),
         (6, f"{report.resent:,} resent" if report.resent else ""),
+        (8, f"{report.throttles:,} throttled" if report.throttles else ""),
         (1, f"{duration(max(1.0, round(left - age)))} left" if left else ""),
         (2, workers if report.workers else "starting workers"),
         (7, f"{rate:,.{decimals}f} tasks/s" if rate else ""),
@@ -143,6 +144,7 @@ def closing_line(report: Report, label: Label) -> str:
         f"{report.retried:,} retried" if report.retried else "",
         f"{report.resent:,} resent" if report.resent else "",
         f"{report.restored:,} done before" if report.restored else "",
+        f"{count(report.throttles, 'request')} throttled" if report.throttles else "",
         label.cost_of(report),
     )
     return f"{_prefix(label)}{_SEPARATOR.join(text for text in said if text)}"

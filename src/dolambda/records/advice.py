@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dolambda.money.prices import PRICES
@@ -21,7 +22,7 @@ from dolambda.wording import count, dollars, duration
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dolambda.records.file_format import RunRecord
+    from dolambda.records.file_format import JobEntry, RunRecord
 
 NOTHING = "nothing to change"
 
@@ -43,6 +44,7 @@ _MIN_STARTING_S = 10.0
 _JOB_S = 1.0
 _MIN_JOBS = 10
 _OVERHEAD_SHARE = 0.25
+_MIN_THROTTLED, _THROTTLED_SHARE = 20, 0.1
 _ENDED = ("out_of_memory", "timed_out", "crashed", "no_reply")
 """Reasons of tasks whose memory is not recorded, because they did not end."""
 
@@ -83,6 +85,7 @@ def advice_of(record: RunRecord) -> list[Advice]:
         _memory,
         _batch,
         _workers,
+        _throttling,
         _timeout,
         _architecture,
         _straggler,
@@ -277,6 +280,34 @@ def _workers(facts: _Facts) -> Advice | None:
     )
     figures = {"cold": len(starts), "start_s": start, "workers": facts.workers, "advised": best}
     return Advice("workers", text, figures)
+
+
+def _throttling(facts: _Facts) -> Advice | None:
+    """Advise fewer or larger jobs if AWS refused many requests as too frequent."""
+    throttled: dict[str, int] = facts.footer.get("throttled") or {}
+    number, jobs = sum(throttled.values()), facts.tasks.jobs
+    if number < max(_MIN_THROTTLED, _THROTTLED_SHARE * len(jobs)):
+        return None
+    name = max(throttled, key=lambda one: throttled[one])
+    action, _, reason = name.partition(" ")
+    said = f"AWS throttled {count(number, 'request')}, most of them {action}"
+    if reason:
+        said += f" ({reason})"
+    figures = {"throttled": throttled}
+    if action != "lambda:InvokeFunction" or "Rate" in reason:
+        return Advice("throttling", f"{said}: larger tasks, or batch=, need fewer", figures)
+    most = _most_at_a_time(jobs)
+    text = (
+        f"{said}, and ran at most {count(most, 'job')} at a time: workers={most} asks for no more. "
+        "`dolambda status` shows the limits"
+    )
+    return Advice("throttling", text, {**figures, "advised": most})
+
+
+def _most_at_a_time(jobs: list[JobEntry]) -> int:
+    changes = [(job.started, 1) for job in jobs]
+    changes += [(job.started + job.seconds, -1) for job in jobs]
+    return max(accumulate(change for _, change in sorted(changes)))
 
 
 def _timeout(facts: _Facts) -> Advice | None:

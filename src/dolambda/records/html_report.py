@@ -22,6 +22,7 @@ from dolambda.records.report_tables import (
     cost_table,
     failure_table,
     slowest_table,
+    throttling_table,
     tiles,
 )
 from dolambda.records.state import RUNNING, run_state
@@ -35,7 +36,13 @@ if TYPE_CHECKING:
 
 _BAD_STATES = {"unfinished": "its program was killed", "cancelled": "cancelled"}
 _HALF = ' class="half"'
-_HALVES = {"How long tasks took", "Memory of tasks", "Slowest tasks", "Cost by list price"}
+_HALVES = {
+    "How long tasks took",
+    "Memory of tasks",
+    "Slowest tasks",
+    "Throttled requests",
+    "Cost by list price",
+}
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 {head}
@@ -92,6 +99,7 @@ def report_body(record: RunRecord, state: str) -> str:
         "Memory of tasks": _memory(record),
         "Failed tasks": failure_table(tasks),
         "Slowest tasks": slowest_table(times),
+        "Throttled requests": throttling_table(record),
         "Cost by list price": cost_table(record),
     }
     program = str(header.get("program") or "a program without a file")

@@ -60,6 +60,7 @@ _LIVE = (
     "resent",
     "restored",
     "running",
+    "throttled",
     "elapsed",
 )
 

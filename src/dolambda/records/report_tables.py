@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAX_LISTED = 100
 """Failed tasks in the table."""
 _SLOWEST, _TYPES = 10, 5
-_NUMBERS = {"task", "took", "began after", "dollars"}
+_NUMBERS = {"task", "took", "began after", "dollars", "times"}
 
 
 def tiles(record: RunRecord, span: float) -> str:
@@ -38,6 +38,7 @@ def tiles(record: RunRecord, span: float) -> str:
             _busy(record, span),
             _cpu(record),
             _memory(record),
+            _throttled(record),
         ]
     )
     if cost := (record.footer or {}).get("cost"):
@@ -97,6 +98,30 @@ def _memory(record: RunRecord) -> tuple[str, str]:
     peak, memory = max(record.tasks.peak, default=0.0), record.header.get("memory")
     paid = f", of {memory:,} MB paid for" if memory else ""
     return (f"{peak:,.0f} MB", f"memory at most{paid}") if peak else ("", "")
+
+
+def _throttled(record: RunRecord) -> tuple[str, str]:
+    throttled = throttled_of(record)
+    if throttled is None:
+        return "", ""
+    number = sum(throttled.values())
+    return f"{number:,}", f"{'request' if number == 1 else 'requests'} throttled by AWS"
+
+
+def throttled_of(record: RunRecord) -> dict[str, int] | None:
+    """Return the throttled requests by action and reason, or None if they were not counted."""
+    throttled = (record.footer or record.counts).get("throttled")
+    return dict(throttled) if throttled is not None else None
+
+
+def throttling_table(record: RunRecord) -> str:
+    """Return what AWS refused as too frequent. Empty if there was nothing."""
+    throttled = throttled_of(record)
+    if not throttled:
+        return ""
+    rows = [(*f"{name} ".split(" ", 1), f"{n:,}") for name, n in sorted(throttled.items())]
+    note = "All of them were repeated. They cost time, and no money for the workers."
+    return _table(["request", "reason", "times"], rows) + f'<p class="note">{note}</p>'
 
 
 def advice_table(record: RunRecord) -> str:

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dolambda.aws.request_counter import without_throttled
 from dolambda.notebook_table import notebook_table
 from dolambda.wording import dollars, duration, listing
 
@@ -42,6 +43,8 @@ class Report:
         cold: Jobs that were the first of their worker.
         workers: Names of the workers.
         calls: AWS requests, by action.
+        throttled: Requests that AWS refused as too frequent, by action and AWS's reason. They were
+            repeated. Lambda does not report its throttling of queued jobs.
         sent: Bytes that this client sent.
         received: Bytes that this client received.
         elapsed: Seconds since the first task.
@@ -64,6 +67,7 @@ class Report:
     cold: int = 0
     workers: frozenset[str] = frozenset()
     calls: Mapping[str, int] = field(default_factory=dict)
+    throttled: Mapping[str, int] = field(default_factory=dict)
     sent: int = 0
     received: int = 0
     elapsed: float = 0.0
@@ -101,6 +105,7 @@ class Report:
             "retried": _unless_zero(self.retried),
             "resent": _unless_zero(self.resent),
             "restored": _unless_zero(self.restored),
+            "requests throttled": _unless_zero(self.throttles),
             "jobs": f"{self.jobs:,}",
             "jobs running": ended,
             "workers": f"{len(self.workers):,}",
@@ -111,18 +116,29 @@ class Report:
         return {name: value for name, value in shown.items() if value}
 
     @property
+    def throttles(self) -> int:
+        """Number of requests that AWS refused as too frequent."""
+        return sum(self.throttled.values())
+
+    @property
     def rate(self) -> float:
         """Tasks that ended in a second."""
         return (self.done + self.failed) / self.elapsed if self.elapsed else 0.0
 
+    @classmethod
+    def of_requests(cls, counts: Mapping[str, int], *, sent: int = 0, received: int = 0) -> Report:
+        """Return a report of requests alone, from the counts of a `RequestCounter`."""
+        calls, throttled = without_throttled(counts)
+        return cls(calls=calls, throttled=throttled, sent=sent, received=received)
+
     def __add__(self, other: Report) -> Report:
         """Return the sum of two runs."""
         added = {name: getattr(self, name) + getattr(other, name) for name in _ADDED}
-        calls = dict(Counter(self.calls) + Counter(other.calls))
         return Report(
             **added,
             workers=self.workers | other.workers,
-            calls=calls,
+            calls=dict(Counter(self.calls) + Counter(other.calls)),
+            throttled=dict(Counter(self.throttled) + Counter(other.throttled)),
             elapsed=max(self.elapsed, other.elapsed),
             open_ended=self.open_ended or other.open_ended,
         )
@@ -197,6 +213,7 @@ class RunCounters:
 
     def report(self, *, running: int, elapsed: float, declined: bool = False) -> Report:
         """Return the counts, with those that the run itself has."""
+        calls, throttled = without_throttled(self.calls)
         return Report(
             tasks=self.tasks,
             done=self.done,
@@ -211,7 +228,8 @@ class RunCounters:
             seconds=self.seconds,
             cold=self.cold,
             workers=frozenset(self._workers),
-            calls=dict(self.calls),
+            calls=calls,
+            throttled=throttled,
             elapsed=elapsed,
             expected=self.expected,
             open_ended=self.open_ended,

@@ -17,7 +17,7 @@ import pytest
 from dolambda.aws.invoke import FunctionEndedError, Invoker, UnknownOutcomeError
 from dolambda.aws.reactor import Reactor
 from dolambda.aws.request import Request
-from dolambda.aws.request_counter import RequestCounter
+from dolambda.aws.request_counter import RequestCounter, without_throttled
 from dolambda.errors import AccessDeniedError, AwsError, NotDeployedError, ThrottledError
 from support.http_server import Server, account
 from support.polling import until
@@ -90,7 +90,8 @@ def test_hundreds_at_once_from_many_threads(server: Server, invoker: Invoker) ->
 @pytest.mark.parametrize("status", [429, 503])
 def test_what_was_throttled_is_repeated_and_the_reason_told(server: Server, status: int) -> None:
     reasons: list[str] = []
-    invoker = an_invoker(server.url)
+    calls = RequestCounter()
+    invoker = an_invoker(server.url, calls=calls)
     invoker.throttled = reasons.append
     body = json.dumps(
         {"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded", "message": "Rate Exceeded."}
@@ -98,6 +99,7 @@ def test_what_was_throttled_is_repeated_and_the_reason_told(server: Server, stat
     server.answers = [(status, {}, body), (status, {}, body), (200, {}, b'"ok"')]
     assert called(invoker) == b'"ok"'
     assert reasons == ["ReservedFunctionConcurrentInvocationLimitExceeded"] * 2
+    assert without_throttled(calls.totals())[1] == {f"lambda:InvokeFunction {reasons[0]}": 2}
     invoker._reactor.close()
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dolambda.aws.objects import Bucket
+from dolambda.aws.request_counter import without_throttled
 from dolambda.errors import AccessDeniedError
 from support.http_server import Server, account
 
@@ -101,6 +102,9 @@ def test_throttling_is_waited_out_for_longer_than_obstore_does(server: Server) -
     server.answers = [*[SLOW_DOWN] * 14, (200, {}, b"")]
     bucket.put("blobs/a", b"x")
     assert len(server.seen) == 30
+    # Once for each time that obstore gave up.
+    throttled = without_throttled(bucket.calls.totals())[1]
+    assert throttled == {"s3:ListBucket": 1, "s3:PutObject": 1}
 
 
 def test_a_large_object_travels_in_parts(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from dolambda.aws.request_counter import RequestCounter
+from dolambda.aws.request_counter import RequestCounter, without_throttled
 from dolambda.aws.signed_s3 import SignedS3, sign
 from dolambda.errors import AccessDeniedError, AwsError
 
@@ -133,6 +133,7 @@ def test_a_reply_is_put_as_long_as_the_invocation_lasts(s3: SignedS3, server: Se
     server.answers = [*[answered(503, b"<Code>SlowDown</Code>")] * 9, answered(200, b"")]
     assert s3.put_new("outs/k", b"a reply") is True  # it took longer than six tries did
     assert len(server.seen) == 10
+    assert without_throttled(s3._calls.totals()) == ({"s3:PutObject": 1}, {"s3:PutObject": 9})
     s3.begin_invocation(1.2)
     server.answers = [answered(503, b"<Code>SlowDown</Code>")]
     with pytest.raises(AwsError, match="returned 503"):

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dolambda.cli.recorded_runs import run_in_log
+from dolambda.cli.recorded_runs import run_in_log, show_record
 from dolambda.errors import ConfigurationError
+from dolambda.records.file_format import footer_frame
 from dolambda.records.store import RecordStore, read_ends, records_directory
+from support.records import append, some_tasks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,6 +66,22 @@ def home(tmp_path: Path) -> Path:
         done = run(tmp_path, "work.py", tasks)
         assert done.returncode == 0, done.stderr
     return tmp_path
+
+
+def test_what_was_throttled_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    store, throttled = RecordStore(records_directory()), {"s3:PutObject": 1_003}
+    append(store, "abc", some_tasks(20).to_bytes())
+    ended = {"tasks": 20, "done": 20, "failed": 0, "elapsed": 2.0, "cost": 0.1, "ended": 9.0}
+    footer = {**ended, "throttled": throttled}
+    append(store, "abc", footer_frame(footer))
+    (path,) = store.paths()
+    show_record(path, as_json=False)
+    assert "throttled: s3:PutObject, 1,003 times" in capsys.readouterr().out
+    show_record(path, as_json=True)
+    assert json.loads(capsys.readouterr().out)["throttled"] == throttled
 
 
 @pytest.mark.usefixtures("home")

@@ -238,6 +238,29 @@ def test_workers_that_only_start_are_too_many() -> None:
     assert "cold starts took 89% of the time of 40 workers" in advice.text
 
 
+INVOKE = "lambda:InvokeFunction"
+
+
+@pytest.mark.parametrize(
+    ("throttled", "said"),
+    [
+        (
+            {f"{INVOKE} ConcurrentInvocationLimitExceeded": 90},
+            "at most 4 jobs at a time: workers=4",
+        ),
+        ({f"{INVOKE} FunctionInvocationRateLimitExceeded": 90}, "batch="),
+        ({"s3:PutObject": 80, f"{INVOKE} ConcurrentInvocationLimitExceeded": 5}, "batch="),
+        ({f"{INVOKE} ConcurrentInvocationLimitExceeded": 5}, None),
+        ({}, None),
+    ],
+)
+def test_a_run_that_was_throttled_sends_less(throttled: dict[str, int], said: str | None) -> None:
+    record = record_of(several(Job(cpu=1.0), workers=4), footer={"throttled": throttled})
+    found = [one.text for one in advice_of(record) if one.kind == "throttling"]
+    assert len(found) == (said is not None)
+    assert all(str(said) in text for text in found)
+
+
 BUSY = Job(cpu=1.0)
 
 

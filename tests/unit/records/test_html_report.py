@@ -8,6 +8,7 @@ import re
 import struct
 import zlib
 from array import array
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -77,6 +78,19 @@ def test_the_page_has_advice() -> None:
     record.tasks.cpu[:] = record.tasks.seconds
     assert "Nothing to change" in Elements(html_report(record)).text
     assert "Advice" not in Elements(html_report(record_of(0))).text
+
+
+def test_the_page_says_what_was_throttled() -> None:
+    record = record_of(40)
+    assert "throttled" not in Elements(html_report(record)).text.lower()  # it was not counted
+    reason = f"ConcurrentInvocationLimitExceeded{EVIL}"
+    counts = {"throttled": {f"lambda:InvokeFunction {reason}": 1_200, "s3:PutObject": 3}}
+    page = Elements(html_report(replace(record, counts=counts)))
+    for said in ("1,203requests throttled by AWS", reason, "s3:PutObject"):
+        assert said in page.text
+    assert "img" not in page.tags
+    live = Elements(html_report(replace(record, counts={"throttled": {}})))
+    assert "0requests throttled" in live.text
 
 
 def test_text_of_a_program_is_never_markup() -> None:
