@@ -61,7 +61,7 @@ def command(deployed: tuple[Settings, Credentials], tmp_path: Path) -> list[str]
 
 @pytest.mark.parametrize("way", ["executor", "joblib", "foreach"])
 def test_no_ends_a_script_in_one_line(command: list[str], way: str) -> None:
-    status, written = on_terminal([sys.executable, *command, way], {"[Y/n]": "n\n"})
+    status, written = on_terminal([*command, way], {"[Y/n]": "n\n"})
     assert status == 0
     asked = written.index("dolambda: continue? [Y/n] ")
     assert written[asked:] == (
@@ -71,20 +71,20 @@ def test_no_ends_a_script_in_one_line(command: list[str], way: str) -> None:
 
 
 def test_a_program_may_catch_it(command: list[str]) -> None:
-    status, written = on_terminal([sys.executable, *command, "executor", "x"], {"[Y/n]": "n\n"})
+    status, written = on_terminal([*command, "executor", "x"], {"[Y/n]": "n\n"})
     assert status == 0
     assert written.endswith("caught QuotedError\r\n")
 
 
 def test_yes_runs_the_rest(command: list[str]) -> None:
-    status, written = on_terminal([sys.executable, *command, "executor"], {"[Y/n]": "\n"})
+    status, written = on_terminal([*command, "executor"], {"[Y/n]": "\n"})
     assert status == 0
     assert "sum 435" in written
 
 
 @pytest.mark.parametrize("way", ["executor", "joblib", "foreach"])
 def test_ctrl_c_at_the_question_ends_the_program(command: list[str], way: str) -> None:
-    status, written = on_terminal([sys.executable, *command, way], {"[Y/n]": "\x03"})
+    status, written = on_terminal([*command, way], {"[Y/n]": "\x03"})
     assert status in (130, -signal.SIGINT)
     assert written.endswith("KeyboardInterrupt\r\n")
     assert "could not be removed" not in written

@@ -386,7 +386,7 @@ def test_no_ends_it_after_the_first_size(
     environ, account = stage
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    command = [sys.executable, "-m", "dolambda", "tune", str(program), "computes", "9"]
+    command = ["-m", "dolambda", "tune", str(program), "computes", "9"]
     status, written = on_terminal(command, {"[Y/n]": "n\n"})
     assert status == 1
     assert "5 tasks at 4 more sizes" in written

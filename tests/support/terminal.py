@@ -8,47 +8,41 @@ import os
 import pty
 import select
 import struct
-import subprocess
-import sys
 import termios
 import time
 from typing import TYPE_CHECKING
+
+from support import programs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_BECOME_FOREGROUND = """
-import fcntl, os, sys, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-os.execv(sys.argv[1], sys.argv[1:])
-"""
-
 
 def on_terminal(
-    command: Sequence[str],
+    arguments: Sequence[str],
     answers: dict[str, str],
     *,
     cwd: Path | None = None,
     columns: int = 80,
     within: float = 120,
 ) -> tuple[int, str]:
-    """Run a program on a terminal; type each answer once its question is shown.
+    """Run `python` with arguments on a terminal; type each answer once its question is shown.
 
     Returns:
         Its exit status, and all that it wrote to the terminal.
     """
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    process = subprocess.Popen(
-        [sys.executable, "-c", _BECOME_FOREGROUND, *command],
+    process = programs.start(
+        *arguments,
         stdin=its,
         stdout=its,
         stderr=its,
         cwd=cwd,
         # The terminal's size counts. pytest imports readline, which sets COLUMNS behind its back.
         env={k: v for k, v in os.environ.items() if k not in {"COLUMNS", "LINES"}},
-        start_new_session=True,
+        new_session=True,
     )
     os.close(its)
     written, left, deadline = b"", dict(answers), time.monotonic() + within

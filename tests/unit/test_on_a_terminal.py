@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,7 +40,7 @@ COLOURS, MOVES = re.compile(r"\x1b\[[0-9;]*m"), re.compile(r"\x1b\[[0-9;?]*[A-Za
 def test_bars_keep_their_counts_and_leave_one_line_each(tmp_path: Path, columns: int) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    status, written = on_terminal([sys.executable, str(program)], {}, columns=columns)
+    status, written = on_terminal([str(program)], {}, columns=columns)
     assert status == 0
     text = MOVES.sub("\n", COLOURS.sub("", written))
     drawn = [line for line in re.split(r"[\r\n]+", text) if line.startswith("dolambda ")]
@@ -73,6 +72,6 @@ def test_a_session_that_nobody_registered_keeps_its_setting(
     """As the one that `deploy` and `doctor` open for a round trip."""
     program = tmp_path / "program.py"
     program.write_text(OPENED.format(progress=progress))
-    status, written = on_terminal([sys.executable, str(program)], {}, columns=80)
+    status, written = on_terminal([str(program)], {}, columns=80)
     assert status == 0
     assert ("1 task in" in written) is shown

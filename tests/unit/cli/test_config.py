@@ -6,32 +6,24 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from dolambda.settings import Settings
+from support import programs
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
 
 def dolambda(*arguments: str, at: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the command line in a directory, as a module and with no configuration of AWS's."""
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
-    return subprocess.run(
-        [sys.executable, "-m", "dolambda", *arguments],
-        cwd=at,
-        env={**kept, "HOME": str(at), "AWS_EC2_METADATA_DISABLED": "true", **variables},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    env = {**kept, "HOME": str(at), "AWS_EC2_METADATA_DISABLED": "true", **variables}
+    return programs.run("-m", "dolambda", *arguments, cwd=at, env=env)
 
 
 def test_config_shows_where_each_setting_comes_from(tmp_path: Path) -> None:

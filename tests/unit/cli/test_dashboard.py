@@ -8,7 +8,6 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +15,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from support import programs
 from support.terminal import on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COMMAND = (sys.executable, "-m", "dolambda", "dashboard")
+COMMAND = ("-m", "dolambda", "dashboard")
 
 
 @pytest.fixture
@@ -37,21 +37,17 @@ def environment(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def started(environment: dict[str, str], *options: str) -> tuple[subprocess.Popen[str], str]:
+def started(environment: dict[str, str], *options: str) -> tuple[programs.Program, str]:
     """Start it; return its process and the line that it prints."""
-    process = subprocess.Popen(
-        [*COMMAND, *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment,
+    process = programs.start(
+        *COMMAND, *options, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
     )
     assert process.stdout
     return process, process.stdout.readline()
 
 
 @pytest.fixture
-def running(environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+def running(environment: dict[str, str]) -> Iterator[tuple[programs.Program, Path]]:
     process, line = started(environment)
     found = re.search(r"open (file://\S+\.html)", line)
     assert found, line
@@ -63,7 +59,7 @@ def running(environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str]
 
 
 def test_only_the_owner_reads_the_file_with_the_link(
-    running: tuple[subprocess.Popen[str], Path],
+    running: tuple[programs.Program, Path],
 ) -> None:
     file = running[1]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -75,7 +71,7 @@ def test_only_the_owner_reads_the_file_with_the_link(
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_and_removes_the_file(
-    running: tuple[subprocess.Popen[str], Path], how: signal.Signals
+    running: tuple[programs.Program, Path], how: signal.Signals
 ) -> None:
     process, file = running
     process.send_signal(how)
@@ -89,8 +85,10 @@ def test_the_browser_gets_a_file_and_not_the_token(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     process, line = started(environment, "--open", "--idle", "0.1")
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
+    assert process.wait(60) == 0
+    assert process.stdout
+    with process.stdout as written:
+        said = written.read()
     assert "opened in your browser" in line
     assert "no page was requested for 6 s: the dashboard has ended" in said
     arguments = (tmp_path / "opened").read_text()
@@ -110,14 +108,7 @@ def test_a_person_at_a_terminal_sees_the_link(
 def test_a_port_that_is_taken_is_said(environment: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = subprocess.run(
-            [*COMMAND, "--port", str(port)],
-            capture_output=True,
-            text=True,
-            env=environment,
-            timeout=60,
-            check=False,
-        )
+        done = programs.run(*COMMAND, "--port", str(port), env=environment)
     assert done.returncode == 1
     assert f"--port {port} cannot be used: Address already in use" in done.stderr
     assert "Traceback" not in done.stderr

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from support import programs
 
 
 @pytest.mark.parametrize(
@@ -68,23 +67,35 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def dolambda(
-    *arguments: str, at: Path, stdout: int = subprocess.PIPE
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "dolambda", *arguments],
-        cwd=at,
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(at),
-            "TMPDIR": str(at),
-            "DOLAMBDA_REQUIRES": "",
-            "AWS_EC2_METADATA_DISABLED": "true",
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
+@pytest.mark.parametrize("started", [[sys.executable, "-m", "dolambda"], ["dolambda"]])
+def test_a_process_of_its_own_says_the_same(tmp_path: Path, started: list[str]) -> None:
+    """As a module and as a script, without what the tests' other programs have imported."""
+    scripts = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        [*started, "status"],
+        cwd=tmp_path,
+        env=environment(tmp_path) | {"PATH": scripts},
+        capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == dolambda("status", at=tmp_path).stderr
+    assert len(done.stderr.splitlines()) == 2
+
+
+def environment(at: Path) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(at),
+        "TMPDIR": str(at),
+        "DOLAMBDA_REQUIRES": "",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def dolambda(
+    *arguments: str, at: Path, stdout: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    return programs.run("-m", "dolambda", *arguments, cwd=at, env=environment(at), stdout=stdout)

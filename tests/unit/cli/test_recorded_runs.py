@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,9 +12,11 @@ from dolambda.cli.recorded_runs import run_in_log, show_record
 from dolambda.errors import ConfigurationError
 from dolambda.records.file_format import footer_frame
 from dolambda.records.store import RecordStore, read_ends, records_directory
+from support import programs
 from support.records import append, some_tasks
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
 PROGRAM = """
@@ -44,15 +44,7 @@ def run(at: Path, *command: str) -> subprocess.CompletedProcess[str]:
         "TMPDIR": str(at),
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    return subprocess.run(
-        [sys.executable, *command],
-        cwd=at,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return programs.run(*command, cwd=at, env=env)
 
 
 def runs(at: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from support import programs
+
 COLLECT = """
 import json, sys
 from dolambda.environment.code import collect
@@ -219,14 +221,7 @@ travels(task)
 
 
 def dolambda_code(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from dolambda.cli import main; main()", "code", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=place,
-        check=False,
-        timeout=60,
-    )
+    return programs.run("-m", "dolambda", "code", *arguments, cwd=place)
 
 
 def test_what_would_travel_is_listed_without_running_the_program(tmp_path: Path) -> None:
