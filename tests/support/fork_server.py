@@ -114,9 +114,9 @@ def _take_over(request: Request) -> None:
             (2, "w", 1, sys.stderr),
         )
     )
-    sys.stdin = sys.__stdin__ = given  # type: ignore[misc]
-    sys.stdout = sys.__stdout__ = written  # type: ignore[misc]
-    sys.stderr = sys.__stderr__ = complained  # type: ignore[misc]
+    sys.stdin = sys.__stdin__ = given  # type: ignore[assignment, misc]
+    sys.stdout = sys.__stdout__ = written  # type: ignore[assignment, misc]
+    sys.stderr = sys.__stderr__ = complained  # type: ignore[assignment, misc]
 
 
 def _run(arguments: list[str]) -> None:
