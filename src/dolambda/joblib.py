@@ -13,6 +13,7 @@ instead. (Each of these would hang joblib, or slow it to one task at a time.)
 from __future__ import annotations
 
 import inspect
+import sys
 import threading
 from dataclasses import replace
 from functools import partial
@@ -73,6 +74,7 @@ class LambdaBackend(ParallelBackendBase):
         self._initializer, self._initargs = initializer, initargs
         self._wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function
         self._session: Session | None = None
+        self._width = 1
         self._workers: Run | None = None  # joblib's other backends have an attribute of this name
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
@@ -105,20 +107,31 @@ class LambdaBackend(ParallelBackendBase):
             if initializer
             else with_initializer(self._initializer, self._initargs)
         )
-        self._open(width)
+        self._width = width
+        self._open()
         return width
 
-    def _open(self, width: int) -> None:
+    def _open(self) -> None:
         session = self._session = current()
+        session.dropped.prepare()
         nesting = self.get_nested_backend()[0].nesting_level
         self._workers = session.open_run(
-            replace(self._options, workers=width, threads=self.inner_max_num_threads),
+            replace(self._options, workers=self._width, threads=self.inner_max_num_threads),
             same_buffers=True,
             nesting=nesting,
         )
 
     def start_call(self) -> None:
-        """Check all arrays again: in a `with Parallel` block they may change between two calls."""
+        """Begin a call. In a `with Parallel` block there may be several.
+
+        Arrays may change between two of them, and an error ends the run, but not the block.
+        """
+        if self._session and not self._workers:
+            self._open()
+        # joblib would return results of an earlier call, which it had aborted, with those of this.
+        not_sent = getattr(self.parallel, "_ready_batches", None)
+        while not_sent and not not_sent.empty():
+            not_sent.get_nowait()
         if self._workers:
             self._workers.forget_buffers()
             self._workers.expect(_length_of_call())
@@ -169,14 +182,17 @@ class LambdaBackend(ParallelBackendBase):
         return self._workers.batcher.size(1 << 30, 1) if self._workers else 1
 
     # joblib's signature.
-    def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: FBT001, FBT002
-        """Cancel the remaining tasks after an error."""
+    def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: ARG002, FBT001, FBT002
+        """Cancel the remaining tasks after an error, or when their generator is dropped.
+
+        The run of the next call is opened by `start_call`.
+        """
         if self._workers and self._session:
-            width = self._workers.limits.workers
-            self._workers.cancel()
-            self._workers = None
-            if ensure_ready:
-                self._open(width)
+            run, self._workers = self._workers, None
+            if isinstance(sys.exc_info()[1], GeneratorExit):
+                self._session.dropped.cancel(run)  # perhaps in the garbage collector: not here
+            else:
+                run.cancel()
 
     def terminate(self) -> None:
         """End the run, and remove its objects."""

@@ -192,3 +192,18 @@ def test_a_total_that_cannot_be_known_is_open_ended() -> None:
         joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(x) for x in range(100) if x % 2)
     assert all(report.open_ended for report in reports)
     assert reports[-1].expected == 50
+
+
+@pytest.mark.usefixtures("session")
+def test_a_failed_call_leaves_nothing_to_the_next_call_of_its_block() -> None:
+    """joblib keeps the batches that it had prepared, and so returns too many results with loky."""
+
+    def inverted(number: int) -> float:
+        return 1 / number
+
+    with joblib.Parallel(n_jobs=3, batch_size=2) as parallel:
+        for failing in range(20):
+            with pytest.raises(ZeroDivisionError):
+                parallel(joblib.delayed(inverted)(i) for i in range(-failing, 50))
+            results = parallel(joblib.delayed(inverted)(i) for i in range(1, 6))
+            assert results == [1 / i for i in range(1, 6)]

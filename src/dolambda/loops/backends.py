@@ -16,6 +16,7 @@ import itertools
 import operator
 import queue
 import warnings
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -27,8 +28,10 @@ from dolambda.loops.piece import Piece
 from dolambda.wire.outcome import Failure, Value
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from concurrent.futures import Future
 
+    from dolambda.scheduler.dropped import DroppedRuns
     from dolambda.scheduler.run import Run
     from dolambda.scheduler.submission import Call
     from dolambda.session import Session
@@ -126,33 +129,35 @@ class OnLambda:
 
     def run(self, calls: Iterator[Call | None], *, options: Options) -> Outcomes:
         """See `Backend.run`."""
-        run = _open_run(options.get(self.name, {}), calls)
+        session = session_in_use()
+        session.dropped.prepare()
+        run = _open_run(session, options.get(self.name, {}), calls)
+        return RunOutcomes(run, self._outcomes(run, calls), session.dropped)
+
+    def _outcomes(self, run: Run, calls: Iterator[Call | None]) -> Generator[Any, None, None]:
         done: queue.SimpleQueue[tuple[int, Future[Any]]] = queue.SimpleQueue()
-        try:
-            sent = taken = 0
-            over = False
-            while True:
+        sent = taken = 0
+        over = False
+        while True:
+            if not over:
+                more, over = _some(calls, _room(run) - (sent - taken))
+                for number, future in enumerate(run.submit(more), sent):
+                    future.add_done_callback(
+                        # As a Callable.
+                        lambda future, number=number: done.put((number, future))  # type: ignore[misc]
+                    )
+                sent += len(more)
+            if sent == taken:
                 if not over:
-                    more, over = _some(calls, _room(run) - (sent - taken))
-                    for number, future in enumerate(run.submit(more), sent):
-                        future.add_done_callback(
-                            # As a Callable.
-                            lambda future, number=number: done.put((number, future))  # type: ignore[misc]
-                        )
-                    sent += len(more)
-                if sent == taken:
-                    if not over:
-                        raise RuntimeError(
-                            "no task may be sent before another is done, but none is in flight"
-                        )
-                    break
-                number, future = done.get()
-                taken += 1
-                error = future.exception()
-                yield number, Value(future.result()) if error is None else Failure(error)
-            run.close()
-        finally:
-            run.cancel()
+                    raise RuntimeError(
+                        "no task may be sent before another is done, but none is in flight"
+                    )
+                break
+            number, future = done.get()
+            taken += 1
+            error = future.exception()
+            yield number, Value(future.result()) if error is None else Failure(error)
+        run.close()
 
     def run_chunks(
         self,
@@ -165,7 +170,7 @@ class OnLambda:
         """See `RunsChunks`."""
         from dolambda.scheduler.results import Pieces  # noqa: PLC0415 - not on a worker
 
-        run = _open_run(options.get(self.name, {}), arguments)
+        run = _open_run(session_in_use(), options.get(self.name, {}), arguments)
         pieces = Pieces(in_order=in_order)
         sent: dict[int, list[tuple[Any, ...]]] = {}
         over = False
@@ -190,6 +195,32 @@ class OnLambda:
         finally:
             pieces.cancel()
             run.cancel()
+
+
+class RunOutcomes(Iterator[tuple[int, Value | Failure]]):
+    """The outcomes of a run, which is cancelled if they are not all taken."""
+
+    def __init__(
+        self, run: Run, outcomes: Generator[tuple[int, Value | Failure]], dropped: DroppedRuns
+    ) -> None:
+        self._run = run
+        self._outcomes = outcomes
+        self._cancel_later = weakref.finalize(self, dropped.cancel, run)
+        self._cancel_later.atexit = False
+
+    def __next__(self) -> tuple[int, Value | Failure]:
+        """Return the next outcome."""
+        return next(self._outcomes)
+
+    def close(self) -> None:
+        """Cancel the tasks that are not done, and wait until their objects are removed."""
+        if self._cancel_later.detach():
+            self._outcomes.close()
+            self._run.cancel()
+
+    def drop(self) -> None:
+        """Cancel the tasks that are not done, in another thread: a finalizer may call this."""
+        self._cancel_later()
 
 
 def _arguments_of(sent: dict[int, list[tuple[Any, ...]]], number: int) -> tuple[Any, ...]:
@@ -248,10 +279,10 @@ def session_in_use() -> Session:
     return current()
 
 
-def _open_run(options: Mapping[str, Any], calls: Iterator[Any]) -> Run:
+def _open_run(session: Session, options: Mapping[str, Any], calls: Iterator[Any]) -> Run:
     from dolambda.options import RunOptions  # noqa: PLC0415 - not on a worker
 
-    run = session_in_use().open_run(RunOptions(**options), same_functions=True)
+    run = session.open_run(RunOptions(**options), same_functions=True)
     length = operator.length_hint(calls, -1)
     run.expect(length if length >= 0 else None)
     return run

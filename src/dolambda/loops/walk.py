@@ -194,7 +194,7 @@ class Walk:
                 slot = self._slots.pop(number)
                 slot.group.put(slot.place, self.result(slot, outcome))
         finally:
-            # All are generators: closed early, they cancel the rest.
+            # Closed early, all cancel the rest.
             outcomes.close()  # type: ignore[attr-defined]
         return self.value
 
@@ -224,8 +224,13 @@ class Walk:
                     if result is not _LEFT_OUT:
                         yield result
                 self.held = len(early)
-        finally:
+        except GeneratorExit:  # perhaps in the garbage collector, which must not wait
+            getattr(outcomes, "drop", outcomes.close)()  # type: ignore[attr-defined, misc]
+            raise
+        except BaseException:
             outcomes.close()  # type: ignore[attr-defined] # as in `run`
+            raise
+        outcomes.close()  # type: ignore[attr-defined]
 
     def calls(self) -> Iterator[Call | None]:
         """Yield the tasks one by one, and None when a task must be done before the next."""
