@@ -1,4 +1,4 @@
-"""Write the reference pages of settings, commands and errors from the code.
+"""Write the reference pages of settings, variables, commands and errors from the code.
 
 Generated pages cannot drift from it.
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,13 @@ def setup(app: Sphinx) -> dict[str, Any]:
 def _write_all(app: Sphinx) -> None:
     directory = Path(app.srcdir, "reference", "generated")
     directory.mkdir(exist_ok=True)
-    for name, lines in {"settings": _settings(), "cli": _cli(), "errors": _errors()}.items():
+    pages = {
+        "settings": _settings(),
+        "environment": _environment(),
+        "cli": _cli(),
+        "errors": _errors(),
+    }
+    for name, lines in pages.items():
         text = "\n".join(lines) + "\n"
         page = directory / f"{name}.md"
         if not page.exists() or page.read_text() != text:  # else Sphinx would build it again
@@ -44,8 +50,7 @@ def _write_all(app: Sphinx) -> None:
 def _settings() -> Iterator[str]:
     documented = _attribute_docstrings(settings.Settings)
     for field in fields(settings.Settings):
-        default = None if field.default is MISSING else field.default
-        shown = "[]" if default == () else f'"{default}"' if isinstance(default, str) else default
+        shown = _default(field)
         rule = settings.RULES.get(field.name)
         yield f"(setting-{field.name})="
         yield f"`{field.name}`"
@@ -55,6 +60,21 @@ def _settings() -> Iterator[str]:
             yield f"  Value: {rule.says}."
         yield f"  Default: `{shown}`. Variable: `DOLAMBDA_{field.name.upper()}`."
         yield ""
+
+
+def _environment() -> Iterator[str]:
+    """Yield a table of the variables of all settings."""
+    yield "| variable | value | default |"
+    yield "|---|---|---|"
+    for field in fields(settings.Settings):
+        value = settings.RULES[field.name].says.replace("|", "\\|")
+        variable = f"[`DOLAMBDA_{field.name.upper()}`](#setting-{field.name})"
+        yield f"| {variable} | {value} | `{_default(field)}` |"
+
+
+def _default(field: Field[Any]) -> object:
+    default = None if field.default is MISSING else field.default
+    return "[]" if default == () else f'"{default}"' if isinstance(default, str) else default
 
 
 def _attribute_docstrings(cls: type) -> dict[str, str]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dolambda.errors import ConfigurationError
-from dolambda.settings import RULES, Settings
+from dolambda.settings import _INTERNAL, RULES, Settings
 
 
 @pytest.fixture
@@ -147,6 +147,22 @@ def test_a_wrong_variable_is_named(tmp_path: Path, variable: str, value: str, sa
     said = refusal(tmp_path, environ={f"DOLAMBDA_{variable}": value})
     assert says in said
     assert f"Correct DOLAMBDA_{variable}, or unset it." in said
+
+
+def test_the_reference_has_every_variable_that_is_read() -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "reference" / "environment.md").read_text()
+    sources = [
+        source.read_text()
+        for source in (root / "src" / "dolambda").rglob("*.py")
+        if "emulator" not in source.parts  # its variables are set by the process that starts it
+    ]
+    read = set(re.findall(r'environ(?:\.get\(|\.pop\(|\[)"([A-Z_]+)"', "".join(sources)))
+    read |= set(re.findall(r'"([A-Z_]+)" (?:not )?in os\.environ', "".join(sources)))
+    assert {"COLUMNS", "XDG_RUNTIME_DIR"} <= read
+    settings = {f"DOLAMBDA_{name.upper()}" for name in RULES}  # the page's table is made of these
+    of_others = {"AWS_LAMBDA_RUNTIME_API", "PYTHONPATH", "PATH", "DOLAMBDA_FUNCTION", *_INTERNAL}
+    assert [name for name in read - settings - of_others if f"`{name}`" not in page] == []
 
 
 def test_lists_and_flags_are_read_from_variables(tmp_path: Path) -> None:
