@@ -26,6 +26,8 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
 ]
+default_role = "py:obj"  # single backticks in docstrings: a link for a public name, else code
+smartquotes = False  # it makes one dash of the two of --local, and quotes that cannot be copied
 exclude_patterns = ["_build", "jupyter_execute", "reference/generated"]
 html_theme = "furo"
 html_title = f"dolambda {release}"

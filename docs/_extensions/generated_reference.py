@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,7 +113,8 @@ def _command(command: Any, name: str, level: int) -> Iterator[str]:
     for part in options:
         if part.name == "help" or getattr(part, "hidden", False):
             continue
-        yield f"`{', '.join([*part.opts, *part.secondary_opts])}`\n: {part.help or ''}\n"
+        help_text = re.sub(r"(?<![`\w-])--[a-z][a-z-]*", r"`\g<0>`", part.help or "")
+        yield f"`{', '.join([*part.opts, *part.secondary_opts])}`\n: {help_text}\n"
     for child, inner in getattr(command, "commands", {}).items():
         yield from _command(inner, f"{name} {child}", level + 1)
 
