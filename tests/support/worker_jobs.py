@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dolambda.wire.chunk import Chunk, ChunkPart
 from dolambda.wire.job import Job
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from dolambda.worker.worker import Worker
 
 KEY = b"k" * 32
+
+
+class WorkerThatWaits(Protocol):
+    """Makes a worker with some of its `Waits`, in seconds."""
+
+    def __call__(self, **seconds: float) -> Worker: ...
 
 
 class Source:

@@ -25,7 +25,7 @@ from dolambda.wire.outcome_table import FAILURE, OutcomeTable
 from dolambda.worker import log_line
 from dolambda.worker.child import ChildGoneError, now
 from dolambda.worker.frames import FrameError, Kind
-from dolambda.worker.questions import GRACE_S
+from dolambda.worker.waits import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,8 +60,18 @@ _CANCELLED = Lost(CANCELLED, "it was stopped, because its job was cancelled")
 class Watch:
     """Periodic question whether a job is still wanted."""
 
-    def __init__(self, wanted: Callable[[], bool], times: QuestionTimes, run: str) -> None:
-        """Prepare the questions: ``wanted`` answers them, ``next`` is the time of the next one."""
+    def __init__(
+        self,
+        wanted: Callable[[], bool],
+        times: QuestionTimes,
+        run: str,
+        grace: float = DEFAULT.grace,
+    ) -> None:
+        """Prepare the questions: ``wanted`` answers them, ``next`` is the time of the next one.
+
+        After a no, the current task has ``grace`` seconds to finish.
+        """
+        self._grace = grace
         self._wanted = wanted
         self._times = times
         self._cancelled = False
@@ -72,12 +82,12 @@ class Watch:
         if now() < self.next:
             return True
         if self._cancelled:
-            self.next = now() + GRACE_S
+            self.next = now() + self._grace
             return False
         still = self._ask()
         self._cancelled = not still
         after = self._times.asked(now())
-        self.next = after if still else now() + GRACE_S
+        self.next = after if still else now() + self._grace
         return still
 
     def ask_soon(self) -> None:
@@ -266,7 +276,7 @@ class ChildRun:
         self._end_with(partial(_timed_out, seconds), end)
 
     def _cancel(self) -> None:
-        if not self._stopping:  # it has `GRACE_S` to finish
+        if not self._stopping:  # it has `Waits.grace` to finish
             self._child.stop_before_next()
             self._stopping = True
             return

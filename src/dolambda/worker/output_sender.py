@@ -12,16 +12,12 @@ from typing import TYPE_CHECKING
 
 from dolambda.wire.output_part import MAX_DATA, OutputPart
 from dolambda.worker.child import now
+from dolambda.worker.waits import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dolambda.wire.job import Job
-
-FIRST_S = 2.0
-"""Seconds that a task has run before its first part. The output of shorter ones is in the reply
-soon enough.
-"""
 
 
 class OutputSender:
@@ -33,6 +29,7 @@ class OutputSender:
         worker: Name of the worker.
         key: Key that signs the parts.
         put: Writes an object. Returns whether it was written.
+        first: Seconds that a task has run before its first part.
     """
 
     def __init__(
@@ -42,12 +39,15 @@ class OutputSender:
         worker: str,
         key: bytes,
         put: Callable[[str, bytes], bool],
+        *,
+        first: float = DEFAULT.first_part,
     ) -> None:
         self._job = job
         self._interval = interval
         self._worker = worker
         self._key = key
         self._put = put
+        self._first = first
         self._number = 0
         self._turn = -1
         self._task: int | None = None
@@ -64,7 +64,7 @@ class OutputSender:
         """Return whether it is time for a part. The current task has run since ``begun``."""
         if task != self._task:
             self._task, self._sent, self._unfinished = task, 0, False
-            self._due = max(self._due, begun + FIRST_S)
+            self._due = max(self._due, begun + self._first)
         return now() >= self._due
 
     def send(self, peek: Callable[[int, int], bytes]) -> bool:

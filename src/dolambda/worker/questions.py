@@ -17,12 +17,11 @@ from __future__ import annotations
 
 import random
 
-FIRST_S = 2.0
+from dolambda.worker.waits import DEFAULT
+
 GROWTH = 1.5
 LONGEST_S = 17.0
 JITTER = 0.25
-GRACE_S = 2.0
-"""Seconds that a task has to finish after its job was cancelled."""
 
 _BEFORE_REPLY_S = 1.0  # a job that took longer may ask once more before its reply is written
 
@@ -30,18 +29,19 @@ _BEFORE_REPLY_S = 1.0  # a job that took longer may ask once more before its rep
 class QuestionTimes:
     """The times of one execution environment."""
 
-    def __init__(self) -> None:
-        """Start without a run."""
+    def __init__(self, first: float = DEFAULT.first_question) -> None:
+        """Start without a run. The first question of a run comes after ``first`` seconds."""
+        self._first = first
         self._run: str | None = None
-        self._interval = FIRST_S
+        self._interval = first
         self._last = self._next = 0.0
 
     def begin(self, run: str, now: float) -> float:
         """Begin a job, and return the time of its first question."""
         if run != self._run:
-            self._run, self._interval, self._last = run, FIRST_S, now
+            self._run, self._interval, self._last = run, self._first, now
             self._next = now + self._jittered()
-        return max(self._next, now + self._jittered(FIRST_S))
+        return max(self._next, now + self._jittered(self._first))
 
     def asked(self, now: float) -> float:
         """Record that a question was asked, and return the time of the next one."""

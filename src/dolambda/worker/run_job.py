@@ -176,12 +176,13 @@ class TaskRunner:
         calls, index = _Calls(part, self._cache, job), part.first
         call = self._caller(calls)
         start = looked = clock()
+        stopped = False
         for position in range(len(part)):
             outcome = None
             entry = b""
-            look = start - looked > SHORT_S or not position
-            looked = start if look else looked
-            if look and around.is_stopped():
+            if start - looked > SHORT_S or not position:
+                looked, stopped = start, around.is_stopped()
+            if stopped:
                 outcome = _cancelled(index)
             else:
                 try:

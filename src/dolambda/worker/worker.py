@@ -38,6 +38,7 @@ from dolambda.worker.frames import FrameError
 from dolambda.worker.output_sender import OutputSender
 from dolambda.worker.overhead import Overhead
 from dolambda.worker.questions import QuestionTimes
+from dolambda.worker.waits import DEFAULT, Waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -47,12 +48,6 @@ if TYPE_CHECKING:
 
 MARGIN = 1.0
 """Seconds reserved before the function's time limit, to send the reply."""
-
-_BEGIN_WITHIN = 5.0
-"""Seconds in which a child that has run tasks must begin the next job.
-
-A slower child is stopped, or its threads leave it no time.
-"""
 
 _NOT_STARTED = Lost(NOT_STARTED, "the time of its job ended before it was done")
 
@@ -69,6 +64,7 @@ class Worker:
         room: int = 256 << 20,
         memory: int | None = None,
         place: Place | None = None,
+        waits: Waits = DEFAULT,
     ) -> None:
         """Prepare a worker.
 
@@ -80,6 +76,7 @@ class Worker:
             room: Bytes of blobs that are kept while warm.
             memory: MB of memory that the worker has. None if unknown.
             place: Where the worker is. By default it accepts jobs for any place.
+            waits: Durations that it waits. Tests shorten them.
         """
         self._memory = memory
         self._place = place or ANYWHERE
@@ -92,7 +89,8 @@ class Worker:
         self._fetched: Counter[str] = Counter()
         self._name = ""
         self.overhead = Overhead()
-        self.questions = QuestionTimes()
+        self._waits = waits
+        self.questions = QuestionTimes(waits.first_question)
 
     def run(
         self,
@@ -152,7 +150,9 @@ class Worker:
     ) -> OutputSender | None:
         if job.part_interval is None or put is None:
             return None
-        return OutputSender(job, job.part_interval, self._name, key, put)
+        return OutputSender(
+            job, job.part_interval, self._name, key, put, first=self._waits.first_part
+        )
 
     def _run_in_child(
         self,
@@ -162,7 +162,7 @@ class Worker:
         output: OutputSender | None,
     ) -> OutcomeTable:
         """Run all tasks, continuing in a new child after each that ended the previous one."""
-        watch = Watch(wanted, self.questions, job.run)
+        watch = Watch(wanted, self.questions, job.run, self._waits.grace)
         run = partial(self._run_in_one_child, limit=limit, watch=watch, output=output)
         tables = [run(job, rest=False)]
         done = len(tables[0])
@@ -199,7 +199,7 @@ class Worker:
         while True:
             child = self._ready_child(job)
             used = child.used
-            until = min(limit, now() + _BEGIN_WITHIN) if used else limit
+            until = min(limit, now() + self._waits.begin) if used else limit
             with contextlib.suppress(ChildGoneError, FrameError):
                 if child.begin(job, until, rest=rest):
                     return child

@@ -25,7 +25,8 @@ from dolambda.transport.uploads import Uploads
 from dolambda.wire import keys
 from dolambda.wire.lease import Lease
 from dolambda.wire.reply import Reply
-from dolambda.worker.questions import FIRST_S, JITTER, LONGEST_S, QuestionTimes
+from dolambda.worker.questions import JITTER, LONGEST_S, QuestionTimes
+from dolambda.worker.waits import Waits
 from dolambda.worker.worker import Worker
 from support.fake_bucket import Inline, MemoryBucket, Small
 from support.worker_jobs import job
@@ -92,7 +93,7 @@ def test_a_lease_signed_with_the_former_key_counts_while_keys_are_replaced() -> 
 @pytest.fixture
 def worker() -> Iterator[Worker]:
     s3: Any = WorkersS3()
-    made = Worker(lambda: s3, KEY)
+    made = Worker(lambda: s3, KEY, waits=Waits(first_question=0.2, grace=0.2))
     yield made
     made.close()
 
@@ -132,7 +133,7 @@ def test_a_withdrawn_direct_job_is_stopped(worker: Worker) -> None:
 @pytest.mark.parametrize("way", [by_queue, by_direct])
 def test_a_long_task_whose_lease_cannot_be_read_runs_to_its_end(worker: Worker, way: Any) -> None:
     s3 = WorkersS3(lease=None)
-    reply = Reply.from_bytes(way(worker, s3, 3.5), KEY)
+    reply = Reply.from_bytes(way(worker, s3, 0.7), KEY)
     assert [one.kind for one in reply.outcomes] == ["value"]
     assert s3.asked >= 1
 
@@ -154,10 +155,11 @@ def test_questions_become_rare_however_short_the_jobs_of_a_run_are() -> None:
             due = times.asked(due)
         now = ends
     gaps = [later - earlier for earlier, later in pairwise(asked)]
-    assert FIRST_S <= asked[0] <= FIRST_S * (1 + JITTER)
+    first = Waits().first_question
+    assert first <= asked[0] <= first * (1 + JITTER)
     assert min(gaps[10:]) >= LONGEST_S
     assert len(asked) < 2_000 / LONGEST_S + 10
-    assert times.begin("b", now) - now <= FIRST_S * (1 + JITTER)  # a new run is asked for early
+    assert times.begin("b", now) - now <= first * (1 + JITTER)  # a new run is asked for early
 
 
 def test_ten_thousand_workers_ask_less_than_a_tenth_of_what_s3_serves() -> None:

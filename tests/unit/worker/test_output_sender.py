@@ -14,7 +14,7 @@ from support.worker_jobs import KEY, job, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dolambda.worker.worker import Worker
+    from support.worker_jobs import WorkerThatWaits
 
 # The test process has threads, so newer Pythons warn of fork; Lambda's own process has none when a
 # worker forks.
@@ -104,7 +104,10 @@ def _waits(name: str, go_on: str) -> str:
     return name
 
 
-def test_what_a_task_prints_is_sent_while_it_runs(worker: Worker, tmp_path: Path) -> None:
+def test_what_a_task_prints_is_sent_while_it_runs(
+    worker_that_waits: WorkerThatWaits, tmp_path: Path
+) -> None:
+    worker = worker_that_waits(first_part=1)  # longer than the first task
     go_on = tmp_path / "go on"
     bucket = Bucket(go_on, b"second has begun\nfrom a descriptor\n")
     sent = job(
@@ -125,19 +128,19 @@ def test_what_a_task_prints_is_sent_while_it_runs(worker: Worker, tmp_path: Path
 
 @pytest.mark.parametrize("more", [{}, {"part_interval": None}])
 def test_nothing_is_sent_unless_the_job_asks_for_it(
-    worker: Worker, more: dict[str, float | None]
+    worker_that_waits: WorkerThatWaits, more: dict[str, float | None]
 ) -> None:
-    bucket = Bucket()
-    reply = run(worker, job((_prints_for, (2.5,)), **more), put_part=bucket.put)
+    worker, bucket = worker_that_waits(first_part=0.1), Bucket()
+    reply = run(worker, job((_prints_for, (0.5,)), **more), put_part=bucket.put)
     assert [one.output for one in reply.outcomes] == ["begun\n"]
     assert bucket.parts == []
 
 
-def test_short_tasks_send_nothing(worker: Worker) -> None:
-    bucket = Bucket()
-    sent = job(*[(_prints_for, (0.3,))] * 10, part_interval=0.01)
+def test_short_tasks_send_nothing(worker_that_waits: WorkerThatWaits) -> None:
+    worker, bucket = worker_that_waits(first_part=1), Bucket()
+    sent = job(*[(_prints_for, (0.1,))] * 12, part_interval=0.01)
     reply = run(worker, sent, put_part=bucket.put)
-    assert [one.output for one in reply.outcomes] == ["begun\n"] * 10
+    assert [one.output for one in reply.outcomes] == ["begun\n"] * 12
     assert bucket.parts == []
 
 
@@ -154,8 +157,9 @@ def _prints_and_dies(go_on: str) -> None:
 
 
 def test_what_a_task_printed_before_it_died_was_sent_and_is_in_the_reply(
-    worker: Worker, tmp_path: Path
+    worker_that_waits: WorkerThatWaits, tmp_path: Path
 ) -> None:
+    worker = worker_that_waits(first_part=0.1)
     go_on = tmp_path / "go on"
     bucket = Bucket(go_on, b"last words\n")
     sent = job((_prints_and_dies, (str(go_on),)), (len, ("a",)), part_interval=0.05)
@@ -167,8 +171,9 @@ def test_what_a_task_printed_before_it_died_was_sent_and_is_in_the_reply(
 
 
 def test_a_job_that_may_be_cancelled_is_asked_about_when_a_part_is_refused(
-    worker: Worker, tmp_path: Path
+    worker_that_waits: WorkerThatWaits, tmp_path: Path
 ) -> None:
+    worker = worker_that_waits(first_part=0.1, grace=0.1)
     bucket, asked = Bucket(), list[float]()
     bucket.refused = 1_000_000
     sent = job((_waits, ("it", str(tmp_path / "never"))), part_interval=0.05)

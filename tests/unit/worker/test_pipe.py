@@ -13,7 +13,7 @@ import stat
 import sys
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,6 +24,9 @@ from dolambda.worker.frames import Kind, Sending
 from dolambda.worker.worker import Worker
 from support.polling import until
 from support.worker_jobs import KEY, Source, job, outcomes, run
+
+if TYPE_CHECKING:
+    from support.worker_jobs import WorkerThatWaits
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
 
@@ -118,8 +121,10 @@ def test_what_is_written_between_two_jobs_is_nobodys_fault(worker: Worker) -> No
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_a_job_that_is_left_by_an_exception_leaves_nothing_for_the_next(
-    worker: Worker, error: type[BaseException]
+    worker_that_waits: WorkerThatWaits, error: type[BaseException]
 ) -> None:
+    worker = worker_that_waits(first_question=0.1)
+
     def interrupt() -> bool:
         raise error
 
@@ -128,7 +133,10 @@ def test_a_job_that_is_left_by_an_exception_leaves_nothing_for_the_next(
     assert outcomes(worker, (len, ("ab",)), run="bob") == [Value(2)]
 
 
-def test_a_question_without_an_answer_is_no_cancellation(worker: Worker) -> None:
+def test_a_question_without_an_answer_is_no_cancellation(
+    worker_that_waits: WorkerThatWaits,
+) -> None:
+    worker = worker_that_waits(first_question=0.1)
     asked = []
 
     def fail() -> bool:
@@ -136,7 +144,7 @@ def test_a_question_without_an_answer_is_no_cancellation(worker: Worker) -> None
         raise ConnectionResetError
 
     def slow(x: int) -> int:
-        time.sleep(2.5)
+        time.sleep(0.3)
         return x
 
     reply = run(worker, job((slow, (1,)), (slow, (2,))), seconds=LONG, wanted=fail)
@@ -204,7 +212,10 @@ def test_a_crash_is_seen_though_a_process_that_the_task_forked_lives_on(
 
 
 @pytest.mark.parametrize("nbytes", [10, 1_000_000])
-def test_a_child_that_was_stopped_between_two_jobs_is_replaced(worker: Worker, nbytes: int) -> None:
+def test_a_child_that_was_stopped_between_two_jobs_is_replaced(
+    worker_that_waits: WorkerThatWaits, nbytes: int
+) -> None:
+    worker = worker_that_waits(begin=0.5)
     (before,) = outcomes(worker, (os.getpid, ()))
     assert isinstance(before, Value)
     os.kill(before.value, signal.SIGSTOP)
@@ -222,7 +233,11 @@ def test_a_task_that_stops_its_process_is_stopped_at_its_time_limit(worker: Work
     assert (lost.reason, after) == ("timed_out", Value(1))
 
 
-def test_a_task_that_closes_the_pipe_and_goes_on_is_not_waited_for(worker: Worker) -> None:
+def test_a_task_that_closes_the_pipe_and_goes_on_is_not_waited_for(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dolambda.worker.child._EXIT_WITHIN", 0.2)
+
     def close_and_stay() -> None:
         os.closerange(3, 256)
         time.sleep(LONG)
@@ -276,10 +291,10 @@ def test_the_workers_connections_are_out_of_reach_of_a_task(worker: Worker) -> N
     theirs.close()
 
 
-def test_cancelling_stops_before_the_next_task(worker: Worker) -> None:
-    sent = job(*((time.sleep, (3,)) for _ in range(4)))
+def test_cancelling_stops_before_the_next_task(worker_that_waits: WorkerThatWaits) -> None:
+    worker = worker_that_waits(first_question=0.1, grace=LONG)
+    sent = job(*((time.sleep, (1,)) for _ in range(4)))
     reply = run(worker, sent, seconds=LONG, wanted=lambda: False)
     assert [outcome.kind for outcome in reply.outcomes] == ["value", "lost", "lost", "lost"]
-    assert outcomes(worker, (len, ("a",))) == [
-        Value(1)
-    ]  # what is left of the request to stop stops nothing
+    # What is left of the request to stop stops nothing.
+    assert outcomes(worker, (len, ("a",))) == [Value(1)]

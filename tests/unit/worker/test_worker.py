@@ -39,6 +39,8 @@ from support.worker_jobs import KEY, Source, job, job_of, outcomes, run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from support.worker_jobs import WorkerThatWaits
+
 # The test process has threads, so newer Pythons warn of fork; Lambda's own process has none when a
 # worker forks.
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
@@ -169,8 +171,8 @@ def test_a_task_at_its_own_time_limit_is_stopped(worker: Worker) -> None:
 
 
 def test_what_time_does_not_suffice_for_is_handed_back_and_not_blamed(worker: Worker) -> None:
-    sent = job(*((time.sleep, (seconds,)) for seconds in (0.7, 30, 0.1)))
-    first, second, third = (outcome.open() for outcome in run(worker, sent, seconds=4).outcomes)
+    sent = job(*((time.sleep, (seconds,)) for seconds in (0.2, 30, 0.1)))
+    first, second, third = (outcome.open() for outcome in run(worker, sent, seconds=3).outcomes)
     assert first == Value(None)
     assert isinstance(second, Lost)
     assert isinstance(third, Lost)
@@ -254,8 +256,9 @@ def test_a_job_after_its_deadline_is_not_begun(worker: Worker) -> None:
     assert refusal.reason == "not_started"
 
 
-def test_a_job_nobody_waits_for_stops_between_tasks(worker: Worker) -> None:
-    sent = job(*((time.sleep, (1.5,)) for _ in range(20)))
+def test_a_job_nobody_waits_for_stops_between_tasks(worker_that_waits: WorkerThatWaits) -> None:
+    worker = worker_that_waits(first_question=0.1, grace=60)
+    sent = job(*((time.sleep, (0.4,)) for _ in range(20)))
     reply = run(worker, sent, wanted=lambda: False)
     kinds = [outcome.kind for outcome in reply.outcomes]
     assert kinds[0] == "value"
