@@ -26,7 +26,7 @@ import results
 from dolambda import LambdaExecutor, foreach, register, unregister
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 MANY, MORE = 100_000, 1_000_000
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -41,19 +41,29 @@ def total(array: Any) -> float:
 
 
 def workers_cpu() -> float:
-    """Seconds of CPU that the emulated workers of this machine have taken, ended children
+    """Seconds of CPU that the workers of this program's emulated AWS have taken, ended children
     included.
     """
-    seconds = 0.0
+    parents, seconds = {}, {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes()
             fields = (process / "stat").read_text().rpartition(")")[2].split()
         except OSError:  # it has just ended
             continue
+        number = int(process.name)
+        parents[number] = int(fields[1])
         if b"awslambdaric" in command:
-            seconds += sum(map(int, fields[11:15])) / _TICKS
-    return seconds
+            seconds[number] = sum(map(int, fields[11:15])) / _TICKS
+    return sum(some for number, some in seconds.items() if os.getpid() in above(number, parents))
+
+
+def above(process: int, parents: Mapping[int, int]) -> set[int]:
+    """The processes that a process descends from."""
+    found = set()
+    while process := parents.get(process, 0):
+        found.add(process)
+    return found
 
 
 class Figures:

@@ -152,10 +152,14 @@ class LambdaBackend(ParallelBackendBase):
     def _submit_items(self, items: list[Item], batch: BatchFuture) -> None:
         """Queue calls. Consecutive calls of one function are queued together."""
         run = self._open_run()
-        for (_, keywords), group in groupby(items, key=_kind):
+        functions, given, keywords = zip(*items, strict=True)
+        if len(set(map(id, functions))) == 1 and not any(keywords):  # nearly always
+            run.submit_stream(self._wrap(functions[0]), given, batch.receiver)
+            return
+        for (_, has_keywords), group in groupby(items, key=_kind):
             calls = list(group)
-            given = [call[1:] if keywords else call[1] for call in calls]
-            run.submit_stream(self._wrap(calls[0][0]), given, batch.receiver, keywords=keywords)
+            some = [call[1:] if has_keywords else call[1] for call in calls]
+            run.submit_stream(self._wrap(calls[0][0]), some, batch.receiver, keywords=has_keywords)
 
     apply_async = submit
 

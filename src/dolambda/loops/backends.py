@@ -104,6 +104,7 @@ def attempt(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Val
 
 
 _CHUNK = 4096  # tasks submitted at a time
+_PART = 16  # of the tasks that should be in flight: fewer are not submitted at a time
 _AT_LEAST = 4
 """Least number of tasks in flight for each worker. It grows with the size of jobs."""
 
@@ -174,9 +175,10 @@ class OnLambda:
         pieces = Pieces(in_order=in_order)
         sent: dict[int, list[tuple[Any, ...]]] = {}
         over = False
+        arguments = iter(arguments)
         try:
             while True:
-                while not over and (capacity := _room(run) - pieces.left) > 0:
+                while not over and (capacity := _capacity(run, pieces.left)):
                     some = list(itertools.islice(arguments, min(capacity, _CHUNK)))
                     over = len(some) < min(capacity, _CHUNK)
                     if some:
@@ -297,6 +299,13 @@ def _room(run: Run) -> int:
         max(20_000, 100 * run.limits.workers),
         max(_AT_LEAST * run.limits.workers, 2 * run.limits.window * run.batcher.size(1 << 30, 1)),
     )
+
+
+def _capacity(run: Run, in_flight: int) -> int:
+    """Return how many tasks to submit. Few are left for later, as long as many are in flight."""
+    room = _room(run)
+    capacity = room - in_flight
+    return capacity if capacity >= max(1, min(room // _PART, _CHUNK)) else 0
 
 
 def _some(calls: Iterator[Call | None], most: int) -> tuple[list[Call], bool]:

@@ -80,6 +80,7 @@ class Packer:
         self.same_buffers = same_buffers
         self._known: OrderedDict[tuple[int, int], KnownBuffer] = OrderedDict()
         self._known_bytes = 0
+        self._next_size = _FIRST_CHUNK  # tasks of the next chunk
         self._copies: WeakValueDictionary[str, Blob] = WeakValueDictionary()
 
     @property
@@ -108,7 +109,6 @@ class Packer:
         """
         functions = self._functions if self._same_functions else {}
         rest = iter(calls)
-        most = _FIRST_CHUNK
         while True:
             try:
                 shared = self._shared(function, functions)
@@ -116,6 +116,7 @@ class Packer:
                 for index, _ in enumerate(rest, first):
                     yield Refused(index, error)
                 return
+            most = self._next_size
             chunk, refused = self._fill(shared, rest, first, most, keywords=keywords)
             if len(chunk):
                 yield chunk
@@ -123,9 +124,9 @@ class Packer:
             if refused:
                 yield Refused(first, refused)
                 first += 1
-            elif not len(chunk):
+            elif len(chunk) < most and len(chunk.payload) <= CHUNK_BYTES:
                 return
-            most = min(4 * most, CHUNK_TASKS)
+            self._next_size = min(4 * most, CHUNK_TASKS)
 
     def pack_single(
         self,
