@@ -30,7 +30,7 @@ class Counted(Iterator[T]):
         self._items = items
         self._length = length
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Iterator[T]:  # noqa: PYI034 - see below
         """Return the iterator itself, which is faster."""
         return self._items
 

@@ -89,7 +89,20 @@ class TaskSpan:
 
     def cut(self, start: int, stop: int, **changes: Any) -> TaskSpan:
         """Return the tasks between these positions of the chunk."""
-        return replace(self, part=ChunkPart(self.part.chunk, start, stop), **changes)
+        part = ChunkPart(self.part.chunk, start, stop)
+        if changes:
+            return replace(self, part=part, **changes)
+        return TaskSpan(
+            part, self.receiver, self.sent, self.empty_replies, self.retried, self.group
+        )
+
+    def claimed(self, start: int, stop: int) -> TaskSpan:
+        """Return the tasks between these positions of the chunk, as tasks that are sent."""
+        part = self.part
+        if (start, stop) != (part.start, part.stop):
+            part = ChunkPart(part.chunk, start, stop)
+        sent = True
+        return TaskSpan(part, self.receiver, sent, self.empty_replies, self.retried, self.group)
 
     def changed(self, **changes: Any) -> TaskSpan:
         """Return the same tasks with other attributes."""
@@ -301,7 +314,7 @@ def _claimed(span: TaskSpan) -> list[TaskSpan]:
     if span.sent:
         return [span]
     wanted = span.receiver.claim(span.part.start, span.part.stop)
-    return [span.cut(start, stop, sent=True) for start, stop in wanted]
+    return [span.claimed(start, stop) for start, stop in wanted]
 
 
 def _fitting(span: TaskSpan, most: int, capacity: int) -> int:

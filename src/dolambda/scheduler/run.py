@@ -217,10 +217,7 @@ class Run:
             moment = self._moment()
             actions = self._scheduler.handle(event, moment)
             self._settling.append(threading.get_ident())
-            if (
-                self._scheduler.wants_tick(moment)
-                or self._scheduler.next_deadline(moment) < self._sleeps_until
-            ):
+            if self._scheduler.wants_tick(moment, self._sleeps_until):
                 self._changed.notify_all()
         try:
             self._perform(actions)
@@ -406,14 +403,12 @@ class Run:
         self._chores.do_all()
         return True
 
-    def _has_work(self, moment: ev.Moment) -> bool:
+    def _has_work(self, moment: ev.Moment, before: float = -math.inf) -> bool:
         busy = bool(self._chores) or self._submission.has_singles
-        return busy or self._is_over() or self._scheduler.wants_tick(moment)
+        return busy or self._is_over() or self._scheduler.wants_tick(moment, before)
 
     def _is_to_wake(self) -> bool:
-        moment = self._moment()
-        sooner = self._scheduler.next_deadline(moment) < self._sleeps_until
-        return sooner or self._has_work(moment)
+        return self._has_work(self._moment(), self._sleeps_until)
 
     def _is_over(self) -> bool:
         idle = not (self._chores or self._settling or self._submission.has_singles)

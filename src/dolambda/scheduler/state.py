@@ -127,14 +127,15 @@ class Scheduler:
         """Number of tasks in the queue."""
         return self._queue.tasks
 
-    def wants_tick(self, moment: ev.Moment) -> bool:
-        """Return whether a `Tick` would do something at once."""
+    def wants_tick(self, moment: ev.Moment, before: float = -math.inf) -> bool:
+        """Return whether a `Tick` would do something at once, or is due ``before`` a time."""
+        deadline = self.next_deadline(moment)
         return (
-            self._has_something_to_send(moment)
+            (deadline < before or deadline <= moment.now)
+            or self._has_something_to_send(moment)
             or self._is_pilot_done()
             or (self.declined and any(not span.sent for span in self._queue))
             or self._table.is_to_remove(over=self._closed and self.is_idle)
-            or self.next_deadline(moment) <= moment.now
         )
 
     def _has_something_to_send(self, moment: ev.Moment) -> bool:
