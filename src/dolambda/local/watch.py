@@ -22,11 +22,14 @@ class Watch:
     It ends when it is stopped, or when the object whose methods it calls is gone.
     """
 
-    def __init__(self, runs: Callable[[], bool], gone: Callable[[], object]) -> None:
-        """Start the watch.
+    def __init__(
+        self, runs: Callable[[], bool], gone: Callable[[], object], every: float = _EVERY
+    ) -> None:
+        """Start the watch, which checks ``every`` so many seconds.
 
         ``runs`` and ``gone`` are methods. ``gone`` is called once, in the thread of the watch.
         """
+        self._every = every
         self._runs, self._gone = WeakMethod(runs), WeakMethod(gone)
         self._stopped = threading.Event()
         threading.Thread(target=self._look, name="dolambda-emulator", daemon=True).start()
@@ -38,7 +41,7 @@ class Watch:
     def _look(self) -> None:
         missed = 0
         while missed < _LOOKS:
-            if self._stopped.wait(_EVERY):
+            if self._stopped.wait(self._every):
                 return
             runs = self._runs()
             if runs is None:

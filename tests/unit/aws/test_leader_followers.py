@@ -207,7 +207,10 @@ def test_a_leader_that_cannot_be_replaced_leads_on_when_its_call_returns(
     release.set()
 
 
-def test_a_hundred_calls_may_wait_at_once_for_another(reactor: Reactor) -> None:
+def test_a_hundred_calls_may_wait_at_once_for_another(
+    reactor: Reactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dolambda.aws.leader_followers._STUCK", 0.01)
     release = threading.Event()
     for _ in range(100):
         reactor.followers.hand_over(partial(release.wait, 3 * SOON))

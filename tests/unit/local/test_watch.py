@@ -15,7 +15,7 @@ from dolambda.local.watch import Watch
 if TYPE_CHECKING:
     from pathlib import Path
 
-SOON = 20.0
+SOON, EVERY = 20.0, 0.05
 
 
 class Emulated:
@@ -37,15 +37,15 @@ class Emulated:
 
 def test_its_end_is_told_once() -> None:
     emulated = Emulated()
-    Watch(emulated.running, emulated.tell)
-    assert not emulated.gone.wait(1)
+    Watch(emulated.running, emulated.tell, every=EVERY)
+    assert not emulated.gone.wait(10 * EVERY)
     emulated.runs = False
     assert emulated.gone.wait(SOON)
 
 
 def test_one_look_that_fails_is_no_end() -> None:
     emulated = Emulated([True, False, False, True, False, True])
-    watch = Watch(emulated.running, emulated.tell)
+    watch = Watch(emulated.running, emulated.tell, every=EVERY)
     deadline = time.monotonic() + SOON
     while emulated.asked < 7 and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -56,7 +56,7 @@ def test_one_look_that_fails_is_no_end() -> None:
 
 def test_it_keeps_nothing_alive() -> None:
     emulated = Emulated()
-    Watch(emulated.running, emulated.tell)
+    Watch(emulated.running, emulated.tell, every=EVERY)
     del emulated
     deadline = time.monotonic() + SOON
     while _watching() and time.monotonic() < deadline:

@@ -108,7 +108,10 @@ def test_who_does_not_know_the_token_is_told_nothing_and_the_wait_goes_on(
     meeting.connection.close()
 
 
-def test_a_silent_stranger_does_not_keep_r_out(directory: Path) -> None:
+def test_a_silent_stranger_does_not_keep_r_out(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dolambda.r.rendezvous._TOKEN_WITHIN_S", 0.3)
     meeting = Meeting(directory, seconds=60)
     port, theirs, ours = meeting.address()
     with connected(port, ""), connected(port, theirs) as client:

@@ -62,6 +62,14 @@ def shown() -> Shown:
     return Shown()
 
 
+@pytest.fixture
+def soon_shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
+    """One that polls at once, and often."""
+    for name in ("_FIRST_S", "MIN_INTERVAL_S"):
+        monkeypatch.setattr(f"dolambda.scheduler.live_output.{name}", 0.05)
+    return Shown()
+
+
 def parts(*data: bytes, **more: object) -> list[OutputPart]:
     """Consecutive parts of one task."""
     made: list[OutputPart] = []
@@ -166,18 +174,18 @@ def test_nothing_is_looked_for_where_no_part_can_be(shown: Shown) -> None:
     assert not shown.source.looked.is_set()
 
 
-def test_nothing_is_looked_for_while_no_job_is_in_flight(shown: Shown) -> None:
+def test_nothing_is_looked_for_while_no_job_is_in_flight(soon_shown: Shown) -> None:
     asked = threading.Semaphore(0)
 
     def is_busy() -> bool:
         asked.release()
         return False
 
-    shown.live.is_busy = is_busy
+    soon_shown.live.is_busy = is_busy
     assert asked.acquire(timeout=30)
     assert asked.acquire(timeout=30)  # the first time nothing was looked for
-    assert not shown.source.looked.is_set()
-    shown.live.close()
+    assert not soon_shown.source.looked.is_set()
+    soon_shown.live.close()
 
 
 def test_nothing_is_looked_for_where_everything_has_gone(shown: Shown) -> None:
@@ -186,11 +194,11 @@ def test_nothing_is_looked_for_where_everything_has_gone(shown: Shown) -> None:
     assert not shown.source.looked.is_set()
 
 
-def test_parts_are_shown_as_they_come_also_after_a_failed_look(shown: Shown) -> None:
-    shown.source.error = AwsError("no network", hint="")
-    assert shown.source.looked.wait(30)
-    shown.source.error = None
-    shown.source.parts = parts(b"one\n")
-    assert shown.changed.wait(30)
-    assert shown.texts == [(40, "one\n")]
-    shown.live.close()
+def test_parts_are_shown_as_they_come_also_after_a_failed_look(soon_shown: Shown) -> None:
+    soon_shown.source.error = AwsError("no network", hint="")
+    assert soon_shown.source.looked.wait(30)
+    soon_shown.source.error = None
+    soon_shown.source.parts = parts(b"one\n")
+    assert soon_shown.changed.wait(30)
+    assert soon_shown.texts == [(40, "one\n")]
+    soon_shown.live.close()
