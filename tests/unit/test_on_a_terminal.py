@@ -17,7 +17,7 @@ import threading, time
 import dolambda, joblib
 
 def work(number):
-    time.sleep(0.05)
+    time.sleep(0.03)
     return number
 
 def loop(tasks):
@@ -61,7 +61,7 @@ from dolambda.settings import Settings
 
 settings = Settings(transport="in_process", progress={progress}, record=False)
 with Session.open(settings) as session, LambdaExecutor(session=session) as executor:
-    executor.submit(time.sleep, 3).result()
+    executor.submit(time.sleep, 1).result()
 """
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from support import programs
+from support.polling import until
 from support.terminal import on_terminal
 
 if TYPE_CHECKING:
@@ -84,14 +85,16 @@ def test_a_signal_ends_it_and_removes_the_file(
 def test_the_browser_gets_a_file_and_not_the_token(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    process, line = started(environment, "--open", "--idle", "0.1")
+    process, line = started(environment, "--open", "--idle", "0.02")
     assert process.wait(60) == 0
     assert process.stdout
     with process.stdout as written:
         said = written.read()
     assert "opened in your browser" in line
-    assert "no page was requested for 6 s: the dashboard has ended" in said
-    arguments = (tmp_path / "opened").read_text()
+    assert "no page was requested for 1.2 s: the dashboard has ended" in said
+    opened = tmp_path / "opened"
+    until(lambda: opened.exists() and opened.read_text().endswith("\n"))
+    arguments = opened.read_text()
     assert arguments.startswith("file://")
     assert "token" not in arguments + line + said
 
