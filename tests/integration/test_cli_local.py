@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dolambda.local.instance import Instance
+from support import programs
 from support.polling import until
 
 if TYPE_CHECKING:
@@ -64,29 +65,15 @@ def shared(home: Path) -> Iterator[Instance]:
     assert started.returncode == 0, started.stderr
     instance = Instance.find_shared()
     assert instance is not None
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        cwd=home,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = programs.run("-c", PROGRAM, cwd=home)
     assert done.returncode == 0, done.stderr
     yield instance
     dolambda("local", "stop", "--yes", at=home)
 
 
 def dolambda(*arguments: str, at: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*DOLAMBDA, *arguments],
-        cwd=at,
-        env=os.environ | variables,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=150,
+    return programs.run(
+        "-m", "dolambda", *arguments, cwd=at, env=os.environ | variables, timeout=150
     )
 
 
@@ -262,9 +249,8 @@ def test_panic_and_a_new_key(home: Path) -> None:
 def test_of_several_stacks_one_has_to_be_named(shared: Instance, home: Path) -> None:
     first = json.loads(right("status", "--local", "--json", at=home).stdout)["stack"]
     program = 'import dolambda; print(dolambda.register("local", memory=512).stack.name)'
-    made = subprocess.run(
-        [sys.executable, "-c", program], cwd=home, capture_output=True, text=True, check=True
-    )
+    made = programs.run("-c", program, cwd=home)
+    assert made.returncode == 0, made.stderr
     second = made.stdout.strip()
     assert shared.running
     assert json.loads(right("status", "--local", "--json", at=home).stdout)["stack"] == first

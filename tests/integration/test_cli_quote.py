@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support import programs
 from support.terminal import on_terminal
 
 if TYPE_CHECKING:
@@ -92,13 +93,7 @@ def test_ctrl_c_at_the_question_ends_the_program(command: list[str], way: str) -
 
 @pytest.mark.parametrize("way", ["executor", "joblib", "foreach"])
 def test_quote_runs_a_sample_only(command: list[str], way: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "dolambda", "quote", *command, way],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = programs.run("-m", "dolambda", "quote", *command, way)
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.startswith("dolambda: 25 tasks left, ")
@@ -121,13 +116,7 @@ def test_quote_of_a_program_without_a_run(
 ) -> None:
     program = tmp_path / "program.py"
     program.write_text(text)
-    done = subprocess.run(
-        [sys.executable, "-m", "dolambda", "quote", str(program)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = programs.run("-m", "dolambda", "quote", str(program))
     assert done.returncode == status
     assert says in done.stderr
 
@@ -135,13 +124,7 @@ def test_quote_of_a_program_without_a_run(
 def test_quote_gives_the_program_its_options(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text("import sys; print(sys.argv[1:])")
-    done = subprocess.run(
-        [sys.executable, "-m", "dolambda", "quote", str(program), "--fast", "-h", "x"],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
+    done = programs.run("-m", "dolambda", "quote", str(program), "--fast", "-h", "x")
     assert done.stdout == "['--fast', '-h', 'x']\n"
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from dolambda.aws.account import Account, has_credentials
 from dolambda.errors import AwsError, ConfigurationError, DolambdaError
 from dolambda.settings import Settings
+from support import programs
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CONFIG = """
 [profile half]
@@ -74,13 +77,8 @@ def test_credentials_that_cannot_be_used_are_an_error_that_says_what_to_do(
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize("profile", [name for name, _ in ZOO])
 def test_the_command_line_shows_no_traceback(profile: str) -> None:
-    dolambda = Path(sys.executable).with_name("dolambda")
-    done = subprocess.run(
-        [dolambda, "status", "--profile", profile, "--region", "eu-central-1"],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
+    done = programs.run(
+        "-m", "dolambda", "status", "--profile", profile, "--region", "eu-central-1"
     )
     assert done.returncode == 1
     assert done.stderr.startswith("dolambda: ")

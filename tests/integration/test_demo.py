@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support import programs
+
 DOLAMBDA = str(Path(sys.executable).with_name("dolambda"))
 
 
@@ -40,14 +42,7 @@ def test_the_examples_run(tmp_path: Path) -> None:
     environ = dict(os.environ) | {"TMPDIR": str(tmp_path)}
     found = {}
     for example in sorted((Path(__file__).parents[2] / "examples").glob("*.py")):
-        done = subprocess.run(
-            [sys.executable, str(example)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-            env=environ,
-        )
+        done = programs.run(str(example), env=environ)
         assert done.returncode == 0, done.stderr
         found[example.name] = done.stdout
     assert found["loop.py"] == "[36, 72, 108, 144, 180, 216, 252, 288, 324, 360]\n1980\n"

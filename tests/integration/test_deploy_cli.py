@@ -8,9 +8,7 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,14 +16,14 @@ import pytest
 from dolambda.local.stack import root
 from dolambda.provision.deploy import deploy, destroy, resources
 from dolambda.settings import Settings
+from support import programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from dolambda.aws.account import Account
     from dolambda.local.instance import Instance
-
-DOLAMBDA = str(Path(sys.executable).with_name("dolambda"))
 
 
 @pytest.fixture
@@ -41,16 +39,7 @@ def cli(instance: Instance, tmp_path: Path) -> Callable[..., subprocess.Complete
     }
 
     def run(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [DOLAMBDA, *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-            cwd=tmp_path,
-            env=environ,
-            **more,
-        )
+        return programs.run("-m", "dolambda", *arguments, cwd=tmp_path, env=environ, **more)
 
     return run
 
@@ -88,7 +77,7 @@ def test_a_stacks_life_from_the_command_line(cli: Any, admin: Account) -> None:
         assert f"ok  {what}" in health.stdout, health.stdout
     assert cli("logs").stdout == "nothing in the last 60 minutes\n"
     assert "REPORT RequestId" in cli("logs", "--all").stdout
-    refused = cli("destroy", input="n\n")
+    refused = cli("destroy", typed="n\n")
     assert refused.returncode == 1
     assert "remove function typed" in refused.stdout
     assert cli("destroy", "--yes").stdout.endswith("The stack typed is removed.\n")
@@ -217,19 +206,13 @@ def test_killed_before_any_of_its_requests_deploy_goes_on_where_it_stopped(
     settings, account = root(instance, Settings(stack="killed", requires=("cloudpickle",)))
     died: list[str] = []
     for after in range(100):
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                KILLED,
-                str(after),
-                instance.endpoint_url,
-                instance.key,
-                instance.secret,
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
+        done = programs.run(
+            "-c",
+            KILLED,
+            str(after),
+            instance.endpoint_url,
+            instance.key,
+            instance.secret,
             timeout=60,
             env=dict(os.environ) | {"TMPDIR": str(tmp_path)},
         )

@@ -24,6 +24,7 @@ from tqdm.contrib.concurrent import thread_map
 
 from dolambda import LambdaExecutor, Retries, register, unregister
 from dolambda.errors import ConfigurationError, LostError, OutOfMemoryError
+from support import programs
 from support.user_module import nap, say_much
 
 if TYPE_CHECKING:
@@ -179,14 +180,7 @@ def test_a_script_with_a_main_guard_ends_by_itself(
         "DOLAMBDA_REGION": settings.region or "",
         "DOLAMBDA_LOGS": "false",
     }
-    ended = subprocess.run(
-        [sys.executable, str(script)],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-        env=environment,
-    )
+    ended = programs.run(str(script), timeout=100, env=environment)
     assert ended.returncode == code, ended.stderr
     assert "[0, 2, 4]" in ended.stdout
     assert (

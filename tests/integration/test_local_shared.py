@@ -13,6 +13,7 @@ import pytest
 
 from dolambda.local.instance import Instance
 from dolambda.local.place import home
+from support import programs
 from support.polling import until
 
 if TYPE_CHECKING:
@@ -71,14 +72,7 @@ def shared(apart: Path) -> Iterator[Instance]:
 
 
 def dolambda(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [DOLAMBDA, "local", *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=150,
-    )
+    return programs.run("-m", "dolambda", "local", *arguments, timeout=150)
 
 
 class Program:

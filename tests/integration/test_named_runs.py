@@ -7,10 +7,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,9 +17,11 @@ from dolambda.aws.objects import Bucket
 from dolambda.errors import ConfigurationError
 from dolambda.named_runs import NamedRun, names
 from kills import kill_and_resume
+from support import programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from dolambda.aws.account import Account, Credentials
     from dolambda.session import Session
@@ -140,16 +139,9 @@ def test_the_commands(
             "DOLAMBDA_REGION": str(settings.region),
             "DOLAMBDA_ENDPOINT_URL": str(settings.endpoint_url),
         }
-        command = [str(Path(sys.executable).with_name("dolambda")), "runs", *arguments]
-        done = subprocess.run(
-            command,
-            env={"PATH": os.environ["PATH"], "COLUMNS": "120", "XDG_STATE_HOME": str(tmp_path)}
-            | where
-            | there,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
+        kept = {"PATH": os.environ["PATH"], "COLUMNS": "120", "XDG_STATE_HOME": str(tmp_path)}
+        done = programs.run(
+            "-m", "dolambda", "runs", *arguments, env=kept | where | there, cwd=tmp_path
         )
         return done.stdout + done.stderr
 

@@ -5,8 +5,6 @@ the emulated AWS.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from dolambda.local.stack import deploy_into, root
 from dolambda.provision.deploy import deploy, destroy, names_of, resources
 from dolambda.provision.panic import MARK, Before, Panic
 from dolambda.settings import Settings
+from support import programs
 from support.polling import until
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from dolambda.local.instance import Instance
     from dolambda.session import Session
 
-DOLAMBDA = str(Path(sys.executable).with_name("dolambda"))
 OTHERS = {
     "Id": "thumbnails",
     "Events": ["s3:ObjectCreated:*"],
@@ -247,15 +245,7 @@ def test_from_the_command_line(stage: Stage, instance: Instance, tmp_path: Path)
     }
 
     def run(*arguments: str) -> tuple[int, str]:
-        done = subprocess.run(
-            [DOLAMBDA, *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-            cwd=tmp_path,
-            env=environ,
-        )
+        done = programs.run("-m", "dolambda", *arguments, cwd=tmp_path, env=environ)
         assert "Traceback" not in done.stderr
         return done.returncode, done.stdout + done.stderr
 

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -25,6 +23,7 @@ from dolambda.provision.rotate_key import Rotation
 from dolambda.session import Session
 from dolambda.settings import Settings
 from dolambda.wire import signing_keys
+from support import programs
 from support.polling import until
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
     from dolambda.aws.account import Account, Credentials
     from dolambda.local.instance import Instance
-
-DOLAMBDA = str(Path(sys.executable).with_name("dolambda"))
 
 
 class Stage:
@@ -267,15 +264,7 @@ def test_no_key_is_shown_by_commands_or_logged_by_a_session(
         ["logs", "--all"],
         ["policy", "worker"],
     ):
-        done = subprocess.run(
-            [DOLAMBDA, *command],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-            cwd=tmp_path,
-            env=environ,
-        )
+        done = programs.run("-m", "dolambda", *command, cwd=tmp_path, env=environ)
         said.append(done.stdout + done.stderr)
         known |= set(stage.keys().values())
         assert done.returncode == (1 if command == ["deploy"] else 0), said[-1]

@@ -23,6 +23,7 @@ from dolambda.records.file_format import RunRecord
 from dolambda.records.store import RecordStore, records_directory
 from dolambda.session import Session
 from dolambda.settings import Settings
+from support import programs
 from support.sandboxed_tasks import computes, waits
 from support.terminal import on_terminal
 
@@ -97,14 +98,7 @@ def program(tmp_path: Path) -> Path:
 
 
 def dolambda(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "dolambda", *arguments],
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    return programs.run("-m", "dolambda", *arguments, env=environ, timeout=300)
 
 
 def functions(account: Account) -> list[str]:
