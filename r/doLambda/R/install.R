@@ -31,6 +31,8 @@ install_dolambda <- function(source = "dolambda", python = NULL,
     if (status != 0L) lambda_stop(sprintf("%s failed with exit code %d", paste(c(...)[1:2], collapse = " "), status),
       "What it printed is above. Python 3.11 or later is needed.", "bridgeError")
   }
+  # pip takes a word for a name, also of a directory that is there, and knows no "~".
+  if (grepl("[.](whl|tar[.]gz)$", source) || file.exists(file.path(source, "pyproject.toml"))) source <- normalizePath(source)
   dir.create(dirname(directory), recursive = TRUE, showWarnings = FALSE)
   program <- file.path(directory, "bin", "python")
   uv <- Sys.which("uv")
