@@ -7,19 +7,22 @@ from __future__ import annotations
 import collections
 import io
 import os
+import subprocess
 import sys
 import time
 import zipfile
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
 from dolambda import LambdaExecutor
 from dolambda.aws.account import Account, Credentials
 from dolambda.cli.round_trip import check_stack
-from dolambda.errors import QuotedError
+from dolambda.errors import ConfigurationError, QuotedError
 from dolambda.provision import policies
 from dolambda.provision.deploy import deploy, destroy, names_of, resources
 from dolambda.provision.panic import Panic
@@ -29,10 +32,10 @@ from dolambda.settings import Settings
 from dolambda.tuning.tuner import Wishes, tuning
 from support.strict_aws.findings.table import FINDINGS, Finding, run
 from support.strict_aws.instance import StrictInstance
+from support.tls import Authority, Relay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -109,27 +112,92 @@ class Life:
 
 
 @contextmanager
-def own_layer(root: Account) -> Iterator[str]:
-    """Have a layer that dolambda did not make."""
+def own_layer(root: Account, name: str, content: bytes) -> Iterator[str]:
+    """Have a layer of one file that dolambda did not make."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("lib/mine.so", b"")
+        archive.writestr(name, content)
     client = root.client("lambda")
     made = client.publish_layer_version(LayerName="mine", Content={"ZipFile": file.getvalue()})
     yield made["LayerVersionArn"]
     client.delete_layer_version(LayerName="mine", VersionNumber=made["Version"])
 
 
-def test_the_whole_life_of_a_stack(strict_instance: StrictInstance) -> None:
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority.made_in(tmp_path_factory.mktemp("ca"), "127.0.0.1")
+
+
+@pytest.fixture
+def inspected(
+    strict_instance: StrictInstance, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Relay]:
+    """A slow line to the strict AWS, on which a proxy inspects TLS with its own authority."""
+    port = urlsplit(strict_instance.instance.endpoint_url).port
+    assert port
+    relay = Relay(authority, port, bytes_per_s=4e6)
+    strict_instance.set(relay=f"127.0.0.1:{relay.port}")
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.certificate))
+    yield relay
+    relay.close()
+
+
+def have_workers_use(root: Account, stack: str, **variables: str) -> None:
+    """Change a function's environment, as someone does whose workers run in such a network."""
+    client = root.client("lambda")
+    found = client.get_function_configuration(FunctionName=stack)["Environment"]["Variables"]
+    client.update_function_configuration(
+        FunctionName=stack, Environment={"Variables": {**found, **variables}}
+    )
+    client.get_waiter("function_updated_v2").wait(FunctionName=stack)
+
+
+def command_line(
+    settings: Settings, keys: Credentials, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Run dolambda as someone types it."""
+    chosen = {
+        "AWS_ACCESS_KEY_ID": keys.key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret,
+        "AWS_DEFAULT_REGION": settings.region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "DOLAMBDA_ENDPOINT_URL": settings.endpoint_url,
+        "DOLAMBDA_STACK": settings.stack,
+    }
+    return subprocess.run(
+        [Path(sys.executable).with_name("dolambda"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, **{name: str(value) for name, value in chosen.items()}},
+    )
+
+
+@pytest.mark.needs("openssl")
+def test_the_whole_life_of_a_stack(
+    strict_instance: StrictInstance,
+    authority: Authority,
+    inspected: Relay,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All of it through a proxy that inspects TLS: boto3, obstore, libcurl, and then workers."""
     life = Life(strict_instance, Settings(stack="lived", requires=(), timeout=30))
-    settings = replace(life.settings, workers=None)  # as many as the account allows
+    url = f"https://127.0.0.1:{inspected.port}"
+    # As many workers as the account allows.
+    settings = replace(life.settings, workers=None, endpoint_url=url)
     life.deploy(settings)
     assert check_stack(settings, life.submitter(settings)).seconds  # as the command line ends
     for transport in ("queue", "direct"):
         life.run(settings, transport)
     life.tune(settings)
-    with own_layer(life.root) as arn:
+    with own_layer(life.root, "ca.pem", authority.certificate.read_bytes()) as arn:
         assert life.deploy(replace(settings, layers=(arn,))) > 0
+        have_workers_use(life.root, "lived", DOLAMBDA_S3_ENDPOINT=url, AWS_CA_BUNDLE="/opt/ca.pem")
+        for transport in ("queue", "direct"):
+            life.run(settings, transport)
+        checked = command_line(settings, life.submitter(settings), "doctor")
+        assert checked.returncode == 0, checked.stdout + checked.stderr
         packages = replace(settings, requires=("cloudpickle",))
         assert life.deploy(packages) > 0
     packages = replace(settings, requires=("attrs", "cloudpickle"))
@@ -163,6 +231,9 @@ def test_the_whole_life_of_a_stack(strict_instance: StrictInstance) -> None:
     }
     assert met <= set(counts), (counts, collections.Counter(strict_instance.requests))
     assert not counts.get("events_dropped")
+    monkeypatch.delenv("AWS_CA_BUNDLE")
+    with pytest.raises(ConfigurationError, match="set AWS_CA_BUNDLE, or ca_bundle in"):
+        life.deploy(moved)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,11 +60,23 @@ class Relay:
     one.
     """
 
-    def __init__(self, authority: Authority, port: int, *, proxy: bool = False) -> None:
-        """``port`` is the plain server's, on this machine. A proxy leads everywhere to it."""
+    def __init__(
+        self,
+        authority: Authority,
+        port: int,
+        *,
+        proxy: bool = False,
+        bytes_per_s: float = float("inf"),
+    ) -> None:
+        """``port`` is the plain server's, on this machine. A proxy leads everywhere to it. The
+        line takes no more than so many bytes a second towards the server.
+        """
         self.asked: list[str] = []
         """Hosts that a proxy was asked to connect to."""
+        self.connections = 0
+        """Connections on which a client trusted the server."""
         self._context, self._to, self._proxy = authority.context(), port, proxy
+        self._bytes_per_s = bytes_per_s
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=100)
         self.port = self._socket.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
@@ -90,15 +103,17 @@ class Relay:
                 self._context.wrap_socket(connection, server_side=True) as outside,
                 socket.create_connection(("127.0.0.1", self._to)) as inside,
             ):
+                self.connections += 1
                 back = threading.Thread(target=_copy, args=(inside, outside), daemon=True)
                 back.start()
-                _copy(outside, inside)
+                _copy(outside, inside, self._bytes_per_s)
                 back.join()
 
 
-def _copy(source: socket.socket, target: socket.socket) -> None:
+def _copy(source: socket.socket, target: socket.socket, bytes_per_s: float = float("inf")) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(_BYTES):
+            time.sleep(len(data) / bytes_per_s)
             target.sendall(data)
     with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_RDWR)

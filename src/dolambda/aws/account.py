@@ -22,6 +22,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from dolambda.aws.certificates import checked
 from dolambda.aws.credential_errors import translated_error
 from dolambda.aws.denials import denial_hint
 from dolambda.aws.partitions import host, partition_of
@@ -207,13 +208,18 @@ class Account:
         is_aws = found is not None and found.endswith(partition_of(self.region).dns_suffix)
         return found if is_aws else None
 
-    @property
+    @cached_property
     def ca_bundle(self) -> str | None:
-        """File with the trusted certificates, from AWS_CA_BUNDLE or the user's profile."""
+        """File with the trusted certificates, from AWS_CA_BUNDLE or the user's profile.
+
+        Raises:
+            ConfigurationError: There are no certificates in it.
+        """
         if self.emulated:
             return None
         botocore = getattr(self.session, "_session", None)  # boto3 has no public access to it
-        return botocore.get_config_variable("ca_bundle") if botocore else None
+        found = botocore.get_config_variable("ca_bundle") if botocore else None
+        return checked(found) if found else None
 
     def client(self, service: str) -> Any:
         """Return the boto3 client of a service. It is created once."""
@@ -229,6 +235,7 @@ class Account:
                 **(_EXPLICIT if self.emulated else {}),
             )
             with translated():  # it reads the credentials
+                _ = self.ca_bundle  # boto3 would blame the connection
                 self._clients[service] = self.session.client(
                     service, region_name=self.region, endpoint_url=self.endpoint_url, config=config
                 )
@@ -316,6 +323,7 @@ def default_region() -> str | None:
 def translated() -> Iterator[None]:
     """Context that replaces errors of AWS and boto3 by dolambda's, each with a hint."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow, as boto3
+    from botocore.parsers import ResponseParserError  # noqa: PLC0415 - slow, as boto3
 
     try:
         yield
@@ -323,6 +331,12 @@ def translated() -> Iterator[None]:
         raise _ours(error) from error
     except BotoCoreError as error:
         raise translated_error(error) from error
+    except ResponseParserError as error:
+        said = " ".join(str(error).split())[:300]
+        raise AwsError(f"another server replied in AWS's place: {said}", hint=_STRANGER) from error
+
+
+_STRANGER = "Check endpoint_url=, and for a proxy, or a network that asks for a login."
 
 
 MEND_CLOCK = (

@@ -9,6 +9,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING
 
+from dolambda.aws.certificates import UNTRUSTED_HINT, is_untrusted
 from dolambda.errors import AwsError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def translated_error(error: Exception) -> DolambdaError:
                 "no AWS credentials were found" if kind.__name__ == "NoCredentialsError" else said
             )
             return ConfigurationError(said, hint=_HINTS[kind.__name__])
+    if is_untrusted(said):
+        return ConfigurationError(said, hint=UNTRUSTED_HINT)
     return AwsError(said, hint=_unknown_region(said) or _OTHERS)
 
 

@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from dolambda.aws.account import MEND_CLOCK, is_skewed
+from dolambda.aws.certificates import UNTRUSTED_HINT, is_untrusted
 from dolambda.aws.denials import denial_hint
 from dolambda.aws.partitions import host
 from dolambda.aws.request import Answer, Request
@@ -129,7 +130,7 @@ class Invoker:
             said = f"the connection to Lambda ended: {answer.error}"
             request.done(UnknownOutcomeError(said, hint="The job is sent again."))
             return
-        hint = "Check the network and region=."
+        hint = UNTRUSTED_HINT if is_untrusted(answer.error) else "Check the network and region=."
         self._reactor.repeat(
             request, AwsError(f"Lambda cannot be reached: {answer.error}", hint=hint)
         )

@@ -30,11 +30,12 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 from dolambda.aws.account import MEND_CLOCK, is_skewed, translated
+from dolambda.aws.certificates import UNTRUSTED_HINT, is_untrusted
 from dolambda.aws.denials import denial_hint
 from dolambda.aws.pace import Pace
 from dolambda.aws.partitions import STANDARD, host, partition_of
 from dolambda.aws.request_counter import RequestCounter
-from dolambda.errors import AccessDeniedError, AwsError, ConfigurationError, ThrottledError
+from dolambda.errors import AccessDeniedError, AwsError, ThrottledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -126,16 +127,6 @@ def explicit_config(account: Account) -> Any:
     return config
 
 
-def _certificates(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigurationError(
-            f"the certificates in {path!r} cannot be read: {error.strerror}",
-            hint="Correct AWS_CA_BUNDLE, or ca_bundle in ~/.aws/config.",
-        ) from error
-
-
 class Provider(Boto3CredentialProvider):
     """Provider of a boto3 session's credentials for obstore, which remembers the last ones."""
 
@@ -197,7 +188,7 @@ class Bucket:
         if endpoint := account.endpoint("s3"):
             options["allow_http"] = endpoint.startswith("http:")
         if account.ca_bundle:
-            options["root_certificate"] = _certificates(account.ca_bundle)
+            options["root_certificate"] = Path(account.ca_bundle).read_bytes()
         if account.is_here:
             # A proxy that is used for no host: otherwise obstore uses the environment's.
             options["proxy_url"] = "http://127.0.0.1:9"
@@ -371,7 +362,9 @@ class Bucket:
                 elif not (refused or expired):
                     retried = pause > _PAUSE or re.search(r"after [1-9]\d* retries", text)
                     seconds = time.monotonic() - begun if retried else 0.0
-                    raise failed(what, text.splitlines()[0][:300], seconds) from error
+                    untrusted = " (InvalidCertificate)" if is_untrusted(text) else ""
+                    first = text.splitlines()[0][:300] + untrusted
+                    raise failed(what, first, seconds) from error
                 else:
                     code = re.search(r"<Code>(\w+)</Code>", text)
                     raise denied(what, code[1] if code else "", text) from error
@@ -412,7 +405,8 @@ def failed(what: str, said: str, seconds: float) -> AwsError:
             f"{what} failed: {said}",
             hint=f"{repeated}Use fewer workers at a time, or larger tasks, and repeat the run.",
         )
+    check = "Check the network, and that the bucket still exists."
     return AwsError(
         f"{what} failed: {said}",
-        hint=f"{repeated}Check the network, and that the bucket still exists.",
+        hint=repeated + (UNTRUSTED_HINT if is_untrusted(said) else check),
     )

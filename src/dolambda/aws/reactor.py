@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import pycurl
 
+from dolambda.aws.certificates import UNTRUSTED_S, is_untrusted
 from dolambda.aws.curl_handles import PER_SHARD, EasyHandle, MultiHandle
 from dolambda.aws.leader_followers import LeaderFollowers
 from dolambda.aws.request import Answer
@@ -47,6 +48,8 @@ _NOT_SENT = frozenset(
         pycurl.E_COULDNT_RESOLVE_HOST,
         pycurl.E_SSL_CONNECT_ERROR,
         pycurl.E_COULDNT_RESOLVE_PROXY,
+        pycurl.E_PEER_FAILED_VERIFICATION,
+        pycurl.E_SSL_CACERT_BADFILE,
     }
 )
 
@@ -62,6 +65,7 @@ class Reactor:
         """Prepare the requests. Nothing is sent yet, and no thread runs."""
         self._credentials = account.session.get_credentials()
         self._account = account
+        _ = account.ca_bundle  # in the leading thread its error would end all requests
         self._lock = threading.Lock()
         self._new: deque[Request] = deque()
         self._queues: dict[str, deque[Request]] = {service: deque() for service in _AT_ONCE}
@@ -281,6 +285,8 @@ class Reactor:
         request, status, body, head = line.unload()
         self._busy[request.service] -= 1
         self._idle[line.kind].append(line)
+        if error and is_untrusted(text):
+            request.until = min(request.until, time.monotonic() + UNTRUSTED_S)
         self._answer(
             request,
             Answer(0, error=text, sent=error not in _NOT_SENT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ class Request:
     Attributes:
         service: AWS's name of the service, for the signature.
         answered: Called in the leading thread, once for each time that the request was sent.
+        begun: When it was made, on the monotonic clock.
         until: When it is no longer repeated, on the monotonic clock.
         done: The receiver of the result that ``answered`` makes.
         dropped: True if it must not be sent any more.
@@ -54,6 +56,7 @@ class Request:
     answered: Callable[[Request, Answer | AwsError], None]
     done: Callable[[Any], None]
     until: float
+    begun: float = field(default_factory=time.monotonic)
     tries: int = 0
     dropped: bool = False
 

@@ -72,6 +72,7 @@ class SignedS3:
         self._host = base.netloc
         self._root = f"/{bucket}/" if in_path else "/"
         self._plain = base.scheme == "http"
+        self._bundle = environ.get("AWS_CA_BUNDLE") or None  # as boto3 in tasks
         self._environ = environ
         self._calls = calls
         self._clock = clock
@@ -221,7 +222,9 @@ class SignedS3:
 
         if self._plain:
             return http.client.HTTPConnection(self._host, timeout=_TIMEOUT_S)
-        return http.client.HTTPSConnection(self._host, timeout=_TIMEOUT_S, context=_tls())
+        return http.client.HTTPSConnection(
+            self._host, timeout=_TIMEOUT_S, context=_tls(self._bundle)
+        )
 
     def _send(
         self,
@@ -256,11 +259,11 @@ class SignedS3:
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def _tls(bundle: str | None) -> ssl.SSLContext:
     """Return the context of all connections: it takes 16 ms of CPU to read the certificates."""
     import ssl  # noqa: PLC0415 - see _request
 
-    return ssl.create_default_context()
+    return ssl.create_default_context(cafile=bundle)
 
 
 def _read_into(path: Path, response: http.client.HTTPResponse) -> bytes:

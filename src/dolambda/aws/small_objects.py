@@ -133,7 +133,7 @@ class SmallObjects:
             sign in answer.body for sign in _EXPIRED
         ):
             return denied(what, said, answer.body.decode(errors="replace"))
-        seconds = _PATIENCE - (request.until - time.monotonic()) if request.tries > 1 else 0.0
+        seconds = time.monotonic() - request.begun if request.tries > 1 else 0.0
         return failed(what, f"{answer.status or 'no answer'} {said}".strip(), seconds)
 
 

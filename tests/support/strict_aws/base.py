@@ -75,6 +75,8 @@ class Options:
     """Workers' HEAD requests are refused for the rate of all of them."""
     update_looks: int = 2
     """How often a function is shown as Pending or InProgress after a change."""
+    relay: str = ""
+    """Host and port of a server that takes TLS and passes on what is in it."""
     lambda_second: float = 1.0
     """Seconds that a second of Lambda's back-off and event age lasts."""
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 sys.path.append(str(Path(__file__).parents[2]))  # the tests; this is the emulator's own Python
 
 from botocore.exceptions import ConnectionClosedError
-from emulator.gateway import Answer  # type: ignore[import-not-found]  # as the emulator has it
+from emulator.gateway import Answer, Gateway  # type: ignore[import-not-found]  # as the emulator has it
 
 from support.strict_aws import Options, StrictAws, wire
 from support.strict_aws.events import limit_events
@@ -42,6 +42,7 @@ def rules() -> list[Callable[[Any, Proceed], Awaitable[Any]]]:
     options = Options(account=_ACCOUNT, region=os.environ["MINISTACK_REGION"])
     strict = StrictAws(options)
     _leave_iam_to(strict)
+    _answer_behind_a_relay(strict)
     limit_events(strict)
     root = os.environ["AWS_ACCESS_KEY_ID"]
     threads = ThreadPoolExecutor(_THREADS)  # of their own: the emulator's wait for functions
@@ -122,3 +123,15 @@ def _leave_iam_to(strict: StrictAws) -> None:
         return enforce(*given, **named)
 
     iam_evaluator.enforce = enforce_unless_strict
+
+
+def _answer_behind_a_relay(strict: StrictAws) -> None:
+    """Have the gateway answer requests for the relay's host too: it is in their signatures."""
+    refuse = Gateway._refuse_strangers
+
+    def refuse_unless_relayed(gateway: Any, path: str, headers: list[tuple[str, str]]) -> None:
+        relayed = ("host", strict.options.relay)
+        own = ("host", gateway._authority)
+        refuse(gateway, path, [own if one == relayed else one for one in headers])
+
+    Gateway._refuse_strangers = refuse_unless_relayed

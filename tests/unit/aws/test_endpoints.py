@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import boto3
+import certifi
 import pytest
 
 from dolambda.aws.account import Account
@@ -14,9 +15,6 @@ from dolambda.aws.reactor import Reactor
 from dolambda.aws.request_counter import RequestCounter
 from dolambda.aws.small_objects import SmallObjects
 from dolambda.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 VARIABLES = (
     "AWS_ENDPOINT_URL",
@@ -132,13 +130,37 @@ def test_certificates_come_from_the_variable_or_the_profile(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert an_account().ca_bundle is None
-    (tmp_path / "config").write_text("[default]\nca_bundle = /profile.pem\n")
-    assert an_account().ca_bundle == "/profile.pem"
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "missing.pem"))
-    account = an_account()
-    assert account.ca_bundle == str(tmp_path / "missing.pem")
-    with pytest.raises(ConfigurationError, match="AWS_CA_BUNDLE"):
-        Bucket.from_account(account, "b")
+    profiles, variables = tmp_path / "profile.pem", tmp_path / "variable.pem"
+    for file in (profiles, variables):
+        file.write_bytes(Path(certifi.where()).read_bytes())
+    (tmp_path / "config").write_text(f"[default]\nca_bundle = {profiles}\n")
+    assert an_account().ca_bundle == str(profiles)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(variables))
+    assert an_account().ca_bundle == str(variables)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("missing.pem", "No such file"),
+        ("empty.pem", "no certificate"),
+        ("text.pem", "no certificate"),
+        (".", "directory"),
+    ],
+)
+def test_certificates_that_cannot_be_used_are_blamed_before_anything_is_sent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, why: str
+) -> None:
+    (tmp_path / "empty.pem").touch()
+    (tmp_path / "text.pem").write_text("no certificate")
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / name))
+    for uses in (
+        lambda account: account.number,
+        lambda account: Bucket.from_account(account, "b"),
+        Reactor,
+    ):
+        with pytest.raises(ConfigurationError, match=f"(?is){why}.*Correct AWS_CA_BUNDLE"):
+            uses(an_account())
 
 
 @pytest.mark.parametrize(
