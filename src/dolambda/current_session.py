@@ -52,13 +52,13 @@ class CurrentSession:
         Raises:
             ConfigurationError: This process is a fork of the one that opened the session. Its
                 threads, and those of the libraries it uses, exist only in the parent, and starting
-                them again in a fork crashes.
+                them again in a fork crashes. Or a task that runs in this process calls this.
         """
         with self._lock:
             session = self.get()
             if session is None:
                 session = self._session = default()
-            session.refuse_fork()
+            session.refuse_nested()
             return session
 
     def replace(self, session: Session | None) -> None:
@@ -83,10 +83,13 @@ def peek() -> Session | None:
     return _CURRENT.get()
 
 
-def forked() -> bool:
-    """Return whether this process is a fork of the one that opened the current session."""
+def is_nested() -> bool:
+    """Return whether work must stay here: in a fork of the process that opened the session.
+
+    Also in a task that runs in that process itself.
+    """
     session = _CURRENT.get()
-    return session is not None and session.of_another_process
+    return session is not None and (session.of_another_process or session.runs_caller)
 
 
 def replace_current(session: Session | None) -> None:

@@ -306,7 +306,7 @@ class LambdaExecutor(Executor):
             raise RuntimeError("cannot schedule new futures after shutdown")
         if INTERPRETER_END.has_begun:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-        self._session.refuse_fork()
+        self._session.refuse_nested()
 
     def _map(
         self,

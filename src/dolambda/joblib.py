@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from joblib import Parallel, parallel
 from joblib._parallel_backends import FallbackToBackend, ParallelBackendBase, SequentialBackend
 
-from dolambda.current_session import current, forked
+from dolambda.current_session import current, is_nested
 from dolambda.errors import TaskExitedError
 from dolambda.known_length import known_length
 from dolambda.options import OF_JOBLIB, RunOptions
@@ -81,8 +81,8 @@ class LambdaBackend(ParallelBackendBase):
         """Return the number of workers that ``n_jobs`` represents."""
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
-        if forked():
-            # Nested in a forked worker of another backend: run sequentially in that worker.
+        if is_nested():
+            # In a forked worker of another backend, or in a task: run sequentially there.
             return 1
         wanted = self.default_n_jobs if n_jobs is None else n_jobs
         if wanted > 0:

@@ -365,8 +365,19 @@ class Session:
         """True in a fork of the process that opened it."""
         return self._pid != os.getpid()
 
-    def refuse_fork(self) -> None:
-        """Raise `ConfigurationError` in a fork of the process that opened it."""
+    @property
+    def runs_caller(self) -> bool:
+        """True in a task that runs in the process that opened it."""
+        return isinstance(self.transport, InProcess) and self.transport.runs_caller
+
+    def refuse_nested(self) -> None:
+        """Raise `ConfigurationError` in a fork of the process that opened it, and in a task."""
+        if self.runs_caller:
+            raise ConfigurationError(
+                "dolambda was used in a task, but workers have no client of dolambda",
+                hint="Return the inputs of the next tasks, and submit them where you called "
+                "dolambda.",
+            )
         if self.of_another_process:
             raise ConfigurationError(
                 "this process is a fork of one that uses dolambda, "

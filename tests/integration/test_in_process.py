@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from dolambda import LambdaExecutor, foreach, register, unregister
+from dolambda.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +32,41 @@ def test_tasks_run_in_this_very_process() -> None:
     }
     with LambdaExecutor() as executor:
         assert list(executor.map(pow, range(5), [2] * 5)) == [0, 1, 4, 9, 16]
+
+
+def nested_in_joblib(most: int) -> list[int]:
+    calls = joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(i) for i in range(most))
+    return list(calls)
+
+
+def nested_in_foreach(most: int) -> list[int]:
+    values = foreach(i=range(most)).dopar(lambda i: i)
+    return list(values)
+
+
+@pytest.mark.parametrize("nested", [nested_in_joblib, nested_in_foreach])
+def test_nested_calls_run_in_their_task(nested: Callable[[int], list[int]]) -> None:
+    expected = [list(range(most)) for most in range(3)]
+    assert joblib.Parallel(n_jobs=2)(joblib.delayed(nested)(i) for i in range(3)) == expected
+    assert foreach(most=range(3)).dopar(nested) == expected
+    with LambdaExecutor() as executor:
+        assert list(executor.map(nested, range(3))) == expected
+
+
+_SHARED: list[LambdaExecutor] = []
+
+
+def submit_to_the_shared_executor() -> object:
+    return _SHARED[0].submit(abs, -3).result()
+
+
+@pytest.mark.parametrize("task", [LambdaExecutor, submit_to_the_shared_executor])
+def test_an_executor_in_a_task_is_refused_as_on_a_worker(task: Callable[[], object]) -> None:
+    with LambdaExecutor() as executor:
+        _SHARED[:] = [executor]
+        error = executor.submit(task).exception(30)
+    assert isinstance(error, ConfigurationError)
+    assert "workers have no client" in str(error)
 
 
 def fed(array: np.ndarray[Any, Any]) -> Iterator[Any]:

@@ -128,6 +128,14 @@ class OnLambda:
         """See `Backend`."""
         return session_in_use().workers
 
+    @property
+    def is_nested(self) -> bool:
+        """True in a task that runs in this process. Other workers have no backend."""
+        from dolambda.current_session import peek  # noqa: PLC0415 - not on a worker
+
+        session = peek()
+        return session is not None and session.runs_caller
+
     def run(self, calls: Iterator[Call | None], *, options: Options) -> Outcomes:
         """See `Backend.run`."""
         session = session_in_use()
@@ -446,6 +454,8 @@ def get_backend() -> Backend:
     Returns:
         The backend, with ``name``, ``version`` and ``workers``.
     """
+    if isinstance(_registered, OnLambda) and _registered.is_nested:
+        return Sequential()
     return _registered or Sequential()
 
 

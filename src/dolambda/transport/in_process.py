@@ -10,6 +10,7 @@ Tasks run one job at a time in one thread. Their output goes where this process'
 from __future__ import annotations
 
 import os
+import threading
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -63,6 +64,12 @@ class InProcess:
         self._cache = BlobCache(self._blobs, _ROOM)
         self._withdrawn: set[tuple[str, int]] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dolambda-in-process")
+        self._ident: int | None = None  # of the thread that runs tasks
+
+    @property
+    def runs_caller(self) -> bool:
+        """True in a task. It cannot wait for another one, which would run after it."""
+        return threading.get_ident() == self._ident
 
     def send(self, job: SealedJob, on_reply: OnReply) -> None:
         """See `Transport.send`."""
@@ -83,6 +90,7 @@ class InProcess:
 
     def _run(self, sealed: bytes) -> bytes:
         begun, started = time.monotonic(), time.time()
+        self._ident = threading.get_ident()
         job = Job.from_bytes(sealed, self._key)
         withdrawn = self._withdrawn
         around = PlainSurroundings(lambda: (job.run, job.number) in withdrawn)
