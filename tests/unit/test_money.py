@@ -9,6 +9,7 @@ import pytest
 from dolambda.aws.request_counter import RequestCounter
 from dolambda.money.accounts import Accounts
 from dolambda.money.bill import Bill
+from dolambda.money.prices import BASIS
 from dolambda.money.quote import verdict
 from dolambda.scheduler.pilot import Estimate
 from dolambda.scheduler.report import Report
@@ -32,6 +33,13 @@ def test_the_documented_example_comes_out() -> None:
     assert x86.invocations == pytest.approx(0.002)
     assert x86.requests == pytest.approx(0.108)
     assert x86.total == pytest.approx(x86.compute + 0.002 + 0.108)
+
+
+def test_a_bill_says_whose_prices_it_takes_and_what_is_not_in_it() -> None:
+    bill = Bill.from_report(Report(jobs=1, seconds=1.0), memory=1769, architecture="arm64")
+    for said in (str(bill), bill._repr_html_()):
+        assert f"{BASIS}, arm64" in said
+    assert "without start-up of workers, data transfer and logs" in str(bill)
 
 
 @pytest.mark.parametrize(("said", "goes_on"), [("true", True), ("only", False)])

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from dolambda.errors import ConfigurationError
 from dolambda.money.bill import Bill
-from dolambda.money.prices import AS_OF
+from dolambda.money.prices import BASIS
 from dolambda.registration import register_session, unregister
 from dolambda.session import Session
 from dolambda.settings import Settings
@@ -158,7 +158,7 @@ def _used(console: Console, session: Session) -> None:
     calls = sorted(report.calls.items(), key=lambda call: -call[1])
     for line, (action, times) in enumerate(calls):
         table.add_row("" if line else "AWS calls", f"{times:5} {action}")
-    table.add_row("on AWS", f"${bill.total:.6f} by list price of {AS_OF}, us-east-1")
+    table.add_row("on AWS", f"${bill.total:.6f} ({BASIS})")
     console.print(table, highlight=False)
 
 

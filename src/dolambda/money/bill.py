@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dolambda.money.prices import AS_OF, PRICES
+from dolambda.money.prices import BASIS, PRICES
 from dolambda.notebook_table import notebook_table
 from dolambda.wording import dollars
 
@@ -33,6 +33,7 @@ class Bill:
         """Return the bill of a report.
 
         Start-up of workers and the time of crashed jobs are not in the report, so not in the bill.
+        Nor are data that leave AWS, lines in the log, and storage.
 
         Args:
             report: Counts and seconds.
@@ -62,13 +63,12 @@ class Bill:
             "invocations": dollars(self.invocations),
             "S3 requests": dollars(self.requests),
         }
-        return notebook_table(f"dolambda: list prices of {AS_OF}, {self.architecture}", rows)
+        return notebook_table(f"dolambda: {BASIS}, {self.architecture}", rows)
 
     def __str__(self) -> str:
         """Return one sentence."""
         return (
             f"{dollars(self.total)}: {self.gb_seconds:,.1f} GB-s {dollars(self.compute)}, "
             f"invocations {dollars(self.invocations)}, S3 requests {dollars(self.requests)} "
-            f"(list prices of {AS_OF}, us-east-1, {self.architecture}; start-up of workers not "
-            "counted)"
+            f"({BASIS}, {self.architecture}; without start-up of workers, data transfer and logs)"
         )

@@ -1,6 +1,7 @@
 """List prices of AWS, in US dollars, without free tier and discounts.
 
-Update `AS_OF` together with the data.
+They are those of us-east-1 for all regions: worker time costs the same in most regions, and up to
+38 % more in a few (docs/guides/costs.md names them). Update `AS_OF` together with the data.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 
 AS_OF = "November 2026"
 SOURCE = "aws.amazon.com/lambda/pricing and aws.amazon.com/s3/pricing, us-east-1"
+BASIS = f"list prices of {AS_OF}, us-east-1"
+"""What every amount that is shown is computed from."""
 
 
 @dataclass(frozen=True)

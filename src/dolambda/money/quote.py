@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from dolambda.money.prices import AS_OF
+from dolambda.money.prices import BASIS
 from dolambda.progress.terminal import SCREEN
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def verdict(estimate: Estimate, *, only: bool = False) -> bool:
     only = only or os.environ.get("DOLAMBDA_QUOTE") == "only"
     with SCREEN.cleared():
         # The user asked for this output.
-        print(f"dolambda: {estimate} (prices of {AS_OF}, us-east-1)", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"dolambda: {estimate} ({BASIS})", file=sys.stderr, flush=True)  # noqa: T201
         if only:
             return False
         if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
