@@ -213,7 +213,8 @@ def build(
     scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-"))
     try:
         _install_as_here(wanted, platform, scratch)
-        packages += [one for one in _from_directory(scratch) if one.name not in found]
+        copied = {one.name for one in packages}
+        packages += [one for one in _from_directory(scratch) if one.name not in copied]
         contents = _arranged(names, packages, most_layers, compress=compress)
     except BaseException:  # Ctrl-C too: nothing else removes the directory
         shutil.rmtree(scratch)

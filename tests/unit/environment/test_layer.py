@@ -29,6 +29,13 @@ def names(content: bytes) -> list[str]:
     return zipfile.ZipFile(io.BytesIO(content)).namelist()
 
 
+def test_aws_gets_what_is_installed_here() -> None:
+    others = installed_here().keys() - {"markupsafe"}
+    contents = build(None, Platform("3.13", "x86_64-manylinux_2_34"), exclude=others)
+    assert [package.name for package in contents.packages] == ["markupsafe"]
+    assert any("cpython-313-x86_64" in name for name in contents.layers[0].entries)
+
+
 def test_a_large_package_has_a_layer_to_itself_and_small_ones_share(tmp_path: Path) -> None:
     packages = [
         package(tmp_path, name, size) for name, size in [("a", 20), ("b", 1), ("c", 30), ("d", 2)]
