@@ -4,6 +4,7 @@ registered.
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import shutil
@@ -13,6 +14,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import botocore.session
 import pytest
 from hypothesis import settings as hypothesis_settings
 
@@ -60,6 +62,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="dolambda-tests-")
 
 
+# botocore reads descriptions of AWS's services from files of megabytes, once for each session. Here
+# they are read once: there are hundreds of sessions.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+
+
 _MARKED = {"integration", "chaos", "conformance"}  # folders whose tests bear their name as a marker
 
 
@@ -67,6 +74,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for marker in _MARKED.intersection(item.path.relative_to(_TESTS).parts):
             item.add_marker(marker)
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()  # what all tests have imported: a collection of it takes a quarter of a second
 
 
 def pytest_unconfigure() -> None:

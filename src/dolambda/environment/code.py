@@ -108,10 +108,14 @@ def collect(
         import_module(name)
     gathering = _Gathering(wanted, exclude)
     for name, module in sorted((sys.modules if modules is None else modules).items()):
-        if name.partition(".")[0] not in _NEVER:
-            found = module_search.from_module(name, module)
-            if found is not None:
-                gathering.add(found)
+        if name.partition(".")[0] in _NEVER:
+            continue
+        if name not in wanted and module_search.is_installed(name, module):
+            gathering.leave_out(name)
+            continue
+        found = module_search.from_module(name, module)
+        if found is not None:
+            gathering.add(found)
     gathering.follow(names)
     return gathering.files
 
@@ -153,6 +157,10 @@ class _Gathering:
                 parent = self._find(".".join(parts[:end]), parent)
                 if parent is None or parent.is_package or not parent.directories:
                     break  # a package travels whole; a module contains no others
+
+    def leave_out(self, name: str) -> None:
+        """Note a module that is not the user's own."""
+        self._known[name] = None
 
     def add(self, found: Found) -> None:
         """Add a module if it is the user's own or was asked for."""
