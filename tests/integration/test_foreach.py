@@ -204,17 +204,16 @@ def test_loops_within_tasks() -> None:
 
 @on_both
 @pytest.mark.usefixtures("way")
-def test_a_thousand_vectors() -> None:
-    for n in (100, 10_000):
-        vectors = iterators.irandom(np.random.default_rng(0).random, n, count=1000)
-        total = foreach(x=vectors, combine="+").dopar(lambda x: np.sqrt(x))
-        assert_allclose(
-            total,
-            sum(
-                np.sqrt(x)
-                for x in iterators.irandom(np.random.default_rng(0).random, n, count=1000)
-            ),
-        )
+@pytest.mark.parametrize(
+    ("size", "count"),
+    [(100, 1000), (10_000, 200), pytest.param(10_000, 1000, marks=pytest.mark.soak)],
+)
+def test_a_thousand_vectors(size: int, count: int) -> None:
+    def vectors() -> Iterator[Any]:
+        return iterators.irandom(np.random.default_rng(0).random, size, count=count)
+
+    total = foreach(x=vectors(), combine="+").dopar(lambda x: np.sqrt(x))
+    assert_allclose(total, sum(np.sqrt(x) for x in vectors()))
 
 
 @on_both
@@ -442,12 +441,12 @@ def test_an_error_in_a_stream_cancels_the_rest(session: Session) -> None:
 def test_memory_is_bounded_where_combine_reduces() -> None:
     tracemalloc.start()
     assert (
-        foreach(i=range(50_000), combine="+").nest(j=[1], combine="+").do(lambda i, j: i * j)
-        == 49_999 * 25_000
+        foreach(i=range(10_000), combine="+").nest(j=[1], combine="+").do(lambda i, j: i * j)
+        == 9_999 * 5_000
     )
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 2_000_000  # a list of the results alone would take this much
+    assert peak < 200_000  # a list of the results alone would take twice as much
 
 
 # Backends and faces

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("dolambda")
 
 _FIRST_S = 2.0  # as long as a worker waits before it sends a part
+_FIRST_LOOK_S = 2.5  # when that part is there: an earlier look would only delay the next one
 _SLOWER, _MAX_PAUSE_S = 1.5, 4.0
 
 
@@ -170,7 +171,7 @@ class LiveOutput:
 
     def _watch(self) -> None:
         """Poll for parts until closed, and once more."""
-        wait, pause = _FIRST_S, MIN_INTERVAL_S
+        wait, pause = _FIRST_LOOK_S, MIN_INTERVAL_S
         while not self._closing.wait(wait):
             found = self._take() if self.is_busy() else 0
             wait = pause = MIN_INTERVAL_S if found else min(pause * _SLOWER, _MAX_PAUSE_S)

@@ -65,7 +65,7 @@ def shown() -> Shown:
 @pytest.fixture
 def soon_shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
     """One that polls at once, and often."""
-    for name in ("_FIRST_S", "MIN_INTERVAL_S"):
+    for name in ("_FIRST_S", "_FIRST_LOOK_S", "MIN_INTERVAL_S"):
         monkeypatch.setattr(f"dolambda.scheduler.live_output.{name}", 0.05)
     return Shown()
 
