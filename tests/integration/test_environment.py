@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dolambda import LambdaExecutor
-from dolambda.environment import layer
+from dolambda.environment import layer, worker_zip
 from dolambda.environment.archive import make_zip
 from dolambda.errors import ConfigurationError
 from dolambda.local.stack import deploy_into, root
@@ -183,7 +183,8 @@ def test_code_that_another_patch_version_compiled_is_the_same_code(
 ) -> None:
     settings = Settings(stack="patched", requires=("joblib",))
     with monkeypatch.context() as another:
-        another.setattr("dolambda.environment.worker_zip._compiled", lambda _: {})
+        another.setattr(worker_zip, "_zip_of", worker_zip._zip_of.__wrapped__)  # keeps none
+        another.setattr(worker_zip, "_compiled", lambda _: {})
         there, credentials = deployed(settings)
     assert use(there, credentials)[1] == version("joblib")
     _, account = root(instance, settings)

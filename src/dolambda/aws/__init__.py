@@ -1,6 +1,8 @@
 """The only part of dolambda that communicates with AWS.
 
 account.py    credentials, region, boto3 clients for the control plane, translation of errors
+sealed_session.py  a boto3 session without the user's configuration
+models.py     AWS's models of its services, read once in a process
 denials.py    the kind of policy that denied a request
 reactor.py    thousands of requests in one thread of libcurl: the hot path
 leader_followers.py    delivery of replies in that thread, or in another while a callback blocks

@@ -145,17 +145,9 @@ class Account:
         Raises:
             ConfigurationError: No region is set, or the credentials are malformed.
         """
-        import boto3  # noqa: PLC0415 - 0.4 s, which an import of dolambda must not take
-
         credentials = credentials or Credentials()
         with translated():
-            session = credentials.session or boto3.Session(
-                aws_access_key_id=credentials.key,
-                aws_secret_access_key=credentials.secret,
-                aws_session_token=credentials.token,
-                region_name=settings.region,
-                profile_name=settings.profile,
-            )
+            session = credentials.session or _session(settings, credentials)
         region = settings.region or session.region_name
         if not region:
             raise _without_region(settings, credentials=_has_credentials(session))
@@ -275,6 +267,26 @@ class Account:
         """The account's twelve digits."""
         with translated():
             return str(self.client("sts").get_caller_identity()["Account"])
+
+
+def _session(settings: Settings, credentials: Credentials) -> Any:
+    """Return a boto3 session with these credentials, or those that boto3 finds."""
+    import boto3  # noqa: PLC0415 - 0.4 s, which an import of dolambda must not take
+    import botocore.session  # noqa: PLC0415 - as boto3
+
+    from dolambda.aws.models import share_models  # noqa: PLC0415 - as boto3
+
+    core = botocore.session.get_session()
+    session = boto3.Session(
+        aws_access_key_id=credentials.key,
+        aws_secret_access_key=credentials.secret,
+        aws_session_token=credentials.token,
+        region_name=settings.region,
+        profile_name=settings.profile,
+        botocore_session=core,
+    )
+    share_models(core)
+    return session
 
 
 def _without_region(settings: Settings, *, credentials: bool) -> ConfigurationError:

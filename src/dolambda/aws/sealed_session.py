@@ -17,6 +17,8 @@ from botocore.configprovider import (
 )
 from botocore.loaders import Loader
 
+from dolambda.aws.models import share_models
+
 
 class _Sealed(botocore.session.Session):  # type: ignore[misc] # botocore has no types
     """A botocore session whose configuration files are empty."""
@@ -50,6 +52,7 @@ def sealed_session(key: str, secret: str, region: str) -> boto3.Session:
         "data_loader",  # without the models in ~/.aws/models
         Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False),
     )
+    share_models(core)
     return boto3.Session(
         aws_access_key_id=key,
         aws_secret_access_key=secret,

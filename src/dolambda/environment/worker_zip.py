@@ -9,6 +9,7 @@ The digest of the sources identifies the code of a stack.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import marshal
 import sys
@@ -71,6 +72,11 @@ def worker_code() -> str:
 
 def worker_zip() -> bytes:
     """Return a zip of the modules that handler.py imports, and foreach for loops within tasks."""
+    return _zip_of(worker_code())
+
+
+@functools.lru_cache(maxsize=1)
+def _zip_of(code: str) -> bytes:  # noqa: ARG001 - with other sources there is another zip
     sources = _sources()
     return make_zip({**sources, **_compiled(sources)})
 

@@ -8,11 +8,26 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from dolambda.aws.account import Account, Credentials, ahead_of_here, translated
+from dolambda.aws.models import _READ_ONCE
 from dolambda.errors import AccessDeniedError, AwsError, ConfigurationError
 from dolambda.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def test_models_that_one_account_has_read_are_not_read_again() -> None:
+    def models_of(account: Account) -> int:
+        account.client("sts")
+        return _READ_ONCE.load_file.cache_info().misses
+
+    own = Credentials("AK", "SK")
+    emulated = ("http://127.0.0.1:1", "us-east-1", "AK", "SK")
+    read = models_of(Account.emulated_at(*emulated))
+    assert read > 0
+    assert models_of(Account.emulated_at(*emulated)) == read
+    first = models_of(Account.from_settings(Settings(region="us-east-1"), own))
+    assert models_of(Account.from_settings(Settings(region="eu-west-1"), own)) == first
 
 
 @pytest.mark.parametrize(

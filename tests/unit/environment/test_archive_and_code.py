@@ -11,6 +11,7 @@ import joblib
 import pytest
 
 from dolambda.environment import code
+from dolambda.environment import worker_zip as worker_zip_module
 from dolambda.environment.archive import digest_of, make_zip
 from dolambda.environment.requirements import pinned
 from dolambda.environment.worker_zip import _bytecode, worker_code, worker_zip
@@ -70,6 +71,22 @@ def test_modules_that_import_the_client_load_on_a_worker(tmp_path: Path) -> None
         f"dolambda.LambdaExecutor {used}",
         f"dolambda.LambdaExecutor {used}",
     ]
+
+
+def test_the_workers_zip_is_made_once_unless_a_source_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "added.py"
+    source.write_text("first = 1\n")
+    sources = worker_zip_module._sources()
+    monkeypatch.setattr(
+        worker_zip_module, "_sources", lambda: {**sources, "dolambda/added.py": source}
+    )
+    made = worker_zip()
+    assert worker_zip() is made
+    source.write_text("second = 2\n")
+    with zipfile.ZipFile(io.BytesIO(worker_zip())) as changed:
+        assert changed.read("dolambda/added.py") == b"second = 2\n"
 
 
 def test_the_workers_zip_is_small_whole_and_without_an_sdk(tmp_path: Path) -> None:
