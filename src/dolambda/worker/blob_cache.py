@@ -42,7 +42,7 @@ class BlobCache:
         self._disk = disk
         self._room = room
         self._blobs: OrderedDict[str, memoryview] = OrderedDict()
-        self._functions: OrderedDict[str, Callable[..., Any]] = OrderedDict()
+        self._functions: OrderedDict[str, tuple[str, Callable[..., Any]]] = OrderedDict()
         self._inline: Mapping[str, bytes | memoryview] = {}
         self.code: str | None = None
         self._place: Path | None = None  # where it is unpacked
@@ -92,13 +92,16 @@ class BlobCache:
         view = self.buffer(digest)
         return view if view.nbytes > SHARED else bytearray(view)
 
-    def function(self, digest: str) -> Callable[..., Any]:
-        """Return a function, unpickled once."""
-        function = self._functions.get(digest)
-        if function is None:
+    def function(self, digest: str, run: str) -> Callable[..., Any]:
+        """Return a function, unpickled once for each run.
+
+        What its tasks have changed in closures, globals and default arguments ends with the run.
+        """
+        loaded_for, function = self._functions.get(digest, ("", None))
+        if function is None or loaded_for != run:
             buffers, payload = split_function(self.buffer(digest))
             function = pickling.load(payload, [self.argument(buffer) for buffer in buffers])
-            self._functions[digest] = function
+            self._functions[digest] = run, function
             if len(self._functions) > _FUNCTIONS:
                 self._functions.popitem(last=False)
         self._functions.move_to_end(digest)

@@ -291,6 +291,7 @@ class _Calls:
         "_keywords",
         "_language",
         "_part",
+        "_run",
         "_view",
         "any_called",
         "called",
@@ -300,6 +301,7 @@ class _Calls:
         self._part = part
         self._cache = cache
         self._code = job.code
+        self._run = job.run
         self._language = job.context.language
         self._view = part.payload
         self._buffers = part.buffers
@@ -313,7 +315,7 @@ class _Calls:
         if self._function is None:
             if self._code:
                 self._cache.add_code(self._code)
-            function = self._cache.function(self._part.chunk.function)
+            function = self._cache.function(self._part.chunk.function, self._run)
             _refuse_other_language(function, self._language)
             self._function = function
         ends = self._begins

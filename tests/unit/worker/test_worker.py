@@ -511,6 +511,22 @@ def test_small_arrays_of_a_closure_can_be_written_to(worker: Worker) -> None:
     assert outcomes(worker, (body, (3,)), (body, (4,))) == [Value(3.0), Value(4.0)]
 
 
+def test_what_tasks_change_in_their_function_ends_with_their_run(worker: Worker) -> None:
+    """A worker serves runs of several programs and users."""
+    seen: list[int] = []
+
+    def body(i: int) -> list[int]:
+        seen.append(i)
+        return list(seen)
+
+    def values_in(name: str) -> list[Any]:
+        reply = run(worker, job((body, (1,)), (body, (2,)), run=name))
+        return [outcome.open().value for outcome in reply.outcomes]  # type: ignore[union-attr]
+
+    assert values_in("first") == [[1], [1, 2]]
+    assert values_in("second") == [[1], [1, 2]]
+
+
 def variables() -> tuple[str | None, str | None, int]:
     return os.environ.get("TOKEN"), os.environ.get("OMP_NUM_THREADS"), os.getpid()
 
