@@ -12,7 +12,8 @@ from dolambda import joblib
 from dolambda.aws.account import Credentials
 from dolambda.current_session import default_session, replace_current
 from dolambda.errors import ConfigurationError
-from dolambda.loops.backends import OnLambda, register_backend
+from dolambda.loops.backends import OnLambda
+from dolambda.loops.chosen_backend import register_backend
 from dolambda.options import Env
 from dolambda.session import Session
 from dolambda.settings import OtherSettings, Settings

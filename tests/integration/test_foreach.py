@@ -32,7 +32,7 @@ from dolambda import (
     when,
 )
 from dolambda.errors import CombineError, ConfigurationError, TaskError
-from dolambda.loops import backends
+from dolambda.loops import backends, chosen_backend
 from support.user_module import fails_at
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def way(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture
 def unregistered() -> Iterator[None]:
     before = set_backend(None)
-    backends._warned = False
+    chosen_backend._warned = False
     yield
     set_backend(before)
 

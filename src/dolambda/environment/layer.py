@@ -203,9 +203,8 @@ def build(
         names = tuple(f"{name}=={one.version}" for name, one in found.items()) + wanted
         packages = [_from_installed(*item) for item in found.items()]
     else:
-        wanted = tuple(
-            dict.fromkeys([*(pins(found) if requires is None else pinned(requires)), *more])
-        )
+        asked = pins(found) if requires is None else pinned(requires)
+        wanted = tuple(dict.fromkeys([*asked, *more]))
         names, packages = wanted, []
     if not wanted:
         return _arranged(names, packages, most_layers, compress=compress)

@@ -4,10 +4,12 @@ loop.py       the construct: loops, operators, nesting
 walk.py       nested loops as one stream of tasks, and their results as one value
 combine.py    results to one value
 function.py   the loop variables that a function takes, and the names it sees
-backends.py   the backends of ``%dopar%``
+backends.py   where loops run: locally, on Lambda, on a joblib backend
+chosen_backend.py   the backend of ``%dopar%``
 """
 
-from dolambda.loops.backends import Backend, get_backend, set_backend
+from dolambda.loops.backends import Backend
+from dolambda.loops.chosen_backend import get_backend, set_backend
 from dolambda.loops.loop import Foreach, foreach, times
 from dolambda.loops.operators import Operator, When, do, dopar, when
 

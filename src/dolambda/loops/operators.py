@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dolambda.errors import ConfigurationError
-from dolambda.loops.backends import Sequential, backend_for_dopar
+from dolambda.loops.backends import Sequential
+from dolambda.loops.chosen_backend import backend_for_dopar
 from dolambda.loops.written import one_line
 
 if TYPE_CHECKING:
