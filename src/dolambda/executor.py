@@ -65,7 +65,7 @@ class LambdaExecutor(Executor):
         ConfigurationError: An argument cannot work. Nothing was sent.
 
     Example:
-        >>> with LambdaExecutor() as executor:  # doctest: +SKIP
+        >>> with LambdaExecutor() as executor:
         ...     print(executor.submit(pow, 2, 10).result())
         1024
     """

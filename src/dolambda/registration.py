@@ -82,7 +82,7 @@ def register(
         LocalAwsError: The emulated AWS could not be started.
 
     Example:
-        >>> with dolambda.register("local"):  # doctest: +SKIP
+        >>> with dolambda.register(transport="in_process"):  # or "local", or on AWS
         ...     Parallel(n_jobs=-1)(delayed(abs)(i) for i in range(-3, 0))
         [3, 2, 1]
     """
@@ -165,6 +165,12 @@ def unregister() -> None:
     """Restore the backend that `register` replaced.
 
     Cancels running tasks, and ends the emulated AWS if `register` started it.
+
+    Example:
+        >>> session = dolambda.register(transport="in_process")
+        >>> dolambda.unregister()
+        >>> session
+        <dolambda: this process, 1 worker, closed>
     """
     global _restore_joblib  # noqa: PLW0603 - joblib has one default backend
     if _restore_joblib:

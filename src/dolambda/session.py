@@ -69,6 +69,12 @@ class Session:
     """An open connection to a stack, as `register` returns it.
 
     Close it, use it as a context manager, or leave it open until the program ends.
+
+    Example:
+        >>> with dolambda.register(transport="in_process") as session:
+        ...     results = list(LambdaExecutor().map(abs, range(-3, 0)))
+        >>> results, session.report().done
+        ([3, 2, 1], 3)
     """
 
     settings: Settings

@@ -39,7 +39,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings. Times are in seconds, memory and storage in MB, as Lambda counts them."""
+    """All settings. Times are in seconds, memory and storage in MB, as Lambda counts them.
+
+    Example:
+        >>> Settings.resolve(memory=3008, environ={}, directory=Path("/")).memory
+        3008
+    """
 
     stack: str = "dolambda"
     """Name of the stack, after which `deploy` names everything."""

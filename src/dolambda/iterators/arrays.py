@@ -27,6 +27,10 @@ def isplit_rows(x: _X, *, chunks: int | None = None, chunksize: int | None = Non
 
     Returns:
         Blocks with as many rows as `idiv` returns.
+
+    Example:
+        >>> [part.tolist() for part in isplit_rows(np.eye(3, dtype=int), chunks=2)]
+        [[[1, 0, 0], [0, 1, 0]], [[0, 0, 1]]]
     """
     rows, _ = _shape(x, "isplit_rows")
     return (
@@ -45,6 +49,10 @@ def isplit_cols(x: _X, *, chunks: int | None = None, chunksize: int | None = Non
 
     Returns:
         Blocks with as many columns as `idiv` returns.
+
+    Example:
+        >>> [part.shape for part in isplit_cols(np.zeros((2, 5)), chunksize=3)]
+        [(2, 3), (2, 2)]
     """
     _, columns = _shape(x, "isplit_cols")
     return (
@@ -62,6 +70,10 @@ def by_row(x: _X, chunksize: int = 1) -> Iterator[_X]:
 
     Returns:
         2-D blocks of an array, also for one row, or data frames.
+
+    Example:
+        >>> [row.tolist() for row in by_row(np.array([[1, 2], [3, 4]]))]
+        [[[1, 2]], [[3, 4]]]
     """
     rows, _ = _shape(x, "by_row")
     step = whole("chunksize=", chunksize, 1)
@@ -78,6 +90,10 @@ def by_column(x: Any, chunksize: int = 1) -> Iterator[Any]:
     Returns:
         2-D blocks of an array, also for one column. Of a data frame a Series for each
         column, as R has vectors, or data frames if ``chunksize`` is above 1.
+
+    Example:
+        >>> [column.tolist() for column in by_column(np.array([[1, 2], [3, 4]]))]
+        [[[1], [3]], [[2], [4]]]
     """
     _, columns = _shape(x, "by_column")
     step = whole("chunksize=", chunksize, 1)
@@ -94,6 +110,10 @@ def by_cell(x: Any) -> Iterator[Any]:
 
     Returns:
         The cells.
+
+    Example:
+        >>> [int(cell) for cell in by_cell(np.array([[1, 2], [3, 4]]))]
+        [1, 3, 2, 4]
     """
     return (_part(x, *at) for at in icountn(_shape(x, "by_cell")))
 
@@ -107,6 +127,10 @@ def iapply(array: Any, axes: int | Iterable[int]) -> Iterator[Any]:
 
     Returns:
         Slices with the other axes, in their order. Over all axes, the cells.
+
+    Example:
+        >>> [part.tolist() for part in iapply(np.array([[1, 2], [3, 4]]), 1)]
+        [[1, 3], [2, 4]]
     """
     shape = getattr(array, "shape", ())
     given = tuple(axes) if isinstance(axes, Iterable) else (axes,)

@@ -128,6 +128,11 @@ def irandom(
 
     Returns:
         The draws, each ``draw(size=size, **parameters)``.
+
+    Example:
+        >>> rng = np.random.default_rng(1)
+        >>> [draw.shape for draw in irandom(rng.normal, 3, count=2, loc=5.0)]
+        [(3,), (3,)]
     """
     if not callable(cast("object", draw)):
         raise ConfigurationError(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def iread_lines(
     path: str | os.PathLike[str], n: int = 1, *, encoding: str = "utf-8"
 ) -> Iterator[list[str]]:
-    """Read lines of a text file: R's `ireadLines`.
+    r"""Read lines of a text file: R's `ireadLines`.
 
     Args:
         path: The file.
@@ -33,6 +33,12 @@ def iread_lines(
 
     Returns:
         Lists of lines without their ends. The last list may be shorter.
+
+    Example:
+        >>> Path("words.txt").write_text("one\ntwo\nthree\n")
+        14
+        >>> list(iread_lines("words.txt", 2))
+        [['one', 'two'], ['three']]
     """
     return _lines(_file(path), whole("n=", n, 1), encoding)
 
@@ -43,7 +49,7 @@ def _lines(file: Path, n: int, encoding: str) -> Iterator[list[str]]:
 
 
 def iread_table(path: str | os.PathLike[str], nrows: int, **options: Any) -> Iterator[Any]:
-    """Read rows of a table into pandas data frames: R's `iread.table(header=TRUE)`.
+    r"""Read rows of a table into pandas data frames: R's `iread.table(header=TRUE)`.
 
     Args:
         path: The file.
@@ -54,6 +60,12 @@ def iread_table(path: str | os.PathLike[str], nrows: int, **options: Any) -> Ite
     Returns:
         Data frames, whose index continues from one to the next. Each has its own column
         types, as in R: pass ``dtype=`` where that may mislead.
+
+    Example:
+        >>> Path("table.txt").write_text("x y\n1 2\n3 4\n")
+        12
+        >>> [len(frame) for frame in iread_table("table.txt", 1)]
+        [1, 1]
     """
     rows, file = whole("nrows=", nrows, 1), _file(path)
     try:
@@ -88,6 +100,11 @@ def irecord(path: str | os.PathLike[str], iterable: Iterable[object]) -> None:
 
     Raises:
         NotPicklableError: An item cannot be pickled.
+
+    Example:
+        >>> irecord("items.bin", [1, "two"])
+        >>> list(ireplay("items.bin"))
+        [1, 'two']
     """
     with Path(path).open("wb") as file:
         for number, item in enumerate(iterable):
@@ -116,6 +133,11 @@ def ireplay(path: str | os.PathLike[str]) -> Iterator[Any]:
 
     Raises:
         ConfigurationError: The file is not a recording, or it was cut off.
+
+    Example:
+        >>> irecord("squares.bin", (i**2 for i in range(3)))
+        >>> list(ireplay("squares.bin"))
+        [0, 1, 4]
     """
     return _replayed(_file(path))
 

@@ -14,7 +14,12 @@ from dolambda.iterators.counting import icountn
 
 
 class Group(NamedTuple):
-    """A group of entries, as `isplit` returns it."""
+    """A group of entries, as `isplit` returns it.
+
+    Example:
+        >>> [tuple(group) for group in isplit([1, 2, 3], ["a", "b", "a"])]
+        [([1, 3], ('a',)), ([2], ('b',))]
+    """
 
     value: Any
     """The entries of the group: an array or a frame if they came from one, else a list."""

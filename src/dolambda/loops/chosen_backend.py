@@ -43,6 +43,13 @@ def set_backend(
 
     Raises:
         ConfigurationError: joblib has no backend of that name.
+
+    Example:
+        >>> before = set_backend("threading", workers=2)
+        >>> foreach(i=range(3)) % dopar % (lambda i: i * 2)
+        [0, 2, 4]
+        >>> set_backend(before)
+        <foreach backend 'threading': joblib, n_jobs=2>
     """
     before = _registered
     register_backend(_made(backend, -1 if workers is None else workers))
@@ -84,6 +91,12 @@ def get_backend() -> Backend:
 
     Returns:
         The backend, with ``name``, ``version`` and ``workers``.
+
+    Example:
+        >>> before = set_backend("loky", workers=2)
+        >>> get_backend().name, get_backend().workers
+        ('loky', 2)
+        >>> _ = set_backend(before)
     """
     if isinstance(_registered, OnLambda) and _registered.is_nested:
         return Sequential()

@@ -25,7 +25,7 @@ from dolambda.errors import ConfigurationError
 from dolambda.loops.backends import checked_options
 from dolambda.loops.combine import MISSING, Combiner, own_copy
 from dolambda.loops.function import ArgumentBinder, as_sent, called
-from dolambda.loops.operators import Operator, When, do, dopar, is_function, when
+from dolambda.loops.operators import Bound, Operator, When, do, dopar, is_function, when
 from dolambda.loops.plain import PlainLoop
 from dolambda.loops.walk import Errors, Level, Walk, check_iterable, log, refuse_iterator
 from dolambda.loops.written import written
@@ -42,6 +42,10 @@ class Foreach:
     """A loop, or several nested loops, not yet run.
 
     `foreach` returns it. It can be run any number of times.
+
+    Example:
+        >>> foreach(i=range(2)).nest(j=range(3), combine="+").do(lambda i, j: i * j)
+        [0, 3]
     """
 
     iterables: Mapping[str, Given]
@@ -325,22 +329,6 @@ class Results(list[Any]):
     seed: int | tuple[int, ...] | None = None
 
 
-@dataclass(frozen=True, repr=False)
-class Bound:
-    """A loop and an operator, which wait for the function."""
-
-    loop: Foreach
-    operator: Operator = field(default=dopar)
-
-    def __repr__(self) -> str:
-        """Return the loop and the operator as they are written."""
-        return f"{self.loop!r} % {self.operator.name}"
-
-    def __mod__(self, function: Callable[..., Any]) -> Any:
-        """Run the loop."""
-        return self.loop.run(function, self.operator.backend())
-
-
 def foreach(
     *unnamed: Given,
     combine: str | Callable[..., Any] | None = None,
@@ -442,5 +430,9 @@ def times(count: int, **more: Any) -> Foreach:
 
     Returns:
         The loop, not yet run.
+
+    Example:
+        >>> times(3).do(lambda: 1)
+        [1, 1, 1]
     """
     return foreach(range(count), **({"combine": "c"} | more))

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dolambda.errors import ConfigurationError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dolambda.loops.backends import Backend
+    from dolambda.loops.loop import Foreach
 
 
 class Operator:
@@ -37,6 +38,22 @@ do = Operator("do", Sequential)
 
 dopar = Operator("dopar", backend_for_dopar)
 """Run the loop on the registered backend: ``foreach(...) % dopar % function``."""
+
+
+@dataclass(frozen=True, repr=False)
+class Bound:
+    """A loop and an operator, which wait for the function."""
+
+    loop: Foreach
+    operator: Operator = field(default=dopar)
+
+    def __repr__(self) -> str:
+        """Return the loop and the operator as they are written."""
+        return f"{self.loop!r} % {self.operator.name}"
+
+    def __mod__(self, function: Callable[..., Any]) -> Any:
+        """Run the loop."""
+        return self.loop.run(function, self.operator.backend())
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,6 +79,10 @@ def when(condition: Callable[..., Any]) -> When:
 
     Raises:
         ConfigurationError: ``condition`` is not a function.
+
+    Example:
+        >>> foreach(i=range(4)) % when(lambda i: i % 2) % do % (lambda i: i)
+        [1, 3]
     """
     if not is_function(condition):
         raise ConfigurationError(

@@ -51,6 +51,12 @@ class Report:
         cost: Dollars by list price, where known.
         over: True if nothing more will come, because all is done or cancelled.
         advice: What to change, by kind, from the last run of a session that has ended.
+
+    Example:
+        >>> with LambdaExecutor() as executor:
+        ...     results = list(executor.map(abs, range(-3, 0)))
+        >>> executor.report.tasks, executor.report.failed
+        (3, 0)
     """
 
     tasks: int = 0

@@ -32,6 +32,12 @@ class Retries:
 
     Raises:
         ConfigurationError: A value cannot work.
+
+    Example:
+        >>> executor = LambdaExecutor(retries=Retries(times=2, on=OSError, wait=0.1))
+        >>> executor.submit(abs, -1).result()
+        1
+        >>> executor.shutdown()
     """
 
     times: int = 3
