@@ -67,3 +67,14 @@ class Batcher:
             return 1
         share = max(math.ceil(waiting / (2 * workers)), int(MIN_JOB_S / seconds))
         return max(1, min(int(TARGET_S / seconds), share, waiting, MAX_TASKS))
+
+    def jobs(self, waiting: int, workers: int) -> int:
+        """Return the number of jobs for ``waiting`` tasks, if nothing is learned meanwhile."""
+        largest = self.size(waiting, workers)
+        # As long as an even share is larger, all jobs are the largest.
+        jobs = max(0, waiting - 2 * workers * largest) // largest
+        left = waiting - jobs * largest
+        while left > 0:
+            left -= self.size(left, workers)
+            jobs += 1
+        return jobs

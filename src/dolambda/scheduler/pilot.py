@@ -1,6 +1,10 @@
 """The estimate of a run, made after its first few tasks.
 
 **Input:** the pilot's measures. **Output:** an `Estimate`, and the user's answer to it.
+
+The first jobs hold one task each, two at a time, so that later ones run in environments that have
+started. These hold more tasks if a task takes less than a second and the run is long, so that the
+mean of all is known well.
 """
 
 from __future__ import annotations
@@ -9,20 +13,46 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from dolambda.transport.poll_interval import polls_of_run
 from dolambda.wording import count, dollars, duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dolambda.scheduler.batching import Batcher
     from dolambda.scheduler.ledger import Rates
     from dolambda.scheduler.limits import Limits
     from dolambda.scheduler.report import RunCounters
+    from dolambda.wire.outcome import Usage
 
 JOBS = 5
-"""Jobs of one task that are sent before the rest."""
+"""Jobs that are sent before the rest."""
+
+_AT_ONCE = 2
+_LONG_S = 5.0
+"""Duration of a task from which an environment's start matters little: all jobs are sent at once.
+"""
+_SHARE = 0.01
+"""Largest share of a run that one job of its pilot may be, if it is more than one task."""
 
 # Environments that Lambda starts for one function
 # (docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html).
 _PER_TEN_SECONDS = 1000
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a task takes.
+
+    Attributes:
+        each: Seconds of a task.
+        around: Seconds of a job in addition to its tasks.
+        start: Seconds by which the first job of a worker takes longer than another.
+    """
+
+    each: float
+    around: float = 0.0
+    start: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -49,26 +79,29 @@ class Estimate:
 
     @classmethod
     def from_pilot(
-        cls, *, tasks: int, each: float, batch: int, workers: int, rates: Rates, spent: float
+        cls,
+        measured: Measured,
+        *,
+        tasks: int,
+        jobs: int,
+        workers: int,
+        started: int,
+        rates: Rates,
+        spent: float,
     ) -> Estimate:
-        """Return the estimate for ``tasks`` in jobs of ``batch``."""
-        jobs = math.ceil(tasks / batch)
+        """Return the estimate for ``tasks`` in so many ``jobs``.
+
+        Of the ``workers``, so many have ``started``.
+        """
         at_once = max(1, min(workers, jobs))
-        requests = (
-            2 * rates.price("s3:PutObject") + 2 * rates.price("s3:GetObject")
-            if rates.queues
-            else 0.0
-        )
-        dollars = tasks * each * rates.second + jobs * (rates.invocation + requests)
-        starting = 10.0 * (at_once // _PER_TEN_SECONDS)
-        return cls(
-            tasks,
-            each,
-            at_once,
-            starting + math.ceil(jobs / at_once) * batch * each,
-            dollars,
-            spent,
-        )
+        new = max(0, at_once - started)
+        busy = tasks * measured.each + jobs * measured.around
+        starting = 10.0 * (at_once // _PER_TEN_SECONDS) + (measured.start if new else 0.0)
+        rounds = math.ceil(jobs / at_once) * busy / jobs if jobs == tasks else busy / at_once
+        seconds = starting + max(rounds, measured.each)
+        paid = (busy + new * measured.start) * rates.second + jobs * rates.invocation
+        paid += _requests(rates, jobs, seconds, at_once)
+        return cls(tasks, measured.each, at_once, seconds, paid, spent)
 
     def __str__(self) -> str:
         """Return the estimate as a sentence."""
@@ -78,6 +111,37 @@ class Estimate:
             f"on {count(self.workers, 'worker')}, "
             f"about {dollars(self.dollars)} by list price; the sample cost {dollars(self.spent)}"
         )
+
+
+def _requests(rates: Rates, jobs: int, seconds: float, at_once: int) -> float:
+    """Return the dollars of the requests for jobs that go through the bucket."""
+    if not rates.queues:
+        return 0.0
+    each = 2 * rates.price("s3:PutObject") + 2 * rates.price("s3:GetObject")
+    polls = polls_of_run(jobs, seconds, at_once, rates.pause)
+    return jobs * each + polls * rates.price("s3:ListBucket")
+
+
+@dataclass
+class _Sums:
+    """Sums over the jobs of a pilot."""
+
+    jobs: int = 0
+    tasks: int = 0
+    busy: float = 0.0
+    billed: float = 0.0
+
+    def add(self, seconds: Sequence[float], billed: float) -> None:
+        """Add a job."""
+        self.jobs += 1
+        self.tasks += len(seconds)
+        self.busy += sum(seconds)
+        self.billed += max(billed, sum(seconds))
+
+    @property
+    def around(self) -> float:
+        """Seconds of a job in addition to its tasks."""
+        return (self.billed - self.busy) / self.jobs if self.jobs else 0.0
 
 
 class Pilot:
@@ -94,10 +158,27 @@ class Pilot:
         self.holds = wanted
         self.asked = False
         self.refusal: BaseException | None = None
+        self._warm, self._cold = _Sums(), _Sums()
+        self._workers: set[str] = set()
 
-    def allows(self, jobs: int) -> bool:
-        """Return whether one more job may be sent after ``jobs``."""
-        return not self.holds or jobs < JOBS
+    def learn(self, seconds: Sequence[float], usage: Usage) -> None:
+        """Add a job that has ended, with the durations of its tasks."""
+        if self.holds and seconds:
+            (self._cold if usage.cold else self._warm).add(seconds, usage.seconds)
+            self._workers.add(usage.worker)
+
+    def allows(self, jobs: int, in_flight: int) -> bool:
+        """Return whether one more job may be sent after ``jobs``, some of them ``in_flight``."""
+        known = [one.busy / one.tasks for one in (self._cold, self._warm) if one.tasks]
+        at_once = JOBS if known and min(known) >= _LONG_S else _AT_ONCE
+        return jobs < JOBS and in_flight < at_once
+
+    def size(self, size: int, expected: int) -> int:
+        """Return the number of tasks in the next job, at most ``size``.
+
+        ``expected`` is the number of tasks in the run.
+        """
+        return min(size, max(1, int(expected * _SHARE))) if self.holds else size
 
     def is_to_ask(self, jobs: int) -> bool:
         """Return whether it is time to ask, after ``jobs`` have all ended."""
@@ -115,12 +196,27 @@ class Pilot:
         self.asked = True
         rates = limits.rates
         spent = counters.seconds * rates.second + rates.cost(counters.calls)
+        spent += counters.jobs * rates.invocation
+        if rates.queues:
+            own = rates.price("s3:PutObject") + rates.price("s3:GetObject")
+            spent += counters.jobs * own
         estimate = Estimate.from_pilot(
+            self._measured(batcher.expected() or counters.seconds / counters.jobs),
             tasks=waiting,
-            each=batcher.expected() or counters.seconds / counters.jobs,
-            batch=batcher.size(waiting, limits.workers),
+            jobs=batcher.jobs(waiting, limits.workers),
             workers=limits.workers,
+            started=len(self._workers),
             rates=rates,
-            spent=spent + counters.jobs * rates.invocation,
+            spent=spent,
         )
         return replace(estimate, at_least=counters.open_ended)
+
+    def _measured(self, otherwise: float) -> Measured:
+        """Return what was measured. ``otherwise`` are the seconds of a task if nothing was."""
+        warm, cold = self._warm, self._cold
+        if not warm.tasks:
+            each = cold.busy / cold.tasks if cold.tasks else otherwise
+            return Measured(each, cold.around)
+        each = warm.busy / warm.tasks
+        start = cold.billed / cold.jobs - cold.tasks / cold.jobs * each if cold.jobs else 0.0
+        return Measured(each, warm.around, max(0.0, start - warm.around))

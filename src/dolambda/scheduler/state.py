@@ -181,6 +181,7 @@ class Scheduler:
         if event.usage:
             self._signs.seen(moment.now)
             self.batcher.learn(event.seconds, cold=event.usage.cold)
+            self.pilot.learn(event.seconds, event.usage)
         self._table.end(job, JobState.DONE)
         self._account(job, event.usage, moment.now)
         again: list[TaskSpan] = []
@@ -241,6 +242,7 @@ class Scheduler:
         actions: ev.Actions = []
         while len(actions) < most and self._queue and self._has_capacity(moment):
             size = self.batcher.size(self._queue.tasks, self._limits.workers)
+            size = self.pilot.size(size, self.counters.expected)
             job = self._builder.next_job(self._queue, size, self._table.next_number)
             if job is None:  # all were cancelled
                 continue
@@ -263,11 +265,11 @@ class Scheduler:
     def _has_capacity(self, moment: ev.Moment) -> bool:
         if self._signs.are_missing or not self.ledger.can_afford():
             return False
-        if self.pilot.holds:
-            return self.pilot.allows(self.counters.jobs)
+        if self.pilot.holds and not self.pilot.allows(self.counters.jobs, len(self.jobs)):
+            return False
         # More jobs than workers only when the number of tasks in a job is known.
         most = moment.capacity[0]
-        if not self.batcher.knows:
+        if self.pilot.holds or not self.batcher.knows:
             most = min(most, self._limits.workers)
         return most > len(self.jobs)
 

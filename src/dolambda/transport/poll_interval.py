@@ -14,6 +14,7 @@ from __future__ import annotations
 _FASTER, _SLOWER = 1 / 1.4, 1.4
 _ENOUGH = 4  # replies that make a poll worth its cost
 _SHARE = 0.01
+_LIST_S = 0.02  # that a LIST takes
 
 
 class PollInterval:
@@ -47,3 +48,25 @@ class PollInterval:
             self.pause = self.soonest
         elif found >= 2 * enough:
             self.pause = max(self.pause * _FASTER, self.soonest)
+
+
+def polls_of_run(jobs: int, seconds: float, at_once: int, longest: float) -> float:
+    """Return the number of polls that a run needs by estimate.
+
+    Args:
+        jobs: Its number of jobs.
+        seconds: Its duration.
+        at_once: Number of jobs in flight at a time.
+        longest: Longest pause between two polls, in seconds.
+    """
+    interval = PollInterval(longest)
+    if interval.heeds_sending(at_once):  # with each job the pauses begin again
+        polls, passed = 0.0, 0.0
+        while passed < seconds / jobs and interval.pause < longest:
+            passed += interval.pause + interval.soonest + _LIST_S
+            polls += jobs
+            interval.looked(0, at_once)
+        polls += jobs * max(0.0, seconds / jobs - passed) / longest
+    else:
+        polls = jobs / (at_once * _SHARE)
+    return min(max(polls, seconds / longest), seconds / (interval.soonest + _LIST_S))
