@@ -98,6 +98,7 @@ bench: $(VENV)-bench/.ready ## Measure; some 40 minutes
 	$(VENV)-bench/bin/python bench/makespan.py --write
 	$(VENV)-bench/bin/python bench/r.py --write
 	$(VENV)-bench/bin/python bench/report_page.py --write
+	$(VENV)-bench/bin/python bench/quote.py --write
 
 # Benchmarks and soaks use the simulated AWS in tests/support.
 bench soak: export PYTHONPATH = tests

@@ -330,7 +330,10 @@ class LambdaExecutor(Executor):
         wrapped = self._wrap(function)
 
         def submit(count: int | None) -> None:
-            self._run.submit_stream(wrapped, itertools.islice(arguments, count), pieces.receiver)
+            calls = list(itertools.islice(arguments, count))
+            if count is None:
+                self._run.expect(len(calls))
+            self._run.submit_stream(wrapped, calls, pieces.receiver)
 
         if buffersize is not None:
             self._run.expect(None)

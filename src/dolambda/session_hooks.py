@@ -77,13 +77,13 @@ class SessionHooks:
     ) -> tuple[Relay | None, LiveOutput | None]:
         """Return what shows the output of tasks in the end, and while they run.
 
-        A ``given`` relay gets the output of each task once.
+        A ``given`` relay gets all output, whatever is to be shown.
         """
         logs = self.settings.logs if options.logs is None else options.logs
-        if given or not logs:
-            return given, None
+        if not (given or logs):
+            return None, None
         show = relay.to_stdout_at_once if logs == "live" else relay.to_stdout
-        shown = FoldedWarnings(show, only_failed=logs == "errors")
+        shown = given or FoldedWarnings(show, only_failed=logs == "errors")
         if self.bucket is None or logs != "live" or not may_be_live:
             return shown, None
         parts = OutputParts(self.bucket, run, self.key)

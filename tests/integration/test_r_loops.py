@@ -228,3 +228,26 @@ def test_a_record_has_the_memory_and_the_time_of_r(r_session: RSession) -> None:
     assert len(tasks) == 4
     assert max(tasks.peak) > 200
     assert sum(tasks.cpu) > 0.2
+
+
+def test_what_a_task_prints_is_seen_while_it_runs(r_session: RSession, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    code = f"""
+    register(logs = "live")
+    x <- foreach(i = 1) %dopar% {{
+      cat("begun\\n")
+      for (turn in 1:600) if (file.exists("{seen}")) break else Sys.sleep(0.1)
+      cat("ended\\n")
+      turn < 600
+    }}
+    cat(x[[1]], "\\n")
+    """
+    process = r_session.start(code)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "[task 1] begun\n"
+        seen.touch()
+        printed, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert printed.splitlines() == ["[task 1] ended", "TRUE "], errors

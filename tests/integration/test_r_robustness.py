@@ -68,10 +68,12 @@ def test_what_cannot_be_sent_is_told_before_anything_is(r_session: RSession) -> 
     print(doLambdaReport()$tasks)
     x <- foreach(i = 1:2, .noexport = c("big", "h"), .options.dolambda = list(max_size = 4e6)) %dopar%
       { if (i > 2) h(big); i }
-    outcome(registerDoLambda("local", logs = "live"))
+    outcome(registerDoLambda("local", logs = "all"))
     """
     lines = r_session.lines(OUTCOME + code)
-    assert lines.pop() == 'ConfigurationError: logs must be "relay", "errors" or FALSE, got "live"'
+    assert lines.pop() == (
+        'ConfigurationError: logs must be "relay", "errors", "live" or FALSE, got "all"'
+    )
     assert lines[0] == 'simpleError: unable to find variable "nosuchvar"'
     assert lines[1].startswith(
         "ConfigurationError: unknown option of a loop: taks_timeout HINT   Known names:"

@@ -207,3 +207,12 @@ def test_a_failed_call_leaves_nothing_to_the_next_call_of_its_block() -> None:
                 parallel(joblib.delayed(inverted)(i) for i in range(-failing, 50))
             results = parallel(joblib.delayed(inverted)(i) for i in range(1, 6))
             assert results == [1 / i for i in range(1, 6)]
+
+
+def test_an_executor_knows_the_total_of_a_map(session: Session) -> None:
+    reports: list[Report] = []
+    with LambdaExecutor(2, session=session, progress=reports.append) as executor:
+        list(executor.map(abs, iter(range(-300, 0))))
+        assert {report.expected for report in reports} == {300}
+        list(executor.map(abs, range(-50, 0)))
+    assert (reports[-1].expected, reports[-1].done) == (350, 350)

@@ -22,8 +22,8 @@ lambda_settings <- function(bucket = NULL, key = NULL, secret = NULL, region = N
     stack = NULL, workers = NULL, transport = NULL, budget = NULL, retries = NULL, task_timeout = NULL,
     run = NULL, batch = NULL, progress = FALSE, logs = "relay", max_size = 500 * 2^20, token = NULL,
     profile = NULL, python = NULL) {
-  if (!identical(logs, FALSE) && !identical(logs, "relay") && !identical(logs, "errors"))
-    lambda_stop(sprintf("logs must be \"relay\", \"errors\" or FALSE, got %s", deparse(logs)[[1L]]), class = "ConfigurationError")
+  if (!identical(logs, FALSE) && !identical(logs, "relay") && !identical(logs, "errors") && !identical(logs, "live"))
+    lambda_stop(sprintf("logs must be \"relay\", \"errors\", \"live\" or FALSE, got %s", deparse(logs)[[1L]]), class = "ConfigurationError")
   local <- identical(bucket, "local") || identical(stack, "local")
   fields <- list(
     where = if (local) "local" else stack, bucket = if (!identical(bucket, "local")) bucket,
@@ -33,7 +33,7 @@ lambda_settings <- function(bucket = NULL, key = NULL, secret = NULL, region = N
     lambda_stop("a setting in ... has no name", "registerDoLambda(memory = 3008)", "ConfigurationError")
   run <- list(
     budget = budget, retries = retries, task_timeout = task_timeout, run = run, batch = batch,
-    progress = progress)
+    progress = progress, logs = if (identical(logs, "live")) "live")
   list(fields = fields, run = run[!vapply(run, is.null, TRUE)], logs = logs, max_size = max_size, python = python)
 }
 

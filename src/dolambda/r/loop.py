@@ -74,6 +74,7 @@ _KINDS: dict[str, type[int | float | str]] = {
     "task_timeout": float,
     "budget": float,
     "transport": str,
+    "logs": str,
     "run": str,
 }
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dolambda.money.prices import PRICES
 from dolambda.records.straggler import straggler_of
-from dolambda.records.work import MB_PER_CORE, SIZES, RunWork, size_for
+from dolambda.records.work import MB_PER_CORE, SIZES, RunWork, cores_of, size_for
 from dolambda.wording import count, dollars, duration
 
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ _JOB_S = 1.0
 _MIN_JOBS = 10
 _OVERHEAD_SHARE = 0.25
 _MIN_THROTTLED, _THROTTLED_SHARE = 20, 0.1
+_NOT_LIMITED = (
+    ". AWS was emulated without Lambda's CPU limit, where a busy machine looks like waiting tasks: "
+    "check with `dolambda local start --sandbox`, `dolambda tune` or on AWS"
+)
 _ENDED = ("out_of_memory", "timed_out", "crashed", "no_reply")
 """Reasons of tasks whose memory is not recorded, because they did not end."""
 
@@ -202,15 +206,19 @@ def _other_memory(facts: _Facts, memory: int, best: _Size) -> Advice:
         "cpu_share": round(sum(facts.tasks.cpu) / facts.busy, 4) if facts.busy else None,
     }
     longer = f"take about {_times(time)}"
+    doubt = ""
+    if cores_of(facts.record) is None:
+        figures["cpu_limited"], doubt = False, _NOT_LIMITED
     if size < memory:
         used = f"tasks used at most {facts.peak:,.0f} MB of {memory:,}"
         dearer = f"cost {-money:.0%} less" if money < 0 else f"cost {money:.0%} more"
-        return Advice("memory", f"{used}: memory={size} would {dearer} and {longer}", figures)
+        text = f"{used}: memory={size} would {dearer} and {longer}{doubt}"
+        return Advice("memory", text, figures)
     had = f"{memory:,} MB have {memory / MB_PER_CORE:.2f} of a core, and tasks compute"
     dearer = "cost about the same" if abs(money) < _SAME else f"cost {abs(money):.0%} "
     if abs(money) >= _SAME:
         dearer += "more" if money > 0 else "less"
-    return Advice("memory", f"{had}: memory={size} would {longer} and {dearer}", figures)
+    return Advice("memory", f"{had}: memory={size} would {longer} and {dearer}{doubt}", figures)
 
 
 def _times(change: float) -> str:

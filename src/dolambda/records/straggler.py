@@ -116,7 +116,7 @@ class _Case:
         task = self._index_of(longest)
         took = f"task {task} took {duration(seconds)}, a typical one {duration(self._typical)}"
         if cpu < seconds / 10:
-            return "long task", f"{took}; it waited {1 - cpu / seconds:.0%} of that time", task
+            return "long task", f"{took}; it computed for {cpu / seconds:.0%} of that time", task
         return "long task", f"{took}; submit it first, or cut it into smaller ones", task
 
     def _cold_start(self) -> tuple[str, str, None] | None:

@@ -2,9 +2,8 @@
 
 **Input:** the pilot's measures. **Output:** an `Estimate`, and the user's answer to it.
 
-The first jobs hold one task each, two at a time, so that later ones run in environments that have
-started. These hold more tasks if a task takes less than a second and the run is long, so that the
-mean of all is known well.
+Two jobs are in flight at a time, so that later ones run in environments that have started. Tasks
+differ, so the sample of a long run of short tasks is larger than `JOBS`.
 """
 
 from __future__ import annotations
@@ -26,14 +25,20 @@ if TYPE_CHECKING:
     from dolambda.wire.outcome import Usage
 
 JOBS = 5
-"""Jobs that are sent before the rest."""
+"""Fewest jobs that are sent before the rest."""
 
+_MAX_JOBS = 30
+_ENOUGH_TASKS, _ENOUGH_SHARE, _ENOUGH_S = 30, 0.03, 5.0
+"""Tasks, share of the run and seconds of work after which a sample ends."""
+_SMALLER = 1.5
+"""Factor of the number of jobs whose tasks are submitted as others end: fewer tasks wait, so jobs
+are smaller. See bench/quote.py."""
 _AT_ONCE = 2
 _LONG_S = 5.0
 """Duration of a task from which an environment's start matters little: all jobs are sent at once.
 """
 _SHARE = 0.01
-"""Largest share of a run that one job of its pilot may be, if it is more than one task."""
+"""Largest share of a run that one job of its pilot may be, if that is more than one task."""
 
 # Environments that Lambda starts for one function
 # (docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html).
@@ -167,11 +172,14 @@ class Pilot:
             (self._cold if usage.cold else self._warm).add(seconds, usage.seconds)
             self._workers.add(usage.worker)
 
-    def allows(self, jobs: int, in_flight: int) -> bool:
-        """Return whether one more job may be sent after ``jobs``, some of them ``in_flight``."""
+    def allows(self, jobs: int, in_flight: int, expected: int) -> bool:
+        """Return whether one more job may be sent after ``jobs``, some of them ``in_flight``.
+
+        ``expected`` is the number of tasks in the run.
+        """
         known = [one.busy / one.tasks for one in (self._cold, self._warm) if one.tasks]
         at_once = JOBS if known and min(known) >= _LONG_S else _AT_ONCE
-        return jobs < JOBS and in_flight < at_once
+        return in_flight < at_once and not self._is_enough(jobs, expected)
 
     def size(self, size: int, expected: int) -> int:
         """Return the number of tasks in the next job, at most ``size``.
@@ -180,9 +188,14 @@ class Pilot:
         """
         return min(size, max(1, int(expected * _SHARE))) if self.holds else size
 
-    def is_to_ask(self, jobs: int) -> bool:
+    def _is_enough(self, jobs: int, expected: int) -> bool:
+        tasks, busy = self._warm.tasks + self._cold.tasks, self._warm.busy + self._cold.busy
+        enough = tasks >= min(_ENOUGH_TASKS, _ENOUGH_SHARE * expected) or busy >= _ENOUGH_S
+        return jobs >= (JOBS if enough else _MAX_JOBS)
+
+    def is_to_ask(self, jobs: int, expected: int) -> bool:
         """Return whether it is time to ask, after ``jobs`` have all ended."""
-        return self.holds and not self.asked and jobs >= JOBS
+        return self.holds and not self.asked and self._is_enough(jobs, expected)
 
     def answered(self, refusal: BaseException | None) -> None:
         """Record the answer. ``refusal`` is None if the run continues."""
@@ -192,8 +205,13 @@ class Pilot:
     def estimate(
         self, waiting: int, batcher: Batcher, limits: Limits, counters: RunCounters
     ) -> Estimate:
-        """Return the question: the estimate for the ``waiting`` tasks."""
+        """Return the question: the estimate for tasks that wait, and those to be submitted."""
         self.asked = True
+        to_come = counters.expected - counters.tasks
+        tasks = waiting + to_come
+        jobs = batcher.jobs(tasks, limits.workers)
+        if to_come > waiting and jobs < tasks:
+            jobs = min(tasks, math.ceil(_SMALLER * jobs))
         rates = limits.rates
         spent = counters.seconds * rates.second + rates.cost(counters.calls)
         spent += counters.jobs * rates.invocation
@@ -202,8 +220,8 @@ class Pilot:
             spent += counters.jobs * own
         estimate = Estimate.from_pilot(
             self._measured(batcher.expected() or counters.seconds / counters.jobs),
-            tasks=waiting,
-            jobs=batcher.jobs(waiting, limits.workers),
+            tasks=tasks,
+            jobs=jobs,
             workers=limits.workers,
             started=len(self._workers),
             rates=rates,

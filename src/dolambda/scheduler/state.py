@@ -265,7 +265,8 @@ class Scheduler:
     def _has_capacity(self, moment: ev.Moment) -> bool:
         if self._signs.are_missing or not self.ledger.can_afford():
             return False
-        if self.pilot.holds and not self.pilot.allows(self.counters.jobs, len(self.jobs)):
+        jobs, expected = self.counters.jobs, self.counters.expected
+        if self.pilot.holds and not self.pilot.allows(jobs, len(self.jobs), expected):
             return False
         # More jobs than workers only when the number of tasks in a job is known.
         most = moment.capacity[0]
@@ -439,14 +440,13 @@ class Scheduler:
 
     def _is_pilot_done(self) -> bool:
         over = bool(self._queue) and not self.jobs
-        return over and self.pilot.is_to_ask(self.counters.jobs)
+        return over and self.pilot.is_to_ask(self.counters.jobs, self.counters.expected)
 
     def _ask_to_go_on(self) -> ev.Actions:
         """Estimate the rest, once the pilot is done."""
         if not self._is_pilot_done():
             return []
-        to_come = self.counters.expected - self.counters.tasks
-        estimate = self.pilot.estimate(
-            self._queue.tasks + to_come, self.batcher, self._limits, self.counters
-        )
-        return [ev.AskToGoOn(estimate)]
+        waiting = self._queue.tasks
+        return [
+            ev.AskToGoOn(self.pilot.estimate(waiting, self.batcher, self._limits, self.counters))
+        ]

@@ -14,7 +14,7 @@ from __future__ import annotations
 _FASTER, _SLOWER = 1 / 1.4, 1.4
 _ENOUGH = 4  # replies that make a poll worth its cost
 _SHARE = 0.01
-_LIST_S = 0.02  # that a LIST takes
+_LIST_S = 0.03  # that a LIST takes
 
 
 class PollInterval:

@@ -131,6 +131,19 @@ def test_on_an_emulator_tasks_had_the_whole_core() -> None:
     assert lower.figures["time_change"] > 0.05
 
 
+def test_on_an_emulator_other_programs_may_have_had_the_core() -> None:
+    jobs = several(Job(cpu=0.1))
+    said = "a busy machine looks like waiting tasks"
+    (shared,) = advice_of(record_of(jobs, emulated=True))
+    assert said in shared.text
+    assert shared.figures["cpu_limited"] is False
+    for record in (record_of(jobs, emulated=True, cpu_limited=True), record_of(jobs)):
+        (measured,) = advice_of(record)
+        assert said not in measured.text
+    near = several(Job(cpu=0.1, peak=1700.0))  # its memory does not depend on time
+    assert said not in advice_of(record_of(near, emulated=True))[0].text
+
+
 @pytest.mark.parametrize("peak", [30.0, 52.0, 300.0, 700.0, 1000.0, 1400.0])
 @pytest.mark.parametrize("cpu", [0.0, 0.05])
 def test_no_memory_is_advised_below_the_margin(peak: float, cpu: float) -> None:
@@ -268,7 +281,7 @@ BUSY = Job(cpu=1.0)
     ("last", "cause", "said"),
     [
         (Job(seconds=(30.0,), cpu=1.0), "long task", "task 20 took 30 s, a typical one 1 s"),
-        (Job(seconds=(30.0,), cpu=0.01), "long task", "it waited 99% of that time"),
+        (Job(seconds=(30.0,), cpu=0.01), "long task", "it computed for 1% of that time"),
         (Job(cpu=1.0, attempt=2, begin=30.0), "sent again", "it was sent again"),
         (Job(cpu=1.0, cold=True, overhead=30.0), "cold start", "whose start took 30 s"),
         (Job(seconds=(1.0,) * 2 + (1.5,) * 20, cpu=1.0), "large job", "it held 22 tasks"),

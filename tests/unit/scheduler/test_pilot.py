@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from dolambda.errors import QuotedError
+from dolambda.scheduler.batching import Batcher
 from dolambda.scheduler.hooks import RunHooks
 from dolambda.scheduler.ledger import Rates
 from dolambda.scheduler.limits import Limits
-from dolambda.scheduler.pilot import JOBS, Estimate
+from dolambda.scheduler.pilot import JOBS, Estimate, Measured, Pilot
+from dolambda.scheduler.report import RunCounters
 from dolambda.scheduler.run import Run
 from dolambda.wire.outcome import Usage
 from support.fake_transport import KEY, Memory, square
@@ -77,7 +79,13 @@ def test_an_estimate_by_hand() -> None:
     3,000 dollars and 10 for calls.
     """
     estimate = Estimate.from_pilot(
-        tasks=10_000, each=30.0, batch=1, workers=2000, rates=RATES, spent=0.1
+        Measured(30.0),
+        tasks=10_000,
+        jobs=10_000,
+        workers=2000,
+        started=5,
+        rates=RATES,
+        spent=0.1,
     )
     assert estimate.seconds == pytest.approx(20 + 150)
     assert estimate.dollars == pytest.approx(3000 + 10)
@@ -85,3 +93,93 @@ def test_an_estimate_by_hand() -> None:
         "10,000 tasks left, 30 s each: about 2 min 50 s on 2,000 workers, "
         "about $3,010.00 by list price; the sample cost $0.1000"
     )
+
+
+def test_starts_and_what_is_around_a_job_are_in_the_estimate() -> None:
+    """On 10 workers, two of which have started: 8 starts of 3 s, of which the run waits for one."""
+    estimate = Estimate.from_pilot(
+        Measured(0.1, around=0.5, start=3.0),
+        tasks=1000,
+        jobs=100,
+        workers=10,
+        started=2,
+        rates=RATES,
+        spent=0.0,
+    )
+    assert estimate.seconds == pytest.approx(3 + (1000 * 0.1 + 100 * 0.5) / 10)
+    assert estimate.dollars == pytest.approx((150 + 8 * 3) * 0.01 + 100 * 0.001)
+
+
+def test_polls_for_replies_are_in_the_estimate() -> None:
+    """With two workers and jobs of a second, polls cost more than all other requests."""
+    prices = {"s3:PutObject": 5e-6, "s3:GetObject": 4e-7, "s3:ListBucket": 5e-6}
+    rates = Rates(second=0.0, invocation=0.0, requests=prices)
+    of = {"tasks": 60, "jobs": 60, "workers": 2, "started": 2, "rates": rates, "spent": 0.0}
+    estimate = Estimate.from_pilot(Measured(1.0), **of)  # type: ignore[arg-type]
+    polls = (estimate.dollars - 60 * (2 * 5e-6 + 2 * 4e-7)) / 5e-6
+    assert 60 * 3 < polls < 60 * 8  # a job ends every half second
+    fewer = Estimate.from_pilot(Measured(100.0), **of)  # type: ignore[arg-type]
+    assert fewer.dollars - estimate.dollars < 3500 * 5e-6  # then about one a second
+
+
+def learned(*jobs: tuple[bool, float, list[float]]) -> Pilot:
+    pilot = Pilot(wanted=True)
+    for number, (cold, around, seconds) in enumerate(jobs):
+        pilot.learn(seconds, Usage(f"w{number % 2}", cold, 0.0, sum(seconds) + around))
+    return pilot
+
+
+def estimated(pilot: Pilot, *, tasks: int, waiting: int) -> Estimate:
+    counters = RunCounters()
+    counters.expect(tasks)
+    counters.tasks = counters.jobs = waiting
+    return pilot.estimate(waiting, Batcher(1), Limits(4, 4, 0.0, rates=RATES), counters)
+
+
+def test_the_first_tasks_of_workers_import_and_are_no_measure_of_others() -> None:
+    pilot = learned((True, 1.0, [2.1]), (True, 1.0, [2.1]), (False, 0.5, [0.1] * 3))
+    estimate = estimated(pilot, tasks=1000, waiting=1000)
+    assert estimate.each == pytest.approx(0.1)
+    # Two of four workers have not started: each takes 3.1 - 0.6 s.
+    assert estimate.dollars == pytest.approx((1000 * 0.6 + 2 * 2.5) * 0.01 + 1000 * 0.001)
+    only_cold = estimated(learned((True, 0.0, [2.0])), tasks=10, waiting=10)
+    assert only_cold.each == 2.0
+
+
+def test_tasks_that_are_not_submitted_yet_are_left_too() -> None:
+    estimate = estimated(learned((False, 0.0, [0.1])), tasks=1000, waiting=10)
+    assert estimate.tasks == 1000
+
+
+@pytest.mark.parametrize(
+    ("sample", "expected", "at_once", "enough"),
+    [
+        ([], 1000, 2, False),
+        ([[0.1]] * 5, 100, 2, True),  # 3% of the run
+        ([[0.1]] * 5, 1000, 2, False),
+        ([[0.1] * 10] * 5, 10_000, 2, True),
+        ([[1.0]] * 5, 10_000, 2, True),  # 5 s
+        ([[6.0]], 10_000, 5, False),  # long tasks: the others at once
+    ],
+)
+def test_a_sample_grows_with_the_run_unless_tasks_are_long(
+    sample: list[list[float]], expected: int, at_once: int, *, enough: bool
+) -> None:
+    pilot = learned(*((False, 0.0, seconds) for seconds in sample))
+    jobs = len(sample)
+    assert pilot.is_to_ask(jobs, expected) is enough
+    assert pilot.allows(jobs, at_once - 1, expected) is not enough
+    assert not pilot.allows(jobs, at_once, expected)
+    assert pilot.is_to_ask(30, expected)  # whatever happens
+    assert pilot.size(100, expected) == max(1, expected // 100)
+
+
+def test_as_many_jobs_are_expected_as_are_made() -> None:
+    batcher = Batcher()
+    batcher.learn([0.03] * 10)
+    for waiting in (1, 7, 100, 100_000):
+        left, jobs = waiting, 0
+        while left:
+            left -= batcher.size(left, 3)
+            jobs += 1
+        assert batcher.jobs(waiting, 3) == pytest.approx(jobs, rel=0.05, abs=1)
