@@ -30,7 +30,7 @@ from dolambda.provision.rotate_key import Rotation
 from dolambda.session import Session
 from dolambda.settings import Settings
 from dolambda.tuning.tuner import Wishes, tuning
-from support.strict_aws.findings.table import FINDINGS, Finding, run
+from support.strict_aws.findings.table import FINDINGS, Finding, run_in
 from support.strict_aws.instance import StrictInstance
 from support.tls import Authority, Relay
 
@@ -268,6 +268,14 @@ def test_events_wait_where_others_use_up_the_account(small: tuple[Life, Settings
     assert not counts.get("events_dropped")
 
 
+@pytest.fixture(scope="module")
+def audited() -> Iterator[StrictInstance]:
+    """An emulated AWS for all findings: each has rules and a stack of its own."""
+    started = StrictInstance.from_start()
+    yield started
+    started.instance.stop()
+
+
 # Large layers and many jobs take longest.
 _LONG = {"A1", "B15", "B18"}
 
@@ -284,5 +292,7 @@ _LONG = {"A1", "B15", "B18"}
         for one in FINDINGS
     ],
 )
-def test_what_the_audit_found_does_not_break_any_more(finding: Finding, definition: str) -> None:
-    assert run(finding, sys.executable, definition).startswith("passes")
+def test_what_the_audit_found_does_not_break_any_more(
+    finding: Finding, audited: StrictInstance, definition: str
+) -> None:
+    assert run_in(audited, finding, definition).startswith("passes")

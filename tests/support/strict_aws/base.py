@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -120,15 +120,23 @@ class StrictAws:
     ) -> None:
         """``only`` names the rules in force; by default all are."""
         self.options = options or Options()
-        self.counts: Counter[str] = Counter()
-        self.requests: list[Request] = []
-        self._on = set(_RULES if only is None else only)
-        unknown = self._on - set(_RULES)
+        self._first_options = replace(self.options)
+        self._first_on = set(_RULES if only is None else only)
+        unknown = self._first_on - set(_RULES)
         if unknown:
             raise KeyError(f"no such rules: {sorted(unknown)}")
+        self._counting = threading.Lock()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all that was counted, remembered, chosen and switched since the start."""
+        for one in fields(Options):
+            setattr(self.options, one.name, getattr(self._first_options, one.name))
+        self.counts: Counter[str] = Counter()
+        self.requests: list[Request] = []
+        self._on = set(self._first_on)
         self._memories: dict[str, dict[str, Any]] = {}
         self._shared: dict[str, Any] = {}
-        self._counting = threading.Lock()
 
     @staticmethod
     def rules() -> dict[str, Rule]:

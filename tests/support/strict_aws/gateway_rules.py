@@ -73,6 +73,8 @@ def rules() -> list[Callable[[Any, Proceed], Awaitable[Any]]]:
 
 def _controlled(strict: StrictAws, wanted: dict[str, Any]) -> Any:
     """Change options and rules as a test wants, and return the counts."""
+    if wanted.get("reset"):
+        strict.reset()
     for name, value in wanted.get("options", {}).items():
         kind = type(getattr(strict.options, name))
         setattr(strict.options, name, frozenset(value) if kind is frozenset else kind(value))

@@ -45,6 +45,10 @@ class StrictInstance:
         """Change options of the account, the line, and S3."""
         self._ask(options=options)
 
+    def reset(self) -> None:
+        """Put all rules in force, as after the start; what they have counted is forgotten."""
+        self._ask(reset=True)
+
     def switch(self, name: str, *, on: bool) -> None:
         """Put one rule in force, or out of it."""
         self._ask(switch={name: on})

@@ -16,7 +16,8 @@ from urllib.parse import parse_qsl, unquote
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
-import botocore.session
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
 from botocore.parsers import RestXMLParser
 
 from support.strict_aws.base import Request
@@ -32,7 +33,8 @@ _QUERY_PROTOCOLS = ("iam", "sts")
 
 @cache
 def _model(service: str) -> Any:
-    return botocore.session.get_session().get_service_model(service)
+    # Not a session's, whose models may be those of a client: that takes the bucket out of paths.
+    return ServiceModel(Loader().load_service_model(service, "service-2"), service)
 
 
 def request_of(

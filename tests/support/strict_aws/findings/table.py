@@ -14,10 +14,14 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from support import programs
 from support.strict_aws.base import StrictAws
 from support.strict_aws.instance import StrictInstance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SCENARIOS = Path(__file__).with_name("scenarios.py")
 _WITHIN = 150
@@ -102,25 +106,42 @@ def main() -> None:
 
 
 def run(finding: Finding, python: str, definition: str) -> str:
-    """Return "passes", or how a scenario fails with one version."""
-    evaluated = {"iam_definition": definition} if "policies_in_force" in finding.rules else {}
-    strict = StrictInstance.from_start(**finding.options, **evaluated)
-    try:
-        for name in StrictAws.rules():
-            strict.switch(name, on=name in finding.rules)
-        done = subprocess.run(
-            [python, str(_SCENARIOS), finding.scenario],
-            env=_environment(strict),
-            capture_output=True,
-            text=True,
-            timeout=_WITHIN,
-            check=False,
+    """Return "passes", or how a scenario fails with one version, in an AWS of its own."""
+    strict = StrictInstance.from_start()
+
+    def run_program(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [python, *arguments], capture_output=True, text=True, check=False, **more
         )
-        met = sum(strict.counts.get(name, 0) for name in finding.rules)
-    except subprocess.TimeoutExpired:
-        return f"fails: not done after {_WITHIN} s"
+
+    try:
+        return run_in(strict, finding, definition, run_program)
     finally:
         strict.instance.stop()
+
+
+def run_in(
+    strict: StrictInstance,
+    finding: Finding,
+    definition: str,
+    run_program: Callable[..., subprocess.CompletedProcess[str]] = programs.run,
+) -> str:
+    """Return "passes", or how a scenario fails in an AWS that others have used.
+
+    ``run_program`` runs Python with arguments, ``env`` and ``timeout``.
+    """
+    strict.reset()
+    evaluated = {"iam_definition": definition} if "policies_in_force" in finding.rules else {}
+    strict.set(**finding.options, **evaluated)
+    for name in StrictAws.rules():
+        strict.switch(name, on=name in finding.rules)
+    try:
+        done = run_program(
+            str(_SCENARIOS), finding.scenario, env=_environment(strict), timeout=_WITHIN
+        )
+    except subprocess.TimeoutExpired:
+        return f"fails: not done after {_WITHIN} s"
+    met = sum(strict.counts.get(name, 0) for name in finding.rules)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line and not line.startswith(" ")]
         return f"fails: {lines[-1][:140] if lines else done.returncode}".replace("|", "/")
