@@ -251,3 +251,28 @@ def test_what_a_task_prints_is_seen_while_it_runs(r_session: RSession, tmp_path:
     finally:
         process.kill()
     assert printed.splitlines() == ["[task 1] ended", "TRUE "], errors
+
+
+def test_results_are_combined_in_their_order_however_they_arrive(r_session: RSession) -> None:
+    code = """
+    first_last <- function(n) foreach(i = seq_len(n), .combine = c, .options.dolambda = list(batch = 1))
+    x <- first_last(9) %dopar% { if (i == 1) Sys.sleep(1); if (i %% 4 != 0) i }
+    y <- foreach(i = 1:3, .combine = c) %:% foreach(j = 1:5, .combine = "-", .options.dolambda = list(batch = 1)) %dopar%
+      { if (j == 1) Sys.sleep(0.3); i * 10 + j }
+    z <- foreach(i = 1:7, .combine = "+", .inorder = FALSE) %dopar% i
+    cat(x, "/", y, "/", z, "\\n")
+    x <- foreach(i = 1:4, .errorhandling = "remove") %dopar% tryCatch(stop(i), error = identity)
+    cat(length(x), "\\n")
+    """
+    assert r_session.lines(code) == ["1 2 3 5 6 7 9 / -43 -73 -103 / 28 ", "0 "]
+
+
+def test_loops_in_a_body_are_compiled(r_session: RSession) -> None:
+    code = """
+    x <- foreach(i = 1:2, .combine = c) %dopar% {
+      for (k in 1) how <- typeof(get("expr", parent.frame()))
+      how
+    }
+    cat(x, "\\n")
+    """
+    assert r_session.lines(code) == ["bytecode bytecode "]

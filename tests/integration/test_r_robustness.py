@@ -199,7 +199,8 @@ LOOP = """
 register()
 pids <- file.path(Sys.getenv("PLACE"), "pids")
 cat(doLambda:::registered$bridge$directory, file = file.path(Sys.getenv("PLACE"), "bridge"))
-x <- outcome(foreach(i = 1:10) %dopar% { cat(Sys.getpid(), "\\n", file = pids, append = TRUE); Sys.sleep(60) })
+options <- list(task_timeout = if (nzchar(Sys.getenv("LIMIT"))) as.numeric(Sys.getenv("LIMIT")))
+x <- outcome(foreach(i = 1:10, .options.dolambda = options) %dopar% { cat(Sys.getpid(), "\\n", file = pids, append = TRUE); Sys.sleep(60) })
 x <- outcome(foreach(i = 1:2) %dopar% i)
 """
 
@@ -207,7 +208,8 @@ x <- outcome(foreach(i = 1:2) %dopar% i)
 def test_a_killed_bridge_is_an_error_and_leaves_no_process(
     r_session: RSession, tmp_path: Path
 ) -> None:
-    process = r_session.start(OUTCOME + LOOP, PLACE=str(tmp_path))
+    """Nobody is left to cancel the tasks, so their time limit ends them, or the function's."""
+    process = r_session.start(OUTCOME + LOOP, PLACE=str(tmp_path), LIMIT="4")
     workers = when_running(tmp_path)
     bridge = bridge_of(tmp_path)
     os.kill(bridge, signal.SIGKILL)

@@ -179,7 +179,7 @@ take_reply <- function(shared, task, result) {
   if (is.null(waiting)) return(invisible())
   shared$pending[[key]] <- NULL
   state <- waiting$state
-  if (length(result[[2L]])) show_warnings(task, result[[2L]])
+  if (length(result) > 1L && length(result[[2L]])) show_warnings(task, result[[2L]])
   value <- result[[1L]]
   success <- !inherits(value, "error")
   if (success) {

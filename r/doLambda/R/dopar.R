@@ -42,28 +42,29 @@ loop_options <- function(obj, data) {
 
 loop_state <- function(it, obj, expr) {
   state <- new.env(parent = emptyenv())
-  handling <- error_handling(obj)
+  handling <- of_levels(obj, function(level) level$errorHandling)
   state$it <- it
   state$expr <- expr
-  state$accumulate <- makeAccum(it)
   state$exhausted <- FALSE
   state$arrived <- 0L
   # Where every level stops at an error, tasks after the first failed one need not run. Where some
   # do, results are accumulated in order, so that the first error by number is the one that counts.
   state$early <- all(handling == "stop")
-  state$ordered <- any(handling == "stop") && !state$early
+  state$ordered <- all(of_levels(obj, function(level) level$combineInfo$in.order)) ||
+    (any(handling == "stop") && !state$early)
+  state$combined <- 0L
   state$held <- list()
-  state$following <- 1L
-  state$before_error <- 0L
+  state$here <- logical()
   state$first_error <- Inf
   state$seen <- logical()
   state
 }
 
-error_handling <- function(obj) {
-  if (inherits(obj, "xforeach")) c(error_handling(obj$e1), error_handling(obj$e2))
-  else if (inherits(obj, "filteredforeach")) error_handling(obj$e1)
-  else obj$errorHandling
+# Collect something from each foreach() of nested ones.
+of_levels <- function(obj, fun) {
+  if (inherits(obj, "xforeach")) c(of_levels(obj$e1, fun), of_levels(obj$e2, fun))
+  else if (inherits(obj, "filteredforeach")) of_levels(obj$e1, fun)
+  else fun(obj)
 }
 
 has_room <- function(loop, state) {
@@ -100,34 +101,46 @@ is_done <- function(loop, state) {
 # Take in results: show their warnings, and combine them.
 accept <- function(loop, state, arrived) {
   state$arrived <- state$arrived + length(arrived$tasks)
-  for (k in seq_along(arrived$tasks)) {
+  # A result is the value alone, or also the warnings, where an error was raised, and TRUE when no
+  # task of the loop can run.
+  for (k in which(lengths(arrived$results) > 1L)) {
     result <- arrived$results[[k]]
     if (length(result[[2L]])) show_warnings(arrived$tasks[[k]], result[[2L]])
     if (length(result) > 3L && result[[4L]]) fail_whole(state, arrived$tasks[[k]], result)
   }
   if (state$early) note_errors(loop, state, arrived)
-  values <- lapply(arrived$results, `[[`, 1L)
   if (state$first_error < Inf) return(invisible())
-  if (state$ordered) {
-    state$held[as.character(arrived$tasks)] <- lapply(values, list)
-    while (!is.null(value <- state$held[[as.character(state$following)]])) {
-      combine(state, value, state$following)
-      state$held[[as.character(state$following)]] <- NULL
-      state$following <- state$following + 1L
-    }
-  } else combine(state, values, arrived$tasks)
+  values <- lapply(arrived$results, `[[`, 1L)
+  if (state$ordered) combine_in_order(state, values, arrived$tasks)
+  else combine(state, values, arrived$tasks)
+}
+
+# Hold back what comes before its turn: foreach's own way with those is slow.
+combine_in_order <- function(state, values, tasks) {
+  at <- tasks - state$combined
+  state$held[at] <- values
+  state$here[at] <- TRUE
+  count <- match(NA, state$here, length(state$here) + 1L) - 1L
+  if (count == 0L) return(invisible())
+  ready <- seq_len(count)
+  values <- state$held[ready]
+  tasks <- state$combined + ready
+  state$held <- state$held[-ready]
+  state$here <- state$here[-ready]
+  state$combined <- state$combined + count
+  combine(state, values, tasks)
 }
 
 # Combine results one by one: an error in the combine function costs one result, as in foreach.
 combine <- function(state, values, tasks) {
+  it <- state$it
   k <- 0L
-  one <- list(NULL)
   while (k < length(tasks))
     tryCatch(
       while (k < length(tasks)) {
         k <- k + 1L
-        one[1L] <- values[k]
-        state$accumulate(one, tasks[[k]])
+        if (isTRUE(it$verbose)) cat(sprintf("got results for task %d\n", tasks[[k]]))
+        accumulate(it, values[[k]], tasks[[k]])
       },
       error = function(e) {
         cat("error calling combine function:\n")

@@ -1,6 +1,6 @@
 # A loop: a run of its own on the bridge. foreach's loops and clusters use it.
 
-BATCH <- 500L           # tasks of one frame at most
+BATCH <- 2000L           # tasks of one frame at most
 BATCH_BYTES <- 2^20
 BATCH_SECONDS <- 0.05   # a slow iterator's tasks do not wait for one another
 AHEAD <- 5000L          # tasks that may be ahead of the results: an iterator may have no end
@@ -50,7 +50,7 @@ send_skip <- function(loop, last)
   send_frame(loop$bridge, KIND$SKIP, loop$number, int_bytes(last))
 
 # Return results as they come: for each task its number, and the list that the worker's R returned, or
-# a condition when the task is lost. NULL when nothing came within `wait` seconds.
+# one of a condition when the task is lost. NULL when nothing came within `wait` seconds.
 receive_results <- function(loop, show, wait = SILENCE) {
   repeat {
     frame <- next_frame(loop$bridge, loop$number, wait)

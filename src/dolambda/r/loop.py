@@ -1,7 +1,7 @@
 """One loop of an R session, which has a run of its own.
 
-**Input:** frames with the data that tasks share, and with their arguments. **Output:** the futures
-of a `Run`.
+**Input:** frames with the data that tasks share, and with their arguments. **Output:** tasks of
+a `Run`, and their results, which go to R as they arrive.
 
     PART       bytes that tasks share, numbered from 0
     FUNCTION   the numbers of its parts (int32 each), numbered from 0
@@ -13,10 +13,10 @@ Tasks are numbered from 1, in the order in which they arrive, as in foreach.
 
 from __future__ import annotations
 
+import math
 import struct
 import time
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from dolambda.errors import ConfigurationError
@@ -24,14 +24,13 @@ from dolambda.options import RunOptions
 from dolambda.r.frames import Kind
 from dolambda.r.function import Part, RFunction
 from dolambda.r.registering import report_facts
+from dolambda.r.sending import VALUE, error_result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from concurrent.futures import Future
+    from collections.abc import Mapping, Sequence
 
-    from dolambda.r.sending import Sender
+    from dolambda.r.sending import Result, Sender
     from dolambda.scheduler.report import Report
-    from dolambda.scheduler.submission import Call
     from dolambda.session import Session
 
 _PROGRESS_S = 0.1
@@ -88,6 +87,31 @@ def _converted(name: str, text: str) -> Any:
         raise ConfigurationError(f"{name} must be {what}, got {text!r}") from None
 
 
+class _Receiver:
+    """Receiver of the outcomes of a chunk, see `Receiver`. ``first`` is its first task's number."""
+
+    __slots__ = ("_first", "_loop")
+
+    def __init__(self, loop: Loop, first: int) -> None:
+        self._loop = loop
+        self._first = first
+
+    def claim(self, start: int, stop: int) -> list[tuple[int, int]]:
+        stop = int(min(stop, self._loop.last - self._first + 1))
+        return [(start, stop)] if start < stop else []
+
+    def withdraw(self, start: int, stop: int) -> None:
+        """Do nothing: R has cancelled the loop, and waits for no result."""
+
+    def deliver(self, start: int, values: Sequence[bytes | bytearray]) -> None:
+        first = self._first + start
+        self._loop.take([(first + k, VALUE, value) for k, value in enumerate(values)])
+
+    def fail(self, start: int, stop: int, error: BaseException) -> None:
+        tasks = range(self._first + start, self._first + stop)
+        self._loop.take([error_result(task, error) for task in tasks])
+
+
 class Loop:
     """A run that an R session opened."""
 
@@ -104,7 +128,7 @@ class Loop:
         self._parts: list[Part] = []
         self._functions: list[RFunction] = []
         self._tasks = 0
-        self._futures: dict[int, Future[bytes | bytearray]] = {}
+        self.last: float = math.inf  # the number of the last task that must run
         self._shown = 0.0
         progress = self._show_progress if options.progress else False
         self._run = session.open_run(
@@ -133,27 +157,26 @@ class Loop:
         function, count = struct.unpack_from(">ii", data)
         lengths = struct.unpack_from(f">{count}d", data, 8)
         at = 8 + 8 * count
-        calls: list[Call] = []
+        calls: list[tuple[bytes]] = []
         with memoryview(data) as view:
             for length in map(int, lengths):
-                calls.append((self._functions[function], (bytes(view[at : at + length]),), {}))
+                calls.append((bytes(view[at : at + length]),))
                 at += length
-        for future in self._run.submit(calls):
-            self._tasks += 1
-            task = self._tasks
-            self._futures[task] = future
-            future.add_done_callback(partial(self._done, task))
+        self._run.submit_stream(self._functions[function], calls, self._receiver)
 
-    def _done(self, task: int, future: Future[bytes | bytearray]) -> None:
-        self._futures.pop(task, None)  # no reference to a result may outlive its delivery
-        self._sender.done(self.number, task, future)
+    def _receiver(self, count: int) -> _Receiver:
+        """Return the receiver of the outcomes of the next ``count`` tasks."""
+        first = self._tasks + 1
+        self._tasks += count
+        return _Receiver(self, first)
+
+    def take(self, results: list[Result]) -> None:
+        """Send results to R."""
+        self._sender.results(self.number, results)
 
     def skip_after(self, data: bytearray) -> None:
         """Skip the unsent tasks after this one."""
-        last = _INT.unpack(data)[0]
-        for task, future in list(self._futures.items()):
-            if task > last:
-                future.cancel()
+        self.last = _INT.unpack(data)[0]
 
     def cancel(self) -> None:
         """Drop waiting tasks and withdraw jobs in flight."""

@@ -1,6 +1,6 @@
 """Data for R: results as they arrive, several in one frame, and a heartbeat while R waits.
 
-**Input:** completed futures and lines for the user, from any thread. **Output:** frames, from one
+**Input:** results of tasks and lines for the user, from any thread. **Output:** frames, from one
 thread.
 
     RESULTS   count (int32), then for each: task (int32), status (int32), length (double); the bytes
@@ -25,7 +25,6 @@ from dolambda.r.r_process import RTaskError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from concurrent.futures import Future
 
 log = logging.getLogger("dolambda")
 
@@ -43,19 +42,20 @@ _ENTRY = struct.Struct(">iid")
 _MOST_BYTES = 64 << 20
 _MOST_RESULTS = 2000
 
-Done = tuple[int, int, "Future[bytes | bytearray]"]
+Result = tuple[int, int, bytes | bytearray]
+"""A task's number, its status, and the bytes."""
 
 
 class Sender:
     """Sender of frames to R, in a thread of its own.
 
-    So a thread that completes a future need not wait for R.
+    So a thread that receives results need not wait for R.
     """
 
     def __init__(self, channel: Channel) -> None:
         """Create a sender. ``channel`` leads to R."""
         self._channel = channel
-        self._queue: queue.SimpleQueue[Done | str | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[int, list[Result]] | str | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting: set[int] = set()  # loops with results that R waits for
         self._thread = threading.Thread(target=self._send, name="dolambda-r-sender", daemon=True)
@@ -68,9 +68,9 @@ class Sender:
         """Stop the thread."""
         self._queue.put(None)
 
-    def done(self, loop: int, task: int, future: Future[bytes | bytearray]) -> None:
-        """Send the content of a future."""
-        self._queue.put((loop, task, future))
+    def results(self, loop: int, results: list[Result]) -> None:
+        """Send results of a loop."""
+        self._queue.put((loop, results))
 
     def notice(self, line: str) -> None:
         """Send a line for the user."""
@@ -104,26 +104,24 @@ class Sender:
             log.debug("nothing can be sent to R: %s", error)
 
     def _send_some(self) -> bool:
-        """Send the completed futures, or a heartbeat. Return whether there may be more."""
+        """Send the results, or a heartbeat. Return whether there may be more."""
         try:
-            first = self._queue.get(timeout=TICK_S)
+            taken = self._queue.get(timeout=TICK_S)
         except queue.Empty:
             with self._lock:
                 if self._waiting:
                     self._channel.send(Kind.TICK, 0)
             return True
-        results: defaultdict[int, list[tuple[int, int, bytes | bytearray]]] = defaultdict(list)
-        taken: Done | str | None = first
+        waiting: defaultdict[int, list[Result]] = defaultdict(list)
         size = count = 0
         while taken is not None:
             if isinstance(taken, str):
                 self._channel.send_texts(Kind.NOTICE, 0, (taken,))
-            elif not taken[2].cancelled():
-                loop, task, future = taken
-                status, data = _result(task, future)
-                results[loop].append((task, status, data))
-                size, count = size + len(data), count + 1
-                del future  # it holds its result
+            else:
+                loop, results = taken
+                waiting[loop] += results
+                count += len(results)
+                size += sum(len(data) for _, _, data in results)
             if size > _MOST_BYTES or count >= _MOST_RESULTS:
                 break
             try:
@@ -131,30 +129,27 @@ class Sender:
             except queue.Empty:
                 break
         with self._lock:
-            for loop, of_loop in results.items():
+            for loop, of_loop in waiting.items():
                 if loop in self._waiting:
                     self._channel.send(Kind.RESULTS, loop, *_packed(of_loop))
         return taken is not None
 
 
-def _packed(results: list[tuple[int, int, bytes | bytearray]]) -> list[bytes | bytearray]:
-    heads = [_ENTRY.pack(task, status, float(len(data))) for task, status, data in results]
+def _packed(results: list[Result]) -> list[bytes | bytearray]:
+    heads = [_ENTRY.pack(task, status, len(data)) for task, status, data in results]
     return [_COUNT.pack(len(results)), *heads, *(data for _, _, data in results)]
 
 
-def _result(task: int, future: Future[bytes | bytearray]) -> tuple[int, bytes | bytearray]:
-    try:
-        return VALUE, future.result()
-    except RTaskError as error:
-        return VALUE, error.data
-    except CancelledError as error:
-        return LOST, _texts("CancelledError", str(error), "")
-    except BaseException as error:  # noqa: BLE001
-        # R must get any error.
-        name, what, hint = error_texts(error)
-        what = re.sub(rf"\btask {task - 1}\b", f"task {task}", what)  # R counts from 1
-        kind = FATAL if isinstance(error, _FATAL) or not isinstance(error, LostError) else LOST
-        return kind, _texts(name, what, hint)
+def error_result(task: int, error: BaseException) -> Result:
+    """Return the result of a task that has failed, or is lost."""
+    if isinstance(error, RTaskError):
+        return task, VALUE, error.data
+    if isinstance(error, CancelledError):
+        return task, LOST, _texts("CancelledError", str(error), "")
+    name, what, hint = error_texts(error)
+    what = re.sub(rf"\btask {task - 1}\b", f"task {task}", what)  # R counts from 1
+    kind = FATAL if isinstance(error, _FATAL) or not isinstance(error, LostError) else LOST
+    return task, kind, _texts(name, what, hint)
 
 
 def _texts(*texts: str) -> bytes:

@@ -10,6 +10,7 @@ evalq({
   input <- file(where_in, "rb", raw = TRUE)
   output <- file(where_out, "wb", raw = TRUE)
 
+  SMALL <- 2^16    # bytes that arrive at once
   LARGEST <- 2^30  # bytes that are read or written at once: R's limit is 2^31 - 1
   SLICE <- 2^24    # ... of more than that
   TRACE <- 20L
@@ -35,7 +36,7 @@ evalq({
   }
 
   read <- function(size) {
-    if (size > 0 && size <= 65536) return(readBin(input, "raw", size))
+    if (size > 0 && size <= SMALL) return(readBin(input, "raw", size))
     pieces <- list()
     while (size > 0) {
       piece <- readBin(input, "raw", min(size, LARGEST))
@@ -57,30 +58,35 @@ evalq({
         at <- end
       }
     }
-    flush(output)
+    flush.connection(output)
   }
 
   answer <- function(result)
     write(serialize(result, NULL, xdr = FALSE), inherits(result[[1L]], "error"))
 
-  # What an evaluation gave: its value or its error, its warnings, and where an error was raised.
-  attempt <- function(expr) {
-    warnings <- list()
-    trace <- NULL
-    value <- tryCatch(
-      withCallingHandlers(expr,
-        warning = function(w) {
-          warnings[[length(warnings) + 1L]] <<- w
-          tryInvokeRestart("muffleWarning")
-        },
-        error = function(e) trace <<- sys.calls()),
-      error = function(e) e)
-    list(value, warnings, if (is.null(trace)) character() else calls_below(trace))
+  # What an evaluation has raised: its warnings, and the calls that led to an error.
+  warnings <- list()
+  trace <- NULL
+  note_warning <- function(w) {
+    warnings[[length(warnings) + 1L]] <<- w
+    tryInvokeRestart("muffleWarning")
+  }
+  note_trace <- function(e) trace <<- sys.calls()
+
+  # What an evaluation gave: its value or its error, and if there are any, its warnings and where an
+  # error was raised.
+  outcome <- function(value) {
+    force(value)  # what it raises counts
+    if (!length(warnings) && !inherits(value, "error")) return(list(value))
+    result <- list(value, warnings, if (is.null(trace)) character() else calls_below(trace))
+    warnings <<- list()
+    trace <<- NULL
+    result
   }
 
   # The calls of the user's code among those on the stack: those below our eval().
   calls_below <- function(calls) {
-    at <- which(vapply(calls, identical, TRUE, quote(eval(expr, env))))
+    at <- which(vapply(calls, identical, TRUE, quote(eval(expr, args, env))))
     calls <- calls[seq_along(calls) > c(at, 0L)[[1L]] + 1L]
     calls <- calls[seq_len(max(0L, length(calls) - 2L))]  # those of the handler
     calls <- calls[seq_len(min(length(calls), TRACE))]
@@ -154,7 +160,14 @@ evalq({
     exported <<- setdiff(c(names(first$globals), large_globals), "")
     first$locals <- first$globals <- NULL
     first$environment <- locals
+    first$expr <- compiled(first$expr, locals)
     first
+  }
+
+  # R compiles functions by itself, but not the loops of an expression.
+  compiled <- function(expr, env) {
+    if (!any(c("for", "while", "repeat") %in% all.names(expr))) return(expr)
+    compiler::compile(expr, env, options = list(suppressAll = TRUE))
   }
 
   # A node of a cluster: what has been called on it leaves its mark on this process, so only what is
@@ -231,49 +244,59 @@ evalq({
   }
 
   run <- function(payload) {
-    if (isTRUE(loop$cluster)) {
-      task <- unserialize(payload)
-      return(attempt(run_on_node(task)))
-    }
-    args <- unserialize(payload)
+    if (isTRUE(loop$cluster)) return(run_on_node(unserialize(payload)))
     expr <- loop$expr
-    env <- list2env(args, parent = loop$environment)
-    attempt(eval(expr, env))
+    args <- unserialize(payload)
+    env <- loop$environment
+    eval(expr, args, env)
   }
 
   warned <- FALSE
   version_warning <- function() {
     warned <<- TRUE
     here <- paste(R.version$major, sub("[.].*", "", R.version$minor), sep = ".")
-    if (is.null(loop$version) || identical(here, loop$version)) return(list())
-    text <- sprintf("the workers run R %s, this session R %s", here, loop$version)
-    list(simpleWarning(text))
+    if (is.null(loop$version) || identical(here, loop$version)) return()
+    warning(sprintf("the workers run R %s, this session R %s", here, loop$version), call. = FALSE)
   }
 
-  # In a function, so that R compiles it.
+  # Do what the next frame asks for.
+  serve_one <- function() {
+    head <- readBin(input, "double", 2L, endian = "big")
+    if (length(head) < 2L) quit("no", 0L, FALSE)
+    size <- head[[2L]]
+    switch(head[[1L]],
+      {
+        digest <- rawToChar(read(64))
+        parts[[digest]] <<- read(size - 64)
+      },
+      {
+        names <- rawToChar(read(size))
+        digests <- substring(names, seq(1L, nchar(names), 64L), seq(64L, nchar(names), 64L))
+        loop <<- failed <<- NULL
+        error <- tryCatch(
+          withCallingHandlers({
+            loop <<- prepare(digests)
+            NULL
+          }, warning = note_warning, error = note_trace),
+          error = identity)
+        if (!is.null(error)) failed <<- c(outcome(error), TRUE)
+        warnings <<- list()  # those of packages that are loaded are no task's
+      },
+      {
+        payload <- read(size)
+        if (!warned) version_warning()
+        answer(if (is.null(failed)) outcome(run(payload)) else failed)
+      })
+  }
+
+  # The handlers are set up once for all tasks, and again after one that fails.
   serve <- function() {
     answer(list("ready"))
     repeat {
-      head <- readBin(input, "double", 2L, endian = "big")
-      if (length(head) < 2L) quit("no", 0L, FALSE)
-      kind <- head[[1L]]
-      size <- head[[2L]]
-      if (kind == 3) {
-        payload <- read(size)
-        result <- if (is.null(failed)) run(payload) else failed
-        if (!warned) result[[2L]] <- c(version_warning(), result[[2L]])
-        answer(result)
-        result <- payload <- NULL
-      } else if (kind == 1) {
-        digest <- rawToChar(read(64))
-        parts[[digest]] <<- read(size - 64)
-      } else {
-        names <- rawToChar(read(size))
-        digests <- substring(names, seq(1L, nchar(names), 64L), seq(64L, nchar(names), 64L))
-        prepared <- attempt(prepare(digests))
-        loop <<- if (inherits(prepared[[1L]], "error")) NULL else prepared[[1L]]
-        failed <<- if (is.null(loop)) c(prepared, TRUE)
-      }
+      error <- tryCatch(
+        withCallingHandlers(repeat serve_one(), warning = note_warning, error = note_trace),
+        error = identity)
+      answer(outcome(error))
     }
   }
   serve()
