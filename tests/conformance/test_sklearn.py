@@ -425,8 +425,8 @@ ON_LAMBDA: dict[str, Callable[[], dict[str, Any]]] = {
         **numbers(model.cv_results_),
     },
     "SequentialFeatureSelector": lambda: fitted(
-        SequentialFeatureSelector(GaussianNB(), n_features_to_select=3, n_jobs=N_JOBS),
-        X,
+        SequentialFeatureSelector(GaussianNB(), n_features_to_select=2, n_jobs=N_JOBS),
+        X[:, :4],
         Y,
         "support_",
         "transform",
@@ -494,7 +494,11 @@ ON_LAMBDA: dict[str, Callable[[], dict[str, Any]]] = {
         "core_sample_indices_",
     ),
     "MeanShift": lambda: fitted(
-        MeanShift(bandwidth=4.0, max_iter=20, n_jobs=N_JOBS), X, None, "cluster_centers_", "labels_"
+        MeanShift(bandwidth=4.0, max_iter=20, n_jobs=N_JOBS),
+        X[:40],
+        None,
+        "cluster_centers_",
+        "labels_",
     ),
     "MDS": lambda: fitted(
         MDS(n_init=3, max_iter=20, init="random", random_state=0, n_jobs=N_JOBS),
