@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support import programs
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -53,10 +55,9 @@ def environ() -> Iterator[Mapping[str, str]]:
         _run([_DOLAMBDA, "local", "stop", "--yes"], environ)
 
 
-def _run(command: list[str], environ: Mapping[str, str], cwd: Path | None = None) -> str:
+def _run(command: list[str], environ: Mapping[str, str]) -> str:
     ran = subprocess.run(
         command,
-        cwd=cwd,
         env=environ,
         capture_output=True,
         text=True,
@@ -72,7 +73,8 @@ def test_the_snippets_of_a_page_run(page: str, environ: Mapping[str, str], tmp_p
     program = tmp_path / f"{Path(page).stem.replace('-', '_')}_page.py"
     program.write_text(_as_program(page))
     requires = {"DOLAMBDA_REQUIRES": _REQUIRES.get(page, "")}
-    _run([sys.executable, str(program)], {**environ, **requires}, tmp_path)
+    ran = programs.run(str(program), env={**environ, **requires}, cwd=tmp_path, timeout=150)
+    assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
 
 
 @pytest.mark.parametrize(
