@@ -27,10 +27,11 @@ extensions = [
     "sphinx_design",
 ]
 default_role = "py:obj"  # single backticks in docstrings: a link for a public name, else code
-smartquotes = False  # it makes one dash of the two of --local, and quotes that cannot be copied
+smartquotes_action = "D"  # dashes alone: quotes in prose are often those of code, to be copied
 exclude_patterns = ["_build", "jupyter_execute", "reference/generated"]
 html_theme = "furo"
 html_title = f"dolambda {release}"
+html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_theme_options = {

@@ -102,7 +102,7 @@ def _command(command: Any, name: str, level: int) -> Iterator[str]:
     if level > 2:  # noqa: PLR2004 - the command itself has the page's title
         yield f"({name.replace(' ', '-')})="
         yield f"{'#' * (level - 1)} `{name}`\n"
-    yield inspect.cleandoc(command.help or "").replace("\n\n", "\n\n") + "\n"
+    yield _as_prose(command.help) + "\n"
     arguments = [part for part in command.params if part.param_type_name == "argument"]
     options = [part for part in command.params if part.param_type_name == "option"]
     usage = [name, *(_usage(part) for part in arguments), "[OPTIONS]" if options else ""]
@@ -113,10 +113,14 @@ def _command(command: Any, name: str, level: int) -> Iterator[str]:
     for part in options:
         if part.name == "help" or getattr(part, "hidden", False):
             continue
-        help_text = re.sub(r"(?<![`\w-])--[a-z][a-z-]*", r"`\g<0>`", part.help or "")
-        yield f"`{', '.join([*part.opts, *part.secondary_opts])}`\n: {help_text}\n"
+        yield f"`{', '.join([*part.opts, *part.secondary_opts])}`\n: {_as_prose(part.help)}\n"
     for child, inner in getattr(command, "commands", {}).items():
         yield from _command(inner, f"{name} {child}", level + 1)
+
+
+def _as_prose(text: str | None) -> str:
+    """Return a help text with its options as code. Else their dashes become one."""
+    return re.sub(r"(?<![`\w-])--[a-z][a-z-]*", r"`\g<0>`", inspect.cleandoc(text or ""))
 
 
 def _usage(part: Any) -> str:
