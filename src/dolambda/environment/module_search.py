@@ -60,7 +60,10 @@ class Found:
 
 
 def from_module(name: str, module: ModuleType) -> Found | None:
-    """Return an imported module, or None if its file is missing or has another name."""
+    """Return an imported module, or None if its file is missing or it is another module's.
+
+    A source may be loaded under any name, by importlib.util.spec_from_file_location.
+    """
     file = _attribute(module, "__file__")
     path = _attribute(module, "__path__")
     directories = tuple(Path(entry) for entry in _entries(path) if Path(entry).is_dir())
@@ -71,7 +74,10 @@ def from_module(name: str, module: ModuleType) -> Found | None:
         return Found(name, Path(file), (), Path(archive))
     found = Found(name, Path(file), directories)
     last = name.rpartition(".")[2]
-    named = found.is_package or Path(file).name == last + _suffix(Path(file))
+    spec = _attribute(module, "__spec__")
+    origin = getattr(spec, "origin", None) if getattr(spec, "name", None) == name else None
+    loaded = file.endswith(".py") and file == origin
+    named = found.is_package or loaded or Path(file).name == last + _suffix(Path(file))
     return found if named and Path(file).is_file() else None
 
 

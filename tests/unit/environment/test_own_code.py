@@ -142,6 +142,23 @@ travels()
     assert found == ["second.py", "zipped/__init__.py", "zipped/data.txt", "zipped/part.py"]
 
 
+def test_a_source_travels_under_the_name_that_it_was_loaded_by(tmp_path: Path) -> None:
+    """As plugins are, and by pytest --import-mode=importlib."""
+    write(tmp_path, {"plugins/a-first.py": "x = 1\n", "plugins/second.py": "import helper\n"})
+    write(tmp_path, {"helper.py": ""})
+    program = """
+import importlib.util
+for name, file in {"plugin_one": "a-first", "package.plugin": "second"}.items():
+    spec = importlib.util.spec_from_file_location(name, f"plugins/{file}.py")
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+sys.modules["another_name_of_one"] = sys.modules["plugin_one"]
+travels()
+"""
+    entries, _ = travels(tmp_path, program)
+    assert entries == ["helper.py", "package/plugin.py", "plugin_one.py"]
+
+
 def test_compiled_modules_of_ones_own_travel(tmp_path: Path) -> None:
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     source = Path(str(sys.modules["_ctypes" if "_ctypes" in sys.modules else "_json"].__file__))
