@@ -120,7 +120,9 @@ def _command(command: Any, name: str, level: int) -> Iterator[str]:
 
 def _as_prose(text: str | None) -> str:
     """Return a help text with its options as code. Else their dashes become one."""
-    return re.sub(r"(?<![`\w-])--[a-z][a-z-]*", r"`\g<0>`", inspect.cleandoc(text or ""))
+    parts = inspect.cleandoc(text or "").replace("``", "`").split("`")
+    parts[::2] = [re.sub(r"(?<!\S)--[a-z][a-z-]*", r"`\g<0>`", prose) for prose in parts[::2]]
+    return "`".join(parts)
 
 
 def _usage(part: Any) -> str:
