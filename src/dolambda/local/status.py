@@ -1,7 +1,7 @@
 """A line that shows the current step when it takes longer than a second.
 
 **Input:** the current step. **Output:** one line on a terminal or in a notebook, updated in place
-and removed at the end. Where output is a file there is none.
+and removed at the end. In a file, a line after 15 seconds, and then at growing intervals.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from dolambda.notebook_display import Handle
 
-_AFTER_S = 1.0
+_AFTER_S, _AFTER_IN_FILE_S = 1.0, 15.0
 _EVERY_S = 0.2
 _ERASE = "\r\x1b[K"
 
@@ -35,7 +35,7 @@ class Status:
         stream: TextIO | None = None,
         *,
         shown: bool = True,
-        after: float = _AFTER_S,
+        after: float | None = None,
         display: Callable[[dict[str, str]], Handle] | None = None,
     ) -> None:
         """Prepare the line.
@@ -43,17 +43,19 @@ class Status:
         Args:
             stream: Where it is written. Default: standard error.
             shown: False to show nothing.
-            after: Seconds before it is shown.
+            after: Seconds before it is shown. Default: 1, in a file 15.
             display: Makes a display of a notebook. Default: IPython's, in a notebook.
         """
         self._stream = stream or sys.stderr
         self._display = display or (new_display if in_notebook() else None)
         self._handle: Handle = None
-        self._after = after
+        self._is_file = self._display is None and not self._is_terminal()
+        usual = _AFTER_IN_FILE_S if self._is_file else _AFTER_S
+        self._after = usual if after is None else after
         self._text = ""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._show, name="dolambda-status", daemon=True)
-        self._shown = shown and (self._display is not None or self._is_terminal())
+        self._shown = shown and self._stream is not None
 
     def __call__(self, text: str) -> None:
         """Set the current step."""
@@ -88,16 +90,19 @@ class Status:
         written = False
         with contextlib.suppress(OSError, ValueError):  # the terminal is gone
             while not self._over.wait(wait):
-                wait = _EVERY_S
+                wait = 2 * wait if self._is_file else _EVERY_S
                 if self._text:
                     self._write(f"dolambda: {self._text} ({time.monotonic() - begun:.0f} s)")
                     written = True
-            if written:
+            if written and not self._is_file:
                 self._write("")
 
     def _write(self, line: str) -> None:
-        """Show a line in the place of the one before."""
-        if self._display is None:
+        """Show a line in the place of the one before. In a file, add it."""
+        if self._is_file:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+        elif self._display is None:
             width = shutil.get_terminal_size().columns - 1
             self._stream.write(f"{_ERASE}{line[:width]}")
             self._stream.flush()

@@ -1,4 +1,4 @@
-"""The line that says what is being done: on a terminal only, late, and gone in the end."""
+"""The line that says what is being done: on a terminal late, and gone in the end."""
 
 from __future__ import annotations
 
@@ -30,18 +30,27 @@ def test_what_is_over_soon_is_not_said() -> None:
     assert terminal.getvalue() == ""
 
 
-def test_nothing_is_written_into_files_or_closed_streams_or_when_not_wanted() -> None:
+def test_nothing_is_written_into_closed_streams_or_when_not_wanted() -> None:
     closed = Terminal()
     closed.close()
     file, unwanted = StringIO(), Terminal()
     for made in (
-        Status(file, after=0),
+        Status(file),  # too short
         Status(closed, after=0),
+        Status(file, shown=False, after=0),
         Status(unwanted, shown=False, after=0),
     ):
         with made as status:
             status("deploying")
     assert file.getvalue() == unwanted.getvalue() == ""
+
+
+def test_a_file_has_whole_lines_at_growing_intervals() -> None:
+    file = StringIO()
+    with Status(file, after=0.01) as status:
+        status("installing numpy")
+        until(lambda: file.getvalue().count("\n") == 5)
+    assert set(file.getvalue().splitlines()) == {"dolambda: installing numpy (0 s)"}
 
 
 def test_a_terminal_that_goes_away_disturbs_nothing() -> None:
