@@ -99,8 +99,8 @@ def report_body(record: RunRecord, state: str) -> str:
         "Memory of tasks": _memory(record),
         "Failed tasks": failure_table(tasks),
         "Slowest tasks": slowest_table(times),
-        "Throttled requests": throttling_table(record),
         "Cost by list price": cost_table(record),
+        "Throttled requests": throttling_table(record),
     }
     program = str(header.get("program") or "a program without a file")
     subtitle = f"{program} on {header.get('host')}, begun {moment(float(header['begun']))}"
