@@ -4,7 +4,6 @@ registered.
 
 from __future__ import annotations
 
-import functools
 import gc
 import os
 import shutil
@@ -14,7 +13,6 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import botocore.session
 import pytest
 from hypothesis import settings as hypothesis_settings
 
@@ -60,11 +58,6 @@ hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatabl
 if "PYTEST_XDIST_WORKER" in os.environ:
     # What runs beside it keeps its own emulated AWS, and a list of them, there.
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="dolambda-tests-")
-
-
-# botocore reads descriptions of AWS's services from files of megabytes, once for each session. Here
-# they are read once: there are hundreds of sessions.
-botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 
 _MARKED = {"integration", "chaos", "conformance"}  # folders whose tests bear their name as a marker

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from dolambda.aws.objects import Bucket
+from dolambda.aws.objects import _RETRIES, Bucket
 from dolambda.aws.request_counter import without_throttled
 from dolambda.errors import AccessDeniedError
 from support.http_server import Server, account
@@ -94,8 +95,11 @@ def test_a_head_whose_connection_stalled_is_repeated(server: Server) -> None:
 SLOW_DOWN: Answer = (503, {}, b"<Error><Code>SlowDown</Code></Error>")
 
 
-def test_throttling_is_waited_out_for_longer_than_obstore_does(server: Server) -> None:
-    """obstore gives up after ten repetitions, in one or two seconds."""
+def test_throttling_is_waited_out_for_longer_than_obstore_does(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """obstore gives up after ten repetitions, in one or two seconds: here in a tenth of them."""
+    monkeypatch.setitem(_RETRIES["backoff"], "init_backoff", timedelta(milliseconds=5))
     bucket = Bucket.from_account(account(server.url), "b")
     server.answers = [*[SLOW_DOWN] * 14, listing("outs/a")]
     assert bucket.list("outs/") == ["outs/a"]

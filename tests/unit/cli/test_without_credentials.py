@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
+
+from support import programs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,20 +15,14 @@ _LAYER = "arn:aws:lambda:eu-west-1:123456789012:layer:own:1"
 
 
 def _printed(home: Path, *arguments: str) -> tuple[Any, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "dolambda", *arguments],
-        cwd=home,
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(home),
-            "TMPDIR": str(home),
-            "AWS_EC2_METADATA_DISABLED": "true",
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    done = programs.run("-m", "dolambda", *arguments, cwd=home, env=environment)
+    assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
 
 
