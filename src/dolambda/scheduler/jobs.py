@@ -166,10 +166,15 @@ class InFlightJob:
     first_sent: float = 0.0
     last_sent: float = 0.0
     deadline: float = math.inf
+    _tasks: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Count the tasks."""
+        self._tasks = sum(map(len, self.spans))
 
     def __len__(self) -> int:
         """Return the number of tasks."""
-        return sum(map(len, self.spans))
+        return self._tasks
 
     def indexes(self) -> Iterator[int]:
         """Yield the index of each task."""
@@ -241,10 +246,10 @@ class JobBuilder:
                 break
             queue.take()
             taken = _fitting(span, most, capacity) if not span.group else most
-            if taken < len(span):
-                queue.put_first([span.cut(span.part.start + taken, span.part.stop)])
-                span = span.cut(span.part.start, span.part.start + taken)
-            for wanted in _claimed(span):
+            stop = span.part.start + taken
+            if stop < span.part.stop:
+                queue.put_first([span.cut(stop, span.part.stop)])
+            for wanted in _claimed(span, stop):
                 spans.append(wanted)
                 group = wanted.group
                 tasks += len(wanted)
@@ -309,12 +314,11 @@ class JobBuilder:
         return True
 
 
-def _claimed(span: TaskSpan) -> list[TaskSpan]:
-    """Return the parts of a span that are still wanted, as tasks that are about to be sent."""
-    if span.sent:
-        return [span]
-    wanted = span.receiver.claim(span.part.start, span.part.stop)
-    return [span.claimed(start, stop) for start, stop in wanted]
+def _claimed(span: TaskSpan, stop: int) -> list[TaskSpan]:
+    """Return the tasks before ``stop`` that are still wanted, as tasks that are sent."""
+    start = span.part.start
+    wanted = [(start, stop)] if span.sent else span.receiver.claim(start, stop)
+    return [span.claimed(*one) for one in wanted]
 
 
 def _fitting(span: TaskSpan, most: int, capacity: int) -> int:

@@ -82,7 +82,8 @@ class Pieces:
     """
 
     def __init__(self, *, in_order: bool) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._in_order = in_order
         self._pieces: dict[int, tuple[int, Any, BaseException | None]] = {}
         self._arrived: deque[int] = deque()
@@ -93,7 +94,7 @@ class Pieces:
 
     def receiver(self, count: int) -> ChunkReceiver:
         """Return the receiver of the next ``count`` tasks."""
-        with self._changed:
+        with self._lock:
             receiver = ChunkReceiver(self, self.added)
             self.added += count
         return receiver
@@ -105,7 +106,7 @@ class Pieces:
 
     def put(self, start: int, count: int, values: Any, error: BaseException | None) -> None:
         """Add the outcome of consecutive tasks."""
-        with self._changed:
+        with self._lock:
             if self.cancelled:
                 return
             self._pieces[start] = (count, values, error)
@@ -123,7 +124,7 @@ class Pieces:
         Raises:
             TimeoutError: None arrived until ``deadline`` on the monotonic clock.
         """
-        with self._changed:
+        with self._lock:
             timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
             if not self._changed.wait_for(self._is_ready, timeout):
                 raise TimeoutError
@@ -139,7 +140,7 @@ class Pieces:
 
     def cancel(self) -> None:
         """Drop all pieces that still arrive."""
-        with self._changed:
+        with self._lock:
             self.cancelled = True
             self._pieces.clear()
             self._arrived.clear()

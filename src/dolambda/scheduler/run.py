@@ -94,7 +94,8 @@ class Run:
         )
         if hooks.live:
             hooks.live.is_busy = lambda: bool(self._scheduler.jobs)
-        self._changed = threading.Condition()  # and the lock of the scheduler
+        self._lock = threading.RLock()  # of the scheduler; a Condition's methods are slower
+        self._changed = threading.Condition(self._lock)
         self._chores = Chores(
             name, transport, self._changed, hooks, apply=self._apply, give_up=self._give_up
         )
@@ -146,7 +147,7 @@ class Run:
 
     def expect(self, tasks: int | None) -> None:
         """Record that tasks will be submitted. None means an unknown number."""
-        with self._changed:
+        with self._lock:
             self._scheduler.counters.expect(tasks)
 
     def forget_buffers(self) -> None:
@@ -159,7 +160,7 @@ class Run:
         ``warn`` logs how many tasks were not run, if any. This waits some seconds at most: what is
         left expires.
         """
-        with self._changed:
+        with self._lock:
             self._closing = self._cancelled = True
             waiting, declined = self._scheduler.waiting, self._scheduler.declined
         if warn and waiting and self._transport.queues and not declined:
@@ -187,7 +188,7 @@ class Run:
 
         With ``wait``, return after that.
         """
-        with self._changed:
+        with self._lock:
             self._closing = True
         self._apply(ev.Closed())
         self._finish_unstarted()
@@ -196,7 +197,7 @@ class Run:
 
     def report(self) -> Report:
         """Return the counts so far."""
-        with self._changed:
+        with self._lock:
             elapsed = self._clock() - self._begun if self._begun else 0.0
             counters = self._scheduler.counters
             running, declined = len(self._scheduler.jobs), self._scheduler.declined
@@ -213,7 +214,7 @@ class Run:
 
     def _apply(self, event: ev.Event) -> None:
         """Pass an event to the scheduler, and perform the actions."""
-        with self._changed:
+        with self._lock:
             moment = self._moment()
             actions = self._scheduler.handle(event, moment)
             self._settling.append(threading.get_ident())
@@ -222,7 +223,7 @@ class Run:
         try:
             self._perform(actions)
         finally:
-            with self._changed:
+            with self._lock:
                 self._settling.remove(threading.get_ident())
                 if self._closing:
                     self._changed.notify_all()
@@ -256,13 +257,13 @@ class Run:
         done = sum(outcome.kind == "value" for _, outcome in batch.restored)
         restored = len(batch.restored)
         failed = restored - done + len(batch.refused)
-        with self._changed:
+        with self._lock:
             self._start()
         self._apply(ev.Submitted(batch.spans, done=done, failed=failed, restored=restored))
 
     def _wake(self) -> None:
         if self._asleep or self._over or self._thread is None:
-            with self._changed:
+            with self._lock:
                 self._start()
                 self._changed.notify_all()
             if self._over:
@@ -311,14 +312,14 @@ class Run:
         if self._hooks.live:
             self._hooks.live.job_sent(job.number)
         sent_before = action.attempt > 1 or job.copied
-        with self._changed:
+        with self._lock:
             ended = job.state not in (JobState.IN_FLIGHT, JobState.BACKING_OFF)
             cancelled = job.state is JobState.CANCELLED
         if cancelled or (ended and sent_before):  # just before: nothing waits for this attempt
             self._chores.add(ev.RemoveObjects([job.number], stop=cancelled))
 
     def _job(self, number: int) -> InFlightJob | None:
-        with self._changed:
+        with self._lock:
             return self._scheduler.jobs.get(number)
 
     def _show_progress(self, *, over: bool = False) -> None:
@@ -341,7 +342,7 @@ class Run:
                 pass
         except BaseException as error:  # noqa: BLE001
             # The transport was closed, or a defect: nobody may wait forever.
-            with self._changed:
+            with self._lock:
                 self._over = True
             self._give_up(error)
             self._chores.do_all()
@@ -356,13 +357,13 @@ class Run:
 
     def _close_with(self, error: BaseException) -> None:
         """Accept no more calls, because of ``error``."""
-        with self._changed:
+        with self._lock:
             self._closing = True
             self._cause = self._cause or error
 
     def _finish_unstarted(self) -> None:
         """Report the end of a run that has sent nothing: it has no thread for it."""
-        with self._changed:
+        with self._lock:
             started = self._thread is not None
         if not started:
             self._finish()
@@ -385,7 +386,7 @@ class Run:
 
     def _step(self) -> bool:
         """Wait for work and do it. Return whether there may be more."""
-        with self._changed:
+        with self._lock:
             moment = self._moment()
             self._sleeps_until = until = self._scheduler.next_deadline(moment)
             timeout = None if until == math.inf else max(0.0, until - moment.now)
@@ -416,6 +417,6 @@ class Run:
 
     def _is_own_thread(self) -> bool:
         """Return whether the run waits for the caller: its own thread or a future's callback."""
-        with self._changed:
+        with self._lock:
             own = threading.current_thread() is self._thread
             return own or threading.get_ident() in self._settling

@@ -227,7 +227,10 @@ class BodyReader:
     def column(self, code: str, count: int) -> array[Any]:
         """Return the next ``count`` numbers of type ``code``, see `array`."""
         column = array(code)
-        column.frombytes(self.next(count * column.itemsize))
+        begin, self._at = self._at, self._at + count * column.itemsize
+        if count < 0 or self._at > len(self._body):
+            raise ValueError(f"{count} numbers at {begin} of {len(self._body)}")
+        column.frombytes(self._body[begin : self._at])
         return column
 
     def rest(self) -> memoryview:

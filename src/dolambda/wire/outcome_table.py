@@ -200,7 +200,8 @@ class OutcomeTable:
         count = sum(length for _, length in spans)
         kinds = bytes(reader.next(count))
         ends = reader.offsets(count)
-        started, seconds, cpu, peak = (reader.column(MEASURE, count) for _ in range(4))
+        started, seconds = reader.column(MEASURE, count), reader.column(MEASURE, count)
+        cpu, peak = reader.column(MEASURE, count), reader.column(MEASURE, count)
         payload = reader.rest()
         if count and ends[-1] != len(payload):
             raise ValueError(f"{count} outcomes end at {ends[-1]} of {len(payload)} bytes")

@@ -82,7 +82,8 @@ class S3Queue:
         self._followers = followers
         self._pool = DaemonPool(_THREADS, "dolambda-large")
         self._clean_up = clean_up or CleanUp()
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._puts: dict[str, list[Request | None]] = {}
         """PUTs in flight by the key of their reply. Those of large jobs have no request that can be
         dropped.
@@ -103,7 +104,7 @@ class S3Queue:
     def send(self, job: SealedJob, on_reply: OnReply) -> None:
         """See `Transport.send`."""
         key = keys.reply_key(job.run, job.number)
-        with self._changed:
+        with self._lock:
             self._ensure_polled()
             puts = self._puts.setdefault(key, [])
             puts.append(None)
@@ -119,7 +120,7 @@ class S3Queue:
             self._waiting.take_one(key, on_reply)
             put(None)
             raise
-        with self._changed:
+        with self._lock:
             if len(puts) > at:
                 puts[at] = request
 
@@ -136,7 +137,7 @@ class S3Queue:
         waited = self._waiting.forget(replies)
         if waited:
             self._unanswered = time.monotonic()
-        with self._changed:
+        with self._lock:
             for key in replies:
                 for request in self._puts.get(key, ()):
                     if request:
@@ -206,7 +207,7 @@ class S3Queue:
 
     def _put(self, key: str, on_reply: OnReply, error: BaseException | None) -> None:
         """Process the end of a PUT."""
-        with self._changed:
+        with self._lock:
             puts = self._puts[key]
             puts.pop()
             if not puts:
