@@ -8,7 +8,8 @@ in the process.
 Within a run, changes by a task or an initializer (environment, working directory, signal handlers)
 stay, as in any process pool. A task of another run must not find them, so the process is replaced
 before that. It is also replaced when an initializer of another run has run in it, when threads of
-another run's tasks still run, and when it can no longer load and run a function.
+another run's tasks still run, and when it can no longer load and run a function. The generators of
+random numbers are seeded again instead.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import tempfile
 import threading
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 from dolambda.wire import pickling
@@ -115,6 +117,17 @@ class ProcessState:
             )
         except BaseException:  # noqa: BLE001 - a task's replacement may raise anything
             return False
+
+
+def seed_again() -> None:
+    """Seed the global generators from the system, as in a new process.
+
+    A seed that a task has set would make the random numbers of another run predictable.
+    """
+    for name in ("random", "numpy.random"):
+        if module := sys.modules.get(name):
+            with suppress(Exception):  # a task may have replaced it
+                module.seed()
 
 
 def _can_write() -> bool:

@@ -31,7 +31,7 @@ from dolambda.worker.blob_cache import BlobCache
 from dolambda.worker.disk import Disk
 from dolambda.worker.frames import Kind, Sending
 from dolambda.worker.outcome_writer import RegionWriter
-from dolambda.worker.process_state import ProcessState
+from dolambda.worker.process_state import ProcessState, seed_again
 from dolambda.worker.run_job import SHORT_S, TaskRunner
 
 if TYPE_CHECKING:
@@ -129,6 +129,8 @@ class _Server:
                 return
             if self._has_called and not self._is_fit_for(job.run):
                 return
+            if self._has_called and job.run != self._run:
+                seed_again()
             self._run = job.run
             self._frame, self._indexes, self._base = frame, list(job.indexes()), 0
             self._stopped = False

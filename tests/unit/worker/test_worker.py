@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import random
 import resource
 import select
 import shutil
@@ -525,6 +526,29 @@ def test_what_tasks_change_in_their_function_ends_with_their_run(worker: Worker)
 
     assert values_in("first") == [[1], [1, 2]]
     assert values_in("second") == [[1], [1, 2]]
+
+
+def seeded(_: int) -> tuple[float, float]:
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002 - what users do
+    return drawn(0)
+
+
+def drawn(_: int) -> tuple[float, float]:
+    return random.random(), float(np.random.rand())  # noqa: NPY002, S311 - what users do
+
+
+def test_a_seed_that_a_task_has_set_ends_with_its_run(worker: Worker) -> None:
+    def values_in(name: str, *bodies: Callable[[int], Any]) -> list[Any]:
+        reply = run(worker, job(*((body, (0,)) for body in bodies), run=name))
+        return [outcome.open().value for outcome in reply.outcomes]  # type: ignore[union-attr]
+
+    first, second = values_in("first", seeded, drawn)
+    assert values_in("first", seeded, drawn) == [first, second]  # it holds within a run
+    again, other = values_in("second", drawn, drawn)
+    assert not {*again, *other} & {*first, *second}
+    assert values_in("second", seeded)[0] == first
+    assert not {*values_in("third", drawn)[0]} & {*first, *second}
 
 
 def variables() -> tuple[str | None, str | None, int]:
