@@ -31,6 +31,7 @@ smartquotes_action = "D"  # dashes alone: quotes in prose are often those of cod
 exclude_patterns = ["_build", "jupyter_execute", "reference/generated"]
 html_theme = "furo"
 html_title = f"dolambda {release}"
+html_baseurl = _PROJECT["urls"]["Documentation"]  # the address that search engines show
 html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
@@ -44,6 +45,11 @@ pygments_dark_style = "monokai"
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
+myst_html_meta = {
+    "description": _PROJECT["description"],
+    "property=og:site_name": "dolambda",
+    "property=og:description": _PROJECT["description"],
+}
 myst_links_external_new_tab = False
 source_suffix = {".md": "myst-nb", ".rst": "restructuredtext"}
 
