@@ -54,14 +54,27 @@ class Browser:
         self._left = b""
         self._number = 0
         self._session: str | None = None
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._context: str | None = None
+        self._size = width, height
+        self.messages: list[str] = []
+        self.forget()
+
+    def forget(self) -> None:
+        """Replace the page by an empty one, which knows nothing of the former: cookies, sizes."""
+        self._session, before = None, self._context
+        self._context = self.call("Target.createBrowserContext")["browserContextId"]
+        target = self.call(
+            "Target.createTarget", url="about:blank", browserContextId=self._context
+        )["targetId"]
+        if before:
+            self.call("Target.disposeBrowserContext", browserContextId=before)
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
-        self.messages: list[str] = []
+        self.messages = []
         self.call("Page.enable")
         self.call("Runtime.enable")
         self.call("Log.enable")
-        self.resize(width, height)
+        self.resize(*self._size)
 
     def __enter__(self) -> Self:
         return self
@@ -91,7 +104,8 @@ class Browser:
             if answer.get("id") == self._number:
                 assert "error" not in answer, answer["error"]
                 return dict(answer["result"])
-            if answer.get("method") in {"Log.entryAdded", "Runtime.exceptionThrown"}:
+            noted = answer.get("method") in {"Log.entryAdded", "Runtime.exceptionThrown"}
+            if noted and answer.get("sessionId") == self._session:
                 self.messages.append(json.dumps(answer["params"]))
         raise TimeoutError(method)
 

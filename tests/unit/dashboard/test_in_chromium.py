@@ -22,10 +22,16 @@ pytestmark = pytest.mark.needs(PROGRAM)
 EVIL = "</script><img src=x onerror=\"document.title='run'\"><script>document.title='run'</script>"
 
 
-@pytest.fixture
-def browser() -> Iterator[Browser]:
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
     with Browser() as opened:
         yield opened
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Browser:
+    chromium.forget()
+    return chromium
 
 
 def open_report(browser: Browser, file: Path, block: Block) -> None:
