@@ -92,6 +92,8 @@ LOOPS = [
     "foreach(s = list(new('Square', side = 3))) %WAY% list(area(s), (s + s)@side, length(s))",
     "foreach(i = 1:2) %WAY% tryCatch(new('Square', side = -i), error = function(e) 'refused')",
     "foreach(i = 1:2) %WAY% Account$new(total = i)$add(1)",
+    "(function(a, b) foreach(i = 1:2) %WAY% c(missing(a), if (!missing(b)) b * i))(b = 3)",
+    "(function(a) foreach(i = 1:2) %WAY% (function(a) missing(a))())(1)",
 ]
 
 

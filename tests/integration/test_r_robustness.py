@@ -68,12 +68,18 @@ def test_what_cannot_be_sent_is_told_before_anything_is(r_session: RSession) -> 
     print(doLambdaReport()$tasks)
     x <- foreach(i = 1:2, .noexport = c("big", "h"), .options.dolambda = list(max_size = 4e6)) %dopar%
       { if (i > 2) h(big); i }
+    outcome(registerDoLambda("local", max_size = "big"))
+    outcome(registerDoLambda("local", progress = "yes"))
+    outcome(registerDoLambda("local", budget = -1))
     outcome(registerDoLambda("local", logs = "all"))
     """
     lines = r_session.lines(OUTCOME + code)
     assert lines.pop() == (
         'ConfigurationError: logs must be "relay", "errors", "live" or FALSE, got "all"'
     )
+    assert lines.pop().startswith("ConfigurationError: budget=-1")
+    assert lines.pop() == 'ConfigurationError: progress must be TRUE or FALSE, got "yes"'
+    assert lines.pop() == 'ConfigurationError: max_size must be a number of bytes, got "big"'
     assert lines[0] == 'simpleError: unable to find variable "nosuchvar"'
     assert lines[1].startswith(
         "ConfigurationError: unknown option of a loop: taks_timeout HINT   Known names:"

@@ -37,6 +37,7 @@ loop_options <- function(obj, data) {
     lambda_stop(".options.dolambda is not a list with names", ".options.dolambda = list(task_timeout = 60)", "ConfigurationError")
   run <- utils::modifyList(data$run, as.list(given))
   max_size <- if (is.null(run$max_size)) data$max_size else run$max_size
+  check_max_size(max_size)
   list(run = run[names(run) != "max_size"], max_size = max_size)
 }
 

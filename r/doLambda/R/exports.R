@@ -234,6 +234,23 @@ definitions_of <- function(into) {
   found
 }
 
+# missing(x) asks about an argument of the function that the loop is in. A worker has its value at most,
+# so the answer travels in the place of the question.
+answer_missing <- function(expr, envir, own) {
+  if (!is.call(expr)) return(expr)
+  if (is.symbol(expr[[1L]])) {
+    head <- as.character(expr[[1L]])
+    if (head %in% c("function", "quote", "bquote", "substitute", "expression", "~")) return(expr)
+    if (head == "missing" && length(expr) == 2L && !as.character(expr[[2L]]) %in% own)
+      return(tryCatch(eval(expr, envir), error = function(e) expr))
+  }
+  for (k in seq_along(expr)) {
+    part <- expr[[k]]
+    if (!missing(part) && is.call(part)) expr[[k]] <- answer_missing(part, envir, own)
+  }
+  expr
+}
+
 # Serialize what the tasks of a loop share, large variables apart. Raises an error when it is too large.
 shared_of <- function(expr, envir, obj, max_size, data) {
   into <- new.env(parent = emptyenv())
@@ -254,7 +271,7 @@ shared_of <- function(expr, envir, obj, max_size, data) {
   packages <- union(obj$packages, rev(intersect(sub("package:", "", search()), into$packages)))
   home <- topenv(envir)
   first <- list(
-    expr = expr, packages = setdiff(packages, "doLambda"), libraries = .libPaths(), dots = dots,
+    expr = if ("missing" %in% all.names(expr)) answer_missing(expr, envir, obj$argnames) else expr, packages = setdiff(packages, "doLambda"), libraries = .libPaths(), dots = dots,
     version = paste(R.version$major, sub("[.].*", "", R.version$minor), sep = "."),
     home = if (isNamespace(home)) home)
   parts <- apart(first, into, definitions)

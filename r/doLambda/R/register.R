@@ -34,8 +34,18 @@ lambda_settings <- function(bucket = NULL, key = NULL, secret = NULL, region = N
   run <- list(
     budget = budget, retries = retries, task_timeout = task_timeout, run = run, batch = batch,
     progress = progress, logs = if (identical(logs, "live")) "live")
-  list(fields = fields, run = run[!vapply(run, is.null, TRUE)], logs = logs, max_size = max_size, python = python)
+  run <- run[!vapply(run, is.null, TRUE)]
+  if (!isTRUE(progress) && !isFALSE(progress))
+    lambda_stop(sprintf("progress must be TRUE or FALSE, got %s", deparse(progress)[[1L]]), class = "ConfigurationError")
+  check_max_size(max_size)
+  # A wrong option is better found now than by the first loop.
+  fields <- c(fields, structure(run, names = paste0("loop.", names(run))))
+  list(fields = fields, run = run, logs = logs, max_size = max_size, python = python)
 }
+
+check_max_size <- function(max_size)
+  if (!is.numeric(max_size) || length(max_size) != 1L || is.na(max_size) || max_size <= 0)
+    lambda_stop(sprintf("max_size must be a number of bytes, got %s", deparse(max_size)[[1L]]), class = "ConfigurationError")
 
 # What do_lambda gets with each loop.
 loop_data <- function(bridge, settings)

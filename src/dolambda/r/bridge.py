@@ -139,7 +139,9 @@ class Bridge:
                 raise ValueError(f"a frame of unknown kind {frame.kind}")
 
     def _register(self, frame: Frame) -> None:
-        self._session = register_for_r(frame.fields())
+        fields = frame.fields()
+        LoopOptions.from_registration(fields)  # before the emulated AWS is started
+        self._session = register_for_r(fields)
         self._channel.send_fields(Kind.READY, 0, ready_facts(self._session))
 
     def _report(self, frame: Frame) -> None:

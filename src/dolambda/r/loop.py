@@ -65,7 +65,18 @@ class LoopOptions:
         values = {name: _converted(name, text) for name, text in given.items()}
         return cls(session, home, RunOptions(**values), progress)
 
+    @classmethod
+    def from_registration(cls, fields: dict[str, str]) -> Self:
+        """Take the options of all loops out of the fields of a REGISTER frame, and convert them.
 
+        Raises:
+            ConfigurationError: A field is wrong.
+        """
+        names = [name for name in fields if name.startswith(_OF_LOOPS)]
+        return cls.from_fields({name.removeprefix(_OF_LOOPS): fields.pop(name) for name in names})
+
+
+_OF_LOOPS = "loop."
 _KINDS: dict[str, type[int | float | str]] = {
     "workers": int,
     "batch": int,

@@ -25,3 +25,11 @@ def test_an_unknown_option_is_named(name: str) -> None:
 def test_a_value_of_another_type_is_named() -> None:
     with pytest.raises(ConfigurationError, match=r"retries must be a whole number, got '1\.5'"):
         LoopOptions.from_fields({"retries": "1.5"})
+
+
+def test_options_of_all_loops_are_checked_at_registration() -> None:
+    fields = {"region": "eu-west-1", "loop.retries": "2", "loop.progress": "FALSE"}
+    assert LoopOptions.from_registration(fields).run == RunOptions(retries=2)
+    assert fields == {"region": "eu-west-1"}
+    with pytest.raises(ConfigurationError, match="budget"):
+        LoopOptions.from_registration({"loop.budget": "-1"})
