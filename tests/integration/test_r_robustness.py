@@ -30,7 +30,7 @@ def test_what_tasks_do_to_themselves_is_told_by_number(r_session: RSession) -> N
     x <- outcome(foreach(i = 1:4, .errorhandling = "remove") %dopar%
       if (i == 2) { cat("last words\\n"); tools::pskill(Sys.getpid(), 9) } else i)
     cat(unlist(x), "\\n")
-    x <- foreach(i = 1:2, .errorhandling = "pass", .options.dolambda = list(task_timeout = 5)) %dopar%
+    x <- foreach(i = 1:2, .errorhandling = "pass", .options.dolambda = list(task_timeout = 3)) %dopar%
       if (i == 2) Sys.sleep(100) else i
     cat(x[[1]], class(x[[2]])[1], conditionMessage(x[[2]]), "\\n")
     x <- outcome(foreach(i = 1:3) %dopar% if (i > 1) stop("boom ", i) else i)
@@ -40,7 +40,7 @@ def test_what_tasks_do_to_themselves_is_told_by_number(r_session: RSession) -> N
     lines = r_session.lines(OUTCOME + code)
     assert lines[0].startswith('doLambdaTaskError: task 2 failed - "R ended during the task: exit')
     assert lines[1:3] == ["[task 2] last words", "1 3 4 "]
-    assert lines[3].startswith("1 TaskTimedOutError task 2 was stopped after 5.")
+    assert lines[3].startswith("1 TaskTimedOutError task 2 was stopped after 3.")
     assert 'doLambdaTaskError: task 2 failed - "boom 2"' in lines
     assert any("there is no package called" in line for line in lines)
     assert any('could not find function "nosuchfunction"' in line for line in lines)
