@@ -17,11 +17,19 @@ _WORDS = re.compile(
 _BEGINNINGS = re.compile(r"(What|Whether|Who|How|When|Give|Gives|Tell|Tells)\b")
 _PAGES = [
     *sorted(_ROOT.glob("*.md")),
+    *sorted(_ROOT.glob("bench/*.md")),
+    *sorted(_ROOT.glob(".github/**/*.*")),
+    *sorted(_ROOT.glob("examples/*")),
     *(
         page
         for page in sorted((_ROOT / "docs").rglob("*.md"))
         if not {"_build", "generated"} & set(page.parts)
     ),
+]
+_R = [
+    path
+    for pattern in ("R/*.R", "man/*.Rd", "vignettes/*.Rmd")
+    for path in sorted((_ROOT / "r" / "doLambda").glob(pattern))
 ]
 _SOURCES = sorted((_ROOT / "src").rglob("*.py"))
 
@@ -30,7 +38,7 @@ def _shown(path: Path) -> str:
     return str(path.relative_to(_ROOT))
 
 
-@pytest.mark.parametrize("path", [*_PAGES, *_SOURCES], ids=_shown)
+@pytest.mark.parametrize("path", [*_PAGES, *_R, *_SOURCES], ids=_shown)
 def test_no_forbidden_word(path: Path) -> None:
     found = [
         f"{_shown(path)}:{number}: {match[0]}"

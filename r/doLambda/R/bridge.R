@@ -1,4 +1,4 @@
-# The bridge: a Python process of ours, which is a client of dolambda.
+# The bridge: our Python process, which is a client of dolambda.
 
 START_WITHIN <- 60      # seconds until the bridge's Python answers
 TELL_AFTER <- 8         # ... after which the user is told what takes so long
