@@ -319,7 +319,8 @@ class OpenNamedRuns:
         self._bucket = bucket
         self._key = key
         self._transports = transports
-        self._open: dict[str, Transport] = {}
+        self._lock = threading.Lock()
+        self._open: dict[str, Transport | None] = {}  # None while it begins
 
     def take_over(self, name: str, way: Transport) -> tuple[NamedRun, Stored, Transport]:
         """Begin or continue the run of that name.
@@ -340,16 +341,22 @@ class OpenNamedRuns:
                 hint='Named runs go through the bucket: transport="queue".',
             )
         named = NamedRun(name, self._bucket, self._key)
-        if named.run in self._open:
-            raise ConfigurationError(
-                f"run={name!r} is already open in this session",
-                hint="Use another name, or wait for its end.",
-            )
-        stored = named.begin()
+        with self._lock:
+            if named.run in self._open:
+                raise ConfigurationError(
+                    f"run={name!r} is already open in this session",
+                    hint="Use another name, or wait for its end.",
+                )
+            self._open[named.run] = None
+        try:
+            stored = named.begin()
+            if self._transports:
+                way = self._open[named.run] = self._transports.keeping(named.client)
+        except BaseException:
+            self.release(named.run)
+            raise
         if len(stored):
             log.info("run %s: %s tasks have been done before", name, len(stored))
-        if self._transports:
-            way = self._open[named.run] = self._transports.keeping(named.client)
         return named, stored, way
 
     def release(self, run: str) -> None:

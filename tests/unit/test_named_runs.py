@@ -5,12 +5,19 @@ start.
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from dolambda.errors import ConfigurationError
-from dolambda.named_runs import NamedRun, Recorder, check_name, names
+from dolambda.errors import AwsError, ConfigurationError
+from dolambda.named_runs import (
+    NamedRun,
+    OpenNamedRuns,
+    Recorder,
+    check_name,
+    names,
+)
 from dolambda.scheduler.report import Report
 from dolambda.wire import keys
 from dolambda.wire.lease import Lease
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dolambda.aws.objects import Bucket
+    from dolambda.transport.base import Transport
 
 KEY = b"k" * 32
 OVER = replace(Report(), over=True)
@@ -237,3 +245,38 @@ def test_a_lease_that_someone_else_wrote_keeps_no_run_from_beginning(bucket: Dic
     assert run_of(bucket).begin().first == 0
     run_of(bucket).clean()
     assert "leases/run.mine/000000" not in bucket.list("leases/")
+
+
+QUEUE = cast("Transport", SimpleNamespace(queues=True))
+
+
+def test_a_name_is_taken_from_the_moment_its_run_begins() -> None:
+    """Two threads of one session may begin it: each would close the other's transport."""
+
+    class Slow(DictBucket):
+        refused = False
+
+        def list(self, prefix: str) -> list[str]:
+            if not self.refused:
+                self.refused = True
+                with pytest.raises(ConfigurationError, match="already open in this session"):
+                    opened.take_over("mine", QUEUE)
+            return super().list(prefix)
+
+    bucket = Slow()
+    opened = OpenNamedRuns(cast("Bucket", bucket), KEY, None)
+    opened.take_over("mine", QUEUE)
+    assert bucket.refused
+    opened.release("run.mine/000000")
+    opened.take_over("mine", QUEUE)
+
+
+def test_a_run_that_could_not_begin_leaves_its_name_free() -> None:
+    class Unreachable(DictBucket):
+        def list(self, prefix: str) -> list[str]:
+            raise AwsError(f"no network: {prefix}", hint="Try again.")
+
+    opened = OpenNamedRuns(cast("Bucket", Unreachable()), KEY, None)
+    for _ in range(2):
+        with pytest.raises(AwsError):
+            opened.take_over("mine", QUEUE)
