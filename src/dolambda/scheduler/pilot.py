@@ -47,7 +47,7 @@ _PER_TEN_SECONDS = 1000
 
 @dataclass(frozen=True)
 class Measured:
-    """What a task takes.
+    """Measured times of tasks and jobs.
 
     Attributes:
         each: Seconds of a task.
