@@ -276,8 +276,8 @@ def audited() -> Iterator[StrictInstance]:
     started.instance.stop()
 
 
-# Large layers and many jobs take longest.
-_LONG = {"A1", "B15", "B18"}
+# Large layers and many jobs take longest. What probes show, unit tests do too.
+_LONG = {"A1", "A10", "B3", "B15", "B18", "B22", "C3", "C4"}
 
 
 @pytest.mark.slow
@@ -287,7 +287,7 @@ _LONG = {"A1", "B15", "B18"}
         pytest.param(
             one,
             id=f"{one.number}-{one.scenario}",
-            marks=[pytest.mark.soak] if one.number in _LONG else [],
+            marks=[pytest.mark.soak] if one.probe or one.number in _LONG else [],
         )
         for one in FINDINGS
     ],

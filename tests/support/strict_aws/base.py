@@ -75,6 +75,12 @@ class Options:
     """Workers' HEAD requests are refused for the rate of all of them."""
     update_looks: int = 2
     """How often a function is shown as Pending or InProgress after a change."""
+    update_fails: bool = False
+    """Lambda cannot complete an update that it has accepted."""
+    kms_denied: bool = False
+    """Nobody may decrypt the functions' environments."""
+    own_layer_bytes: int = 0
+    """Bytes, zipped, of the layer ``mine``."""
     relay: str = ""
     """Host and port of a server that takes TLS and passes on what is in it."""
     lambda_second: float = 1.0

@@ -4,13 +4,12 @@ ended.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import json
 import socket
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,6 +18,7 @@ from dolambda.aws.reactor import Reactor
 from dolambda.aws.request import Request
 from dolambda.aws.request_counter import RequestCounter, without_throttled
 from dolambda.errors import AccessDeniedError, AwsError, NotDeployedError, ThrottledError
+from support.dropping import Dropping
 from support.http_server import Server, account
 from support.polling import until
 
@@ -277,41 +277,6 @@ def test_an_idle_connection_holds_nothing_of_the_last_request(invoker: Invoker) 
     assert [one for one in gc.get_objects() if isinstance(one, Request)] == []
     (line,) = invoker._reactor._idle["lambda", "POST"]
     assert (line.request, line.body, line.head) == (None, [], [])
-
-
-class Dropping:
-    """Answers the first call on each connection, and ends the connection at the second,
-    unanswered.
-    """
-
-    def __init__(self) -> None:
-        self.payloads: list[bytes] = []
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # it was closed
-            while True:
-                connection, _ = self._socket.accept()
-                with connection, connection.makefile("rb") as reader:
-                    self._serve(connection, reader)
-
-    def _serve(self, connection: socket.socket, reader: BinaryIO) -> None:
-        for number in range(2):
-            length = 0
-            while (line := reader.readline()).strip():
-                name, _, value = line.partition(b":")
-                length = int(value) if name.lower() == b"content-length" else length
-            self.payloads.append(reader.read(length))
-            if number == 0:
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-
-    def close(self) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._thread.join()
 
 
 @pytest.mark.parametrize("size", [10, 1_000_000])

@@ -9,12 +9,18 @@ Run by path in the environment of any version since 0.1: it uses only what all o
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import secrets
+import subprocess
 import sys
+import tempfile
 import time
+import zipfile
 from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -308,6 +314,121 @@ def more_memory_than_a_new_account_allows() -> None:
     except DolambdaError as error:
         if "new aws account" not in str(error).lower():
             raise
+
+
+def a_destroy_with_requirements() -> None:
+    """A10: `dolambda destroy` where the settings name a requirements file."""
+    stack = Stack("a10")
+    stack.deploy()
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write("attrs\n")
+        file.flush()
+        keys = stack.user("deployer", stack.settings)
+        chosen = {
+            "AWS_ACCESS_KEY_ID": str(keys.key),
+            "AWS_SECRET_ACCESS_KEY": str(keys.secret),
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "DOLAMBDA_ENDPOINT_URL": os.environ["STRICT_ENDPOINT"],
+            "DOLAMBDA_STACK": "a10",
+            "DOLAMBDA_REQUIREMENTS": file.name,
+        }
+        environ = {**os.environ, **chosen}
+        del environ["DOLAMBDA_REQUIRES"]
+        dolambda = Path(sys.executable).with_name("dolambda")
+        subprocess.run([dolambda, "destroy", "--yes"], env=environ, check=True, timeout=60)
+    listed = stack.client("lambda").list_functions()["Functions"]
+    if "a10" in [one["FunctionName"] for one in listed]:
+        raise AssertionError("the function is still there")
+
+
+def a_large_result() -> None:
+    """B3: the worker and the task's process have the function's memory together."""
+    stack = Stack("b3", memory=512)
+    stack.deploy()
+    try:
+        stack.ask(bytes, 150 << 20)
+    except DolambdaError as error:
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+
+
+def an_update_that_fails() -> None:
+    """B6: Lambda accepts an update, and cannot complete it."""
+    stack = Stack("b6")
+    stack.deploy()
+    try:
+        stack.deploy(memory=512)
+    except DolambdaError as error:
+        if "sufficient capacity" in str(error):
+            return
+        raise
+    raise AssertionError("an update that failed is taken for done")
+
+
+def an_environment_that_cannot_be_decrypted() -> None:
+    """B16: no variables are shown, and a deploy must not make other keys."""
+    stack = Stack("b16")
+    deploy(resources(stack.root, stack.settings, here=True))
+    client = stack.client("lambda")
+    before = client.get_function_configuration(FunctionName="b16")["Environment"]
+    try:
+        stack.deploy()
+    except DolambdaError as error:
+        if "decrypt" not in str(error):
+            raise
+    if client.get_function_configuration(FunctionName="b16")["Environment"] != before:
+        raise AssertionError("the signing key was replaced")
+
+
+def a_clock_that_is_slow() -> None:
+    """B22: this machine's clock is ten minutes slow, which S3 accepts."""
+    stack = Stack("b22", max_wait=60)
+    stack.deploy()
+    real = time.time
+    time.time = lambda: real() - 600
+    stack.ask(abs, -1)
+
+
+def an_own_layer_that_is_too_large() -> None:
+    """B24: 250 MiB are for own layers too; known before anything is made."""
+    stack = Stack("b24")
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("lib/mine.so", b"")
+    client = stack.client("lambda")
+    made = client.publish_layer_version(LayerName="mine", Content={"ZipFile": file.getvalue()})
+    try:
+        stack.deploy(layers=(made["LayerVersionArn"],))
+    except DolambdaError as error:
+        if "layers= take" not in str(error):
+            raise
+
+
+def a_role_that_was_made_again() -> None:
+    """C3: the grant to decrypt a function's environment belongs to the role of before."""
+    stack = Stack("c3")
+    stack.deploy()
+    iam, role = stack.client("iam"), names_of(stack.root, stack.settings).role
+    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        iam.delete_role_policy(RoleName=role, PolicyName=name)
+    iam.delete_role(RoleName=role)
+    time.sleep(2)
+    stack.deploy()
+    created = iam.get_role(RoleName=role)["Role"]["CreateDate"]
+    found = stack.client("lambda").get_function_configuration(FunctionName="c3")
+    if datetime.fromisoformat(found["LastModified"]) < created:
+        raise AssertionError("the function is still that of the role before")
+
+
+def the_directories_of_lambda() -> None:
+    """C4, C5: Lambda's user has no home; another Python looks for certificates elsewhere."""
+    stack = Stack("c4", runtime="provided.al2023")
+    account, settings = stack.deployer()
+    deploy(resources(account, settings, here=False))
+    found = stack.client("lambda").get_function_configuration(FunctionName="c4")
+    missing = {"HOME", "MPLCONFIGDIR", "SSL_CERT_FILE"} - {*found["Environment"]["Variables"]}
+    if missing:
+        raise AssertionError(f"variables that are not set: {sorted(missing)}")
 
 
 def a_stack_in_china() -> None:

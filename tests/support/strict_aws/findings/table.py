@@ -12,29 +12,34 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from support import programs
 from support.strict_aws.base import StrictAws
 from support.strict_aws.instance import StrictInstance
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 _SCENARIOS = Path(__file__).with_name("scenarios.py")
+_PROBES = Path(__file__).with_name("probes.py")
 _WITHIN = 150
+
+RunProgram = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @dataclass
 class Finding:
-    """A finding, the scenario that meets it, and the rules that make AWS real in it."""
+    """A finding, the scenario that meets it, and the rules that make AWS real in it.
+
+    A probe meets it without AWS.
+    """
 
     number: str
     scenario: str
-    rules: tuple[str, ...]
+    rules: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
+    probe: bool = False
 
 
 FINDINGS = (
@@ -56,13 +61,23 @@ FINDINGS = (
         {"concurrent_executions": 10},
     ),
     Finding("A9", "another_bucket", ("destination_validated",)),
+    Finding("A10", "a_destroy_with_requirements"),
+    Finding("A11", "credentials_as_they_are", probe=True),
+    Finding("A12", "a_private_authority", probe=True),
+    Finding("A13", "an_endpoint_of_the_environment", probe=True),
     Finding("A14", "a_stack_in_china", ("role_of_the_partition",), {"region": "cn-north-1"}),
+    Finding("A15", "deploy_as_commands", probe=True),
+    Finding("B1", "s3_throttles_for_seconds", probe=True),
+    Finding("B2", "a_connection_that_ends_after_a_call", probe=True),
+    Finding("B3", "a_large_result"),
+    Finding("B4", "an_upload_on_a_slow_line", probe=True),
     Finding(
         "B5",
         "a_deploy_while_an_update_is_in_progress",
         ("pending_and_in_progress",),
         {"update_looks": 8},
     ),
+    Finding("B6", "an_update_that_fails", ("update_failed",), {"update_fails": True}),
     Finding("B7", "a_first_deploy", ("bucket_known_late",)),
     Finding("B8", "a_role_with_an_attached_policy", ("role_with_policies",)),
     Finding(
@@ -75,8 +90,16 @@ FINDINGS = (
     Finding("B11", "the_logs", ("policies_in_force",)),
     Finding("B12", "the_doctor_of_a_role", ("simulated_entity",)),
     Finding("B13", "a_job_whose_requests_stall", ("request_timeout",), {"s3_stalls": True}),
+    Finding("B14", "how_an_environment_ended", probe=True),
     # Others use most of the rate.
     Finding("B15", "a_run_of_many_jobs_ends", ("request_rates",), {"s3_writes_per_s": 300}),
+    Finding(
+        "B16",
+        "an_environment_that_cannot_be_decrypted",
+        ("environment_unreadable",),
+        {"kms_denied": True},
+    ),
+    Finding("B17", "what_a_bill_contains", probe=True),
     Finding("B18", "a_layer_of_almost_50_megabytes", ("request_size",)),
     Finding(
         "B19",
@@ -84,6 +107,22 @@ FINDINGS = (
         ("memory_of_new_accounts",),
         {"max_memory": 3008},
     ),
+    Finding("B20", "system_libraries", probe=True),
+    Finding("B21", "a_region_that_is_not_enabled", probe=True),
+    Finding("B22", "a_clock_that_is_slow"),
+    Finding("B23", "connections_of_a_worker", probe=True),
+    Finding(
+        "B24",
+        "an_own_layer_that_is_too_large",
+        ("own_layer_size", "code_with_layers"),
+        {"own_layer_bytes": 300_000_000},
+    ),
+    Finding("C1", "a_connection_that_was_dropped_silently", probe=True),
+    Finding("C3", "a_role_that_was_made_again"),
+    Finding("C4", "the_directories_of_lambda"),
+    Finding("C6", "addresses_of_s3", probe=True),
+    Finding("C7", "an_organisations_role", probe=True),
+    Finding("C8", "a_reply_that_takes_too_long", probe=True),
 )
 
 
@@ -107,13 +146,15 @@ def main() -> None:
 
 def run(finding: Finding, python: str, definition: str) -> str:
     """Return "passes", or how a scenario fails with one version, in an AWS of its own."""
-    strict = StrictInstance.from_start()
 
     def run_program(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [python, *arguments], capture_output=True, text=True, check=False, **more
         )
 
+    if finding.probe:
+        return _outcome(run_program, _PROBES, finding, {})
+    strict = StrictInstance.from_start()
     try:
         return run_in(strict, finding, definition, run_program)
     finally:
@@ -124,31 +165,41 @@ def run_in(
     strict: StrictInstance,
     finding: Finding,
     definition: str,
-    run_program: Callable[..., subprocess.CompletedProcess[str]] = programs.run,
+    run_program: RunProgram = programs.run,
 ) -> str:
     """Return "passes", or how a scenario fails in an AWS that others have used.
 
     ``run_program`` runs Python with arguments, ``env`` and ``timeout``.
     """
+    if finding.probe:
+        return _outcome(run_program, _PROBES, finding, {})
     strict.reset()
     evaluated = {"iam_definition": definition} if "policies_in_force" in finding.rules else {}
     strict.set(**finding.options, **evaluated)
     for name in StrictAws.rules():
         strict.switch(name, on=name in finding.rules)
+    where = {
+        "STRICT_ENDPOINT": strict.instance.endpoint_url,
+        "STRICT_KEY": strict.instance.key,
+        "STRICT_SECRET": strict.instance.secret,
+    }
+    outcome = _outcome(run_program, _SCENARIOS, finding, where)
+    met = sum(strict.counts.get(name, 0) for name in finding.rules)
+    return f"passes ({met} refused on the way)" if met and outcome == "passes" else outcome
+
+
+def _outcome(run_program: RunProgram, file: Path, finding: Finding, where: dict[str, str]) -> str:
     try:
-        done = run_program(
-            str(_SCENARIOS), finding.scenario, env=_environment(strict), timeout=_WITHIN
-        )
+        done = run_program(str(file), finding.scenario, env=_environment() | where, timeout=_WITHIN)
     except subprocess.TimeoutExpired:
         return f"fails: not done after {_WITHIN} s"
-    met = sum(strict.counts.get(name, 0) for name in finding.rules)
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line and not line.startswith(" ")]
-        return f"fails: {lines[-1][:140] if lines else done.returncode}".replace("|", "/")
-    return f"passes ({met} refused on the way)" if met else "passes"
+    if not done.returncode:
+        return "passes"
+    lines = [line for line in done.stderr.splitlines() if line and not line.startswith(" ")]
+    return f"fails: {lines[-1][:140] if lines else done.returncode}".replace("|", "/")
 
 
-def _environment(strict: StrictInstance) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -157,9 +208,6 @@ def _environment(strict: StrictInstance) -> dict[str, str]:
     return kept | {
         "AWS_EC2_METADATA_DISABLED": "true",
         "DOLAMBDA_REQUIRES": "",
-        "STRICT_ENDPOINT": strict.instance.endpoint_url,
-        "STRICT_KEY": strict.instance.key,
-        "STRICT_SECRET": strict.instance.secret,
     }
 
 

@@ -40,6 +40,12 @@ def bucket_known_late(request: Request, world: World) -> Response | None:
     return None
 
 
+def _arn(bucket: str, world: World) -> str:
+    import boto3  # noqa: PLC0415 - slow
+
+    return f"arn:{boto3.Session().get_partition_for_region(world.options.region)}:s3:::{bucket}"
+
+
 def _permitted(function: str, bucket: str, world: World) -> bool:
     try:
         policy = json.loads(world.ask("lambda", "GetPolicy", FunctionName=function)["Policy"])
@@ -49,7 +55,7 @@ def _permitted(function: str, bucket: str, world: World) -> bool:
         conditions = statement.get("Condition", {})
         like = conditions.get("ArnLike", {}).get("AWS:SourceArn")
         owner = conditions.get("StringEquals", {}).get("AWS:SourceAccount")
-        if like == f"arn:aws:s3:::{bucket}" and owner in (None, world.options.account):
+        if like == _arn(bucket, world) and owner in (None, world.options.account):
             return True
     return False
 

@@ -62,6 +62,43 @@ def pending_and_in_progress(request: Request, world: World) -> Response | None:
     return None
 
 
+@rule("lambda:GetFunctionConfiguration", "lambda:UpdateFunctionConfiguration")
+def update_failed(request: Request, world: World) -> Response | None:
+    """Show that an update, which was accepted, failed, and why.
+
+    LastUpdateStatus "Failed", LastUpdateStatusReason "We currently do not have sufficient capacity
+    in the region you requested. Our system will be working on provisioning additional capacity.":
+    API reference of GetFunctionConfiguration; developer guide, "Lambda function states".
+    """
+    name = request.params["FunctionName"]
+    if request.operation == "UpdateFunctionConfiguration":
+        world.memory[name] = world.options.update_fails
+    elif world.memory.get(name):
+        found = world.ask("lambda", "GetFunctionConfiguration", FunctionName=name)
+        why = "We currently do not have sufficient capacity in the region you requested."
+        shown = {"LastUpdateStatus": "Failed", "LastUpdateStatusReason": why}
+        return Response(200, {**found, **shown, "LastUpdateStatusReasonCode": "InternalError"})
+    return None
+
+
+@rule("lambda:GetFunctionConfiguration")
+def environment_unreadable(request: Request, world: World) -> Response | None:
+    """Show an error in place of the variables where a KMS key denies their decryption.
+
+    "Lambda was unable to decrypt your environment variables because the KMS access was denied.
+    Please check your KMS permissions.": API reference, EnvironmentResponse.Error.
+    """
+    if not world.options.kms_denied:
+        return None
+    found = world.ask("lambda", "GetFunctionConfiguration", **request.params)
+    text = (
+        "Lambda was unable to decrypt your environment variables because the KMS access was "
+        "denied. Please check your KMS permissions."
+    )
+    error = {"ErrorCode": "AccessDeniedException", "Message": text}
+    return Response(200, {**found, "Environment": {"Error": error}})
+
+
 @rule("lambda:CreateFunction", "lambda:UpdateFunctionConfiguration")
 def environment_size(request: Request, _: World) -> Response | None:
     """Refuse an environment of more than 4 KB: developer guide, "Lambda quotas".

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from support.strict_aws.base import Response, rule
 
@@ -44,6 +44,23 @@ def five_layers(request: Request, _: World) -> Response | None:
     return _refused(f"Cannot reference more than {_MOST} layers.")
 
 
+def _layer(arn: str, world: World) -> dict[str, Any]:
+    name, _, version = arn.rpartition(":")
+    found = world.ask("lambda", "GetLayerVersion", LayerName=name, VersionNumber=int(version))
+    if name.endswith(":mine") and world.options.own_layer_bytes:
+        found["Content"]["CodeSize"] = world.options.own_layer_bytes
+    return found
+
+
+@rule("lambda:GetLayerVersion")
+def own_layer_size(request: Request, world: World) -> Response | None:
+    """Show the size that a layer is meant to have, which no test uploads."""
+    if not world.options.own_layer_bytes:
+        return None
+    arn = f"{request.params['LayerName']}:{request.params['VersionNumber']}"
+    return Response(200, _layer(arn, world))
+
+
 @rule("lambda:CreateFunction", "lambda:UpdateFunctionConfiguration")
 def code_with_layers(request: Request, world: World) -> Response | None:
     """Refuse code and layers of more than 250 MiB, here as zipped: the emulator does not unzip.
@@ -52,13 +69,7 @@ def code_with_layers(request: Request, world: World) -> Response | None:
     actual size is ... bytes.": many issues, such as serverless/serverless #8794.
     """
     total = sum(
-        world.ask(
-            "lambda",
-            "GetLayerVersion",
-            LayerName=arn.rpartition(":")[0],
-            VersionNumber=int(arn.rpartition(":")[2]),
-        )["Content"]["CodeSize"]
-        for arn in request.params.get("Layers", [])
+        _layer(arn, world)["Content"]["CodeSize"] for arn in request.params.get("Layers", [])
     )
     if total <= _UNZIPPED:
         return None
