@@ -44,7 +44,8 @@ class Server:
     """Answers each request with a status of `statuses`, the last one for ever."""
 
     def __init__(self, *statuses: int) -> None:
-        self.statuses, self.seen = list(statuses) or [200], []
+        self.statuses = list(statuses) or [200]
+        self.seen: list[bytes] = []
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
