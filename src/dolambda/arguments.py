@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import operator
 import os
 from dataclasses import dataclass
@@ -20,10 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """The origin of a value: how its name is written there, and the hint for a wrong value."""
+    """The origin of a value: how it is written there, and the hint for a wrong value.
+
+    ``written`` returns an assignment of a value, which ``shown`` converts to text.
+    """
 
     written: Callable[[str], str]
     hint: str
+    shown: Callable[[object], str] = repr
 
     @classmethod
     def argument(cls, name: str) -> Source:
@@ -39,18 +44,20 @@ class Source:
     def file(cls, name: str, path: object) -> Source:
         """Return the source of a key of a project file."""
         return cls(
-            lambda value: f"[tool.dolambda] {name} = {value} in {path}", "Correct it in that file."
+            lambda value: f"[tool.dolambda] {name} = {value} in {path}",
+            "Correct it in that file.",
+            _in_toml,
         )
 
 
 class UnfitError(ValueError):
     """A value of the wrong kind, with a more specific message than that of its rule."""
 
-    def __init__(self, why: str, hint: str = "") -> None:
-        """Create the error. ``why`` follows the value in the message."""
+    def __init__(self, why: str, instead: object = None) -> None:
+        """Create the error. ``why`` follows the value in the message, ``instead`` is allowed."""
         super().__init__(why)
         self.why = why
-        self.hint = hint
+        self.instead = instead
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,9 @@ class Rule:
         except ConfigurationError:  # its own message is better
             raise
         except UnfitError as error:
-            why, hint = error.why, error.hint or hint
+            why = error.why
+            if error.instead is not None:
+                hint = f"Write {source.written(source.shown(error.instead))}."
         except (
             TypeError,
             ValueError,
@@ -85,7 +94,7 @@ class Rule:
             OverflowError,
         ):  # all mean that the value has the wrong type
             pass
-        raise ConfigurationError(f"{source.written(repr(value))} {why}", hint=hint)
+        raise ConfigurationError(f"{source.written(source.shown(value))} {why}", hint=hint)
 
     def check_text(self, text: str, source: Source) -> Any:
         """Return the value that a text represents.
@@ -129,12 +138,12 @@ def text(says: str = "text", holds: Callable[[str], bool] = lambda _: True) -> R
     return Rule(says, _as_text, holds)
 
 
-def texts(name: str, says: str, holds: Callable[[tuple[str, ...]], bool] = lambda _: True) -> Rule:
+def texts(says: str, holds: Callable[[tuple[str, ...]], bool] = lambda _: True) -> Rule:
     """Return the rule of a list of texts, separated by commas in an environment variable."""
 
     def converted(value: Any) -> tuple[str, ...]:
         if isinstance(value, str):
-            raise UnfitError("is text, not a list", f"Write {name}=[{value!r}].")
+            raise UnfitError("is text, not a list", [value])
         parts = tuple(value)
         for part in parts:
             if not isinstance(part, str):
@@ -164,9 +173,17 @@ FLAG = Rule(
 )
 
 
+def _in_toml(value: object) -> str:
+    """Return a value as it is written in a TOML file."""
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except TypeError:  # a date
+        return str(value)
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is most similar, or None if none is."""
-    return next(iter(difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)), None)
+    return next(iter(difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.7)), None)
 
 
 def refuse_unknown(

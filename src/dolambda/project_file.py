@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dolambda.errors import ConfigurationError
+from dolambda.users_frame import users_stacklevel
 
 _NAME = "pyproject.toml"
 
@@ -49,7 +50,9 @@ class ProjectFile:
         except ConfigurationError:  # the file is not used, so its errors do not matter
             return cls()
         if distrusted:
-            warnings.warn(f"[tool.dolambda] in {path} is not used: {why}", stacklevel=5)
+            warnings.warn(
+                f"[tool.dolambda] in {path} is not used: {why}", stacklevel=users_stacklevel()
+            )
         return cls()
 
 

@@ -31,6 +31,7 @@ from dolambda.arguments import (
 )
 from dolambda.errors import ConfigurationError
 from dolambda.project_file import ProjectFile
+from dolambda.users_frame import users_stacklevel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -273,7 +274,9 @@ def _warn_of_unknown(environ: Mapping[str, str], known: Iterable[str]) -> None:
         if variable.startswith("DOLAMBDA_") and variable not in (*variables, *_INTERNAL):
             near = nearest(variable.removeprefix("DOLAMBDA_"), known)
             meant = f": did you mean DOLAMBDA_{near.upper()}?" if near else ""
-            warnings.warn(f"the variable {variable} is not a setting{meant}", stacklevel=4)
+            warnings.warn(
+                f"the variable {variable} is not a setting{meant}", stacklevel=users_stacklevel()
+            )
 
 
 _INTERNAL = tuple(
@@ -364,20 +367,19 @@ RULES: dict[str, Rule] = {
     "logs": Rule('"relay", "live", "errors" or False', _as_logs),
     "record": FLAG,
     "record_errors": FLAG,
-    "requires": texts("requires", "a list of packages, as pip writes them"),
+    "requires": texts("a list of packages, as pip writes them"),
     "requirements": text("the path of a requirements file"),
-    "extra_requires": texts("extra_requires", "a list of packages, as pip writes them"),
-    "exclude": texts("exclude", "a list of packages"),
+    "extra_requires": texts("a list of packages, as pip writes them"),
+    "exclude": texts("a list of packages"),
     "memory": whole(128, 10_240, "MB", ", Lambda's limits"),
     "timeout": whole(3, 900, "seconds", ", Lambda's limits"),
     "storage": whole(512, 10_240, "MB", ", Lambda's limits"),
-    "include_code": texts("include_code", "a list of modules"),
-    "exclude_code": texts("exclude_code", "a list of modules and patterns"),
+    "include_code": texts("a list of modules"),
+    "exclude_code": texts("a list of modules and patterns"),
     "architecture": choice("x86_64", "arm64"),
     "runtime": choice("provided.al2023"),
     "interpreter": text("the path of an interpreter"),
     "layers": texts(
-        "layers",
         f"a list of at most {_MAX_LAYERS} ARNs of layer versions",
         lambda arns: len(arns) <= _MAX_LAYERS and all(arn.startswith("arn:") for arn in arns),
     ),
@@ -390,7 +392,7 @@ RULES: dict[str, Rule] = {
         int,
     ),
     "r": FLAG,
-    "r_packages": texts("r_packages", "a list of R packages"),
+    "r_packages": texts("a list of R packages"),
     "r_layers": text("the path of a file that `dolambda r-layers` has made"),
     "role": text(
         "the ARN of a role",

@@ -78,6 +78,7 @@ def test_a_wrong_option_is_named_where_it_is_given(
     ("options", "says"),
     [
         ({"unheard": 1}, "unknown option of dolambda unheard=\n  Known names: "),
+        ({"bogus": 2}, "unknown option of dolambda bogus=\n  Known names: "),
         ({"retris": 2}, "unknown option of dolambda retris=\n  Did you mean retries=?"),
         ({"n_job": 2}, "unknown option of dolambda n_job="),
         ({"memory": 512}, "memory= is a setting: dolambda.register(memory=...)"),

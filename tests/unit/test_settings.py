@@ -176,8 +176,9 @@ def test_lists_and_flags_are_read_from_variables(tmp_path: Path) -> None:
 def test_unknown_variables_are_warned_of(tmp_path: Path) -> None:
     with pytest.warns(
         UserWarning, match="DOLAMBDA_MEMROY is not a setting: did you mean DOLAMBDA_MEMORY"
-    ):
+    ) as warned:
         Settings.resolve(directory=tmp_path, environ={"DOLAMBDA_MEMROY": "512"})
+    assert warned[0].filename == __file__  # the user's line, not dolambda's
     with pytest.warns(UserWarning, match="DOLAMBDA_XYZZY is not a setting$"):
         Settings.resolve(directory=tmp_path, environ={"DOLAMBDA_XYZZY": "512"})
     with warnings.catch_warnings():
@@ -207,11 +208,12 @@ def written(folder: Path, content: bytes | str) -> Path:
         ("[tool.dolambda]\nmemry = 1\n", "memry\n  Did you mean memory?"),
         ("[tool.dolambda]\nretries = 1\n", "option of a run"),
         ("[tool.dolambda]\nmemory = 64\n", "[tool.dolambda] memory = 64 in "),
-        ('[tool.dolambda]\nworkers = "3"\n', "[tool.dolambda] workers = '3' in "),
-        ("[tool.dolambda]\nworkers = true\n", "workers = True in "),
+        ('[tool.dolambda]\nworkers = "3"\n', '[tool.dolambda] workers = "3" in '),
+        ("[tool.dolambda]\nworkers = true\n", "workers = true in "),
         ("[tool.dolambda]\nworkers = 2.5\n", "workers = 2.5 in "),
         ("[tool.dolambda]\nexclude = [1, 2]\n", "holds 1, which is not text"),
         ('[tool.dolambda]\nrequires = "numpy"\n', "is text, not a list"),
+        ('[tool.dolambda]\nrequires = "numpy"\n', 'Write [tool.dolambda] requires = ["numpy"] in'),
     ],
 )
 def test_what_is_wrong_with_a_file_names_it(

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from dolambda.cli import options as given
 from dolambda.cli.connect import LOCAL, choose_local, running_instance
 from dolambda.errors import LocalAwsError
 from dolambda.local import cache
@@ -24,7 +25,9 @@ local = typer.Typer(help="Start and stop an emulated AWS on this machine.", no_a
 @local.command()
 def start(
     workers: int | None = typer.Option(
-        None, min=1, help="Maximum number of workers. Default: one for each core, at least 2."
+        None,
+        callback=given.within(1),
+        help="Maximum number of workers. Default: one for each core, at least 2.",
     ),
     requires: list[str] | None = typer.Option(  # noqa: B008 - typer's convention
         None,

@@ -172,14 +172,13 @@ class Pilot:
             (self._cold if usage.cold else self._warm).add(seconds, usage.seconds)
             self._workers.add(usage.worker)
 
-    def allows(self, jobs: int, in_flight: int, expected: int) -> bool:
-        """Return whether one more job may be sent after ``jobs``, some of them ``in_flight``.
-
-        ``expected`` is the number of tasks in the run.
-        """
+    def allows(self, counters: RunCounters, in_flight: int) -> bool:
+        """Return whether one more job may be sent, while so many are ``in_flight``."""
+        if not self.holds:
+            return True
         known = [one.busy / one.tasks for one in (self._cold, self._warm) if one.tasks]
         at_once = JOBS if known and min(known) >= _LONG_S else _AT_ONCE
-        return in_flight < at_once and not self._is_enough(jobs, expected)
+        return in_flight < at_once and not self._is_enough(counters)
 
     def size(self, size: int, expected: int) -> int:
         """Return the number of tasks in the next job, at most ``size``.
@@ -188,14 +187,15 @@ class Pilot:
         """
         return min(size, max(1, int(expected * _SHARE))) if self.holds else size
 
-    def _is_enough(self, jobs: int, expected: int) -> bool:
+    def _is_enough(self, counters: RunCounters) -> bool:
+        """Return whether so many jobs as were sent are a sample."""
         tasks, busy = self._warm.tasks + self._cold.tasks, self._warm.busy + self._cold.busy
-        enough = tasks >= min(_ENOUGH_TASKS, _ENOUGH_SHARE * expected) or busy >= _ENOUGH_S
-        return jobs >= (JOBS if enough else _MAX_JOBS)
+        enough = tasks >= min(_ENOUGH_TASKS, _ENOUGH_SHARE * counters.expected) or busy >= _ENOUGH_S
+        return counters.jobs >= (JOBS if enough else _MAX_JOBS)
 
-    def is_to_ask(self, jobs: int, expected: int) -> bool:
-        """Return whether it is time to ask, after ``jobs`` have all ended."""
-        return self.holds and not self.asked and self._is_enough(jobs, expected)
+    def is_to_ask(self, counters: RunCounters) -> bool:
+        """Return whether it is time to ask, once no job is in flight."""
+        return self.holds and not self.asked and self._is_enough(counters)
 
     def answered(self, refusal: BaseException | None) -> None:
         """Record the answer. ``refusal`` is None if the run continues."""

@@ -265,8 +265,7 @@ class Scheduler:
     def _has_capacity(self, moment: ev.Moment) -> bool:
         if self._signs.are_missing or not self.ledger.can_afford():
             return False
-        jobs, expected = self.counters.jobs, self.counters.expected
-        if self.pilot.holds and not self.pilot.allows(jobs, len(self.jobs), expected):
+        if not self.pilot.allows(self.counters, len(self.jobs)):
             return False
         # More jobs than workers only when the number of tasks in a job is known.
         most = moment.capacity[0]
@@ -440,13 +439,11 @@ class Scheduler:
 
     def _is_pilot_done(self) -> bool:
         over = bool(self._queue) and not self.jobs
-        return over and self.pilot.is_to_ask(self.counters.jobs, self.counters.expected)
+        return over and self.pilot.is_to_ask(self.counters)
 
     def _ask_to_go_on(self) -> ev.Actions:
         """Estimate the rest, once the pilot is done."""
         if not self._is_pilot_done():
             return []
-        waiting = self._queue.tasks
-        return [
-            ev.AskToGoOn(self.pilot.estimate(waiting, self.batcher, self._limits, self.counters))
-        ]
+        state = (self._queue.tasks, self.batcher, self._limits, self.counters)
+        return [ev.AskToGoOn(self.pilot.estimate(*state))]

@@ -46,6 +46,37 @@ class ByArgs(NamedTuple):
     args: tuple[Any, ...]
 
 
+class ByState(NamedTuple):
+    """An exception whose class takes other arguments than it passes to `Exception.__init__`."""
+
+    kind: type[BaseException]
+    args: tuple[Any, ...]
+    state: dict[str, Any]
+
+    @classmethod
+    def of(cls, error: BaseException) -> ByState | None:
+        """Return the exception in this form, or None if its class has a pickling of its own."""
+        kind, own = type(error), _own_base(type(error))
+        if kind.__reduce__ is not own.__reduce__ or kind.__reduce_ex__ is not own.__reduce_ex__:
+            return None
+        return cls(kind, tuple(error.__reduce__()[1]), dict(vars(error)))
+
+    def error(self) -> BaseException:
+        """Return the exception, without a call of its class's own ``__init__``."""
+        error = self.kind.__new__(self.kind, *self.args)
+        _own_base(self.kind).__init__(error, *self.args)
+        vars(error).update(self.state)
+        return error
+
+
+def _own_base(kind: type[BaseException]) -> type[BaseException]:
+    """Return the nearest base that is Python's own."""
+    own: type[BaseException] = next(
+        one for one in kind.__mro__ if vars(builtins).get(one.__name__) is one
+    )
+    return own
+
+
 def guarded(call: Callable[[], T], otherwise: T) -> T:
     """Return the result of ``call``, or ``otherwise`` if it raises anything."""
     try:
@@ -93,7 +124,8 @@ def pack(error: BaseException) -> tuple[bytes, Sequence[memoryview]]:
 
     Many classes take other arguments than they pass to `Exception.__init__`. Then their pickle does
     not load, or loads with another text ("code code 5"). In that case the arguments that the
-    original holds are sent too, and `load` sets them again.
+    original holds are sent too, and `load` sets them again, or makes the exception from them and
+    its attributes.
 
     Returns:
         The pickle and its buffers. The pickle is empty if there is none that loads.
@@ -107,6 +139,8 @@ def pack(error: BaseException) -> tuple[bytes, Sequence[memoryview]]:
     forms: list[object] = [error, WithArgs(error, args)]
     if vars(builtins).get(_name_of(type(error))) is type(error):
         forms.append(ByArgs(type(error), args))
+    else:
+        forms.append(guarded(lambda: ByState.of(error), None))
     for carried in forms:
         packed = guarded(lambda carried=carried: pickling.dump(carried, "an exception"), None)  # type: ignore[misc]
         copy = load(*packed) if packed else None
@@ -128,6 +162,8 @@ def load(
     if type(loaded) is ByArgs:
         by_args = loaded
         loaded = guarded(lambda: by_args.kind(*by_args.args), None)
+    elif type(loaded) is ByState:
+        loaded = guarded(loaded.error, None)
     elif type(loaded) is WithArgs:
         loaded, args = loaded
     if not issubclass(type(loaded), BaseException) or _ends_programs(loaded):

@@ -166,11 +166,14 @@ def test_a_sample_grows_with_the_run_unless_tasks_are_long(
     sample: list[list[float]], expected: int, at_once: int, *, enough: bool
 ) -> None:
     pilot = learned(*((False, 0.0, seconds) for seconds in sample))
-    jobs = len(sample)
-    assert pilot.is_to_ask(jobs, expected) is enough
-    assert pilot.allows(jobs, at_once - 1, expected) is not enough
-    assert not pilot.allows(jobs, at_once, expected)
-    assert pilot.is_to_ask(30, expected)  # whatever happens
+    counters = RunCounters()
+    counters.expect(expected)
+    counters.jobs = len(sample)
+    assert pilot.is_to_ask(counters) is enough
+    assert pilot.allows(counters, at_once - 1) is not enough
+    assert not pilot.allows(counters, at_once)
+    counters.jobs = 30
+    assert pilot.is_to_ask(counters)  # whatever happens
     assert pilot.size(100, expected) == max(1, expected // 100)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import copyreg
 import os
+import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pytest
@@ -268,6 +269,47 @@ def test_an_exception_that_makes_its_text_says_the_same_after_the_round_trip() -
     assert (type(error), str(error), error.args) == (MakesItsText, "code 5", ("code 5",))
 
 
+class Refused(KeepsMore):
+    """One whose class is local to a test's module, with a note and a cause."""
+
+
+@pytest.mark.parametrize("kind", [KeepsMore, Refused])
+def test_an_exception_whose_class_takes_more_than_its_base_comes_back_as_itself(
+    kind: type[KeepsMore],
+) -> None:
+    error = kind(2, "more")
+    error.add_note("a note")
+    found = failed(error)
+    assert type(found) is kind
+    assert (str(found), found.args, found.why) == ("2: more", (2,), "more")
+    assert found.__notes__ == ["a note"]
+
+
+class NeedsFile(OSError):
+    def __init__(self, path: str, *, tried: int) -> None:
+        super().__init__(2, "no such file", path)
+        self.tried = tried
+
+
+class WantsMore(Exception):
+    def __new__(cls, code: int, why: str) -> Self:
+        return super().__new__(cls, code, why)
+
+    def __init__(self, code: int, why: str) -> None:
+        super().__init__(code)
+        self.why = why
+
+
+def test_neighbours_of_such_a_class_come_back_or_are_remote_errors() -> None:
+    found = failed(NeedsFile("a.csv", tried=3))
+    assert isinstance(found, NeedsFile)
+    assert (found.errno, found.filename, found.tried) == (2, "a.csv", 3)
+    assert isinstance(failed(WantsMore(1, "more")), RemoteError)  # its __new__ takes more as well
+    held = KeepsMore(2, "more")
+    held.why = threading.Lock()  # type: ignore[assignment]
+    assert isinstance(failed(held), RemoteError)
+
+
 @pytest.mark.parametrize(
     "error", [KeyError("k"), OSError(2, "no such"), UnicodeDecodeError("utf-8", b"x", 0, 1, "bad")]
 )
@@ -282,7 +324,6 @@ def test_text_that_the_pickle_loses_is_kept_by_a_remote_error() -> None:
     found = failed(error)
     assert isinstance(found, RemoteError)
     assert "said later" in str(found)
-    assert "2: more" in str(failed(KeepsMore(2, "more")))
 
 
 def test_an_address_in_the_text_or_a_text_that_changes_is_no_other_text() -> None:

@@ -4,7 +4,7 @@ import pickle
 import time
 from array import array
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pytest
@@ -238,6 +238,9 @@ def test_an_exception_comes_back_as_itself_with_the_remote_traceback_as_cause() 
 def test_an_exception_that_cannot_be_unpickled_becomes_a_remote_error() -> None:
     # Made here: dask.distributed makes all exceptions that it finds picklable, by tblib.
     class TwoArguments(Exception):  # noqa: N818 - not an error of ours
+        def __new__(cls, one: int, two: int) -> Self:
+            return super().__new__(cls, one, two)
+
         def __init__(self, one: int, two: int) -> None:
             super().__init__(one + two)
 
