@@ -186,10 +186,11 @@ class LambdaBackend(ParallelBackendBase):
         return self._workers.batcher.size(1 << 30, 1) if self._workers else 1
 
     # joblib's signature.
-    def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: ARG002, FBT001, FBT002
+    def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: FBT001, FBT002
         """Cancel the remaining tasks after an error, or when their generator is dropped.
 
-        The run of the next call is opened by `start_call`.
+        With ``ensure_ready``, open the run of the next call, except in place of a dropped
+        generator: `start_call` opens that one.
         """
         if self._workers and self._session:
             run, self._workers = self._workers, None
@@ -197,6 +198,8 @@ class LambdaBackend(ParallelBackendBase):
                 self._session.dropped.cancel(run)  # perhaps in the garbage collector: not here
             else:
                 run.cancel()
+                if ensure_ready:
+                    self._open()
 
     def terminate(self) -> None:
         """End the run, and remove its objects."""
