@@ -1,7 +1,8 @@
 """Objects of `functools` in a main program, which cloudpickle cannot take apart.
 
-    cached_property    holds a lock before Python 3.12
-    singledispatch     holds a dictionary of weak references
+    cached_property        holds a lock before Python 3.12
+    singledispatch         holds a dictionary of weak references
+    singledispatchmethod   holds one too since Python 3.13
 
 **Input:** such an object. **Output:** how to rebuild it, as `__reduce__` returns it. Pickles name
 the functions that rebuild these objects, so the functions stay in this module.
@@ -59,3 +60,13 @@ def set_implementations(made: Any, implementations: dict[type, Callable[..., Any
     for kind, function in implementations.items():
         made.register(kind, function)
     return functools.update_wrapper(made, implementations[object])
+
+
+def reduce_dispatching_method(_pickler: object, made: functools.singledispatchmethod[Any]) -> Any:
+    """Reduce a generic method to its generic function."""
+    return dispatching_method, (), {"dispatcher": made.dispatcher, "func": made.func}
+
+
+def dispatching_method() -> functools.singledispatchmethod[Any]:
+    """Return a generic method without implementations."""
+    return functools.singledispatchmethod(_placeholder)

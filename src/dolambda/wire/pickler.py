@@ -35,6 +35,7 @@ from dolambda.wire.functools_objects import (
     is_dispatching,
     reduce_cached_property,
     reduce_dispatching,
+    reduce_dispatching_method,
 )
 from dolambda.wire.imports import imports_of
 
@@ -199,6 +200,7 @@ _REDUCERS: dict[type, Callable[[Pickler, Any], Any]] = {
     FunctionType: Pickler._reduce_function,
     _LRU_CACHE: _reduce_cached,
     functools.cached_property: reduce_cached_property,
+    functools.singledispatchmethod: reduce_dispatching_method,
     ModuleType: _reduce_module,
     TypeVar: _reduce_type_variable,
     **dict.fromkeys(TYPING, _reduce_typing),
