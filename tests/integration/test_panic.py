@@ -185,12 +185,15 @@ def test_what_runs_away_stops(stage: Stage, tmp_path: Path) -> None:
     futures = [executor.submit(task, number) for number in range(200)]
     until(lambda: len(list(marks.iterdir())) > 2)
     stage.panic().begin()
-    time.sleep(6)  # two looks of a worker at its job, and what it was at
-    begun = len(list(marks.iterdir()))
-    time.sleep(3)
-    assert len(list(marks.iterdir())) == begun < 200
+    begun, deadline = -1, time.monotonic() + 30  # the rest of the tasks would take longer
+    while len(list(marks.iterdir())) != begun:
+        assert time.monotonic() < deadline, "tasks go on"
+        begun = len(list(marks.iterdir()))
+        time.sleep(3)  # six tasks of each worker
+    assert begun < 200
     executor.shutdown(wait=False, cancel_futures=True)
     session.close()
+    assert len(list(marks.iterdir())) == begun
     assert not all(
         future.done() and not future.cancelled() and future.exception() is None
         for future in futures

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +14,11 @@ import pytest
 
 from dolambda import LambdaExecutor
 from dolambda.named_runs import NamedRun
+from support import programs
 from support.polling import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from dolambda.session import Session
 
@@ -37,21 +37,37 @@ with LambdaExecutor() as executor:
 """
 
 
-@pytest.fixture(params=["queue", "direct"])
-def user(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+class User:
     """A program in the middle of a run on an emulated AWS of its own, and where that is."""
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, request.param],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"TMPDIR": str(tmp_path)},
-    ) as process:
-        assert process.stdout is not None
-        yield process, Path(process.stdout.readline().strip())
-        process.kill()
+
+    def __init__(self, transport: str, place: Path) -> None:
+        self._errors = place / "errors"
+        with self._errors.open("w") as errors:
+            self.process = programs.start(
+                "-c",
+                PROGRAM,
+                transport,
+                stdout=subprocess.PIPE,
+                stderr=errors.fileno(),
+                env=os.environ | {"TMPDIR": str(place)},
+            )
+        assert self.process.stdout is not None
+        self.directory = Path(self.process.stdout.readline().strip())
+
+    def said(self) -> str:
+        """Wait for its end, and return what it wrote to standard error."""
+        self.process.wait(60)
+        return self._errors.read_text()
+
+
+@pytest.fixture
+def user(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[User]:
+    started = User(request.param, tmp_path)
+    yield started
+    started.process.kill()
+    started.process.wait(60)
+    assert started.process.stdout is not None
+    started.process.stdout.close()
 
 
 def emulator(directory: Path) -> int:
@@ -62,28 +78,28 @@ def guardian(directory: Path) -> int:
     return int(json.loads((directory / "state.json").read_text(encoding="utf-8"))["guardian"])
 
 
-@pytest.mark.parametrize("victim", [emulator, guardian])
+@pytest.mark.parametrize(
+    ("user", "victim"),
+    [("queue", emulator), ("direct", emulator), ("queue", guardian)],
+    indirect=["user"],
+)
 def test_an_emulated_aws_that_was_killed_is_noticed(
-    user: tuple[subprocess.Popen[str], Path], victim: object
+    user: User, victim: Callable[[Path], int]
 ) -> None:
-    process, directory = user
-    assert callable(victim)
-    os.kill(victim(directory), signal.SIGKILL)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 1
+    os.kill(victim(user.directory), signal.SIGKILL)
+    said = user.said()
+    assert user.process.returncode == 1
     assert "LocalAwsError: the AWS emulated on this machine has ended" in said
 
 
-def test_ctrl_c_ends_a_program_whose_network_is_dead(
-    user: tuple[subprocess.Popen[str], Path],
-) -> None:
-    process, directory = user
-    os.kill(emulator(directory), signal.SIGSTOP)  # connections stay open, and nothing answers
+@pytest.mark.parametrize("user", ["queue", "direct"], indirect=True)
+def test_ctrl_c_ends_a_program_whose_network_is_dead(user: User) -> None:
+    os.kill(emulator(user.directory), signal.SIGSTOP)  # connections stay open, and nothing answers
     time.sleep(1)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    user.process.send_signal(signal.SIGINT)
+    said = user.said()
     assert said.rstrip().endswith("KeyboardInterrupt") or "expire by themselves" in said
-    until(lambda: not directory.exists())
+    until(lambda: not user.directory.exists())
 
 
 def test_all_runs_are_counted_however_they_were_closed(session: Session) -> None:
