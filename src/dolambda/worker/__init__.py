@@ -8,6 +8,7 @@ Worker (worker.py)        in the process that Lambda calls: checks the job, and 
   `-- Child (child.py)    ... a child process, kept while warm; frames.py is their protocol
         serve.py          the child's own side: jobs in, outcomes out
         run_job.py        one task after the other
+        explain.py        notes about what a worker lacks
         process_state.py  the state that tasks share, and may have broken
         blob_cache.py     functions, blobs and code archives, kept while warm
         unpacking.py      code archives and bundles in /tmp, each in a directory named by content

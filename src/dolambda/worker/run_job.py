@@ -20,6 +20,7 @@ from dolambda.errors import JobRefusedError
 from dolambda.wire.outcome import CANCELLED, Lost, PackedOutcome
 from dolambda.wire.outcome_table import entry_of
 from dolambda.wire.pickling import PLAIN, RepeatedPickler
+from dolambda.worker.explain import explain
 from dolambda.worker.usage import UsageMeter
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ class TaskRunner:
         return PackedOutcome(index, "value", payload, [bytes(buffer) for buffer in apart])
 
     def _failure(self, index: int, error: BaseException) -> PackedOutcome:
-        _explain(error)
+        explain(error)
         return PackedOutcome.from_exception(index, error, 0.0)
 
     def _write(
@@ -366,22 +367,3 @@ def _nested_in_joblib(level: int) -> AbstractContextManager[object] | None:
         return None
     # joblib has no types.
     return joblib.parallel_config(joblib.SequentialBackend(nesting_level=level), n_jobs=None)  # type: ignore[no-any-return]
-
-
-def _explain(error: BaseException) -> None:
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        first = error.name.partition(".")[0]
-        error.add_note(
-            f"The worker has no module {error.name!r}. If it belongs to a package, add the "
-            "package: "
-            "dolambda.register('local', extra_requires=[...]), or `dolambda deploy "
-            "--extra-requires ...`. "
-            "requires=[...] would replace all packages of the workers. If the module is your own, "
-            f"name it: include_code=[{first!r}]."
-        )
-    elif isinstance(error, FileNotFoundError) and isinstance(error.filename, str):
-        error.add_note(
-            f"The worker has no {error.filename!r}. Files and programs of your machine are not "
-            "sent. Read the file before and pass its content, store it in S3, or put it into a "
-            "package of your own, whose files are sent."
-        )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
@@ -330,6 +331,24 @@ def test_a_missing_file_or_program_says_what_to_do(worker: Worker, name: str) ->
         assert isinstance(outcome, Failure)
         (note,) = outcome.exception.__notes__
         assert note.startswith(f"The worker has no '{name}'. Files and programs of your machine")
+
+
+def test_a_missing_variable_or_a_read_only_file_says_what_to_do(worker: Worker) -> None:
+    def asks() -> str:
+        return os.environ["NO_SUCH_TOKEN"]
+
+    def looks_up() -> int:
+        return {"a": 1}["NO_SUCH_TOKEN"]
+
+    def writes() -> None:
+        raise OSError(errno.EROFS, "Read-only file system", "out.csv")
+
+    found = list(outcomes(worker, (asks, ()), (looks_up, ()), (writes, ())))
+    notes = [getattr(one.exception, "__notes__", []) for one in found if isinstance(one, Failure)]
+    assert [len(some) for some in notes] == [1, 0, 1]
+    assert notes[0][0].startswith("The worker has no environment variable 'NO_SUCH_TOKEN'.")
+    assert "env={" in notes[0][0]
+    assert notes[2][0].startswith("A worker can write to /tmp alone.")
 
 
 def test_own_modules_travel_and_a_new_version_is_used(worker: Worker) -> None:
