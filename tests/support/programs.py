@@ -2,8 +2,8 @@
 
 A server (`fork_server.py`) has imported dolambda, boto3 and joblib, and forks itself for each
 program. This saves a second of a program's start, and nothing else: a program has its own process,
-directory, environment, streams and `__main__`. The tests of a start itself, of the modules that are
-imported, or of variables named PYTHON..., run `sys.executable`.
+directory, environment, streams and `__main__`. The tests of a start itself, or of the modules that
+are imported, run `sys.executable`. So does this module if variables named PYTHON... are others.
 """
 
 from __future__ import annotations
@@ -106,6 +106,13 @@ class _Server:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ours: socket.socket | None = None
+        self._read: dict[str, str] = {}
+
+    def has_read(self, environment: Mapping[str, str]) -> bool:
+        """Return whether the interpreter has read the variables that it reads at its start."""
+        return _of_interpreter(environment) == (
+            self._read if self._ours else _of_interpreter(os.environ)
+        )
 
     def start(self, arguments: tuple[str, ...], streams: list[int], **request: object) -> _Forked:
         control, its = socket.socketpair()
@@ -115,6 +122,7 @@ class _Server:
         return _Forked(arguments, control)
 
     def _started(self) -> socket.socket:
+        self._read = _of_interpreter(os.environ)
         self._ours, its = socket.socketpair()
         with its:
             process = subprocess.Popen(
@@ -127,6 +135,10 @@ class _Server:
         atexit.register(process.wait, _START_WITHIN_S)
         atexit.register(self._ours.close)
         return self._ours
+
+
+def _of_interpreter(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith("PYTHON")}
 
 
 _server = _Server()
@@ -153,7 +165,7 @@ def start(
         new_session: Have it lead a session of its own, whose terminal is its `stdin`.
     """
     environment = dict(os.environ if env is None else env)
-    if not _FORKS:
+    if not (_FORKS and _server.has_read(environment)):
         lead = [sys.executable, "-c", _BECOME_FOREGROUND] if new_session else []
         return subprocess.Popen(
             [*lead, sys.executable, *arguments],
@@ -165,9 +177,6 @@ def start(
             text=True,
             start_new_session=new_session,
         )
-    for name, value in environment.items():
-        if name.startswith("PYTHON") and value != os.environ.get(name):
-            raise ValueError(f"the interpreter reads {name} at its start: run sys.executable")
     opened = []
     read = None
     try:

@@ -10,9 +10,11 @@ from dolambda.wire.chunk import Chunk, ChunkPart
 from dolambda.wire.job import Job
 from dolambda.wire.packer import Packer, joined_singles
 from dolambda.wire.reply import Reply
+from support.polling import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from dolambda.wire.outcome import Failure, Lost, Value
     from dolambda.worker.worker import Worker
@@ -24,6 +26,25 @@ class WorkerThatWaits(Protocol):
     """Makes a worker with some of its `Waits`, in seconds."""
 
     def __call__(self, **seconds: float) -> Worker: ...
+
+
+class Question:
+    """Whether a job is still wanted: not once its first task, which lasts until then, has begun."""
+
+    def __init__(self, directory: Path) -> None:
+        self._begun, self._asked = directory / "begun", directory / "asked"
+
+    def __call__(self) -> bool:
+        if not self._begun.exists():
+            return True
+        self._asked.touch()
+        return False
+
+    def task(self) -> None:
+        """Wait until it was asked, and until the request to stop, which follows, has come."""
+        self._begun.touch()
+        until(self._asked.exists)
+        time.sleep(0.5)
 
 
 class Source:

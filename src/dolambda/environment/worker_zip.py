@@ -1,6 +1,6 @@
 """The function's own code.
 
-**Output:** a zip of dolambda's worker side and cloudpickle, sources and bytecode, some 280 KB.
+**Output:** a zip of dolambda's worker side and cloudpickle, sources and bytecode, some 490 KB.
 
 Lambda's /var/task is read-only, so without bytecode Python would compile every source at each cold
 start: a third of the handler's import time. The bytecode differs between patch versions of Python.

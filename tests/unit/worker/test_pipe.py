@@ -23,7 +23,7 @@ from dolambda.worker import frames
 from dolambda.worker.frames import Kind, Sending
 from dolambda.worker.worker import Worker
 from support.polling import until
-from support.worker_jobs import KEY, Source, job, outcomes, run
+from support.worker_jobs import KEY, Question, Source, job, outcomes, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -296,21 +296,8 @@ def test_the_workers_connections_are_out_of_reach_of_a_task(worker: Worker) -> N
 def test_cancelling_stops_before_the_next_task(
     worker_that_waits: WorkerThatWaits, tmp_path: Path
 ) -> None:
-    begun, asked = tmp_path / "begun", tmp_path / "asked"
-
-    def outlast_the_question() -> None:
-        begun.touch()
-        until(asked.exists)
-        time.sleep(1)  # for the request to stop, which follows
-
-    def is_wanted() -> bool:
-        if begun.exists():
-            asked.touch()
-        return not begun.exists()
-
-    worker = worker_that_waits(first_question=0.1, grace=LONG)
-    sent = job(*((outlast_the_question, ()) for _ in range(4)))
-    reply = run(worker, sent, seconds=LONG, wanted=is_wanted)
+    worker, asked = worker_that_waits(first_question=0.1, grace=LONG), Question(tmp_path)
+    reply = run(worker, job(*[(asked.task, ())] * 4), seconds=LONG, wanted=asked)
     assert [outcome.kind for outcome in reply.outcomes] == ["value", "lost", "lost", "lost"]
     # What is left of the request to stop stops nothing.
     assert outcomes(worker, (len, ("a",))) == [Value(1)]

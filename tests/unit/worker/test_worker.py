@@ -36,7 +36,7 @@ from dolambda.wire.signing_keys import VARIABLES
 from dolambda.wire.task import TaskContext
 from dolambda.worker.outcome_writer import MAX_TASKS, Region
 from dolambda.worker.worker import Worker
-from support.worker_jobs import KEY, Source, job, job_of, outcomes, run
+from support.worker_jobs import KEY, Question, Source, job, job_of, outcomes, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -258,14 +258,14 @@ def test_a_job_after_its_deadline_is_not_begun(worker: Worker) -> None:
     assert refusal.reason == "not_started"
 
 
-def test_a_job_nobody_waits_for_stops_between_tasks(worker_that_waits: WorkerThatWaits) -> None:
+def test_a_job_nobody_waits_for_stops_between_tasks(
+    worker_that_waits: WorkerThatWaits, tmp_path: Path
+) -> None:
     worker = worker_that_waits(first_question=0.1, grace=60)
-    sent = job(*((time.sleep, (0.4,)) for _ in range(20)))
-    reply = run(worker, sent, wanted=lambda: False)
-    kinds = [outcome.kind for outcome in reply.outcomes]
-    assert kinds[0] == "value"
-    assert kinds[-1] == "lost"
-    assert kinds.count("value") < 5
+    asked = Question(tmp_path)
+    sent = job((asked.task, ()), *[(len, ("a",))] * 19)
+    reply = run(worker, sent, seconds=60, wanted=asked)
+    assert [outcome.kind for outcome in reply.outcomes] == ["value", *["lost"] * 19]
 
 
 def test_a_forged_job_is_refused_before_it_is_unpickled(worker: Worker, tmp_path: Any) -> None:
