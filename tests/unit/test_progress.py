@@ -13,6 +13,7 @@ from rich.console import Console
 from dolambda.progress.choose import display
 from dolambda.progress.log_lines import LogLines
 from dolambda.progress.notebook import NotebookDisplay
+from dolambda.progress.notices import notice
 from dolambda.progress.terminal import Bar, Screen
 from dolambda.progress.words import Label, closing_line, one_line, row
 from dolambda.scheduler.report import Report
@@ -323,3 +324,18 @@ def test_a_run_that_was_declined_shows_no_more(
     bar(report(30, 5, failed=25, declined=True, over=True))
     assert terminal.text == before
     assert capsys.readouterr().err == ""
+
+
+class OnTerminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_narrow_terminal_breaks_a_line_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    streams = OnTerminal(), io.StringIO()
+    for stream in streams:
+        monkeypatch.setattr("sys.stderr", stream)
+        notice("12 tasks in 6.4 s on 2 workers (1 cold start), would be $0.0008")
+    told = "dolambda: 12 tasks in 6.4 s on 2 workers (1 cold start),{}would be $0.0008\n"
+    assert [one.getvalue() for one in streams] == [told.format("\n  "), told.format(" ")]

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from dolambda.money.prices import BASIS
+from dolambda.progress.notices import notice
 from dolambda.progress.terminal import SCREEN
 
 if TYPE_CHECKING:
@@ -27,8 +28,7 @@ def verdict(estimate: Estimate, *, only: bool = False) -> bool:
     """
     only = only or os.environ.get("DOLAMBDA_QUOTE") == "only"
     with SCREEN.cleared():
-        # The user asked for this output.
-        print(f"dolambda: {estimate} ({BASIS})", file=sys.stderr, flush=True)  # noqa: T201
+        notice(f"{estimate} ({BASIS})")
         if only:
             return False
         if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
