@@ -158,6 +158,54 @@ def test_notices_and_warnings_of_the_python_side_are_shown(r_session: RSession) 
     ]
 
 
+def test_verbose_lists_what_is_sent_and_progress_counts(r_session: RSession) -> None:
+    code = """
+    register(progress = TRUE, workers = 1)
+    k <- 2
+    f <- function(x) x + k
+    x <- foreach(i = 1:3, .verbose = TRUE, .packages = "MASS") %dopar% f(i)
+    cat(getDoParWorkers(), getDoParName(), "\\n")
+    """
+    process = r_session.start(code)
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    lines = printed.splitlines()
+    assert lines[0].startswith("exporting: ")
+    assert set(lines[0].removeprefix("exporting: ").split(", ")) == {"f", "k "}
+    assert {"got results for task 1", "got results for task 3"} <= set(lines)
+    assert lines[-1] == "1 doLambda "
+    assert "3 of 3 tasks, 0 running" in errors
+
+
+def test_credentials_go_through_the_connection_alone(r_session: RSession, tmp_path: Path) -> None:
+    code = """
+    given <- list(key = Sys.getenv("TEST_KEY"), secret = Sys.getenv("TEST_SECRET"),
+      region = Sys.getenv("TEST_REGION"), endpoint_url = Sys.getenv("TEST_ENDPOINT"))
+    Sys.unsetenv(c("TEST_KEY", "TEST_SECRET"))
+    do.call(registerDoLambda, given)
+    place <- doLambda:::registered$bridge$directory
+    cat(place, file = file.path(Sys.getenv("PLACE"), "bridge"))
+    cat(unlist(foreach(i = 1:2) %dopar% i), list.files(place), "\\n")
+    flush(stdout())
+    Sys.sleep(60)
+    """
+    process = r_session.start(code, PLACE=str(tmp_path))
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "1 2 log \n"  # the tokens' file is gone
+        seen = b"".join(
+            Path(f"/proc/{bridge_of(tmp_path)}/{name}").read_bytes()
+            for name in ("cmdline", "environ")
+        )
+        log = Path((tmp_path / "bridge").read_text(), "log").read_bytes()
+    finally:
+        process.kill()
+        process.communicate()
+    secret = str(r_session.credentials.secret).encode()
+    assert b"TEST_REGION" in seen
+    assert secret not in seen + log
+
+
 def test_a_failed_task_runs_again_as_often_as_asked(r_session: RSession, tmp_path: Path) -> None:
     code = """
     tried <- Sys.getenv("TRIED")

@@ -3,7 +3,6 @@
 display <- function(logs, progress) {
   shown <- FALSE
   bar <- function(facts) {
-    done <- as.numeric(facts$done) + as.numeric(facts$failed)
     cat(sprintf("\r%s of %s tasks, %s running, %s s, $%.4f ", facts$done, facts$tasks, facts$running,
       format(round(as.numeric(facts$elapsed))), as.numeric(facts$cost)), file = stderr())
     shown <<- TRUE

@@ -65,6 +65,15 @@ def test_the_end_of_the_stream_is_no_frame(ends: tuple[Channel, socket.socket]) 
     assert channel.receive() is None
 
 
+def test_a_frame_may_be_longer_than_an_int_of_r_can_say(
+    ends: tuple[Channel, socket.socket],
+) -> None:
+    channel, theirs = ends
+    theirs.sendall(struct.pack(">iid", Kind.PART, 7, 2.0**31 + 8) + b"it is announced, and cut")
+    theirs.shutdown(socket.SHUT_WR)
+    assert channel.receive() is None
+
+
 @pytest.mark.parametrize("length", [-1.0, 0.5, float("nan"), float("inf"), 1e30])
 def test_a_length_that_makes_no_sense_is_refused(
     ends: tuple[Channel, socket.socket], length: float
