@@ -245,6 +245,28 @@ def test_a_log_has_lines_at_growing_intervals_and_a_closing_one() -> None:
     assert lines[-1][1] == "nightly: 1,000 tasks in 3 min 20 s"
 
 
+def test_a_log_has_lines_though_no_report_comes() -> None:
+    now, lines = [0.0], list[str]()
+    log = LogLines(LABEL, lines.append, lambda: now[0])
+    log(report(8, 0, running=2, elapsed=0.1))
+    assert log._timer
+    for second in (9.0, 10.0, 11.0, 25.0, 3600.0):
+        now[0] = second
+        log.again()
+    assert [line.partition(" tasks, ")[0] for line in lines] == ["0% 0/8"] * 3
+    assert lines[-1].endswith(", 1 h so far")
+    log(report(8, 8, elapsed=3601.0, over=True))
+    assert lines[-1] == "8 tasks in 1 h"
+    log.again()
+    assert len(lines) == 4
+
+
+def test_a_log_says_nothing_more_of_a_run_without_jobs() -> None:
+    log = LogLines(LABEL, lambda _: None, lambda: 0.0)
+    log(report(8, 8))
+    assert log._timer is None
+
+
 def test_a_short_run_leaves_nothing_in_a_log() -> None:
     now, lines = [0.0], list[str]()
     log = LogLines(LABEL, lines.append, lambda: now[0])

@@ -122,9 +122,9 @@ def _is_growing(report: Report) -> bool:
     return report.open_ended and not report.over
 
 
-def one_line(report: Report, label: Label) -> str:
-    """Return all parts without a bar, for a log."""
-    said = _SEPARATOR.join(text for _, text in details(report, label))
+def one_line(report: Report, label: Label, age: float = 0.0) -> str:
+    """Return all parts without a bar, for a log. The report came ``age`` seconds ago."""
+    said = _SEPARATOR.join(text for _, text in details(report, label, age))
     return f"{_prefix(label)}{_head(report)} tasks, {said}"
 
 
