@@ -7,13 +7,10 @@ from __future__ import annotations
 import collections
 import io
 import os
-import subprocess
-import sys
 import time
 import zipfile
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -30,12 +27,15 @@ from dolambda.provision.rotate_key import Rotation
 from dolambda.session import Session
 from dolambda.settings import Settings
 from dolambda.tuning.tuner import Wishes, tuning
+from support import programs
 from support.strict_aws.findings.table import FINDINGS, Finding, run_in
 from support.strict_aws.instance import StrictInstance
 from support.tls import Authority, Relay
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -164,14 +164,8 @@ def command_line(
         "DOLAMBDA_ENDPOINT_URL": settings.endpoint_url,
         "DOLAMBDA_STACK": settings.stack,
     }
-    return subprocess.run(
-        [Path(sys.executable).with_name("dolambda"), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, **{name: str(value) for name, value in chosen.items()}},
-    )
+    environment = {**os.environ, **{name: str(value) for name, value in chosen.items()}}
+    return programs.run("-m", "dolambda", *arguments, env=environment)
 
 
 @pytest.mark.needs("openssl")

@@ -142,7 +142,7 @@ class StrictAws:
         self.requests: list[Request] = []
         self._on = set(self._first_on)
         self._memories: dict[str, dict[str, Any]] = {}
-        self._shared: dict[str, Any] = {}
+        self.shared: dict[str, Any] = {}  # what rules remember together
 
     @staticmethod
     def rules() -> dict[str, Rule]:
@@ -172,7 +172,7 @@ class StrictAws:
             if not places & {(request.service, request.operation), (request.service, "*")}:
                 continue
             memory = self._memories.setdefault(name, {})
-            response = function(request, World(ask, self.options, memory, self._shared))
+            response = function(request, World(ask, self.options, memory, self.shared))
             if response is not None:
                 self.count(name)
                 return response

@@ -25,6 +25,7 @@ from emulator.gateway import Answer, Gateway  # type: ignore[import-not-found]  
 
 from support.strict_aws import Options, StrictAws, wire
 from support.strict_aws.events import limit_events
+from support.strict_aws.rules.permissions import forget_users
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -51,7 +52,10 @@ def rules() -> list[Callable[[Any, Proceed], Awaitable[Any]]]:
         if call.key == root:
             if call.path == CONTROL:
                 return _controlled(strict, json.loads(call.body))
-            return await proceed(call)
+            answer = await proceed(call)
+            if call.service == "iam":
+                forget_users(strict.shared)
+            return answer
         await asyncio.sleep(len(call.body) / strict.options.line_bytes_per_s)
         headers = {name.decode().lower(): value.decode("latin-1") for name, value in call.headers}
         target = (call.path, call.query)
