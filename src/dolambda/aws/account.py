@@ -23,10 +23,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dolambda.aws.certificates import checked
-from dolambda.aws.credential_errors import translated_error
+from dolambda.aws.credential_errors import not_loaded, translated_error, valid_endpoint
 from dolambda.aws.denials import denial_hint
 from dolambda.aws.partitions import host, partition_of
-from dolambda.errors import AccessDeniedError, AwsError, ConfigurationError, ThrottledError
+from dolambda.errors import (
+    AccessDeniedError,
+    AwsError,
+    ConfigurationError,
+    DolambdaError,
+    ThrottledError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -226,8 +232,9 @@ class Account:
                 proxies={} if self.is_here else None,  # None for those of the environment
                 **(_EXPLICIT if self.emulated else {}),
             )
-            with translated():  # it reads the credentials
-                _ = self.ca_bundle  # boto3 would blame the connection
+            _ = self.ca_bundle  # boto3 would blame the connection
+            _ = self._credentials
+            with valid_endpoint(), translated():
                 self._clients[service] = self.session.client(
                     service, region_name=self.region, endpoint_url=self.endpoint_url, config=config
                 )
@@ -238,6 +245,10 @@ class Account:
             events.register("provide-client-params", self._remember)
             events.register("before-call", self._intercept)
         return self._clients[service]
+
+    @cached_property
+    def _credentials(self) -> Any:
+        return credentials_of(self.session)
 
     def intercept(self, interceptor: Interceptor) -> None:
         """Pass each request of the control plane to ``interceptor`` before it is sent.
@@ -306,11 +317,9 @@ def _without_region(settings: Settings, *, credentials: bool) -> ConfigurationEr
 
 
 def _has_credentials(session: Any) -> bool:
-    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - slow, as boto3
-
     try:
-        return session.get_credentials() is not None
-    except BotoCoreError:  # credentials are set, but useless
+        return credentials_of(session) is not None
+    except DolambdaError:  # credentials are set, but useless
         return True
 
 
@@ -319,7 +328,28 @@ def has_credentials() -> bool:
     import boto3  # noqa: PLC0415 - slow
 
     with translated():
-        return boto3.Session().get_credentials() is not None
+        session = boto3.Session()
+    return credentials_of(session) is not None
+
+
+def credentials_of(session: Any) -> Any:
+    """Return a boto3 session's credentials, loaded, or None if there are none.
+
+    Raises:
+        ConfigurationError: The place that a profile or a variable names does not provide any.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow, as boto3
+
+    with translated():
+        try:
+            found = session.get_credentials()
+            if found is not None:
+                found.get_frozen_credentials()
+        except (BotoCoreError, ClientError):
+            raise
+        except Exception as error:  # what a profile names can fail in any way
+            raise not_loaded(error) from error
+    return found
 
 
 def default_region() -> str | None:

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from dolambda.aws.account import translated
+from dolambda.aws.account import credentials_of, translated
 from dolambda.cli import options as given
 from dolambda.errors import ConfigurationError, DolambdaError
 from dolambda.project_file import nearest_file
@@ -81,7 +81,7 @@ def _aws(settings: Settings) -> dict[str, tuple[str, str]]:
     try:
         with translated():
             session = boto3.Session(region_name=settings.region, profile_name=settings.profile)
-            found = session.get_credentials()
+        found = credentials_of(session)
     except DolambdaError as error:
         return {"credentials": ("unusable", str(error).splitlines()[0])}
     return {
