@@ -90,12 +90,21 @@ def test_a_lease_signed_with_the_former_key_counts_while_keys_are_replaced() -> 
     assert LeaseQuestion(lambda: s3, (KEY, b"o" * 32), RUN, 4, Counter()).answer() == CANCELLED
 
 
-@pytest.fixture
-def worker() -> Iterator[Worker]:
+def opened(waits: Waits) -> Iterator[Worker]:
     s3: Any = WorkersS3()
-    made = Worker(lambda: s3, KEY, waits=Waits(first_question=0.2, grace=0.2))
+    made = Worker(lambda: s3, KEY, waits=waits)
     yield made
     made.close()
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    yield from opened(Waits())
+
+
+@pytest.fixture
+def asks_soon() -> Iterator[Worker]:
+    yield from opened(Waits(first_question=0.2, grace=0.2))
 
 
 def sealed(seconds: float) -> bytes:
@@ -118,22 +127,24 @@ def by_direct(worker: Worker, s3: Any, seconds: float) -> bytes:
     )
 
 
-def test_a_withdrawn_job_is_stopped_and_the_queue_gets_no_reply(worker: Worker) -> None:
+def test_a_withdrawn_job_is_stopped_and_the_queue_gets_no_reply(asks_soon: Worker) -> None:
     begun = time.monotonic()
-    assert by_queue(worker, WorkersS3(lease=lease(4)), 50) is None
+    assert by_queue(asks_soon, WorkersS3(lease=lease(4)), 50) is None
     assert time.monotonic() - begun < 40
 
 
-def test_a_withdrawn_direct_job_is_stopped(worker: Worker) -> None:
-    reply = Reply.from_bytes(by_direct(worker, WorkersS3(lease=lease(4)), 50), KEY)
+def test_a_withdrawn_direct_job_is_stopped(asks_soon: Worker) -> None:
+    reply = Reply.from_bytes(by_direct(asks_soon, WorkersS3(lease=lease(4)), 50), KEY)
     assert [one.kind for one in reply.outcomes] == ["lost"]
     assert reply.usage.calls["s3:GetObject"] >= 1
 
 
 @pytest.mark.parametrize("way", [by_queue, by_direct])
-def test_a_long_task_whose_lease_cannot_be_read_runs_to_its_end(worker: Worker, way: Any) -> None:
+def test_a_long_task_whose_lease_cannot_be_read_runs_to_its_end(
+    asks_soon: Worker, way: Any
+) -> None:
     s3 = WorkersS3(lease=None)
-    reply = Reply.from_bytes(way(worker, s3, 0.7), KEY)
+    reply = Reply.from_bytes(way(asks_soon, s3, 0.7), KEY)
     assert [one.kind for one in reply.outcomes] == ["value"]
     assert s3.asked >= 1
 
