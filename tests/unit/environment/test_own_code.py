@@ -114,6 +114,18 @@ travels(task)
     assert found == ["space/inner/four.py", "space/one.py", "space/three.py", "space/two.py"]
 
 
+def test_a_library_under_the_name_of_an_own_module_hides_no_file(tmp_path: Path) -> None:
+    write(tmp_path, {"mine.py": ""})
+    program = """
+import joblib.logger
+sys.modules["mine"] = joblib.logger
+def task():
+    import mine
+travels(task)
+"""
+    assert travels(tmp_path, program)[0] == ["mine.py"]
+
+
 def test_modules_below_the_interpreters_prefix_are_the_users_own() -> None:
     """As after `python -m venv .`, or with /usr/local/airflow/dags."""
     place = Path(sys.prefix, f"project-{os.getpid()}")
