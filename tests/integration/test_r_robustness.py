@@ -36,6 +36,7 @@ def test_what_tasks_do_to_themselves_is_told_by_number(r_session: RSession) -> N
     x <- outcome(foreach(i = 1:3) %dopar% if (i > 1) stop("boom ", i) else i)
     x <- outcome(foreach(i = 1:2, .packages = "nosuchpackage") %dopar% i)
     x <- outcome(foreach(i = 1:2) %dopar% nosuchfunction(i))
+    x <- outcome(foreach(i = 1) %dopar% registerDoLambda("local"))
     """
     lines = r_session.lines(OUTCOME + code)
     assert lines[0].startswith('doLambdaTaskError: task 2 failed - "R ended during the task: exit')
@@ -44,6 +45,7 @@ def test_what_tasks_do_to_themselves_is_told_by_number(r_session: RSession) -> N
     assert 'doLambdaTaskError: task 2 failed - "boom 2"' in lines
     assert any("there is no package called" in line for line in lines)
     assert any('could not find function "nosuchfunction"' in line for line in lines)
+    assert "doLambda was registered in a task, but workers have no client" in lines[-1]
 
 
 def test_a_task_that_takes_too_much_memory_fails_alone(r_session: RSession) -> None:

@@ -59,6 +59,9 @@ connect <- function(directory, python) {
 }
 
 start_failed <- function(directory, python) {
+  if (nzchar(Sys.getenv("AWS_LAMBDA_FUNCTION_NAME")))
+    lambda_stop("doLambda was registered in a task, but workers have no client of dolambda",
+      "Loops within a task run one after another. Nest them outside with %:%.", "bridgeError")
   log <- file.path(directory, "log")
   said <- if (file.exists(log)) utils::tail(readLines(log, warn = FALSE), 5L) else character()
   missing <- any(grepl("No module named .?dolambda|not found|No such file|[Uu]nknown option", said))
