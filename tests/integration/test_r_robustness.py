@@ -36,7 +36,7 @@ def test_what_tasks_do_to_themselves_is_told_by_number(r_session: RSession) -> N
     x <- outcome(foreach(i = 1:3) %dopar% if (i > 1) stop("boom ", i) else i)
     x <- outcome(foreach(i = 1:2, .packages = "nosuchpackage") %dopar% i)
     x <- outcome(foreach(i = 1:2) %dopar% nosuchfunction(i))
-    x <- outcome(foreach(i = 1) %dopar% registerDoLambda("local"))
+    x <- outcome(foreach(i = 1) %dopar% doLambda::registerDoLambda("local"))
     """
     lines = r_session.lines(OUTCOME + code)
     assert lines[0].startswith('doLambdaTaskError: task 2 failed - "R ended during the task: exit')
