@@ -1,4 +1,4 @@
-"""What a worker lacks, as a note of the exception that a task raised because of it.
+"""Notes about what a worker lacks, for the exception that a task raised because of it.
 
 **Input:** a task's exception. **Output:** the same one, with a note if the cause is known.
 """
