@@ -139,7 +139,8 @@ def test_the_commands(
             "DOLAMBDA_REGION": str(settings.region),
             "DOLAMBDA_ENDPOINT_URL": str(settings.endpoint_url),
         }
-        kept = {"PATH": os.environ["PATH"], "COLUMNS": "120", "XDG_STATE_HOME": str(tmp_path)}
+        kept = {name: os.environ[name] for name in os.environ if name.startswith("PYTHON")}
+        kept |= {"PATH": os.environ["PATH"], "COLUMNS": "120", "XDG_STATE_HOME": str(tmp_path)}
         done = programs.run(
             "-m", "dolambda", "runs", *arguments, env=kept | where | there, cwd=tmp_path
         )

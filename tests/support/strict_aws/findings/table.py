@@ -147,9 +147,16 @@ def main() -> None:
 def run(finding: Finding, python: str, definition: str) -> str:
     """Return "passes", or how a scenario fails with one version, in an AWS of its own."""
 
-    def run_program(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    def run_program(
+        *arguments: str, env: dict[str, str], timeout: float
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [python, *arguments], capture_output=True, text=True, check=False, **more
+            [python, *arguments],
+            env={name: env[name] for name in env if not name.startswith("PYTHON")},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
 
     if finding.probe:
@@ -203,7 +210,7 @@ def _environment() -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("AWS_", "DOLAMBDA_", "PYTHON"))
+        if not name.startswith(("AWS_", "DOLAMBDA_"))
     }
     return kept | {
         "AWS_EC2_METADATA_DISABLED": "true",
