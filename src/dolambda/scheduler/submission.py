@@ -85,8 +85,11 @@ class Submission:
         self._max_bytes = limits.room
         self._stored = stored
         self._enqueue = enqueue
+        # Held while objects of the user are pickled, and taken before the other one. Pickling may
+        # wait for a task of this run, which the run's thread must be able to queue meanwhile.
+        self._packing = threading.RLock()
+        self._packs: int | None = None  # the thread in `_pickling`
         self._lock = threading.RLock()
-        self._depth = 0  # of `_queueing`, in the thread that has the lock
         self._known: deque[Batch] = deque()  # with outcomes that were not delivered yet
         self._next_index = 0
         self._singles: list[Single] = []
@@ -99,38 +102,51 @@ class Submission:
 
     def forget_buffers(self) -> None:
         """See `Packer.forget_buffers`."""
-        with self._lock:
+        with self._packing:
             self._packer.forget_buffers()
 
     def submit_one(self, call: Call) -> Future[Any]:
         """Submit one call. An error that prevents sending is the future's exception."""
         future: Future[Any] = TaskFuture()
-        with self._lock:
-            single = self._packer.pack_single(*call, self._next_index)
-            self._next_index += 1
-            self._singles.append(single)
-            self._single_futures.append(future)
+        with self._packing:
+            single = self._pack(call)
+            with self._lock:
+                self._singles.append(single)
+                self._single_futures.append(future)
         return future
 
     def submit_several(self, calls: Iterable[Call]) -> list[Future[Any]]:
         """Submit calls that are queued together."""
         # Before the lock: the iterable may itself submit, or wait for a thread that does.
         calls = list(calls)
-        with self._queueing():
-            futures = [self.submit_one(call) for call in calls]
+        with self._pickling():
+            self.drain()
+            singles = [self._pack(call) for call in calls]
+            futures: list[Future[Any]] = [TaskFuture() for _ in calls]
+            with self._lock:
+                self._singles += singles
+                self._single_futures += futures
             self.drain()
         return futures
 
+    def _pack(self, call: Call) -> Single:
+        index = self._next_index
+        self._next_index += 1  # first: pickling may itself submit
+        return self._packer.pack_single(*call, index)
+
     def drain(self) -> None:
         """Queue the single calls that were submitted."""
-        with self._queueing():
-            futures, self._single_futures = self._single_futures, []
-            singles, self._singles = self._singles, []
-            at = 0
-            for packed in joined_singles(singles):
-                count = len(packed) if isinstance(packed, Chunk) else 1
-                self._take(packed, FutureReceiver(futures[at : at + count]))
-                at += count
+        try:
+            with self._lock:
+                futures, self._single_futures = self._single_futures, []
+                singles, self._singles = self._singles, []
+                at = 0
+                for packed in joined_singles(singles):
+                    count = len(packed) if isinstance(packed, Chunk) else 1
+                    self._take(packed, FutureReceiver(futures[at : at + count]))
+                    at += count
+        finally:
+            self._settle_known()
 
     def submit_stream(
         self,
@@ -150,34 +166,31 @@ class Submission:
         """
         # Before the lock: the iterable may itself submit, or wait for a thread that does.
         calls = list(calls)
-        with self._queueing():
+        with self._pickling():
             self.drain()
             for packed in self._packer.pack(function, calls, self._next_index, keywords=keywords):
                 count = len(packed) if isinstance(packed, Chunk) else 1
                 self._next_index += count
-                self._take(packed, receiver(count))
+                with self._lock:
+                    self._take(packed, receiver(count))
 
     @contextmanager
-    def _queueing(self) -> Iterator[None]:
-        """Hold the lock.
-
-        Known outcomes are delivered after its release: callbacks may wait for the submitting
-        thread.
-        """
-        nested = True
+    def _pickling(self) -> Iterator[None]:
+        """Hold the lock for pickling. Known outcomes are delivered after its release."""
         try:
-            with self._lock:
-                self._depth += 1
+            with self._packing:
+                before, self._packs = self._packs, threading.get_ident()
                 try:
                     yield
                 finally:
-                    self._depth -= 1
-                    nested = self._depth > 0
+                    self._packs = before
         finally:
-            if not nested:
-                self._settle_known()
+            self._settle_known()
 
     def _settle_known(self) -> None:
+        """Deliver known outcomes, unless this thread pickles: callbacks may wait for that."""
+        if self._packs == threading.get_ident():
+            return
         while self._known:
             try:
                 batch = self._known.popleft()
