@@ -10,8 +10,10 @@ import pytest
 
 from dolambda.records.file_format import RunRecord
 from dolambda.records.store import RecordStore, records_directory
+from support.polling import until
 
 if TYPE_CHECKING:
+    from dolambda.records.file_format import Block
     from support.r_session import RSession
 
 pytestmark = pytest.mark.needs("Rscript")
@@ -225,9 +227,13 @@ def test_a_record_has_the_memory_and_the_time_of_r(r_session: RSession) -> None:
     cat("ended\\n")
     """
     assert r_session.lines(code)[-1] == "ended"
-    path = RecordStore(records_directory()).find("last")
-    tasks = RunRecord.from_bytes(path.read_bytes()).tasks
-    assert len(tasks) == 4
+    store = RecordStore(records_directory())
+
+    def recorded() -> Block:
+        return RunRecord.from_bytes(store.find("last").read_bytes()).tasks
+
+    until(lambda: len(recorded()) == 4)  # R does not wait for its bridge, which writes the record
+    tasks = recorded()
     assert max(tasks.peak) > 200
     assert sum(tasks.cpu) > 0.2
 
