@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import joblib
 import pytest
 
 from dolambda import LambdaExecutor, foreach, register, unregister
@@ -43,16 +42,11 @@ def by_map(executor: LambdaExecutor, numbers: list[Any]) -> list[int]:
     return list(executor.map(abs, numbers, timeout=DEADLINE))
 
 
-def by_joblib(_: LambdaExecutor, numbers: list[Any]) -> list[int]:
-    parallel = joblib.Parallel(n_jobs=2, pre_dispatch="all")  # all are pickled in this thread
-    return list(parallel(joblib.delayed(abs)(one) for one in numbers))
-
-
 def by_foreach(_: LambdaExecutor, numbers: list[Any]) -> list[int]:
     return list(foreach(i=numbers).dopar(abs))
 
 
-@pytest.mark.parametrize("send", [by_submit, by_map, by_joblib, by_foreach])
+@pytest.mark.parametrize("send", [by_submit, by_map, by_foreach])
 def test_an_argument_may_wait_for_an_earlier_task(
     executor: LambdaExecutor, send: Callable[[LambdaExecutor, list[Any]], list[int]]
 ) -> None:
@@ -61,7 +55,7 @@ def test_an_argument_may_wait_for_an_earlier_task(
     assert send(executor, lazy) == list(range(5))
 
 
-@pytest.mark.parametrize("send", [by_submit, by_map, by_joblib, by_foreach])
+@pytest.mark.parametrize("send", [by_submit, by_map, by_foreach])
 def test_an_argument_may_submit_a_task_and_wait_for_it(
     executor: LambdaExecutor, send: Callable[[LambdaExecutor, list[Any]], list[int]]
 ) -> None:
