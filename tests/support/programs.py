@@ -3,7 +3,7 @@
 A server (`fork_server.py`) has imported dolambda, boto3 and joblib, and forks itself for each
 program. This saves a second of a program's start, and nothing else: a program has its own process,
 directory, environment, streams and `__main__`. The tests of a start itself, or of the modules that
-are imported, run `sys.executable`. So does this module if variables named PYTHON... are others.
+are imported, run `sys.executable`. So does this module for a program with PYTHON... variables.
 """
 
 from __future__ import annotations
@@ -106,13 +106,6 @@ class _Server:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ours: socket.socket | None = None
-        self._read: dict[str, str] = {}
-
-    def has_read(self, environment: Mapping[str, str]) -> bool:
-        """Return whether the interpreter has read the variables that it reads at its start."""
-        return _of_interpreter(environment) == (
-            self._read if self._ours else _of_interpreter(os.environ)
-        )
 
     def start(self, arguments: tuple[str, ...], streams: list[int], **request: object) -> _Forked:
         control, its = socket.socketpair()
@@ -122,14 +115,14 @@ class _Server:
         return _Forked(arguments, control)
 
     def _started(self) -> socket.socket:
-        self._read = _of_interpreter(os.environ)
+        # A library's threads do not survive a fork.
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
         self._ours, its = socket.socketpair()
         with its:
             process = subprocess.Popen(
                 [sys.executable, str(_SERVER), str(its.fileno())],
                 pass_fds=[its.fileno()],
-                # A library's threads do not survive a fork.
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+                env={k: v for k, v in environment.items() if not _is_of_interpreter(k)},
                 stdin=subprocess.DEVNULL,
             )
         atexit.register(process.wait, _START_WITHIN_S)
@@ -137,8 +130,9 @@ class _Server:
         return self._ours
 
 
-def _of_interpreter(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name.startswith("PYTHON")}
+def _is_of_interpreter(variable: str) -> bool:
+    """Return whether the interpreter reads a variable at its start, and shows what it has read."""
+    return variable.startswith("PYTHON") and variable != "PYTHONDONTWRITEBYTECODE"
 
 
 _server = _Server()
@@ -165,7 +159,7 @@ def start(
         new_session: Have it lead a session of its own, whose terminal is its `stdin`.
     """
     environment = dict(os.environ if env is None else env)
-    if not (_FORKS and _server.has_read(environment)):
+    if not _FORKS or any(map(_is_of_interpreter, environment)):
         lead = [sys.executable, "-c", _BECOME_FOREGROUND] if new_session else []
         return subprocess.Popen(
             [*lead, sys.executable, *arguments],
