@@ -14,7 +14,7 @@ import random
 import re
 import sys
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from joblib import Parallel, delayed, parallel_config
 
@@ -88,23 +88,45 @@ def of_foreach(durations: list[float]) -> None:
     _ = foreach(seconds=durations) % dopar % sleep
 
 
-def of_sklearn() -> None:
+def of_search(model: Any, grid: dict[str, list[float]]) -> None:
     """Fit a model 1,000 times."""
     from sklearn.datasets import make_classification  # noqa: PLC0415 - not needed by the others
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
     from sklearn.model_selection import GridSearchCV  # noqa: PLC0415
 
     x, y = make_classification(4000, 40, random_state=1)
-    # All of them take about as long: a sample of the first ones knows nothing of later ones.
-    grid = {"C": [1 + place / TASKS for place in range(TASKS // 5)]}
     with parallel_config("dolambda"):
-        GridSearchCV(LogisticRegression(max_iter=200), grid, cv=5, n_jobs=WORKERS).fit(x, y)
+        GridSearchCV(model, grid, cv=5, n_jobs=WORKERS, refit=False).fit(x, y)
+
+
+def of_regressions() -> None:
+    """Fit models that all take about as long: a sample of the first knows nothing of the last."""
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+
+    grid = {"C": [1 + place / TASKS for place in range(TASKS // 5)]}
+    of_search(LogisticRegression(max_iter=200), grid)
+
+
+def of_sleepers() -> None:
+    """Fit models that need no CPU, so that other programs do not matter."""
+    from sklearn.dummy import DummyClassifier  # noqa: PLC0415
+
+    class Sleeper(DummyClassifier):  # type: ignore[misc] # scikit-learn has no types
+        """A model that sleeps."""
+
+        def fit(self, x: Any, y: Any, sample_weight: Any = None) -> Sleeper:
+            """Take as long as other tasks."""
+            time.sleep(SECONDS)
+            super().fit(x, y, sample_weight)
+            return self
+
+    of_search(Sleeper(), {"random_state": list(range(TASKS // 5))})
 
 
 PROGRAMS: dict[str, Callable[[], None]] = {
     "joblib, tasks of 30 ms": lambda: of_joblib(same()),
     "joblib, tasks of 10 to 50 ms": lambda: of_joblib(varied()),
-    "GridSearchCV, 200 candidates, 5 folds": of_sklearn,
+    "GridSearchCV, 200 regressions, 5 folds": of_regressions,
+    "GridSearchCV, 200 models that sleep, 5 folds": of_sleepers,
     "executor.map, tasks of 30 ms": lambda: of_executor(same()),
     "foreach, tasks of 10 to 50 ms": lambda: of_foreach(varied()),
 }
