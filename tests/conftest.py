@@ -41,6 +41,7 @@ environment.set_aside()  # no test may find real credentials, except those of te
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each program would compile all its modules
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="dolambda-tests-state-")
+os.environ.pop("PYTHONUNBUFFERED", None)  # as in CI; see support/programs.py
 os.environ["DOLAMBDA_REQUIRES"] = ""  # no layer unless a test asks for one: they are large
 
 # A shell starts programs in the background with Ctrl-C ignored, and their children inherit that.
