@@ -218,6 +218,7 @@ def test_the_whole_life_of_a_stack(
     met = {
         "role_known_late",
         "bucket_known_late",
+        "function_known_late",
         "pending_and_in_progress",
         "account_settings",
         "missing_key_is_forbidden",

@@ -289,9 +289,15 @@ class Function:
                 if error_code(error) != "ResourceNotFoundException":
                     raise
 
+        def remove() -> None:
+            try:
+                self._lambda.delete_function(FunctionName=name)
+            except self._lambda.exceptions.ResourceNotFoundException:
+                return
+
         def removed() -> bool:
             wait_until_settled(self._lambda, name)
-            return tried(self._lambda, lambda: self._lambda.delete_function(FunctionName=name))
+            return tried(self._lambda, remove)
 
         wait_until(removed, f"the removal of function {name}", seconds=_PATIENCE)
 

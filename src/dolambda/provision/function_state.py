@@ -23,6 +23,7 @@ Lambda assumes the role, and creates a KMS grant for it because the function has
 variables.
 """
 
+_UNKNOWN = "Function not found"
 _LIMITS = {
     "'MemorySize' value failed": "New AWS accounts have a lower limit of memory, mostly 3,008 MB. "
     "Set memory= "
@@ -35,23 +36,26 @@ _LIMITS = {
 """Lambda's errors for an account's limits, and hints."""
 
 
-def wait_until_settled(client: Any, function: str) -> None:
-    """Wait until the function accepts changes, whatever the result of earlier ones."""
+def wait_until_settled(client: Any, function: str, *, exists: bool = False) -> None:
+    """Wait until the function accepts changes, whatever the result of earlier ones.
+
+    Without ``exists``, one that is not found is not waited for.
+    """
 
     def settled() -> bool:
         found = _found(client, function)
-        return found is None or not _busy(found)
+        return not exists if found is None else not _busy(found)
 
     wait_until(settled, f"that function {function} takes changes", seconds=_PATIENCE)
 
 
-def wait_until_active(client: Any, function: str) -> None:
-    """Wait until the change applies to every later invocation.
+def wait_until_active(client: Any, function: str, *, exists: bool = False) -> None:
+    """Wait until the change applies to every later invocation. ``exists``: as above.
 
     Raises:
         ProvisionError: The change failed.
     """
-    wait_until_settled(client, function)
+    wait_until_settled(client, function, exists=exists)
     failure = failure_of(_found(client, function) or {})
     if failure:
         raise ProvisionError(
@@ -91,6 +95,11 @@ def tried(client: Any, change: Callable[[], object]) -> bool:
             change()
         except client.exceptions.ResourceConflictException as error:
             if "already exist" in str(error):  # CreateFunction: another request was faster
+                raise
+            return False
+        except client.exceptions.ResourceNotFoundException as error:
+            # Not every part of Lambda knows a function that was created a moment ago.
+            if _UNKNOWN not in str(error):
                 raise
             return False
         except client.exceptions.InvalidParameterValueException as error:

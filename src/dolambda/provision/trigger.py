@@ -13,6 +13,7 @@ from dolambda.aws.account import error_code, translated
 from dolambda.aws.partitions import S3_SERVICE
 from dolambda.errors import ProvisionError
 from dolambda.provision.bucket import NOT_YET
+from dolambda.provision.function_state import tried
 from dolambda.provision.plan import Change, wait_until
 from dolambda.wire.keys import JOBS
 
@@ -137,7 +138,7 @@ class Trigger:
         self._permit()
 
     def _permit(self) -> None:
-        with translated():
+        def permit() -> None:
             self._lambda.add_permission(
                 FunctionName=self._names.stack,
                 StatementId=_STATEMENT,
@@ -146,6 +147,9 @@ class Trigger:
                 SourceArn=self._names.bucket_arn,
                 SourceAccount=self._names.account,
             )
+
+        what = f"that Lambda knows function {self._names.stack}"
+        wait_until(lambda: tried(self._lambda, permit), what, seconds=_PATIENCE)
 
     def _notifications(self, names: Names | None = None) -> dict[str, Any]:
         with translated():

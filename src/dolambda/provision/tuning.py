@@ -74,7 +74,7 @@ class TemporaryFunctions:
                 raise ProvisionError(f"the function {name} is not created: tune has ended")
             self._create(name, self._configuration(found, memory), timeout, code)
             self._made.append(name)
-        wait_until_active(self._lambda, name)
+        wait_until_active(self._lambda, name, exists=True)
         return name
 
     def remove(self, name: str) -> None:

@@ -61,6 +61,13 @@ def test_a_new_role_is_waited_for_whatever_lambda_says_of_it(
     assert put(account) == []
 
 
+def test_a_function_that_lambda_does_not_know_everywhere_yet_is_waited_for(
+    account: Account, strict: StrictAws
+) -> None:
+    put(account)
+    assert strict.counts["function_known_late"] == 3
+
+
 def test_killed_at_any_request_and_run_again_at_once_it_ends_as_wanted(
     account: Account, strict: StrictAws
 ) -> None:

@@ -62,6 +62,35 @@ def pending_and_in_progress(request: Request, world: World) -> Response | None:
     return None
 
 
+@rule(
+    "lambda:CreateFunction",
+    "lambda:GetFunctionConfiguration",
+    "lambda:PutFunctionEventInvokeConfig",
+    "lambda:AddPermission",
+)
+def function_known_late(request: Request, world: World) -> Response | None:
+    """Know a new function only after each kind of request has asked for it once.
+
+    404 ResourceNotFoundException "Function not found: arn:aws:lambda:...": what Terraform met in
+    its requests after CreateFunction, hashicorp/terraform-provider-aws #25440, #7214,
+    moritzzimmer/terraform-aws-lambda #128.
+    """
+    name = request.params["FunctionName"]
+    unknown = world.memory.setdefault(name, set())
+    if request.operation == "CreateFunction":
+        others = ("GetFunctionConfiguration", "PutFunctionEventInvokeConfig", "AddPermission")
+        unknown.update(others)
+        return None
+    if request.operation not in unknown:
+        return None
+    unknown.discard(request.operation)
+    try:
+        arn = world.ask("lambda", "GetFunction", FunctionName=name)["Configuration"]["FunctionArn"]
+    except ClientError:  # its creation was refused after this rule had seen it
+        return None
+    return Response.refused(404, "ResourceNotFoundException", f"Function not found: {arn}")
+
+
 @rule("lambda:GetFunctionConfiguration", "lambda:UpdateFunctionConfiguration")
 def update_failed(request: Request, world: World) -> Response | None:
     """Show that an update, which was accepted, failed, and why.
