@@ -23,7 +23,7 @@ from support.simulated_aws.behaviour import Behaviour
 from support.simulated_aws.oracle import rest
 from support.simulated_aws.simulation import Simulation
 
-FACTOR = 400
+FACTOR = 200
 TASKS = 100
 DURATIONS = (30, 60, 200, 280)  # seconds
 SLOTS = 10
