@@ -50,7 +50,7 @@ def main(directory: Path, socket: int) -> None:
     lock = (directory / "lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
     wanted = json.loads((directory / "instance.json").read_text(encoding="utf-8"))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    request = EndRequest()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     adopt_orphans()
     server: subprocess.Popen[bytes] | None = None
@@ -69,7 +69,10 @@ def main(directory: Path, socket: int) -> None:
         tell(directory, "failed", stage=stage, why=f"{error}{log_tail(directory)}")
         time.sleep(wanted["linger"])  # so that the client can read it
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it already ends, completely
+        try:
+            request.ignore()  # it already ends, completely
+        except SystemExit:  # SIGTERM has arrived only now, as after the end of the lifeline
+            request.ignore()
         if server:
             end_descendants()
             server.wait()
@@ -77,6 +80,24 @@ def main(directory: Path, socket: int) -> None:
         shutil.rmtree(directory, ignore_errors=True)
         with contextlib.suppress(OSError):
             directory.parent.rmdir()  # unless it holds other instances
+
+
+class EndRequest:
+    """SIGTERM, which raises SystemExit once: a second time it would interrupt the end itself."""
+
+    def __init__(self) -> None:
+        """Accept it from now on."""
+        self._arrived = False
+        signal.signal(signal.SIGTERM, self._take)
+
+    def _take(self, *_: object) -> None:
+        if not self._arrived:
+            self._arrived = True
+            sys.exit(0)
+
+    def ignore(self) -> None:
+        """Ignore it from now on."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def adopt_orphans() -> None:

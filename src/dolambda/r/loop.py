@@ -182,7 +182,9 @@ class Loop:
         return _Receiver(self, first)
 
     def take(self, results: list[Result]) -> None:
-        """Send results to R."""
+        """Send results to R. The last progress is sent before: R reads none after its results."""
+        if self._options.progress:
+            self._show_progress(self._run.report())
         self._sender.results(self.number, results)
 
     def skip_after(self, data: bytearray) -> None:
@@ -205,6 +207,7 @@ class Loop:
 
     def _show_progress(self, report: Report) -> None:
         now = time.monotonic()
-        if report.over or now - self._shown > _PROGRESS_S:
+        all_done = report.over or report.done + report.failed == report.tasks
+        if all_done or now - self._shown > _PROGRESS_S:
             self._shown = now
             self._sender.fields(Kind.PROGRESS, self.number, report_facts(report))
