@@ -172,12 +172,18 @@ def _agree(quote: str, *, yes: bool) -> bool:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the program as Ctrl-C does, so that functions are removed."""
+    """Let SIGTERM and SIGHUP end the program as Ctrl-C does, so that functions are removed.
+
+    Only the first does: a terminal that closes may send both, and the second would interrupt the
+    removal.
+    """
+    numbers = {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}  # Windows has no SIGHUP
 
     def leave(_number: int, _frame: object) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    numbers = {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}  # Windows has no SIGHUP
     before = {number: signal.signal(number, leave) for number in numbers}
     try:
         yield
