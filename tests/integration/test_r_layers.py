@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -33,6 +36,23 @@ fit <- lm(mpg ~ wt, mtcars); stopifnot(length(coef(fit)) == 2)
 maps <- readLines("/proc/self/maps")
 files <- unique(sub("^[^/]*", "", grep("[.]so", maps, value = TRUE)))
 cat(files, sep = "\\n")
+"""
+
+NOBODY = 65534
+# What e_machine says in an ELF file: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
+MACHINES = {"x86_64": 62, "arm64": 183}
+# Modules are imported while it may still read them; from then on it is another user.
+MAKE_AS_NOBODY = """
+import io, json, os, sys, zipfile
+from dolambda.environment.r_layers import LAYERS, build_r
+if os.geteuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+layers, machines = build_r(["data.table"], sys.argv[1]), set()
+for name in LAYERS:
+    with zipfile.ZipFile(io.BytesIO(layers.archive(name, compress=False).content)) as archive:
+        heads = [archive.read(file)[:20] for file in archive.namelist()]
+    machines |= {int.from_bytes(head[18:20], "little") for head in heads if head[:4] == b"\x7fELF"}
+print(json.dumps({"machines": sorted(machines)}))
 """
 
 
@@ -121,6 +141,28 @@ def test_what_cannot_be_compiled_says_why(tmp_path: Path) -> None:
     source(tmp_path / "mine", "", "", "")
     with pytest.raises(ConfigurationError, match=f"for mine, and .* does not run on {other}"):
         build_r([str(tmp_path / "mine")], other)
+
+
+def test_another_user_makes_those_of_the_other_architecture() -> None:
+    """Without root, and whatever the user's directory for temporary files is."""
+    other = {"x86_64": "arm64", "arm64": "x86_64"}[this_architecture()]
+    scratch = tempfile.mkdtemp()
+    if os.geteuid() == 0:
+        os.chown(scratch, NOBODY, NOBODY)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", MAKE_AS_NOBODY, other],
+            env={"PATH": os.environ["PATH"], "TMPDIR": scratch, "HOME": scratch},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == {"machines": [MACHINES[other]]}
+        assert os.listdir(scratch) == []  # noqa: PTH208 - only the names
+    finally:
+        shutil.rmtree(scratch)
 
 
 def source(package: Path, fields: str, namespace: str, code: str) -> None:

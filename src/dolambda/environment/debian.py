@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 _PATIENCE_S = 600
 _DEBIAN = {"x86_64": "amd64", "arm64": "arm64"}
+_UNKNOWN = "Check the name of the package. In Debian it is r-cran-<name>, in lower case."
+_UNREAD = (
+    "Run `apt-get update` to see whether Debian's mirrors can be reached and their signatures"
+    " checked, or take the layers from a release and deploy with --r-layers FILE."
+)
 _NO_APT = (
     "Build the layers on a machine with Debian or Ubuntu (`dolambda r-layers FILE`), or take them"
     " from a release, and deploy with --r-layers FILE."
@@ -57,7 +62,7 @@ class Apt:
             (directory / place).mkdir(parents=True, exist_ok=True)
         (directory / "status").touch()
         apt = cls(directory, architecture)
-        apt._run("update")
+        apt._run("update", hint=_UNREAD)
         return apt
 
     def known(self, prefix: str) -> frozenset[str]:
@@ -87,7 +92,13 @@ class Apt:
         chosen = [line.split() for line in printed.splitlines() if line.startswith("Inst ")]
         return [f"{words[1].split(':')[0]}={words[2].lstrip('(')}" for words in chosen]
 
-    def _run(self, *arguments: str, cwd: Path | None = None, program: str = "apt-get") -> str:
+    def _run(
+        self,
+        *arguments: str,
+        cwd: Path | None = None,
+        program: str = "apt-get",
+        hint: str = _UNKNOWN,
+    ) -> str:
         own = {
             "APT::Architecture": _DEBIAN[self.architecture],
             "APT::Architectures": _DEBIAN[self.architecture],
@@ -99,10 +110,10 @@ class Apt:
             "Dir::Cache": str(self.directory / "cache"),
         }
         options = [part for name, value in own.items() for part in ("-o", f"{name}={value}")]
-        return _call([program, "-qq", *options, *arguments], cwd=cwd)
+        return _call([program, "-qq", *options, *arguments], cwd=cwd, hint=hint)
 
 
-def _call(command: Sequence[str], cwd: Path | None = None) -> str:
+def _call(command: Sequence[str], cwd: Path | None = None, hint: str = _UNKNOWN) -> str:
     try:
         done = subprocess.run(
             command, cwd=cwd, capture_output=True, text=True, timeout=_PATIENCE_S, check=False
@@ -114,8 +125,5 @@ def _call(command: Sequence[str], cwd: Path | None = None) -> str:
         ) from error
     if done.returncode:
         said = "\n    ".join(done.stderr.strip().splitlines()[-5:])
-        raise ConfigurationError(
-            f"{command[0]} failed:\n    {said}",
-            hint="Check the name of the package. In Debian it is r-cran-<name>, in lower case.",
-        )
+        raise ConfigurationError(f"{command[0]} failed:\n    {said}", hint=hint)
     return done.stdout
