@@ -106,6 +106,7 @@ def _worker() -> Worker:
             os.environ.get("AWS_REGION", ""),
             os.environ.get("DOLAMBDA_FUNCTION", keys.FUNCTION),
         ),
+        workers=int(os.environ.get("DOLAMBDA_WORKERS", "1")),
     )
 
 

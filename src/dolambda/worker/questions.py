@@ -6,11 +6,11 @@ In the first seconds of a job there is no question. Then the intervals grow: 2 s
 17 s. They continue over the jobs of one run, however short each is. Each is longer by up to a
 quarter at random, so that workers that began together do not ask together.
 
-The load: a busy worker asks once in 17 s x 1.125 = 19 s. 10,000 workers make 523 requests a second,
-a tenth of the 5,500 GETs a second that S3 serves under one prefix. At the beginning of a run each
-worker asks five times in its first minute. Lambda starts at most 100 environments a second for one
-function, so these are 500 more a second while it scales. A question that S3 refuses is not
-repeated: the job then counts as wanted.
+The load: all workers of a stack together ask some `MAX_PER_S` times a second, less than a tenth of
+the 5,500 GETs a second that S3 serves under one prefix. So each of 10,000 workers waits for at
+least 28 s between two questions, and for 28 to 57 s before its first one in a run, also when all
+begin at once. Fewer than 700 workers ask as described above. A question that S3 refuses is not
+repeated: the job then counts as wanted. tests/unit/worker/test_questions.py simulates it.
 """
 
 from __future__ import annotations
@@ -22,38 +22,49 @@ from dolambda.worker.waits import DEFAULT
 GROWTH = 1.5
 LONGEST_S = 17.0
 JITTER = 0.25
+MAX_PER_S = 350.0
+"""Questions of all workers of a stack together."""
 
-_BEFORE_REPLY_S = 1.0  # a job that took longer may ask once more before its reply is written
+_BEFORE_REPLY_S = 1.0  # a job that took longer asks before its reply is written, if it is time to
 
 
 class QuestionTimes:
     """The times of one execution environment."""
 
-    def __init__(self, first: float = DEFAULT.first_question) -> None:
-        """Start without a run. The first question of a run comes after ``first`` seconds."""
+    def __init__(self, first: float = DEFAULT.first_question, workers: int = 1) -> None:
+        """Start without a run.
+
+        The first question of a run comes after ``first`` seconds, or later if the stack has many
+        ``workers``.
+        """
         self._first = first
+        self._shared = workers / MAX_PER_S  # seconds in which each worker may ask once
         self._run: str | None = None
-        self._interval = first
-        self._last = self._next = 0.0
+        self._interval = max(first, self._shared)
+        self._next = 0.0
 
     def begin(self, run: str, now: float) -> float:
         """Begin a job, and return the time of its first question."""
+        # Apart also where many begin together.
+        apart = random.uniform(0, max(JITTER * self._first, self._shared))  # noqa: S311 - no secret
         if run != self._run:
-            self._run, self._interval, self._last = run, self._first, now
-            self._next = now + self._jittered()
-        return max(self._next, now + self._jittered(self._first))
+            self._run, self._interval = run, max(self._first, self._shared)
+            self._next = now + self._interval + apart
+        return max(self._next, now + self._first + apart)
 
     def asked(self, now: float) -> float:
         """Record that a question was asked, and return the time of the next one."""
-        self._last = now
-        self._interval = min(self._interval * GROWTH, LONGEST_S)
-        self._next = now + self._jittered()
+        self._interval = max(min(self._interval * GROWTH, LONGEST_S), self._shared)
+        self._next = now + self._jittered(self._interval)
         return self._next
 
     def due_before_reply(self, seconds: float, now: float) -> bool:
-        """Return whether to ask before writing the reply of a job that took ``seconds``."""
-        return seconds > _BEFORE_REPLY_S and now - self._last > self._interval / 2
+        """Return whether to ask before writing the reply of a job that took ``seconds``.
 
-    def _jittered(self, seconds: float | None = None) -> float:
-        longer = 1 + random.uniform(0, JITTER)  # noqa: S311 - jitter is no secret
-        return (seconds or self._interval) * longer
+        Jobs that began together end together: many workers would ask in the same moment.
+        """
+        few = self._shared <= self._first
+        return few and seconds > _BEFORE_REPLY_S and now > self._next
+
+    def _jittered(self, seconds: float) -> float:
+        return seconds * (1 + random.uniform(0, JITTER))  # noqa: S311 - jitter is no secret

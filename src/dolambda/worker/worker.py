@@ -65,6 +65,7 @@ class Worker:
         memory: int | None = None,
         place: Place | None = None,
         waits: Waits = DEFAULT,
+        workers: int = 1,
     ) -> None:
         """Prepare a worker.
 
@@ -77,6 +78,7 @@ class Worker:
             memory: MB of memory that the worker has. None if unknown.
             place: Where the worker is. By default it accepts jobs for any place.
             waits: Durations that it waits. Tests shorten them.
+            workers: Largest number of workers of its stack, which share what they ask S3.
         """
         self._memory = memory
         self._place = place or ANYWHERE
@@ -90,7 +92,7 @@ class Worker:
         self._name = ""
         self.overhead = Overhead()
         self._waits = waits
-        self.questions = QuestionTimes(waits.first_question)
+        self.questions = QuestionTimes(waits.first_question, workers)
 
     def run(
         self,

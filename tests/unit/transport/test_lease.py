@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import time
 from collections import Counter
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +24,6 @@ from dolambda.transport.uploads import Uploads
 from dolambda.wire import keys
 from dolambda.wire.lease import Lease
 from dolambda.wire.reply import Reply
-from dolambda.worker.questions import JITTER, LONGEST_S, QuestionTimes
 from dolambda.worker.waits import Waits
 from dolambda.worker.worker import Worker
 from support.fake_bucket import Inline, MemoryBucket, Small
@@ -155,26 +153,6 @@ def test_a_short_task_asks_nothing(worker: Worker, way: Any) -> None:
     reply = Reply.from_bytes(way(worker, s3, 0), KEY)
     assert [one.kind for one in reply.outcomes] == ["value"]
     assert s3.asked == 0
-
-
-def test_questions_become_rare_however_short_the_jobs_of_a_run_are() -> None:
-    times, now, asked = QuestionTimes(), 0.0, []
-    while now < 2_000:
-        due, ends = times.begin("a", now), now + 4.0
-        while due < ends:
-            asked.append(due)
-            due = times.asked(due)
-        now = ends
-    gaps = [later - earlier for earlier, later in pairwise(asked)]
-    first = Waits().first_question
-    assert first <= asked[0] <= first * (1 + JITTER)
-    assert min(gaps[10:]) >= LONGEST_S
-    assert len(asked) < 2_000 / LONGEST_S + 10
-    assert times.begin("b", now) - now <= first * (1 + JITTER)  # a new run is asked for early
-
-
-def test_ten_thousand_workers_ask_less_than_a_tenth_of_what_s3_serves() -> None:
-    assert 10_000 / (LONGEST_S * (1 + JITTER / 2)) < 5_500 / 10
 
 
 def queue_of(bucket: Any) -> S3Queue:
