@@ -12,9 +12,9 @@ from dolambda.stack import unpacked
 from dolambda.wire import signing_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-_MAX_NAMED = 8  # packages in one phrase
+_MAX_NAMED = 8  # packages or layers in one phrase
 
 _SETTINGS = {
     "MemorySize": ("memory", " MB"),
@@ -45,6 +45,8 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
         elif name in _SETTINGS:
             title, unit = _SETTINGS[name]
             phrases.append(f"{title} {found[name]} -> {wanted[name]}{unit}")
+        elif name == "Layers":
+            phrases.append(_of_lists("layers", map(_layer, found[name]), map(_layer, wanted[name])))
         else:
             phrases.append(f"other {name.lower()}")
     return phrases
@@ -56,7 +58,7 @@ def _of_variables(found: Mapping[str, str], wanted: Mapping[str, str]) -> Iterat
         if before == after:
             continue
         if name == "DOLAMBDA_REQUIRES":
-            yield _of_packages(unpacked(before or ""), unpacked(after or ""))
+            yield _of_lists("packages", unpacked(before or ""), unpacked(after or ""))
         elif name in _VARIABLES:
             yield f"{_VARIABLES[name]} {before or 'none'} -> {after or 'none'}"
         elif name in _CONTENTS:
@@ -68,9 +70,15 @@ def _of_variables(found: Mapping[str, str], wanted: Mapping[str, str]) -> Iterat
             yield f"variable {name} {done}"
 
 
-def _of_packages(before: tuple[str, ...], after: tuple[str, ...]) -> str:
-    changes = [f"+{name}" for name in sorted({*after} - {*before})]
-    changes += [f"-{name}" for name in sorted({*before} - {*after})]
+def _layer(arn: str) -> str:
+    """Return a layer's name and version, which are the end of its ARN."""
+    return ":".join(arn.split(":")[-2:])
+
+
+def _of_lists(title: str, found: Iterable[str], wanted: Iterable[str]) -> str:
+    before, after = set(found), set(wanted)
+    changes = [f"+{name}" for name in sorted(after - before)]
+    changes += [f"-{name}" for name in sorted(before - after)]
     if len(changes) > _MAX_NAMED:
         changes[_MAX_NAMED:] = [f"and {len(changes) - _MAX_NAMED:,} more"]
-    return f"packages {', '.join(changes)}" if changes else "order of the packages"
+    return f"{title} {', '.join(changes)}" if changes else f"order of the {title}"

@@ -27,7 +27,7 @@ from dolambda.wire import signing_keys
 from dolambda.wire.task import PYTHON
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from dolambda.aws.account import Account
     from dolambda.environment.layer import Contents
@@ -47,6 +47,15 @@ _HOMES = {"HOME": "/tmp", "MPLCONFIGDIR": "/tmp/matplotlib", "NUMBA_CACHE_DIR": 
 
 _CERTIFICATES = "/etc/pki/tls/certs/ca-bundle.crt"
 """The file on Amazon Linux. A Python in a layer expects it elsewhere."""
+
+_KEPT = (
+    "KMSKeyArn",
+    "TracingConfig",
+    "DeadLetterConfig",
+    "FileSystemConfigs",
+    "LoggingConfig",
+)
+_NETWORK = ("SubnetIds", "SecurityGroupIds", "Ipv6AllowedForDualStack")
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _PATIENCE = 120
@@ -167,7 +176,7 @@ class Function:
     def _wanted(self, found: dict[str, Any] | None) -> dict[str, Any]:
         """Return the arguments of create and update.
 
-        Signing keys are kept, the first is made here.
+        Signing keys are kept, the first is made here. So are variables that others have added.
         """
         variables = ((found or {}).get("Environment") or {}).get("Variables", {})
         return {
@@ -180,6 +189,7 @@ class Function:
             "Layers": [*self._settings.layers, *self._layer_arns()],
             "Environment": {
                 "Variables": {
+                    **_of_others(variables),
                     signing_keys.KEY: signing_keys.new(),
                     **signing_keys.found(variables),
                     "DOLAMBDA_BUCKET": self._names.bucket,
@@ -233,8 +243,12 @@ class Function:
         self._make(self._wanted(None))
 
     def _make_again(self) -> None:
-        """Replace the function by one with the same keys. Its permission follows later."""
-        wanted = self._wanted(self._found())
+        """Replace the function by one with the same keys, and the same network, encryption, ...
+
+        Its permission follows later.
+        """
+        found = self._found() or {}
+        wanted = _set_by_others(found) | self._wanted(found)
         self._remove()
         self._make(wanted)
 
@@ -300,6 +314,25 @@ class Function:
             return tried(self._lambda, remove)
 
         wait_until(removed, f"the removal of function {name}", seconds=_PATIENCE)
+
+
+def _of_others(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that dolambda never sets, such as a proxy's or those of a monitor."""
+    places = {**_HOMES, "SSL_CERT_FILE": _CERTIFICATES}  # not set in every stack
+    return {
+        name: value
+        for name, value in variables.items()
+        if not name.startswith("DOLAMBDA_") and places.get(name) != value
+    }
+
+
+def _set_by_others(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what dolambda never sets of a function, in the form of the request."""
+    kept = {name: found[name] for name in _KEPT if found.get(name)}
+    network = found.get("VpcConfig", {})
+    if network.get("SubnetIds"):
+        kept["VpcConfig"] = {name: network[name] for name in _NETWORK if name in network}
+    return kept
 
 
 def _shown(found: dict[str, Any], name: str) -> object:

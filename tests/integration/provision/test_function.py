@@ -180,6 +180,61 @@ def test_a_function_of_someone_elses_is_neither_changed_nor_removed(account: Acc
     assert variables(account) == {"THEIRS": "1"}
 
 
+OTHERS = {"HTTPS_PROXY": "http://proxy:3128", "DD_SITE": "datadoghq.eu", "AWS_CA_BUNDLE": "/opt/x"}
+
+
+def with_others(account: Account, **others: Any) -> None:
+    """Change the function as an administrator or a tool does that observes all functions."""
+    environment = {"Variables": {**variables(account), **OTHERS}}
+    client = account.client("lambda")
+    client.update_function_configuration(FunctionName="worker", Environment=environment, **others)
+    for _ in range(3):  # the rules show it as being updated twice
+        client.get_function_configuration(FunctionName="worker")
+
+
+def test_variables_that_others_added_stay(account: Account) -> None:
+    put(account)
+    with_others(account)
+    assert put(account) == []
+    changed = put(account, replace(SETTINGS, timeout=77, memory=3538))
+    assert len(changed) == 1
+    assert not any(name in changed[0] for name in OTHERS)
+    found = variables(account)
+    assert OTHERS.items() <= found.items()
+    assert found["OMP_NUM_THREADS"] == "2"
+
+
+def test_a_variable_of_dolambdas_own_that_someone_changed_is_set_again_and_planned(
+    account: Account,
+) -> None:
+    put(account)
+    before = variables(account)
+    client = account.client("lambda")
+    changed = {**before, "OMP_NUM_THREADS": "64", "DOLAMBDA_OLD": "1"}
+    client.update_function_configuration(FunctionName="worker", Environment={"Variables": changed})
+    for _ in range(3):
+        client.get_function_configuration(FunctionName="worker")
+    (made,) = put(account)
+    assert "variable OMP_NUM_THREADS changed" in made
+    assert "variable DOLAMBDA_OLD removed" in made
+    assert variables(account) == before
+
+
+def test_a_function_that_is_made_again_keeps_what_others_have_set(
+    account: Account, strict: StrictAws
+) -> None:
+    put(account)
+    network = {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+    with_others(account, VpcConfig=network)
+    iam = account.client("iam")
+    iam.delete_role_policy(RoleName="worker-worker-eu-central-1", PolicyName="worker")
+    iam.delete_role(RoleName="worker-worker-eu-central-1")
+    assert "update function worker: created again for a new role" in put(account)
+    (created,) = [one for one in strict.requests if one.operation == "CreateFunction"][-1:]
+    assert created.params["VpcConfig"] == network
+    assert OTHERS.items() <= created.params["Environment"]["Variables"].items()
+
+
 def test_a_role_made_again_by_hand_gets_a_function_that_lambda_can_decrypt_for(
     account: Account,
 ) -> None:

@@ -34,7 +34,7 @@ def test_the_same_does_not_differ() -> None:
         ({"MemorySize": 1769}, "memory 512 -> 1769 MB"),
         ({"Timeout": 60}, "timeout 300 -> 60 s"),
         ({"EphemeralStorage": {"Size": 1024}}, "storage 512 -> 1024 MB"),
-        ({"Layers": []}, "other layers"),
+        ({"Layers": ["arn:a:b:layer:theirs:7"]}, "layers +theirs:7, -arn:1"),
     ],
 )
 def test_settings_are_named_with_both_values(change: dict[str, Any], says: str) -> None:
