@@ -79,6 +79,8 @@ class QuotedError(DolambdaError, SystemExit):
     exit status 0.
     """
 
+    code = 0  # since Python 3.14 it would be the message
+
 
 class NotDeployedError(DolambdaError):
     """No stack of that name exists in the account and region."""

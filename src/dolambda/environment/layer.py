@@ -41,6 +41,7 @@ from dolambda.environment.requirements import (
     versions_here,
 )
 from dolambda.errors import ConfigurationError
+from dolambda.running_process import is_running
 from dolambda.wording import listing
 
 if TYPE_CHECKING:
@@ -422,12 +423,8 @@ def _sweep() -> None:
     """Remove the directories that killed processes left behind."""
     for left in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
         process = left.name.removeprefix(_SCRATCH).split("-")[0]
-        try:
-            os.kill(int(process), 0)
-        except ProcessLookupError:
+        if process.isdecimal() and not is_running(int(process)):
             shutil.rmtree(left, ignore_errors=True)
-        except (PermissionError, ValueError):
-            continue  # it belongs to another user
 
 
 def _is_run(place: str) -> bool:

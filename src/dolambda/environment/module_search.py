@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
+_SITES = frozenset({"site-packages", "dist-packages"})
 _STANDARD_ZIP = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
 
 
@@ -146,10 +147,24 @@ def _suffix(file: Path) -> str:
 def is_own(file: str) -> bool:
     """Return whether a file is neither of the standard library nor installed."""
     resolved = Path(file).resolve()
-    return not _installed().intersection((resolved, *resolved.parents)) and not {
-        "site-packages",
-        "dist-packages",
-    }.intersection(resolved.parts)
+    return (
+        not _is_of_standard_library(Path(file))
+        and _installed().isdisjoint((resolved, *resolved.parents))
+        and _SITES.isdisjoint(resolved.parts)
+    )
+
+
+def _is_of_standard_library(file: Path) -> bool:
+    """Return whether the standard library holds the file, or a link to it.
+
+    Debian's links to /etc/python3/sitecustomize.py. A link in site-packages is not meant: it may
+    lead to a module of the user's own.
+    """
+    paths = sysconfig.get_paths()
+    return any(
+        file.is_relative_to(place) and _SITES.isdisjoint(file.relative_to(place).parts)
+        for place in (paths["stdlib"], paths["platstdlib"])
+    )
 
 
 @cache

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from typing import Any
+
+from dolambda.running_process import is_running
 
 RUNNING = "running"
 
@@ -17,16 +18,6 @@ def run_state(header: dict[str, Any], footer: dict[str, Any] | None) -> str:
     if footer:
         ended = footer["done"] + footer["failed"]
         return "complete" if ended >= footer.get("expected", footer["tasks"]) else "cancelled"
-    if header.get("host") == platform.node() and _is_alive(int(header["pid"])):
+    if header.get("host") == platform.node() and is_running(int(header["pid"])):
         return RUNNING
     return "unfinished"
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True

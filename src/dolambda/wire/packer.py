@@ -202,7 +202,8 @@ class Packer:
         except Exception as error:  # noqa: BLE001 - __reduce__ of any class may raise anything
             args, kwargs = call if keywords else (call, {})
             refused = pickling.call_not_picklable(args, kwargs, error)
-        payloads = file.getbuffer()[: ends[-1] if ends else 0]
+        # Not getbuffer(), which Python 3.14 warns of when both are garbage. Neither copies.
+        payloads = memoryview(file.getvalue())[: ends[-1] if ends else 0]
         known = tuple(identities[: len(ends)])
         function = shared.blobs[0].digest
         return Chunk(first, function, keywords, ends, payloads, buffers, blobs, known), refused

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from dolambda.environment import module_search
 from support import programs
 
 COLLECT = """
@@ -136,6 +137,24 @@ def test_modules_below_the_interpreters_prefix_are_the_users_own() -> None:
     finally:
         shutil.rmtree(place)
     assert found == ["mine.py", "share/other.py"]
+
+
+def test_what_the_standard_library_links_to_is_not_the_users_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Debian's sitecustomize.py, which is a link to /etc."""
+    library, elsewhere, mine = (tmp_path / name for name in ("library", "etc", "mine"))
+    write(elsewhere, {"sitecustomize.py": ""})
+    write(mine, {"tool.py": ""})
+    (library / "site-packages").mkdir(parents=True)
+    (library / "sitecustomize.py").symlink_to(elsewhere / "sitecustomize.py")
+    (library / "site-packages" / "tool.py").symlink_to(mine / "tool.py")
+    places = sysconfig.get_paths() | {"stdlib": str(library), "platstdlib": str(library)}
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: places)
+    is_own = module_search.is_own.__wrapped__
+    assert not is_own(str(library / "sitecustomize.py"))
+    assert is_own(str(library / "site-packages" / "tool.py"))
+    assert is_own(str(elsewhere / "sitecustomize.py"))
 
 
 def test_modules_in_a_zip_travel(tmp_path: Path) -> None:

@@ -88,3 +88,10 @@ def test_chunks_are_cut_and_their_indexes_go_on() -> None:
     lengths = [len(chunk) for chunk in chunks if isinstance(chunk, Chunk)]
     assert found == [5 + sum(lengths[:at]) for at in range(len(lengths))]
     assert sum(lengths) == 10_000
+
+
+def test_no_payload_is_lent_by_a_file() -> None:
+    """Python 3.14 warns of a file that is collected before what it has lent."""
+    (packed,) = Packer(same_buffers=False).pack(abs, [(1,), (2,)], 0)
+    assert isinstance(packed, Chunk)
+    assert isinstance(memoryview(packed.payload).obj, bytes)
