@@ -49,6 +49,12 @@ class Batcher:
         keep = 0.0 if first else _FORGET ** len(seconds)
         self._seconds = keep * (self._seconds or 0.0) + (1 - keep) * mean
 
+    def assuming(self, seconds: float) -> Batcher:
+        """Return a batcher of the same settings for tasks that take so long."""
+        other = Batcher(self._fixed)
+        other._seconds = max(seconds, _MIN_TASK_S)
+        return other
+
     @property
     def knows(self) -> bool:
         """True if a job's size is more than a guess."""

@@ -9,6 +9,7 @@ differ, so the sample of a long run of short tasks is larger than `JOBS`.
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,13 +31,15 @@ JOBS = 5
 _MAX_JOBS = 30
 _ENOUGH_TASKS, _ENOUGH_SHARE, _ENOUGH_S = 30, 0.03, 5.0
 """Tasks, share of the run and seconds of work after which a sample ends."""
-_SMALLER = 1.5
+_SMALLER = 2.2
 """Factor of the number of jobs whose tasks are submitted as others end: fewer tasks wait, so jobs
 are smaller. See bench/quote.py."""
 _AT_ONCE = 2
 _LONG_S = 5.0
 """Duration of a task from which an environment's start matters little: all jobs are sent at once.
 """
+_IMPORTS_S = 10.0
+"""Seconds that a worker's first task may have spent importing: they are not the task's work."""
 _SHARE = 0.01
 """Largest share of a run that one job of its pilot may be, if that is more than one task."""
 
@@ -53,11 +56,13 @@ class Measured:
         each: Seconds of a task.
         around: Seconds of a job in addition to its tasks.
         start: Seconds by which the first job of a worker takes longer than another.
+        between: Seconds that a worker waits for its next job. Nobody pays for them.
     """
 
     each: float
     around: float = 0.0
     start: float = 0.0
+    between: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,8 @@ class Estimate:
         new = max(0, at_once - started)
         busy = tasks * measured.each + jobs * measured.around
         starting = 10.0 * (at_once // _PER_TEN_SECONDS) + (measured.start if new else 0.0)
-        rounds = math.ceil(jobs / at_once) * busy / jobs if jobs == tasks else busy / at_once
+        taken = busy + jobs * measured.between
+        rounds = math.ceil(jobs / at_once) * taken / jobs if jobs == tasks else taken / at_once
         seconds = starting + max(rounds, measured.each)
         paid = (busy + new * measured.start) * rates.second + jobs * rates.invocation
         paid += _requests(rates, jobs, seconds, at_once)
@@ -144,6 +150,11 @@ class _Sums:
         self.billed += max(billed, sum(seconds))
 
     @property
+    def each(self) -> float:
+        """Seconds of a task."""
+        return self.busy / self.tasks if self.tasks else 0.0
+
+    @property
     def around(self) -> float:
         """Seconds of a job in addition to its tasks."""
         return (self.billed - self.busy) / self.jobs if self.jobs else 0.0
@@ -164,20 +175,23 @@ class Pilot:
         self.asked = False
         self.refusal: BaseException | None = None
         self._warm, self._cold = _Sums(), _Sums()
-        self._workers: set[str] = set()
+        self._ends: dict[str, float] = {}
+        self._gaps: list[float] = []
 
     def learn(self, seconds: Sequence[float], usage: Usage) -> None:
         """Add a job that has ended, with the durations of its tasks."""
         if self.holds and seconds:
             (self._cold if usage.cold else self._warm).add(seconds, usage.seconds)
-            self._workers.add(usage.worker)
+            ended = self._ends.get(usage.worker)
+            if ended is not None:
+                self._gaps.append(max(0.0, usage.started - ended))
+            self._ends[usage.worker] = usage.started + usage.seconds
 
     def allows(self, counters: RunCounters, in_flight: int) -> bool:
         """Return whether one more job may be sent, while so many are ``in_flight``."""
         if not self.holds:
             return True
-        known = [one.busy / one.tasks for one in (self._cold, self._warm) if one.tasks]
-        at_once = JOBS if known and min(known) >= _LONG_S else _AT_ONCE
+        at_once = JOBS if self._each_at_least() >= _LONG_S else _AT_ONCE
         return in_flight < at_once and not self._is_enough(counters)
 
     def size(self, size: int, expected: int) -> int:
@@ -189,9 +203,16 @@ class Pilot:
 
     def _is_enough(self, counters: RunCounters) -> bool:
         """Return whether so many jobs as were sent are a sample."""
-        tasks, busy = self._warm.tasks + self._cold.tasks, self._warm.busy + self._cold.busy
+        tasks = self._warm.tasks + self._cold.tasks
+        busy = tasks * self._each_at_least()
         enough = tasks >= min(_ENOUGH_TASKS, _ENOUGH_SHARE * counters.expected) or busy >= _ENOUGH_S
         return counters.jobs >= (JOBS if enough else _MAX_JOBS)
+
+    def _each_at_least(self) -> float:
+        """Return the seconds of a task. First tasks of workers may have imported packages."""
+        if self._warm.tasks:
+            return self._warm.each
+        return max(0.0, self._cold.each - _IMPORTS_S)
 
     def is_to_ask(self, counters: RunCounters) -> bool:
         """Return whether it is time to ask, once no job is in flight."""
@@ -209,32 +230,37 @@ class Pilot:
         self.asked = True
         to_come = counters.expected - counters.tasks
         tasks = waiting + to_come
-        jobs = batcher.jobs(tasks, limits.workers)
+        rates = limits.rates
+        measured = self._measured(batcher.expected() or counters.seconds / counters.jobs, rates)
+        jobs = batcher.assuming(measured.each).jobs(tasks, limits.workers)
         if to_come > waiting and jobs < tasks:
             jobs = min(tasks, math.ceil(_SMALLER * jobs))
-        rates = limits.rates
         spent = counters.seconds * rates.second + rates.cost(counters.calls)
         spent += counters.jobs * rates.invocation
         if rates.queues:
             own = rates.price("s3:PutObject") + rates.price("s3:GetObject")
             spent += counters.jobs * own
         estimate = Estimate.from_pilot(
-            self._measured(batcher.expected() or counters.seconds / counters.jobs),
+            measured,
             tasks=tasks,
             jobs=jobs,
             workers=limits.workers,
-            started=len(self._workers),
+            started=len(self._ends),
             rates=rates,
             spent=spent,
         )
         return replace(estimate, at_least=counters.open_ended)
 
-    def _measured(self, otherwise: float) -> Measured:
-        """Return what was measured. ``otherwise`` are the seconds of a task if nothing was."""
+    def _measured(self, otherwise: float, rates: Rates) -> Measured:
+        """Return what was measured. ``otherwise`` are the seconds of a task if nothing was.
+
+        In a queue the next job already waits, so that a worker does not.
+        """
         warm, cold = self._warm, self._cold
+        between = statistics.median(self._gaps) if self._gaps and not rates.queues else 0.0
         if not warm.tasks:
-            each = cold.busy / cold.tasks if cold.tasks else otherwise
-            return Measured(each, cold.around)
-        each = warm.busy / warm.tasks
+            each = cold.each or otherwise
+            return Measured(each, cold.around, between=between)
+        each = warm.each
         start = cold.billed / cold.jobs - cold.tasks / cold.jobs * each if cold.jobs else 0.0
-        return Measured(each, warm.around, max(0.0, start - warm.around))
+        return Measured(each, warm.around, max(0.0, start - warm.around), between)

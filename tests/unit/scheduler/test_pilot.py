@@ -186,3 +186,34 @@ def test_as_many_jobs_are_expected_as_are_made() -> None:
             left -= batcher.size(left, 3)
             jobs += 1
         assert batcher.jobs(waiting, 3) == pytest.approx(jobs, rel=0.05, abs=1)
+
+
+def test_what_first_tasks_import_ends_no_sample_and_sends_no_jobs_at_once() -> None:
+    """Two workers imported for six seconds each: nothing is known yet of the tasks themselves."""
+    counters = RunCounters()
+    counters.expect(1000)
+    pilot = learned((True, 0.0, [6.0]), (True, 0.0, [6.0]))
+    assert not pilot.allows(counters, 2)
+    counters.jobs = JOBS
+    assert not pilot.is_to_ask(counters)
+    pilot.learn([0.05], Usage("w0", cold=False, started=0.0, seconds=0.06))
+    assert not pilot.is_to_ask(counters)
+    counters.jobs = 1
+    assert learned((True, 0.0, [60.0])).allows(counters, 4)  # nobody imports for a minute
+
+
+@pytest.mark.parametrize("queues", [True, False])
+def test_what_a_worker_waits_for_its_next_job_takes_time_but_no_money(*, queues: bool) -> None:
+    """In a queue the next job is there already."""
+    pilot = Pilot(wanted=True)
+    for number in range(6):  # two workers, jobs of a second, half a second between them
+        started = number // 2 * 1.5
+        pilot.learn([1.0], Usage(f"w{number % 2}", cold=False, started=started, seconds=1.0))
+    rates = Rates(second=0.01, invocation=0.0, queues=queues)
+    counters = RunCounters()
+    counters.expect(100)
+    counters.tasks = counters.jobs = 100
+    found = pilot.estimate(100, Batcher(1), Limits(2, 2, 0.0, rates=rates), counters)
+    assert found.seconds == pytest.approx(50.0 if queues else 75.0)
+    if not queues:
+        assert found.dollars == pytest.approx(100 * 0.01)
