@@ -18,6 +18,8 @@ import dolambda.local
 from dolambda.errors import LocalAwsError
 from dolambda.local.instance import Instance
 from dolambda.local.place import home, instances, sweep
+from dolambda.local.stack import root
+from dolambda.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -321,3 +323,12 @@ except RuntimeError as error:
     )
     assert "init error" in asked.stdout, asked.stderr
     assert "No module named 'no_such_module'" in asked.stdout
+
+
+def test_the_account_that_is_not_asked_for_is_the_right_one(apart: Path) -> None:
+    instance = Instance.from_start()
+    try:
+        _, account = root(instance, Settings())
+        assert account.number == account.client("sts").get_caller_identity()["Account"]
+    finally:
+        instance.stop()

@@ -33,6 +33,7 @@ from dolambda.environment.archive import digest_of_files, files_below, make_zip
 from dolambda.environment.package_files import is_code
 from dolambda.environment.requirements import (
     base_names,
+    headers_of,
     installed_here,
     normalised,
     not_among,
@@ -201,7 +202,8 @@ def build(
     found = {} if requires is not None else installed_here(exclude, base_names(extra))
     if requires is None and platform.name is None:
         wanted: tuple[str, ...] = tuple(not_among(more, found))  # not installed locally
-        names = tuple(f"{name}=={one.version}" for name, one in found.items()) + wanted
+        here = (f"{name}=={headers_of(one)['Version']}" for name, one in found.items())
+        names = (*here, *wanted)
         packages = [_from_installed(*item) for item in found.items()]
     else:
         asked = pins(found) if requires is None else pinned(requires)

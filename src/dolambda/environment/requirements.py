@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import re
+from email import message_from_string
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ from dolambda.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from email.message import Message
 
 _BARE_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*\Z")
 _FIRST_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
@@ -120,7 +123,7 @@ def _installed() -> dict[str, metadata.Distribution]:
     """Return the distributions that are imported: of two with one name, the first on the path."""
     found: dict[str, metadata.Distribution] = {}
     for distribution in metadata.distributions():
-        name = distribution.metadata["Name"]
+        name = headers_of(distribution)["Name"]
         if name:
             found.setdefault(normalised(name), distribution)
     return found
@@ -151,10 +154,10 @@ def versions_here() -> tuple[str, ...]:
     everything = (
         found
         for found in metadata.distributions()
-        if found.metadata["Name"] and "+" not in found.version
+        if headers_of(found)["Name"] and "+" not in found.version
     )
     return tuple(
-        sorted(f"{normalised(found.metadata['Name'])}=={found.version}" for found in everything)
+        sorted(f"{normalised(headers_of(found)['Name'])}=={found.version}" for found in everything)
     )
 
 
@@ -192,9 +195,22 @@ def _is_tool(name: str) -> bool:
     return name in _TOOLS or _TOOL_SHAPES.fullmatch(name) is not None
 
 
+@lru_cache(maxsize=2048)
+def headers_of(found: metadata.Distribution) -> metadata.PackageMetadata | Message:
+    """Return a distribution's metadata without the description.
+
+    ``Distribution.metadata`` parses all of it each time: a second for 300 packages.
+    """
+    text = found.read_text("METADATA")
+    return message_from_string(text.partition("\n\n")[0]) if text else found.metadata
+
+
 def _needs(found: metadata.Distribution) -> set[str]:
     """Return the names of a distribution's requirements, without those of extras."""
-    required = [line for line in found.requires or [] if "extra ==" not in line]
+    required = headers_of(found).get_all("Requires-Dist", [])
+    if not required and found.read_text("requires.txt"):  # of an egg
+        required = found.requires or []
+    required = [line for line in required if "extra ==" not in line]
     return {normalised(match[1]) for line in required if (match := _FIRST_NAME.match(line))}
 
 

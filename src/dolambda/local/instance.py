@@ -60,6 +60,7 @@ SHARED = "shared"
 """Name of the instance that outlives its client."""
 
 REGION = "us-east-1"
+ACCOUNT = "000000000000"
 _START_WITHIN = 420
 _STOP_WITHIN = 30
 _DEPLOY_WITHIN = 600
@@ -405,6 +406,7 @@ def _wanted(
             "LOG_LEVEL": "INFO",
             "IOT_MTLS_ENABLED": "0",
             "MINISTACK_REGION": REGION,
+            "MINISTACK_ACCOUNT_ID": ACCOUNT,
             "LAMBDA_WARM_TTL_SECONDS": "300",
             "LAMBDA_ACCOUNT_CONCURRENCY": "0",
             "DOLAMBDA_LOCAL_SLOTS": str(workers),

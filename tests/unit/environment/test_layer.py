@@ -2,14 +2,21 @@ from __future__ import annotations
 
 import io
 import zipfile
-from importlib.metadata import Distribution
+from importlib.metadata import Distribution, distributions
 from typing import TYPE_CHECKING
 
 import pytest
 
 from dolambda.environment import layer
 from dolambda.environment.layer import MB, Package, Platform, build, table
-from dolambda.environment.requirements import differing, from_file, installed_here, not_among, pins
+from dolambda.environment.requirements import (
+    differing,
+    from_file,
+    headers_of,
+    installed_here,
+    not_among,
+    pins,
+)
 from dolambda.errors import ConfigurationError
 from dolambda.settings import Settings
 from dolambda.stack import packed, unpacked
@@ -268,3 +275,15 @@ def test_a_requirements_file_is_read_as_pip_reads_it(tmp_path: Path) -> None:
         from_file(str(tmp_path / "none.txt"))
     with pytest.raises(ConfigurationError, match="both requires= and requirements="):
         Settings(requires=("numpy",), requirements=str(file))
+
+
+def test_headers_are_those_of_the_whole_metadata(tmp_path: Path) -> None:
+    for one in distributions():
+        found = headers_of(one)
+        assert (found["Name"], found["Version"]) == (one.metadata["Name"], one.version)
+        assert found.get_all("Requires-Dist") == one.metadata.get_all("Requires-Dist")
+    egg = tmp_path / "old.egg-info"
+    egg.mkdir()
+    (egg / "PKG-INFO").write_text("Metadata-Version: 1.0\nName: old\nVersion: 3\n\nText\n")
+    old = Distribution.at(egg)
+    assert (headers_of(old)["Name"], headers_of(old)["Version"]) == ("old", "3")
