@@ -325,7 +325,8 @@ except RuntimeError as error:
     assert "No module named 'no_such_module'" in asked.stdout
 
 
-def test_the_account_that_is_not_asked_for_is_the_right_one(apart: Path) -> None:
+@pytest.mark.usefixtures("apart")
+def test_the_account_that_is_not_asked_for_is_the_right_one() -> None:
     instance = Instance.from_start()
     try:
         _, account = root(instance, Settings())
