@@ -9,6 +9,7 @@
      |-- QuotedError (SystemExit)          only a sample was run, to estimate the cost of the rest
      |-- NotDeployedError                  there is no such stack
      |-- StackStoppedError                 `dolambda panic` has stopped the stack
+    |-- RunTakenOverError                 another program began this named run again
      |-- AwsError                          AWS returned an error
      |    |-- AccessDeniedError            ... because the credentials lack a permission
      |    `-- ThrottledError               ... because requests were too frequent, even after waits
@@ -88,6 +89,10 @@ class NotDeployedError(DolambdaError):
 
 class StackStoppedError(DolambdaError):
     """The stack's function cannot run: its reserved concurrency is 0, set by `dolambda panic`."""
+
+
+class RunTakenOverError(DolambdaError):
+    """Another program began this named run again, or a command cancelled or cleaned it."""
 
 
 class AwsError(DolambdaError):

@@ -17,20 +17,17 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import platform
 import re
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dolambda.errors import ConfigurationError, EnvelopeError
+from dolambda.errors import ConfigurationError, EnvelopeError, RunTakenOverError
+from dolambda.named_run_record import Record
 from dolambda.scheduler.stored import Stored
 from dolambda.transport.lease.client import Leases
-from dolambda.version import VERSION
 from dolambda.wire import envelope, keys
 from dolambda.wire.lease import Lease
 from dolambda.wire.reply import Reply
@@ -53,48 +50,16 @@ _NUMBERS = 900_000_000
 numbers to use.
 """
 
+_BLOCK = 50_000
+"""Distance between the job numbers of two starts, so that they differ even if both run for a
+moment.
+"""
+
+_KEPT_S = 6 * 86_400.0
+"""Time in which a missing record was removed by somebody. Later, it may have expired."""
+
 _ORDER_EVERY_S = 5.0
 _MOVED = "Another object of the bucket was copied over it. Nothing in it was used."
-
-
-@dataclass(frozen=True)
-class Record:
-    """Facts of a run. ``begun`` and ``changed`` are in seconds since the epoch.
-
-    Counts belong to the last start, whose jobs have numbers from ``first`` on.
-    """
-
-    name: str
-    begun: float
-    changed: float
-    host: str = ""
-    directory: str = ""
-    script: str = ""
-    version: str = VERSION
-    tasks: int = 0
-    done: int = 0
-    failed: int = 0
-    restored: int = 0
-    over: bool = False
-    first: int = 0
-
-    @classmethod
-    def from_script(cls, name: str, first: int, before: Record | None) -> Record:
-        """Return the record of a start of this program.
-
-        ``before`` is that of the previous start.
-        """
-        script, now = Path(sys.argv[0]), time.time()
-        there = script.is_file()
-        return cls(
-            name,
-            before.begun if before else now,
-            now,
-            platform.node(),
-            str(script.resolve().parent) if there else "",
-            script.name if there else "",
-            first=first,
-        )
 
 
 @dataclass(frozen=True)
@@ -150,17 +115,52 @@ class NamedRun:
     def begin(self) -> Stored:
         """Take over the run.
 
-        Withdraw the jobs of an earlier client, read its replies, and write the record.
+        Write the record, so that another client that has it open ends. Withdraw the jobs of an
+        earlier client, and read its replies.
+
+        Raises:
+            RunTakenOverError: Another client began it at the same time.
         """
+        before = self.record()
+        self.began = Record.from_script(self._name, _NUMBERS, before)
+        self.write(self.began)
         jobs = keys.numbered(self.jobs(), keys.jobs_prefix(self.run))
         self._withdraw(jobs)
         replies = self.reply_keys()
         taken = [*jobs, *keys.numbered(replies, f"{keys.OUTS}{self.run}/"), *self._withdrawn()]
+        if before:
+            taken.append(before.first + _BLOCK)
         first = 1 + max((number for number in taken if number < _NUMBERS), default=-1)
         self.stored = Stored.from_replies(self.replies(replies), first)
-        self.began = Record.from_script(self._name, first, self.record())
+        if taken_over := self.taken_over():
+            raise taken_over
+        self.began = replace(self.began, first=first)
         self.write(self.began)
         return self.stored
+
+    def taken_over(self) -> RunTakenOverError | None:
+        """Return an error if this start is no longer the run's last one, else None."""
+        began = self.began
+        sealed = self._found(self._record)
+        if began is None or (sealed is None and time.time() - began.changed > _KEPT_S):
+            return None
+        what = "was removed by `dolambda runs clean`"
+        if sealed is not None:
+            try:
+                header, _ = envelope.unseal("record", sealed, self._key)
+            except EnvelopeError:  # not a record: the others ignore it too
+                return None
+            if header.get("name") != self._name or header.get("start") == began.start:
+                return None
+            what = "was cancelled by `dolambda runs cancel`"
+            if header.get("start"):
+                where = f" on {header['host']}" if header.get("host") else ""
+                what = f"was begun again by another program{where}"
+        return RunTakenOverError(
+            f"run {self._name} {what}, so it ended in this program",
+            hint="Tasks that have a reply are kept, unless the run was cleaned. Use another name "
+            "for a run of its own.",
+        )
 
     def _withdrawn(self) -> list[int]:
         """Return the last number of each range that the run's lease withdraws.
@@ -278,6 +278,8 @@ class NamedRun:
         Returns:
             The number of jobs.
         """
+        if record := self.record():  # a client that is still running ends
+            self.write(replace(record, start=""))
         jobs = keys.numbered(self.jobs(), keys.jobs_prefix(self.run))
         self._withdraw(jobs)
         return len(jobs)
@@ -288,19 +290,24 @@ class NamedRun:
             self._bucket.delete(list(jobs.values()))
 
     def clean(self) -> int:
-        """Remove all objects of the run.
+        """Remove all objects of the run, and stop its jobs.
+
+        A lease that workers may still have to read stays. It expires after a day.
 
         Returns:
             The number of objects.
         """
+        jobs = self.jobs()
+        self._withdraw(keys.numbered(jobs, keys.jobs_prefix(self.run)))
         own = [key for key in self._bucket.list(keys.RUNS) if key in (self._record, self._order)]
         parts = [
             key
             for key in self._bucket.list(keys.parts_prefix(self.run))
             if keys.parse_part_key(self.run, key)
         ]
-        there = [*self.jobs(), *self.reply_keys(), *parts, *own]
-        self._bucket.delete([*there, keys.lease_key(self.run)])
+        there = [*jobs, *self.reply_keys(), *parts, *own]
+        lease = [] if self._withdrawn() else [keys.lease_key(self.run)]
+        self._bucket.delete([*there, *lease])
         return len(there)
 
 
@@ -351,7 +358,8 @@ class OpenNamedRuns:
         try:
             stored = named.begin()
             if self._transports:
-                way = self._open[named.run] = self._transports.keeping(named.client)
+                keeping = self._transports.keeping(named.client, named.taken_over)
+                way = self._open[named.run] = keeping
         except BaseException:
             self.release(named.run)
             raise
@@ -389,7 +397,7 @@ class Recorder:
             if report.over or time.monotonic() >= self._next:
                 self._keep_order()
         began = self._named.began
-        if report.over and began:
+        if report.over and began and not self._named.taken_over():
             over = report.done + report.failed == report.tasks
             now = replace(
                 began, changed=time.time(), over=over, tasks=report.tasks, done=report.done
@@ -398,7 +406,8 @@ class Recorder:
 
     def _keep_order(self) -> None:
         stored = self._named.stored
-        if stored is not None and len(stored.restored) > self._written:
+        grown = stored is not None and len(stored.restored) > self._written
+        if stored is not None and grown and not self._named.taken_over():
             restored = stored.restored.copy()
             self._named.write_order(stored.first, restored)
             self._written = len(restored)

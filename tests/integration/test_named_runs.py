@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ import pytest
 
 from dolambda import LambdaExecutor
 from dolambda.aws.objects import Bucket
-from dolambda.errors import ConfigurationError
+from dolambda.errors import ConfigurationError, RunTakenOverError
 from dolambda.named_runs import NamedRun, names
 from kills import kill_and_resume
 from support import programs
@@ -106,6 +107,40 @@ def test_one_session_does_not_begin_the_same_run_twice_at_a_time() -> None:
         pytest.raises(ConfigurationError, match="already open in this session"),
     ):
         LambdaExecutor(run="once")
+
+
+@pytest.mark.usefixtures("clean")
+@pytest.mark.parametrize(
+    ("taker", "said"),
+    [
+        (NamedRun.begin, "was begun again by another program"),
+        (NamedRun.cancel, "was cancelled by `dolambda runs cancel`"),
+        (NamedRun.clean, "was removed by `dolambda runs clean`"),
+    ],
+)
+def test_a_client_whose_run_was_taken_over_ends_with_an_error_that_says_so(
+    session: Session, taker: Callable[[NamedRun], object], said: str
+) -> None:
+    """It would wait for replies to jobs that are withdrawn, until max_wait is over."""
+
+    def sleep() -> None:
+        time.sleep(30)
+
+    assert session.bucket is not None
+    with LambdaExecutor(run="shared") as executor:
+        futures = [executor.submit(sleep) for _ in range(9)]
+        other = NamedRun("shared", session.bucket, session.key)
+        until = time.monotonic() + 60
+        while not other.jobs() and time.monotonic() < until:
+            time.sleep(0.1)
+        taker(other)
+        for future in futures:
+            with pytest.raises(RunTakenOverError, match=said):
+                future.result(120)
+        with pytest.raises(RunTakenOverError, match=said):
+            executor.submit(sleep)
+    now = other.record()
+    assert (now and now.start) == (other.began.start if other.began else now and "")
 
 
 @pytest.mark.usefixtures("clean")

@@ -34,7 +34,8 @@ _PUBLIC = {
         EnvelopeError FormatError JobRefusedError LocalAwsError LostError NoReplyError
         NotDeployedError NotPicklableError OutOfMemoryError ProvisionError PythonMismatchError
         QuotedError RemoteError
-        RemoteTraceback SignatureError StackStoppedError TaskError TaskExitedError TaskTimedOutError
+        RemoteTraceback RunTakenOverError SignatureError StackStoppedError TaskError TaskExitedError
+        TaskTimedOutError
         ThrottledError TooLargeError WorkerCrashedError
     """,
     "dolambda.iterators": """

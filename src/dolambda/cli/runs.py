@@ -35,7 +35,7 @@ from dolambda.wire.outcome import Value
 from dolambda.wording import count, listing, moment
 
 if TYPE_CHECKING:
-    from dolambda.named_runs import Record
+    from dolambda.named_run_record import Record
 
 runs = typer.Typer(help="List runs, and manage named ones. Without a command, list them.")
 

@@ -19,7 +19,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dolambda.errors import ConfigurationError, DolambdaError
+from dolambda.errors import ConfigurationError, DolambdaError, RunTakenOverError
 from dolambda.scheduler import events as ev
 from dolambda.scheduler.chores import Chores
 from dolambda.scheduler.hooks import RunHooks
@@ -302,6 +302,9 @@ class Run:
             deadline = time.time() + self.limits.ahead + self.limits.max_wait
             sealed = self._builder.sealed(job, deadline, code, self._key)
             self._transport.send(sealed, partial(self._replies.take, job.number, action.attempt))
+        except RunTakenOverError as error:  # no later job will be sent either
+            self._chores.add(ev.Broken(error))
+            return
         except DolambdaError as error:
             self._chores.add(ev.JobFailed(job.number, error))
             return

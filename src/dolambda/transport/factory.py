@@ -20,8 +20,11 @@ from dolambda.transport.uploads import Uploads
 from dolambda.wire.compression import has_zstd
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dolambda.aws.account import Account
     from dolambda.aws.objects import Bucket
+    from dolambda.errors import RunTakenOverError
     from dolambda.stack import Stack
     from dolambda.transport.base import Transport
 
@@ -76,10 +79,10 @@ class TransportFactory:
                 self._made[name] = self._make(name)
             return self._made[name]
 
-    def keeping(self, client: str) -> Transport:
+    def keeping(self, client: str, taken_over: Callable[[], RunTakenOverError | None]) -> Transport:
         """Return a queue for a named run, whose replies stay in the bucket.
 
-        The caller closes it.
+        The caller closes it. ``taken_over`` returns an error once another client has the run.
         """
         small = self._small_objects()
         return S3Queue(
@@ -91,6 +94,7 @@ class TransportFactory:
             self._reactor.followers,
             throttle=self._throttle,
             keep=True,
+            taken_over=taken_over,
             clean_up=self._clean_up,
         )
 

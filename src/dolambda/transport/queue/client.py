@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dolambda.aws.objects import Bucket
     from dolambda.aws.request import Request
     from dolambda.aws.small_objects import SmallObjects
+    from dolambda.errors import DolambdaError, RunTakenOverError
     from dolambda.transport.base import OnReply, SealedJob
     from dolambda.transport.lease.client import Leases
     from dolambda.transport.uploads import Uploads
@@ -41,6 +42,8 @@ _PATIENCE = 200.0  # seconds, longer than any request is repeated
 _LOOKS_FAIL = 120.0
 # ... of denied polls: a single denial may come from anything between this machine and S3.
 _LOOKS_DENIED = 10.0
+# Seconds between two checks whether another client has taken over the run.
+_CHECK_EVERY_S = 5.0
 _FETCHES = 3  # times that a reply is fetched whose size is not the listed one
 # Seconds after its job was withdrawn in which a reply may still arrive: a worker that takes longer
 # than the next polls asks first.
@@ -51,6 +54,7 @@ class S3Queue:
     """The client's end."""
 
     queues = True
+    _next_check = 0.0  # on the monotonic clock
 
     def __init__(
         self,
@@ -63,12 +67,13 @@ class S3Queue:
         *,
         throttle: float,
         keep: bool = False,
+        taken_over: Callable[[], RunTakenOverError | None] | None = None,
         clean_up: CleanUp | None = None,
     ) -> None:
         """Prepare the queue. Nothing is sent yet.
 
         ``throttle`` is the longest pause between two polls, in seconds. With ``keep`` the replies
-        stay.
+        stay. ``taken_over`` returns an error once another client has the run.
         """
         self.calls = bucket.calls
         self._bucket = bucket
@@ -95,7 +100,8 @@ class S3Queue:
         self._cut_off: dict[str, int] = {}
         """Number of times that a reply did not have the listed size."""
         self._failing = math.inf  # when polls began to fail, on the monotonic clock
-        self._broken: AwsError | None = None
+        self._broken: DolambdaError | None = None
+        self._taken_over = taken_over
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._poller: threading.Thread | None = None
@@ -251,9 +257,25 @@ class S3Queue:
                 elif self._wake.wait(pace.pause):
                     pace.sent()
                 self._wake.clear()
+            self._check_taken_over()
             wanted = self._waiting.places() - self._fetching
             if wanted:
                 pace.looked(self._look(wanted), len(wanted))
+
+    def _check_taken_over(self) -> None:
+        """Let all receivers have the error once another client has taken over the run."""
+        if self._taken_over is None or time.monotonic() < self._next_check:
+            return
+        self._next_check = time.monotonic() + _CHECK_EVERY_S
+        try:
+            error = self._taken_over()
+        except AwsError as failed:
+            log.warning("it is not known whether another program runs this too: %s", failed)
+            return
+        if error:
+            self._broken = error
+            for on_reply in self._waiting.take_all():
+                self._followers.hand_over(partial(on_reply, error))
 
     def _look(self, wanted: set[str]) -> int:
         """Poll once for these replies, and have those fetched that exist.
