@@ -115,3 +115,13 @@ def test_external_links_are_checked_on_a_schedule() -> None:
     text = (_ROOT / ".github" / "workflows" / "links.yml").read_text()
     assert re.search(r"^  schedule:\n    - cron: ", text, re.MULTILINE)
     assert "run: make linkcheck" in text
+
+
+def test_the_architecture_shows_the_layers_that_are_checked() -> None:
+    whole = tomllib.loads((_ROOT / "pyproject.toml").read_text())
+    layers = whole["tool"]["importlinter"]["contracts"][0]["layers"][1:]  # without __main__
+    checked = {name.strip() for layer in layers for name in layer.split("|")}
+    text = (_ROOT / "ARCHITECTURE.md").read_text()
+    shown = re.search(r"TYPE_CHECKING included:\n\n(.*?)\n\n", text, re.DOTALL)
+    assert shown is not None
+    assert {name.strip() for name in re.split(r"[|>]", shown[1])} == checked
