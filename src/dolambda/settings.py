@@ -342,6 +342,9 @@ def _parsed_quote(text: str) -> object:
     return text if text == "only" else FLAG.parsed(text)
 
 
+_NO_BUCKETS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
+"""Ends of names that S3 reserves: "General purpose bucket naming rules" of its user guide."""
+
 RULES: dict[str, Rule] = {
     "stack": text(
         "a name of at most 31 lower-case letters, digits and hyphens that begins with a letter",
@@ -350,8 +353,12 @@ RULES: dict[str, Rule] = {
     "region": text("the name of an AWS region", lambda name: bool(name.strip())),
     "profile": text("the name of an AWS profile"),
     "bucket": text(
-        "a bucket name: 3 to 63 lower-case letters, digits, dots and hyphens",
-        lambda name: re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name) is not None,
+        "a bucket name: 3 to 63 lower-case letters, digits, dots and hyphens, and no alias of an "
+        "access point or bucket of S3 Express, which have no event notifications",
+        lambda name: (
+            re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name) is not None
+            and not name.endswith(_NO_BUCKETS)
+        ),
     ),
     "endpoint_url": text("a URL that begins with http:// or https://", _is_url),
     "transport": choice("queue", "direct", "in_process"),

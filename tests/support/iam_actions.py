@@ -14,6 +14,7 @@ OTHER_NAMES = {
     "s3:ListObjectsV2": "s3:ListBucket",
     "s3:HeadObject": "s3:GetObject",
     "s3:DeleteObjects": "s3:DeleteObject",
+    "s3:ListObjectVersions": "s3:ListBucketVersions",
     "s3:ListBuckets": "s3:ListAllMyBuckets",
     "s3:CreateMultipartUpload": "s3:PutObject",
     "s3:UploadPart": "s3:PutObject",

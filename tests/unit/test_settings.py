@@ -89,6 +89,8 @@ def test_every_setting_has_a_rule_that_its_default_follows() -> None:
         ({"layers": ["x"]}, "layers=['x'] is not a list of at most 4 ARNs"),
         ({"bucket": "Bad_Bucket!"}, "bucket='Bad_Bucket!' is not a bucket name: 3 to 63"),
         ({"bucket": "x"}, "bucket='x' is not a bucket name"),
+        ({"bucket": "fast--usw2-az1--x-s3"}, "S3 Express, which have no event notifications"),
+        ({"bucket": "point-abc123-s3alias"}, "no alias of an access point"),
         ({"endpoint_url": "nonsense"}, "endpoint_url='nonsense' is not a URL that begins"),
         ({"endpoint_url": "http://"}, "is not a URL"),
         ({"endpoint_url": "ftp://x"}, "is not a URL"),

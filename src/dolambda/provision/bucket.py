@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dolambda.aws.account import error_code, translated
 from dolambda.errors import ProvisionError
+from dolambda.provision.bucket_objects import BucketObjects
 from dolambda.provision.names import TAG
 from dolambda.provision.plan import Change, wait_until
 from dolambda.wire.keys import BLOBS, BUNDLES, JOBS, LAYERS, LEASES, OUTS, RUNS
@@ -46,6 +47,7 @@ class Bucket:
         """Prepare the resource. Nothing is sent yet."""
         self._s3 = account.client("s3")
         self._names = names
+        self._objects = BucketObjects(self._s3, names)
         # An AWS emulated on this machine has none.
         self._over_tls = not (account.endpoint_url or "").startswith("http:")
 
@@ -93,7 +95,7 @@ class Bucket:
             return [
                 Change("remove", title, "with the objects that dolambda put there", self._remove)
             ]
-        if self._expires() or any(self._holds(prefix) for prefix in _OURS):
+        if self._expires() or any(map(self._objects.first, _OURS)):
             return [
                 Change(
                     "remove",
@@ -184,13 +186,10 @@ class Bucket:
     def _wanted_policy(self) -> dict[str, Any]:
         """Return the existing policy with dolambda's statement in it. Other statements stay."""
         found, ours = self._policy(), tls_only(self._names.bucket_arn)
-        return {
-            **found,
-            "Statement": [
-                *(one for one in found["Statement"] if one.get("Sid") != ours["Sid"]),
-                ours,
-            ],
-        }
+        statements = found["Statement"]
+        several = statements if isinstance(statements, list) else [statements]  # both are valid
+        others = [one for one in several if one.get("Sid") != ours["Sid"]]
+        return {**found, "Statement": [*others, ours]}
 
     def _deny_plain(self) -> None:
         self._put(self._s3.put_bucket_policy, Policy=json.dumps(self._wanted_policy()))
@@ -217,7 +216,7 @@ class Bucket:
 
     def _others_rules(self) -> list[dict[str, Any]]:
         return [
-            rule
+            _with_filter(rule)
             for rule in self._found_rules()
             if not str(rule.get("ID", "")).startswith("dolambda-")
         ]
@@ -240,8 +239,7 @@ class Bucket:
 
     def _withdraw(self) -> None:
         """Remove dolambda's objects and rules."""
-        for prefix in _OURS:
-            self._empty(prefix)
+        self._objects.remove(_OURS)
         others = self._others_rules()
         if others:
             self._put_rules(others)
@@ -251,9 +249,8 @@ class Bucket:
 
     def _remove(self) -> None:
         """Remove dolambda's objects, and the bucket unless it contains other objects."""
-        for prefix in _OURS:
-            self._empty(prefix)
-        left = self._holds("")
+        self._objects.remove(_OURS)
+        left = self._objects.first()
         if left:
             raise ProvisionError(
                 f"bucket {self._names.bucket} contains objects that dolambda did not create, such "
@@ -263,45 +260,6 @@ class Bucket:
             )
         with translated():
             self._s3.delete_bucket(**self._names.owned_bucket)
-
-    def _holds(self, prefix: str) -> str | None:
-        with translated():
-            found = self._s3.list_objects_v2(
-                **self._names.owned_bucket, Prefix=prefix, MaxKeys=1
-            ).get("Contents", [])
-        return str(found[0]["Key"]) if found else None
-
-    def _empty(self, prefix: str) -> None:
-        with translated():
-            for page in self._s3.get_paginator("list_objects_v2").paginate(
-                **self._names.owned_bucket, Prefix=prefix
-            ):
-                keys = [entry["Key"] for entry in page.get("Contents", [])]
-                if keys:
-                    self._delete(keys)
-
-    def _delete(self, keys: list[str]) -> None:
-        """Remove objects.
-
-        S3's reply of 200 may name some that it could not remove. Those are repeated.
-        """
-        left = keys
-
-        def done() -> bool:
-            nonlocal left
-            wanted = {"Objects": [{"Key": key} for key in left], "Quiet": True}
-            answer = self._s3.delete_objects(**self._names.owned_bucket, Delete=wanted)
-            errors = answer.get("Errors", [])
-            left = [error["Key"] for error in errors]
-            for error in errors:
-                if error.get("Code") == "AccessDenied":
-                    raise ProvisionError(
-                        f"s3:DeleteObject on s3://{self._names.bucket}/{error['Key']} was denied",
-                        hint="Use credentials that may delete the bucket's objects.",
-                    )
-            return not left
-
-        wait_until(done, f"that objects of {self._names.bucket} are removed", seconds=_PATIENCE)
 
     def _put(self, request: Callable[..., Any], **params: Any) -> None:
         self._once_known(lambda: request(**self._names.owned_bucket, **params))
@@ -360,6 +318,14 @@ def _ages(rule: dict[str, Any]) -> tuple[object, ...]:
         rule.get("Expiration", {}).get("Days"),
         rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays"),
     )
+
+
+def _with_filter(rule: dict[str, Any]) -> dict[str, Any]:
+    """Return a rule in its newer form: S3 refuses rules with a filter beside older ones without."""
+    if "Prefix" not in rule:
+        return rule
+    kept = {name: value for name, value in rule.items() if name != "Prefix"}
+    return {"Filter": {"Prefix": rule["Prefix"]}, **kept}
 
 
 def tls_only(bucket_arn: str) -> dict[str, Any]:

@@ -133,13 +133,14 @@ def _on_buckets(names: Names) -> list[Policy]:
         _in_buckets(names, _OF_BUCKETS, *_buckets(names)),
         _in_buckets(names, ["s3:PutObject", "s3:GetObject"], *uploaded),
         _in_buckets(names, ["s3:PutObject"], f"{own}/{LEASES}*"),
-        _in_buckets(names, ["s3:DeleteObject"], *removed),
+        _in_buckets(names, ["s3:DeleteObject", "s3:DeleteObjectVersion"], *removed),
     ]
 
 
 _OF_BUCKETS = [
     "s3:CreateBucket",
     "s3:ListBucket",
+    "s3:ListBucketVersions",
     "s3:DeleteBucket",
     "s3:GetBucketLocation",
     "s3:GetBucketTagging",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 
 from dolambda.aws.account import Account, Credentials
@@ -180,6 +182,79 @@ def test_rules_of_the_users_own_and_their_least_size_stay(account: Account, own:
     put(account, own)
     assert put_rules[-1]["TransitionDefaultMinimumObjectSize"] == size
     assert theirs in put_rules[-1]["LifecycleConfiguration"]["Rules"]
+
+
+def their_own() -> Any:
+    """Return a client that has been in use for long: all of S3 knows its bucket."""
+    return boto3.client("s3", region_name="eu-central-1")
+
+
+@pytest.mark.parametrize("legacy", [{"Prefix": "logs/"}, {"Prefix": ""}])
+def test_rules_of_the_older_form_stay_in_the_form_that_s3_accepts_beside_ours(
+    account: Account, strict: StrictAws, own: str, legacy: dict[str, Any]
+) -> None:
+    theirs = {"ID": "theirs", "Status": "Enabled", "Expiration": {"Days": 9}}
+    their_own().put_bucket_lifecycle_configuration(
+        Bucket=own, LifecycleConfiguration={"Rules": [{**theirs, **legacy}]}
+    )
+    put(account, own)
+    remove(account, own)
+    (left,) = their_own().get_bucket_lifecycle_configuration(Bucket=own)["Rules"]
+    assert left == {**theirs, "Filter": legacy}
+    assert strict.counts["one_form_of_lifecycle_rules"] == 0
+
+
+def with_versions(bucket: str) -> None:
+    """Have a removed object, one that was written twice, and one of the bundles."""
+    s3 = their_own()
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    for key in ("leases/a", "outs/a/0", "outs/a/0", "bundles/b"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    s3.delete_object(Bucket=bucket, Key="leases/a")
+
+
+def test_a_bucket_in_which_an_organisation_turned_versioning_on_is_removed(
+    account: Account, strict: StrictAws
+) -> None:
+    put(account)
+    with_versions(DEFAULT)
+    remove(account)
+    assert strict.counts["bucket_with_versions"] == 0
+    assert account.client("s3").list_buckets()["Buckets"] == []
+
+
+def test_versions_of_our_objects_leave_the_users_own_bucket_and_only_these(
+    account: Account, own: str
+) -> None:
+    put(account, own)
+    with_versions(own)
+    their_own().put_object(Bucket=own, Key="theirs", Body=b"x")
+    remove(account, own)
+    found = their_own().list_object_versions(Bucket=own)
+    assert [one["Key"] for one in found["Versions"]] == ["theirs"]
+    assert not found.get("DeleteMarkers")
+
+
+def test_a_removed_object_of_someone_elses_is_not_lost_with_our_bucket(account: Account) -> None:
+    put(account)
+    s3 = their_own()
+    s3.put_bucket_versioning(Bucket=DEFAULT, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket=DEFAULT, Key="theirs", Body=b"x")
+    s3.delete_object(Bucket=DEFAULT, Key="theirs")
+    with pytest.raises(ProvisionError, match="did not create, such as theirs"):
+        remove(account)
+
+
+def test_a_bucket_policy_with_one_statement_stays(account: Account) -> None:
+    put(account)
+    s3 = account.client("s3")
+    theirs = {"Sid": "theirs", "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket"}
+    theirs["Resource"] = f"arn:aws:s3:::{DEFAULT}"
+    document = {"Version": "2012-10-17", "Statement": theirs}
+    s3.put_bucket_policy(Bucket=DEFAULT, Policy=json.dumps(document))
+    assert put(account) == 1
+    found = json.loads(s3.get_bucket_policy(Bucket=DEFAULT)["Policy"])["Statement"]
+    assert [one["Sid"] for one in found] == ["theirs", "dolambda-tls-only"]
 
 
 def test_a_bucket_of_old_ireland_is_in_eu_west_1(strict: StrictAws, account: Account) -> None:

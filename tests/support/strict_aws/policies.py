@@ -53,12 +53,14 @@ def needed_by(request: Request, options: Options) -> Iterator[Needed]:
             "999999999999" if request.bucket in options.foreign_buckets else options.account
         ),
     }
-    listing = request.operation.startswith("ListObjects")
+    listing = request.operation.startswith("ListObject")
     if listing and request.params.get("Prefix") is not None:
         context["s3:prefix"] = request.params["Prefix"]
     action = OTHER_NAMES.get(name, name)
     for one in _one_a_key(request):
-        yield _on(action, _places(one, options), context, options)
+        version = one.operation == "DeleteObject" and one.params.get("VersionId")
+        asked = "s3:DeleteObjectVersion" if version else action
+        yield _on(asked, _places(one, options), context, options)
     for action, place, more in _further(request, options):
         yield _on(action, [place], context | more, options)
 
@@ -74,7 +76,7 @@ def _one_a_key(request: Request) -> Iterator[Request]:
         yield request
         return
     for entry in request.params["Delete"]["Objects"]:
-        yield type(request)("s3", "DeleteObject", {**request.params, "Key": entry["Key"]})
+        yield type(request)("s3", "DeleteObject", {**request.params, **entry})
 
 
 def _places(request: Request, options: Options) -> list[str]:

@@ -47,20 +47,31 @@ RUN_BY = {
     **{
         f"provision/{name}.py": ("deployer",)
         for name in (
-            *("bucket", "bundle", "concurrency", "function", "function_state", "layer", "limits"),
+            *(
+                "bucket",
+                "bucket_objects",
+                "bundle",
+                "concurrency",
+                "function",
+                "function_state",
+                "layer",
+                "limits",
+            ),
             *("log_group", "own_layers", "panic", "role", "rotate_key", "trigger", "tuning"),
         )
     },
 }
 """Whose credentials a module's calls are made with."""
 
+ALL = (JOBS, LEASES, OUTS, BLOBS, RUNS, LAYERS, BUNDLES)
 PREFIXES: dict[tuple[str, str], tuple[str, ...]] = {
     ("provision/layer.py", "s3:PutObject"): (LAYERS,),
     ("provision/layer.py", "s3:DeleteObject"): (LAYERS,),
     ("provision/layer.py", "s3:GetObject"): (LAYERS,),
     ("provision/bundle.py", "s3:PutObject"): (BUNDLES,),
     ("provision/bundle.py", "s3:DeleteObject"): (BUNDLES,),
-    ("provision/bucket.py", "s3:DeleteObject"): (JOBS, LEASES, OUTS, BLOBS, RUNS, LAYERS, BUNDLES),
+    ("provision/bucket_objects.py", "s3:DeleteObject"): ALL,
+    ("provision/bucket_objects.py", "s3:DeleteObjectVersion"): ALL,
     ("provision/panic.py", "s3:PutObject"): (LEASES,),
     ("provision/panic.py", "s3:DeleteObject"): (JOBS,),
     ("cli/status.py", "s3:ListBucket"): (JOBS, OUTS),
@@ -181,8 +192,8 @@ def all_calls() -> frozenset[Call]:
 
 def needed(call: Call) -> Iterator[tuple[str, str]]:
     """Return actions, and resources on which they have to be allowed."""
-    former = [NAMES.default.bucket_arn] if call.file == "provision/bucket.py" else []
-    for action in actions_of(call.operation):
+    former = [NAMES.default.bucket_arn] if call.file.startswith("provision/bucket") else []
+    for action in actions(call):
         prefixes = PREFIXES.get((call.file, action), ())
         for bucket in (NAMES.bucket_arn, *former):
             for found, resource in on(action, prefixes, bucket):
@@ -190,11 +201,17 @@ def needed(call: Call) -> Iterator[tuple[str, str]]:
                 yield found, NAMES.tune_arns.replace("*", "512") if own else resource
 
 
+def actions(call: Call) -> set[str]:
+    """Return the actions of a call; a removal of versions, which only one module makes, has two."""
+    versions = call == Call("provision/bucket_objects.py", "s3:DeleteObjects")
+    return actions_of(call.operation) | ({"s3:DeleteObjectVersion"} if versions else set())
+
+
 def on(action: str, prefixes: tuple[str, ...], bucket: str) -> Iterator[tuple[str, str]]:
     """Return an action with each resource that it is about; behind "|" the prefix of a listing."""
     if action == "s3:ListBucket":
         yield from ((action, f"{bucket}|{prefix}") for prefix in prefixes or ("",))
-    elif action in ("s3:PutObject", "s3:GetObject", "s3:DeleteObject"):
+    elif action in ("s3:PutObject", "s3:GetObject", "s3:DeleteObject", "s3:DeleteObjectVersion"):
         assert prefixes, f"it is not declared which objects {action} is about"
         yield from ((action, f"{bucket}/{prefix}x") for prefix in prefixes)
     else:
@@ -306,12 +323,7 @@ def test_a_policy_grants_what_is_requested_by_hand(who: str) -> None:
 
 @pytest.mark.parametrize("who", list(POLICIES))
 def test_a_policy_grants_nothing_that_the_source_does_not_call(who: str) -> None:
-    used = {
-        action
-        for call in all_calls()
-        if who in RUN_BY[call.file]
-        for action in actions_of(call.operation)
-    }
+    used = {action for call in all_calls() if who in RUN_BY[call.file] for action in actions(call)}
     used |= {action for action, _ in by_hand(who)} | BY_LAMBDA.get(who, set())
     granted = {action for one in POLICIES[who]["Statement"] for action in one["Action"]}
     assert granted - used == set()

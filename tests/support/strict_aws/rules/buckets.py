@@ -128,6 +128,43 @@ def foreign_owner(request: Request, world: World) -> Response | None:
     return None
 
 
+@rule("s3:PutBucketLifecycleConfiguration")
+def one_form_of_lifecycle_rules(request: Request, _: World) -> Response | None:
+    """Refuse rules of the older form, with a prefix of their own, beside others with a filter.
+
+    400 InvalidRequest "Base level prefix cannot be used in Lifecycle V2, prefixes are only
+    supported in the Filter.": terraform-provider-aws #23299. GetBucketLifecycleConfiguration
+    returns a rule in the form in which it was put.
+    """
+    rules = request.params["LifecycleConfiguration"]["Rules"]
+    if not (any("Prefix" in one for one in rules) and any("Filter" in one for one in rules)):
+        return None
+    message = (
+        "Base level prefix cannot be used in Lifecycle V2, prefixes are only supported in the "
+        "Filter."
+    )
+    return Response.refused(400, "InvalidRequest", message)
+
+
+@rule("s3:DeleteBucket")
+def bucket_with_versions(request: Request, world: World) -> Response | None:
+    """Refuse to remove a bucket that holds versions of objects, or delete markers.
+
+    409 "BucketNotEmpty: The bucket you tried to delete is not empty. You must delete all versions
+    in the bucket.": aws-cli #1017, aws-nuke #62.
+    """
+    try:
+        found = world.ask("s3", "ListObjectVersions", Bucket=request.bucket, MaxKeys=1)
+    except Exception:  # noqa: BLE001 - there is no such bucket, as the emulator will say
+        return None
+    if not (found.get("Versions") or found.get("DeleteMarkers")):
+        return None
+    message = (
+        "The bucket you tried to delete is not empty. You must delete all versions in the bucket."
+    )
+    return Response.refused(409, "BucketNotEmpty", message)
+
+
 @rule("s3:GetBucketLocation")
 def old_name_of_ireland(request: Request, world: World) -> Response | None:
     """Call eu-west-1 "EU" for buckets that are old: BucketLocationConstraint of S3's model."""

@@ -88,7 +88,7 @@ def _some_deleted(request: Request, denied: list[Needed], world: World) -> Respo
     """
     forbidden = {one.resource.partition(":::")[2].partition("/")[2] for one in denied}
     entries = request.params["Delete"]["Objects"]
-    allowed = [{"Key": one["Key"]} for one in entries if one["Key"] not in forbidden]
+    allowed = [one for one in entries if one["Key"] not in forbidden]
     answer: dict[str, Any] = {}
     if allowed:
         answer = world.ask(
