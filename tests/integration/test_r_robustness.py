@@ -222,6 +222,19 @@ def test_a_failed_task_runs_again_as_often_as_asked(r_session: RSession, tmp_pat
     assert r_session.lines(code, TRIED=str(tmp_path / "tried")) == ["1 2 / 2 0 2"]
 
 
+def test_a_printed_report_says_how_many_requests_were_throttled(r_session: RSession) -> None:
+    code = """
+    x <- foreach(i = 1:2) %dopar% i
+    report <- doLambdaReport()
+    cat(report$throttles, grepl("throttled", paste(capture.output(report), collapse = " ")), "\\n")
+    report$throttles <- 3
+    cat(capture.output(report)[2], "\\n")
+    """
+    none, some = r_session.lines(code)
+    assert none.split() == ["0", "FALSE"]
+    assert some.rstrip().endswith("AWS requests (3 throttled)")
+
+
 def test_an_endless_iterator_ends_with_the_first_error(r_session: RSession) -> None:
     code = """
     library(iterators)

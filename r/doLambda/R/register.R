@@ -80,7 +80,11 @@ doLambdaReport <- function() {
 
 print.doLambdaReport <- function(x, ...) {
   cat(sprintf("%s tasks: %s done, %s failed, %s retried\n", x$tasks, x$done, x$failed, x$retried))
-  cat(sprintf("%s jobs on %s workers, %.1f s of their time, %s AWS requests\n", x$jobs, x$workers, x$seconds, x$requests))
+  throttled <- if (isTRUE(x$throttles > 0)) sprintf(" (%s throttled)", x$throttles) else ""
+  cat(sprintf(
+    "%s jobs on %s workers, %.1f s of their time, %s AWS requests%s\n",
+    x$jobs, x$workers, x$seconds, x$requests, throttled
+  ))
   cat(sprintf("$%.4f by list price\n", x$cost))
   invisible(x)
 }

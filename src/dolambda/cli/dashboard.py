@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dolambda.cli.signals import TERMINATION, ended_by
 from dolambda.dashboard.server import Dashboard
 from dolambda.errors import ConfigurationError
 from dolambda.records.store import RecordStore, records_directory
@@ -46,8 +48,11 @@ def dashboard(
             f"--port {port} cannot be used: {error.strerror}",
             hint="Use another port, or leave --port out for any free one.",
         ) from error
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the file below is removed
-    with _entrance(server.access.link) as file, contextlib.suppress(KeyboardInterrupt):
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        ended_by(TERMINATION | {signal.SIGINT}),
+        _entrance(server.access.link) as file,
+    ):
         _say_where(server, file, open_it=open_it)
         server.serve_until_idle(60 * idle)
         print(f"no page was requested for {duration(60 * idle)}: the dashboard has ended")
@@ -71,10 +76,14 @@ def _entrance(link: str) -> Iterator[Path]:
 
     All users can read the arguments of processes, including a browser's.
     """
-    descriptor, name = tempfile.mkstemp(prefix="dolambda-dashboard-", suffix=".html")
+    place = Path(tempfile.gettempdir(), f"dolambda-dashboard-{secrets.token_hex(8)}.html")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with open(place, "x", encoding="utf-8", opener=_private) as file:
             file.write(_ENTRANCE.format(escape(link)))
-        yield Path(name)
+        yield place
     finally:
-        Path(name).unlink(missing_ok=True)
+        place.unlink(missing_ok=True)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +15,7 @@ from dolambda.cli import options as given
 from dolambda.cli.connect import LOCAL, connect
 from dolambda.cli.files import refuse_unwritable, writing
 from dolambda.cli.quote import refuse_missing_program, run_sample
+from dolambda.cli.signals import TERMINATION, ended_by
 from dolambda.errors import ConfigurationError
 from dolambda.money.quote import agreed
 from dolambda.progress.notices import notice
@@ -29,7 +28,7 @@ from dolambda.tuning.tuner import BUDGET, SIZES, Wishes, tuning
 from dolambda.wording import count, dollars, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from dolambda.tuning.curve import Curve
 
@@ -92,7 +91,7 @@ def tune(
 
 def _measure(program: Path, arguments: list[str], wishes: Wishes) -> Curve:
     """Run the sample, and return what was measured. If nothing was, end the command."""
-    with _ended_by_signals(), tuning(wishes) as begun:
+    with ended_by(TERMINATION), tuning(wishes) as begun:
         try:
             run_sample(program, arguments)
         finally:
@@ -168,28 +167,6 @@ def _agree(quote: str, *, yes: bool) -> bool:
         return True
     with SCREEN.cleared():
         return agreed(sys.stdin, sys.stderr)
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the program as Ctrl-C does, so that functions are removed.
-
-    Only the first does: a terminal that closes may send both, and the second would interrupt the
-    removal.
-    """
-    numbers = {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}  # Windows has no SIGHUP
-
-    def leave(_number: int, _frame: object) -> None:
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, leave) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _show(curve: Curve, *, as_json: bool) -> None:

@@ -33,12 +33,12 @@ from dolambda.environment.archive import digest_of_files, files_below, make_zip
 from dolambda.environment.package_files import is_code
 from dolambda.environment.requirements import (
     base_names,
-    headers_of,
     installed_here,
     normalised,
     not_among,
     pinned,
     pins,
+    version_of,
     versions_here,
 )
 from dolambda.errors import ConfigurationError
@@ -202,8 +202,7 @@ def build(
     found = {} if requires is not None else installed_here(exclude, base_names(extra))
     if requires is None and platform.name is None:
         wanted: tuple[str, ...] = tuple(not_among(more, found))  # not installed locally
-        here = (f"{name}=={headers_of(one)['Version']}" for name, one in found.items())
-        names = (*here, *wanted)
+        names = (*(f"{name}=={version_of(one)}" for name, one in found.items()), *wanted)
         packages = [_from_installed(*item) for item in found.items()]
     else:
         asked = pins(found) if requires is None else pinned(requires)

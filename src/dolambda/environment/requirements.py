@@ -143,7 +143,7 @@ def pins(distributions: Mapping[str, metadata.Distribution]) -> tuple[str, ...]:
                 hint="Install it in editable mode (pip install -e), so that it travels as your "
                 f"own code, or exclude={name!r}.",
             )
-    return tuple(f"{name}=={found.version}" for name, found in distributions.items())
+    return tuple(f"{name}=={version_of(found)}" for name, found in distributions.items())
 
 
 def versions_here() -> tuple[str, ...]:
@@ -154,10 +154,12 @@ def versions_here() -> tuple[str, ...]:
     everything = (
         found
         for found in metadata.distributions()
-        if headers_of(found)["Name"] and "+" not in found.version
+        if headers_of(found)["Name"] and "+" not in version_of(found)
     )
     return tuple(
-        sorted(f"{normalised(headers_of(found)['Name'])}=={found.version}" for found in everything)
+        sorted(
+            f"{normalised(headers_of(found)['Name'])}=={version_of(found)}" for found in everything
+        )
     )
 
 
@@ -203,6 +205,11 @@ def headers_of(found: metadata.Distribution) -> metadata.PackageMetadata | Messa
     """
     text = found.read_text("METADATA")
     return message_from_string(text.partition("\n\n")[0]) if text else found.metadata
+
+
+def version_of(found: metadata.Distribution) -> str:
+    """Return a distribution's version."""
+    return str(headers_of(found)["Version"])
 
 
 def _needs(found: metadata.Distribution) -> set[str]:

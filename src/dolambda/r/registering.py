@@ -59,7 +59,7 @@ def report_facts(report: Report) -> dict[str, object]:
     """Return the numbers of a report."""
     names = (
         "tasks done failed retried resent restored jobs again copies running seconds cold sent"
-        " received elapsed cost over"
+        " received elapsed cost over throttles"
     )
     facts: dict[str, object] = {name: getattr(report, name) for name in names.split()}
     return {**facts, "workers": len(report.workers), "requests": sum(report.calls.values())}

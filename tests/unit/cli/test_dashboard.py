@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -80,6 +81,19 @@ def test_a_signal_ends_it_and_removes_the_file(
     assert process.stdout
     assert process.stdout.read() == ""
     assert not file.exists()
+
+
+def test_signals_that_follow_the_first_do_not_interrupt_the_removal(
+    running: tuple[programs.Program, Path],
+) -> None:
+    process, file = running
+    while process.poll() is None:
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                process.send_signal(number)
+    assert not file.exists()
+    assert process.stdout
+    assert "Traceback" not in process.stdout.read()
 
 
 def test_the_browser_gets_a_file_and_not_the_token(
