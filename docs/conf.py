@@ -76,3 +76,16 @@ linkcheck_anchors = False
 linkcheck_ignore = [
     _PROJECT["urls"]["Source"] + "/security/advisories/new",  # asks for a login
 ]
+
+
+def setup(app: Any) -> None:
+    """Register what follows."""
+    app.connect("html-page-context", _address_from_the_root)
+
+
+def _address_from_the_root(
+    _app: Any, page: str, _template: str, context: dict[str, Any], _tree: Any
+) -> None:
+    """Make links of 404.html absolute: it is shown for addresses in any folder."""
+    if page == "404":
+        context["metatags"] = f'<base href="{html_baseurl}">\n{context["metatags"]}'

@@ -136,6 +136,12 @@ class LambdaExecutor(Executor):
 
         Raises:
             NotPicklableError: The function or an argument cannot be pickled.
+            RuntimeError: The executor was shut down.
+
+        Example:
+            >>> with LambdaExecutor() as executor:
+            ...     executor.submit(divmod, 17, 5).result()
+            (3, 2)
         """
         self._refuse_down()
         return self._run.submit_one((self._wrap(fn), args, kwargs))
@@ -197,7 +203,17 @@ class LambdaExecutor(Executor):
             seed_everywhere: Also seed `random` and `numpy.random` in each task.
 
         Returns:
-            An iterator over the results.
+            An iterator over the results. It raises a failed task's exception in its place.
+
+        Raises:
+            ConfigurationError: An argument cannot work.
+            NotPicklableError: The function or an argument cannot be pickled.
+            RuntimeError: The executor was shut down.
+
+        Example:
+            >>> with LambdaExecutor() as executor:
+            ...     list(executor.map(pow, range(4), [2] * 4))
+            [0, 1, 4, 9]
         """
         if chunksize < 1:
             raise ConfigurationError(
@@ -238,7 +254,16 @@ class LambdaExecutor(Executor):
             order_outputs: Yield results in order. False yields them as tasks finish.
 
         Returns:
-            An iterator over the results.
+            An iterator over the results. It raises a failed task's exception in its place.
+
+        Raises:
+            NotPicklableError: The function or an argument cannot be pickled.
+            RuntimeError: The executor was shut down.
+
+        Example:
+            >>> with LambdaExecutor() as executor:
+            ...     list(executor.starmap(pow, [(2, 3), (3, 2)]))
+            [8, 9]
         """
         return self._map(
             fn,
@@ -252,12 +277,22 @@ class LambdaExecutor(Executor):
     def for_each(
         self, fn: Callable[..., object], *iterables: Iterable[Any], timeout: float | None = None
     ) -> None:
-        """Call a function for each item, for its effect. Wait for all tasks, and keep no results.
+        """Call a function for each item, for its side effects. Wait for all tasks.
+
+        No results are kept, so that inputs may be many.
 
         Args:
             fn: The function.
-            *iterables: Its arguments.
+            *iterables: Its arguments. The shortest iterable ends the calls.
             timeout: Seconds after which waiting raises TimeoutError.
+
+        Raises:
+            Exception: A task's own exception. The first one cancels the rest.
+            TimeoutError: Not all tasks have ended in time.
+
+        Example:
+            >>> with LambdaExecutor() as executor:
+            ...     executor.for_each(abs, range(3))
         """
         deque(self.map(fn, *iterables, timeout=timeout, order_outputs=False), maxlen=0)
 

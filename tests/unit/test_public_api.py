@@ -103,6 +103,18 @@ def test_a_public_name_is_documented(thing: Any) -> None:
         )
 
 
+_RAISE_NOTHING = "unregister get_backend times pause has_next report bill close shutdown nest"
+"""Functions without errors of their own. `times` and `nest` take the arguments of `foreach`."""
+
+
+@pytest.mark.parametrize("thing", list(_documented()))
+def test_a_public_function_says_what_it_raises(thing: Any) -> None:
+    if not inspect.isfunction(thing) or thing.__module__ == "dolambda.testing":
+        return
+    documented = "\nRaises:\n" in (inspect.getdoc(thing) or "")
+    assert documented is not (thing.__name__ in _RAISE_NOTHING.split())
+
+
 def _with_examples() -> Iterator[Any]:
     """Functions and classes that users call. Errors and fixtures are not called."""
     for module in ("dolambda", "dolambda.iterators"):
@@ -110,6 +122,9 @@ def _with_examples() -> Iterator[Any]:
             thing = getattr(importlib.import_module(module), name)
             if inspect.isfunction(thing) or inspect.isclass(thing):
                 yield pytest.param(thing, id=f"{module}.{name}")
+    for name in ("submit", "map", "starmap", "for_each"):
+        method = getattr(dolambda.LambdaExecutor, name)
+        yield pytest.param(method, id=f"dolambda.LambdaExecutor.{name}")
 
 
 @pytest.mark.parametrize("thing", list(_with_examples()))

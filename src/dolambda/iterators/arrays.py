@@ -28,6 +28,10 @@ def isplit_rows(x: _X, *, chunks: int | None = None, chunksize: int | None = Non
     Returns:
         Blocks with as many rows as `idiv` returns.
 
+    Raises:
+        ConfigurationError: ``x`` does not have two dimensions, or not exactly one of ``chunks`` and
+            ``chunksize`` is passed.
+
     Example:
         >>> [part.tolist() for part in isplit_rows(np.eye(3, dtype=int), chunks=2)]
         [[[1, 0, 0], [0, 1, 0]], [[0, 0, 1]]]
@@ -50,6 +54,10 @@ def isplit_cols(x: _X, *, chunks: int | None = None, chunksize: int | None = Non
     Returns:
         Blocks with as many columns as `idiv` returns.
 
+    Raises:
+        ConfigurationError: ``x`` does not have two dimensions, or not exactly one of ``chunks`` and
+            ``chunksize`` is passed.
+
     Example:
         >>> [part.shape for part in isplit_cols(np.zeros((2, 5)), chunksize=3)]
         [(2, 3), (2, 2)]
@@ -71,6 +79,9 @@ def by_row(x: _X, chunksize: int = 1) -> Iterator[_X]:
     Returns:
         2-D blocks of an array, also for one row, or data frames.
 
+    Raises:
+        ConfigurationError: ``x`` does not have two dimensions, or ``chunksize`` is below 1.
+
     Example:
         >>> [row.tolist() for row in by_row(np.array([[1, 2], [3, 4]]))]
         [[[1, 2]], [[3, 4]]]
@@ -90,6 +101,9 @@ def by_column(x: Any, chunksize: int = 1) -> Iterator[Any]:
     Returns:
         2-D blocks of an array, also for one column. Of a data frame a Series for each
         column, as R has vectors, or data frames if ``chunksize`` is above 1.
+
+    Raises:
+        ConfigurationError: ``x`` does not have two dimensions, or ``chunksize`` is below 1.
 
     Example:
         >>> [column.tolist() for column in by_column(np.array([[1, 2], [3, 4]]))]
@@ -111,6 +125,9 @@ def by_cell(x: Any) -> Iterator[Any]:
     Returns:
         The cells.
 
+    Raises:
+        ConfigurationError: ``x`` does not have two dimensions.
+
     Example:
         >>> [int(cell) for cell in by_cell(np.array([[1, 2], [3, 4]]))]
         [1, 3, 2, 4]
@@ -127,6 +144,9 @@ def iapply(array: Any, axes: int | Iterable[int]) -> Iterator[Any]:
 
     Returns:
         Slices with the other axes, in their order. Over all axes, the cells.
+
+    Raises:
+        ConfigurationError: ``axes`` are not different axes of the array.
 
     Example:
         >>> [part.tolist() for part in iapply(np.array([[1, 2], [3, 4]]), 1)]

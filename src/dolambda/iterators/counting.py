@@ -26,6 +26,9 @@ def icountn(dims: Iterable[int]) -> Iterator[tuple[int, ...]]:
     Returns:
         The positions, as tuples.
 
+    Raises:
+        ConfigurationError: ``dims`` is empty, or a length is below 0.
+
     Example:
         >>> list(icountn([2, 2]))
         [(0, 0), (1, 0), (0, 1), (1, 1)]
@@ -65,6 +68,10 @@ def idiv(n: int, *, chunks: int | None = None, chunksize: int | None = None) -> 
     Returns:
         The parts. Their sizes are balanced, unlike those of `ichunk`.
 
+    Raises:
+        ConfigurationError: ``n`` is below 0, or not exactly one of ``chunks`` and ``chunksize`` is
+            passed.
+
     Example:
         >>> list(idiv(10, chunksize=4))
         [4, 3, 3]
@@ -84,6 +91,10 @@ def isplit_indices(
 
     Returns:
         Ranges with the sizes that `idiv` returns.
+
+    Raises:
+        ConfigurationError: ``n`` is below 0, or not exactly one of ``chunks`` and ``chunksize`` is
+            passed.
 
     Example:
         >>> list(isplit_indices(5, chunks=2))
@@ -128,6 +139,9 @@ def irandom(
 
     Returns:
         The draws, each ``draw(size=size, **parameters)``.
+
+    Raises:
+        ConfigurationError: ``draw`` is not a function, or ``count`` is below 0.
 
     Example:
         >>> rng = np.random.default_rng(1)

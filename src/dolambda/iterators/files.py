@@ -34,6 +34,9 @@ def iread_lines(
     Returns:
         Lists of lines without their ends. The last list may be shorter.
 
+    Raises:
+        ConfigurationError: The file does not exist, or ``n`` is below 1.
+
     Example:
         >>> Path("words.txt").write_text("one\ntwo\nthree\n")
         14
@@ -60,6 +63,10 @@ def iread_table(path: str | os.PathLike[str], nrows: int, **options: Any) -> Ite
     Returns:
         Data frames, whose index continues from one to the next. Each has its own column
         types, as in R: pass ``dtype=`` where that may mislead.
+
+    Raises:
+        ConfigurationError: The file does not exist, ``nrows`` is below 1, or pandas is not
+            installed.
 
     Example:
         >>> Path("table.txt").write_text("x y\n1 2\n3 4\n")

@@ -41,6 +41,9 @@ def isplit(x: Any, groups: Any, *, drop: bool = False) -> Iterator[Group]:
     Returns:
         The groups. Entries whose group is missing (None, NaN, NA) are in none.
 
+    Raises:
+        ConfigurationError: A factor does not have one entry for each of ``x``.
+
     Example:
         >>> [group.value for group in isplit([1, 2, 3], ["b", "a", "b"])]
         [[2], [1, 3]]

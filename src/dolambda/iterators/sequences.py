@@ -30,6 +30,10 @@ def isplit_vector(
     Returns:
         Slices with the sizes that `idiv` returns.
 
+    Raises:
+        ConfigurationError: ``sequence`` cannot be sliced, or not exactly one of ``chunks`` and
+            ``chunksize`` is passed.
+
     Example:
         >>> list(isplit_vector("abcde", chunks=2))
         ['abc', 'de']
@@ -51,6 +55,9 @@ def ichunk(iterable: Iterable[_T], size: int) -> Iterator[list[_T]]:
 
     Returns:
         Lists, of which the last may be shorter.
+
+    Raises:
+        ConfigurationError: ``size`` is below 1.
 
     Example:
         >>> list(ichunk(range(5), 2))
@@ -83,6 +90,9 @@ def irep(
 
     Returns:
         The repeated items.
+
+    Raises:
+        ConfigurationError: Both ``times`` and ``length`` are passed, or a number is below 0.
 
     Example:
         >>> "".join(irep("ab", each=2, times=2))

@@ -153,6 +153,9 @@ class Foreach:
 
         Returns:
             The loop with the condition.
+
+        Raises:
+            ConfigurationError: ``condition`` is not a function.
         """
         filtered: Foreach = self % when(condition)
         return filtered
@@ -191,8 +194,6 @@ class Foreach:
             return change(self)
         return self.with_inner(self.inner._innermost(change))  # noqa: SLF001 - of the same class
 
-    # Running.
-
     def do(self, function: Callable[..., Any]) -> Any:
         """Run the loop locally, one task after the other.
 
@@ -201,6 +202,9 @@ class Foreach:
 
         Returns:
             The combined results.
+
+        Raises:
+            TaskError: A task raised an exception. See ``errors=`` of `foreach`.
         """
         return self.run(function, do.backend())
 
@@ -212,6 +216,10 @@ class Foreach:
 
         Returns:
             The combined results.
+
+        Raises:
+            TaskError: A task raised an exception. See ``errors=`` of `foreach`.
+            CombineError: The function passed as ``combine=`` raised an exception.
         """
         return self.run(function, dopar.backend())
 
@@ -226,6 +234,9 @@ class Foreach:
 
         Returns:
             An iterator over the results, which are not combined.
+
+        Raises:
+            ConfigurationError: The loop has ``combine=`` or ``final=``.
         """
         for level in self._levels():
             if level.combine is not None or level.final is not None:
