@@ -9,7 +9,6 @@ differ, so the sample of a long run of short tasks is larger than `JOBS`.
 from __future__ import annotations
 
 import math
-import statistics
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -257,7 +256,9 @@ class Pilot:
         In a queue the next job already waits, so that a worker does not.
         """
         warm, cold = self._warm, self._cold
-        between = statistics.median(self._gaps) if self._gaps and not rates.queues else 0.0
+        between = (
+            sorted(self._gaps)[len(self._gaps) // 2] if self._gaps and not rates.queues else 0.0
+        )
         if not warm.tasks:
             each = cold.each or otherwise
             return Measured(each, cold.around, between=between)
