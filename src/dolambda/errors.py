@@ -9,7 +9,7 @@
      |-- QuotedError (SystemExit)          only a sample was run, to estimate the cost of the rest
      |-- NotDeployedError                  there is no such stack
      |-- StackStoppedError                 `dolambda panic` has stopped the stack
-    |-- RunTakenOverError                 another program began this named run again
+     |-- RunTakenOverError                 another program began this named run again
      |-- AwsError                          AWS returned an error
      |    |-- AccessDeniedError            ... because the credentials lack a permission
      |    `-- ThrottledError               ... because requests were too frequent, even after waits

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from dolambda.environment import module_search
 from dolambda.environment.archive import make_zip
+from dolambda.environment.own_distributions import own_metadata
 from dolambda.environment.package_files import package_files
 from dolambda.errors import TooLargeError
 from dolambda.wire.blob import Blob
@@ -117,7 +118,9 @@ def collect(
         if found is not None:
             gathering.add(found)
     gathering.follow(names)
-    return gathering.files
+    files = gathering.files
+    files.entries |= own_metadata(one for one in files.entries.values() if isinstance(one, Path))
+    return files
 
 
 def bundle(
@@ -155,8 +158,8 @@ class _Gathering:
             parent: Found | None = None
             for end in range(1, len(parts) + 1):
                 parent = self._find(".".join(parts[:end]), parent)
-                if parent is None or parent.is_package or not parent.directories:
-                    break  # a package travels whole; a module contains no others
+                if parent is None or not parent.directories:
+                    break  # a module contains no others
 
     def leave_out(self, name: str) -> None:
         """Note a module that is not the user's own."""

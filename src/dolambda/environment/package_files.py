@@ -4,7 +4,8 @@
 travel, each with the reason.
 
 All code travels. Some data files do not, because nobody intends to send them: hidden files, keys
-and credentials, caches, files that git ignores, and links that lead out of the package.
+and credentials, caches, files that git ignores, and links that lead out of the package. In strict
+editable mode, all files are links to those of the package that its project has.
 """
 
 from __future__ import annotations
@@ -42,28 +43,29 @@ def package_files(package: Path) -> tuple[dict[str, Path], dict[str, str]]:
 
     Both are by name relative to the package.
     """
-    root = package.resolve()
+    roots = (package.resolve(), (package / "__init__.py").resolve().parent)
     files: dict[str, Path] = {}
     left: dict[str, str] = {}
     for directory, inner, names in os.walk(package):
         here = Path(directory)
         for name in list(inner):
-            reason = _directory_stays(here / name, root)
+            reason = _directory_stays(here / name, roots[0])
             if reason:
                 inner.remove(name)
                 left[f"{(here / name).relative_to(package).as_posix()}/"] = reason
         for name in names:
             path = here / name
             relative = path.relative_to(package).as_posix()
-            reason = _file_stays(path, root)
+            reason = _file_stays(path, roots)
             if reason:
                 left[relative] = reason
             elif path.is_file():
                 files[relative] = path
-    data = [relative for relative in files if not is_code(relative)]
-    for relative in _ignored_by_git(package, data):
-        left[relative] = IGNORED
-        del files[relative]
+    data = {name: str(path.resolve()) for name, path in files.items() if not is_code(name)}
+    ignored = _ignored_by_git(roots[1], list(data.values()))
+    for name in [name for name, target in data.items() if target in ignored]:
+        left[name] = IGNORED
+        del files[name]
     return files, left
 
 
@@ -78,23 +80,23 @@ def _directory_stays(path: Path, root: Path) -> str:
     return ""
 
 
-def _file_stays(path: Path, root: Path) -> str:
+def _file_stays(path: Path, roots: tuple[Path, ...]) -> str:
     if path.name.startswith("."):
         return HIDDEN
     if path.suffix == ".pyc" and path.with_suffix(".py").exists():
         return CACHE
-    if path.is_symlink() and root not in path.resolve().parents:
-        return OUTSIDE
     name = path.name.lower()
-    if not is_code(name) and any(fnmatch(name, pattern) for pattern in _SECRETS):
-        return SECRET
-    return ""
+    if is_code(name):
+        return ""
+    if path.is_symlink() and not set(roots) & set(path.resolve().parents):
+        return OUTSIDE
+    return SECRET if any(fnmatch(name, pattern) for pattern in _SECRETS) else ""
 
 
-def _ignored_by_git(package: Path, names: list[str]) -> list[str]:
+def _ignored_by_git(package: Path, names: list[str]) -> set[str]:
     """Return the files that git ignores, or none without a repository or git."""
-    if not names or not any((place / ".git").exists() for place in package.resolve().parents):
-        return []
+    if not names or not any((place / ".git").exists() for place in package.parents):
+        return set()
     try:
         done = subprocess.run(
             ["git", "check-ignore", "-z", "--stdin"],  # noqa: S607 - the user's git
@@ -106,5 +108,5 @@ def _ignored_by_git(package: Path, names: list[str]) -> list[str]:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return []
-    return [name for name in done.stdout.split("\0") if name]
+        return set()
+    return set(done.stdout.split("\0"))

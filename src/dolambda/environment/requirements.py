@@ -104,7 +104,9 @@ def installed_here(
         if name not in kept and name not in out:
             kept.add(name)
             waiting |= _needs(everything[name]) & everything.keys()
-    return {name: everything[name] for name in sorted(kept) if not _is_own(everything[name])}
+    return {
+        name: everything[name] for name in sorted(kept) if not is_own_distribution(everything[name])
+    }
 
 
 def base_names(requires: Iterable[str]) -> dict[str, str]:
@@ -136,7 +138,7 @@ def pins(distributions: Mapping[str, metadata.Distribution]) -> tuple[str, ...]:
         ConfigurationError: A distribution is not from a registry.
     """
     for name, found in distributions.items():
-        where = _direct_url(found).get("url")
+        where = direct_url(found).get("url")
         if where:
             raise ConfigurationError(
                 f"{name} was installed from {where}, from which no layer can be built",
@@ -221,15 +223,16 @@ def _needs(found: metadata.Distribution) -> set[str]:
     return {normalised(match[1]) for line in required if (match := _FIRST_NAME.match(line))}
 
 
-def _direct_url(found: metadata.Distribution) -> dict[str, object]:
+def direct_url(found: metadata.Distribution) -> dict[str, object]:
+    """Return from where a distribution was installed, if it was not an index."""
     text = found.read_text("direct_url.json")
     content: dict[str, object] = json.loads(text) if text else {}
     return content
 
 
-def _is_own(found: metadata.Distribution) -> bool:
+def is_own_distribution(found: metadata.Distribution) -> bool:
     """Return whether it is installed in editable mode, or is the metadata of a project's build."""
-    info = _direct_url(found).get("dir_info")
+    info = direct_url(found).get("dir_info")
     if isinstance(info, dict) and info.get("editable"):
         return True
     return found.read_text("METADATA") is None and is_own(str(found.locate_file("")))

@@ -247,6 +247,86 @@ def test_data_travels_with_its_package_but_not_what_nobody_means_to_send(tmp_pat
     assert {"mine/node_modules/", "mine/venv/", "mine/credentials.json"} <= left.keys()
 
 
+def test_the_metadata_of_what_is_installed_in_editable_mode_travels_with_it(tmp_path: Path) -> None:
+    """Packages ask for their version and their entry points when they are imported."""
+    source, site = tmp_path / "project" / "src", tmp_path / "site"
+    editable = json.dumps({"url": source.parent.as_uri(), "dir_info": {"editable": True}})
+    unused = json.dumps({"url": (tmp_path / "b").as_uri(), "dir_info": {"editable": True}})
+    write(
+        tmp_path,
+        {
+            "project/src/mine/__init__.py": "import importlib.metadata as m\nm.version('a')\n",
+            "site/a-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: a\nVersion: 1.0\n",
+            "site/a-1.0.dist-info/entry_points.txt": "[plugins]\none = mine:x\n",
+            "site/a-1.0.dist-info/direct_url.json": editable,
+            "site/a-1.0.dist-info/RECORD": "__editable__.a-1.0.pth,,\n",
+            "site/b-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: b\nVersion: 1.0\n",
+            "site/b-1.0.dist-info/direct_url.json": unused,
+            "site/c-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: c\nVersion: 1.0\n",
+            "project/src/d_e.egg-info/PKG-INFO": "Metadata-Version: 2.1\nName: d-e\nVersion: 2\n",
+        },
+    )
+    entries, _ = travels(
+        tmp_path, "import mine\ntravels()", PYTHONPATH=f"{source}{os.pathsep}{site}"
+    )
+    assert entries == [
+        "a-1.0.dist-info/METADATA",
+        "a-1.0.dist-info/entry_points.txt",
+        "d_e-2.dist-info/METADATA",
+        "mine/__init__.py",
+    ]
+
+
+def test_what_an_editable_package_links_to_travels(tmp_path: Path) -> None:
+    """In strict mode, setuptools makes a directory of links to the files of the project."""
+    write(
+        tmp_path,
+        {
+            "project/linked/__init__.py": "from . import other\n",
+            "project/linked/other.py": "",
+            "project/linked/data.txt": "data",
+            "elsewhere/secret.txt": "secret",
+        },
+    )
+    links = tmp_path / "build" / "linked"
+    links.mkdir(parents=True)
+    for name in ("__init__.py", "other.py", "data.txt"):
+        (links / name).symlink_to(tmp_path / "project" / "linked" / name)
+    (links / "secret.txt").symlink_to(tmp_path / "elsewhere" / "secret.txt")
+    entries, left = travels(
+        tmp_path, "import linked\ntravels()", PYTHONPATH=str(tmp_path / "build")
+    )
+    assert entries == ["linked/__init__.py", "linked/data.txt", "linked/other.py"]
+    assert left["linked/secret.txt"] == "link that leads out of the package"
+
+
+FINDER = """
+import sys
+from importlib.util import spec_from_file_location
+class Finder:
+    places = {"mapped": "lib", "mapped.inner": "inner"}
+    def find_spec(name, path=None, target=None):
+        if place := Finder.places.get(name):
+            return spec_from_file_location(name, f"{place}/__init__.py")
+sys.meta_path.append(Finder)
+"""
+
+
+def test_a_subpackage_in_another_directory_travels(tmp_path: Path) -> None:
+    """The finders of editable packages map each package to a directory."""
+    write(
+        tmp_path,
+        {
+            "lib/__init__.py": "def f():\n    from mapped.inner import x\n",
+            "inner/__init__.py": "from .deep import x\n",
+            "inner/deep.py": "x = 1\n",
+        },
+    )
+    program = "def g():\n    import mapped\ntravels(g)"
+    entries, _ = travels(tmp_path, FINDER + program)
+    assert entries == ["mapped/__init__.py", "mapped/inner/__init__.py", "mapped/inner/deep.py"]
+
+
 def test_odd_entries_of_sys_modules_do_no_harm(tmp_path: Path) -> None:
     program = """
 import types
