@@ -19,17 +19,22 @@ TERMINATION = frozenset(
 def ended_by(numbers: AbstractSet[signal.Signals]) -> Iterator[None]:
     """Let the first of these signals raise KeyboardInterrupt. Ignore those that follow.
 
-    A terminal that closes may send two, and the second would interrupt the removal.
+    A terminal that closes may send two, and the second would interrupt the removal. The handlers
+    then stay: the program is ending, and Python complains about a signal that it has already
+    taken and that has no handler any more.
     """
+    arrived = False
 
     def leave(_number: int, _frame: object) -> None:
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        nonlocal arrived
+        if not arrived:
+            arrived = True
+            raise KeyboardInterrupt
 
     before = {number: signal.signal(number, leave) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not arrived:
+            for number, handler in before.items():
+                signal.signal(number, handler)
