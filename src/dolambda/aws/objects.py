@@ -100,7 +100,6 @@ _AS_IF_UNSET = {
 }
 _ONLY_TO_REPLACE = (  # variable, option, and a value without effect, because no value means "unset"
     ("AWS_SERVER_SIDE_ENCRYPTION", "server_side_encryption", "AES256"),
-    ("AWS_CHECKSUM_ALGORITHM", "checksum_algorithm", "sha256"),
 )
 
 
@@ -109,7 +108,7 @@ def explicit_config(account: Account) -> Any:
 
     The variables would take precedence over its other arguments.
     """
-    config: dict[str, Any] = {"skip_signature": False}
+    config: dict[str, Any] = {"skip_signature": False, "checksum_algorithm": "sha256"}
     if endpoint := account.endpoint("s3"):
         config |= {
             "endpoint": endpoint,

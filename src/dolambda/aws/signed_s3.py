@@ -18,8 +18,10 @@ from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+from dolambda.aws.checksums import checksum
 from dolambda.aws.denials import denial_hint
 from dolambda.aws.partitions import host
+from dolambda.aws.proxies import authorization, proxy_of
 from dolambda.aws.request_counter import is_throttled
 from dolambda.errors import AccessDeniedError, AwsError
 
@@ -135,7 +137,7 @@ class SignedS3:
         self._calls.add("s3:PutObject")
         path = self._root + quote(key, safe="/-_.~")
         try:
-            headers = self._signed("PUT", path, data, {})
+            headers = self._signed("PUT", path, data, checksum(data))
             status, _ = self._send("PUT", path, data, headers, seconds)
         except (OSError, http.client.HTTPException):
             self.close()
@@ -151,7 +153,8 @@ class SignedS3:
     def put_new(self, key: str, data: bytes) -> bool:
         """Write an object unless it exists. Return whether it was written."""
         self._calls.add("s3:PutObject")
-        status, body = self._request("PUT", key, data, {"if-none-match": "*"})
+        extra = {"if-none-match": "*", **checksum(data)}
+        status, body = self._request("PUT", key, data, extra)
         if status == _EXISTS:
             return False
         self._checked(status, body, "PUT", key)
@@ -222,9 +225,14 @@ class SignedS3:
 
         if self._plain:
             return http.client.HTTPConnection(self._host, timeout=_TIMEOUT_S)
-        return http.client.HTTPSConnection(
-            self._host, timeout=_TIMEOUT_S, context=_tls(self._bundle)
+        proxy, context = proxy_of(self._environ, self._host), _tls(self._bundle)
+        if proxy is None:
+            return http.client.HTTPSConnection(self._host, timeout=_TIMEOUT_S, context=context)
+        connection = http.client.HTTPSConnection(
+            proxy.hostname or "", proxy.port or 80, timeout=_TIMEOUT_S, context=context
         )
+        connection.set_tunnel(self._host, headers=authorization(proxy))
+        return connection
 
     def _send(
         self,

@@ -14,6 +14,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
+from dolambda.aws.checksums import checksum
 from dolambda.aws.objects import denied, failed
 from dolambda.aws.partitions import host
 from dolambda.aws.request import Answer, Request
@@ -69,9 +70,9 @@ class SmallObjects:
 
         ``done`` gets None, or the error. The returned request can be dropped before it is sent.
         """
-        return self._send(
-            "PUT", key, ("Content-Type: application/octet-stream", "Expect:"), data, done
-        )
+        sums = (f"{name}: {value}" for name, value in checksum(data).items())
+        headers = ("Content-Type: application/octet-stream", "Expect:", *sums)
+        return self._send("PUT", key, headers, data, done)
 
     def get(self, key: str, done: Callable[[bytes | BaseException], None]) -> Request:
         """Read an object. ``done`` gets it, or the error: FileNotFoundError or `AwsError`."""

@@ -193,6 +193,56 @@ def unasked(*_: Any, **__: Any) -> dict[str, Any]:
     raise AssertionError("nothing need be asked")
 
 
+def answer(only: str, request: Request, **emulated: Any) -> str:
+    """Return the code of a rule's answer, "" for none."""
+    strict = StrictAws(only=[only])
+    found = strict.answer(request, lambda *_, **__: emulated)
+    assert strict.counts[only] == (1 if found else 0)
+    return str(found.body["Error"]["Code"]) if found else ""
+
+
+@pytest.mark.parametrize(
+    ("params", "code"),
+    [
+        ({}, "InvalidRequest"),
+        ({"ContentMD5": "x"}, ""),
+        ({"ChecksumCRC32": "x"}, ""),
+        ({"ChecksumAlgorithm": "CRC32"}, ""),
+    ],
+)
+@pytest.mark.parametrize("operation", ["PutObject", "UploadPart"])
+def test_object_lock_demands_a_checksum(operation: str, params: dict[str, Any], code: str) -> None:
+    request = Request("s3", operation, {"Bucket": "b", "Key": "k", **params}, "arn:of:someone")
+    assert answer("written_with_checksum", request) == code
+
+
+@pytest.mark.parametrize(
+    ("rules", "code"),
+    [
+        ([{"Prefix": "a"}, {"Filter": {}}], "InvalidRequest"),
+        ([{"Prefix": "a"}, {"Prefix": "b"}], ""),
+        ([{"Filter": {"Prefix": "a"}}], ""),
+    ],
+)
+def test_lifecycle_rules_have_one_form(rules: list[dict[str, Any]], code: str) -> None:
+    params = {"Bucket": "b", "LifecycleConfiguration": {"Rules": rules}}
+    request = Request("s3", "PutBucketLifecycleConfiguration", params)
+    assert answer("one_form_of_lifecycle_rules", request) == code
+
+
+@pytest.mark.parametrize(
+    ("left", "code"),
+    [
+        ({"Versions": [{}]}, "BucketNotEmpty"),
+        ({"DeleteMarkers": [{}]}, "BucketNotEmpty"),
+        ({}, ""),
+    ],
+)
+def test_a_bucket_with_versions_is_not_removed(left: dict[str, Any], code: str) -> None:
+    request = Request("s3", "DeleteBucket", {"Bucket": "b"})
+    assert answer("bucket_with_versions", request, **left) == code
+
+
 def test_each_key_of_delete_objects_is_a_write() -> None:
     strict = StrictAws(Options(s3_writes_per_s=100), only=["request_rates"])
     keys = [{"Key": str(number)} for number in range(100)]

@@ -100,6 +100,27 @@ def request_timeout(request: Request, world: World) -> Response | None:
     )
 
 
+@rule("s3:PutObject", "s3:UploadPart")
+def written_with_checksum(request: Request, _: World) -> Response | None:
+    """Refuse what is written without a checksum, as where Object Lock retains all objects.
+
+    400 InvalidRequest "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object
+    requests with Object Lock parameters": versitygw #1535, arrow-rs-object-store #190. "It looks
+    like `x-amz-content-sha256` is not sufficient": s3cmd #1436. boto3 adds one by itself, after
+    it has been seen in this process.
+    """
+    over_http = bool(request.principal)
+    named = [name for name in request.params if name.startswith(("Checksum", "ContentMD5"))]
+    if named or not over_http:
+        return None
+    what = "Put Part" if request.operation == "UploadPart" else "Put Object"
+    message = (
+        f"Content-MD5 OR x-amz-checksum- HTTP header is required for {what} requests with Object "
+        "Lock parameters"
+    )
+    return Response.refused(400, "InvalidRequest", message)
+
+
 @rule("s3:HeadObject")
 def throttled_heads(request: Request, world: World) -> Response | None:
     """Answer each HEAD of a worker with 503, as at 10,000 workers that poll one prefix.
