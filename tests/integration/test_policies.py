@@ -122,6 +122,8 @@ def whole_life(account: Account, settings: Settings) -> None:
     assert Panic(account, settings.stack).undo()
     Rotation(account, settings.stack).rotate()
     assert Rotation(account, settings.stack).finish()
+    left = names_of(account, settings).bucket
+    account.client("s3").put_object(Bucket=left, Key="layers/left", Body=b"by a killed deploy")
     destroy(resources(account, replace(settings, requires=()), here=True))
 
 
@@ -138,9 +140,11 @@ def test_the_deployer_policy_suffices_and_holds_nothing_else(
     account = Account.from_settings(settings, user.credentials)
     used: set[str] = set()
 
-    def note(service: str, operation: str, _params: dict[str, Any]) -> None:
+    def note(service: str, operation: str, params: dict[str, Any]) -> None:
         name = f"{service}:{operation}"
         used.update(actions_of(name))
+        if any("VersionId" in one for one in params.get("Delete", {}).get("Objects", ())):
+            used.add("s3:DeleteObjectVersion")
 
     account.intercept(note)
     whole_life(account, settings)

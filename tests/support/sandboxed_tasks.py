@@ -34,6 +34,17 @@ def seen_inside() -> dict[str, Any]:
     return found
 
 
+def ancestors() -> list[tuple[int, str]]:
+    """Return this process and those above it, with their command lines."""
+    found, number = [], os.getpid()
+    while number > 1:
+        with open(f"/proc/{number}/cmdline") as file:  # noqa: PTH123
+            found.append((number, file.read().replace("\0", " ")))
+        with open(f"/proc/{number}/stat") as file:  # noqa: PTH123
+            number = int(file.read().rpartition(")")[2].split()[1])
+    return found
+
+
 def holds(megabytes: int) -> int:
     blocks = []
     for _ in range(megabytes):

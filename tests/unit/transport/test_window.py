@@ -66,6 +66,25 @@ def test_a_later_throttle_halves_again_down_to_one() -> None:
     assert window.most(64) == 1
 
 
+def test_it_follows_what_lands() -> None:
+    """Lambda runs few calls at a time, then many, then few: others use the rest of the account."""
+    window, seen = Window(), []
+    for slots in (10, 200, 40):
+        running, refused = 0, 0
+        for _ in range(60):  # seconds, in each of which a call ends
+            window._cut -= PAUSE
+            window._throttled -= PAUSE
+            for _ in range(running):
+                window.answered()
+            wanted = window.most(1_000)
+            refused = max(0, wanted - slots)
+            running = wanted - refused
+            for _ in range(refused):
+                window.throttled(wanted, refused)
+        seen.append((slots, window.most(1_000)))
+    assert all(slots <= size <= 2 * slots for slots, size in seen), seen
+
+
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(1, 10_000)), max_size=200), st.integers(1, 10_000)
 )
