@@ -59,6 +59,8 @@ class Options:
     """The emulator underneath ignores the conditions of bucket policies, as moto does."""
     denied: frozenset[str] = frozenset()
     """Actions that no policy allows."""
+    denied_by: str = "because no identity-based policy allows the {action} action"
+    """AWS's words for what denies them."""
     foreign_buckets: frozenset[str] = frozenset()
     """Buckets of another account, whose policies let everybody in."""
     iam_definition: str = ""

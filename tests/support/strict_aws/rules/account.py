@@ -31,20 +31,20 @@ def reserved_of(world: World, function: str) -> int:
 
 @rule("lambda:*", "iam:*", "s3:*", "logs:*")
 def denied_actions(request: Request, world: World) -> Response | None:
-    """Deny what older deployer policies do not hold, where the test says so.
+    """Deny what the test says, for its reason: an older policy, or the organisation's.
 
     "User: ... is not authorized to perform: lambda:GetAccountSettings on resource: * because no
-    identity-based policy allows the lambda:GetAccountSettings action": IAM user guide,
-    "Troubleshoot access denied error messages".
+    identity-based policy allows the lambda:GetAccountSettings action", "... with an explicit deny
+    in a service control policy": IAM user guide, "Troubleshoot access denied error messages".
     """
     action = f"{request.service}:{request.operation}"
     if action not in world.options.denied:
         return None
     return Response.refused(
         403,
-        "AccessDeniedException",
+        "AccessDenied" if request.service in ("s3", "iam") else "AccessDeniedException",
         f"User: arn:aws:iam::{world.options.account}:user/someone is not authorized to perform: "
-        f"{action} on resource: * because no identity-based policy allows the {action} action",
+        f"{action} on resource: * {world.options.denied_by.format(action=action)}",
     )
 
 
