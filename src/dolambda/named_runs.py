@@ -246,10 +246,11 @@ class NamedRun:
     def results(self) -> Results:
         """Return the outcomes that have a reply.
 
-        Replies to earlier starts count if the last start reused them.
+        Replies to earlier starts count if the last start reused them. Without a record it is not
+        known which start a reply belongs to.
         """
         record = self.record()
-        first = record.first if record else 0
+        first = record.first if record else _NUMBERS
         header, body = self._own("order", self._order)
         order: list[tuple[int, str]] = (
             json.loads(bytes(body)) if header.get("first") == first else []

@@ -143,6 +143,8 @@ def test_a_record_copied_over_another_is_refused(
     assert run_of(bucket).record() is None
     assert "it belongs to run 'donor'" in caplog.text
     assert donor.record() is not None
+    assert results(bucket) == {}  # it is not known which numbers the last start had
+    start(bucket, "ab")
     assert results(bucket) == {0: "a", 1: "b"}
 
 
@@ -338,3 +340,20 @@ def test_cleaning_a_run_stops_the_jobs_that_workers_have_begun(bucket: DictBucke
         assert Lease.from_bytes(sealed, KEY, "run.mine/000000").is_withdrawn(2)
         run_of(bucket).clean()
     assert run_of(bucket).begin().first == 3
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"rubbish"])
+def test_without_its_record_no_result_has_a_number(
+    bucket: DictBucket, damage: bytes | None
+) -> None:
+    """Two starts may have different tasks at one position."""
+    start(bucket, "abc")
+    start(bucket, "xabc")
+    if damage is None:
+        del bucket.objects["runs/mine"]
+    else:
+        bucket.objects["runs/mine"] = damage
+    assert results(bucket) == {}
+    assert run_of(bucket).results().others == 4
+    start(bucket, "xabc")
+    assert results(bucket) == dict(enumerate("xabc"))

@@ -265,10 +265,10 @@ def fetch(
         file.write_bytes(cloudpickle.dumps(results))
     print(f"saved {count(len(results), 'result')} in {file}: pickle.load returns them by number")
     if found.others:
-        print(
-            f"left out {count(found.others, 'result')} of earlier starts: "
-            "the last start has not reached their tasks"
-        )
+        why = "of earlier starts: the last start has not reached their tasks"
+        if run.record() is None:
+            why = "whose numbers the missing record would tell: start the program again"
+        print(f"left out {count(found.others, 'result')} {why}")
 
 
 @runs.command(context_settings={"ignore_unknown_options": True})

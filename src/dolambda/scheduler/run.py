@@ -88,7 +88,7 @@ class Run:
         )
         reader = ReplyReader(name, key, hooks, named=packer.identifies)
         self._replies = ReplyHandler(reader, self._job, self._apply, hooks.record)
-        first = stored.first if stored else 0
+        first = 0 if stored is None else stored.first
         self._scheduler = Scheduler(
             limits, self._builder, first_job=first, pilot=hooks.confirm is not None
         )

@@ -31,11 +31,13 @@ from dolambda.scheduler.limits import Limits
 from dolambda.scheduler.results import Pieces, values_of
 from dolambda.scheduler.retries import Retries
 from dolambda.scheduler.run import Run
+from dolambda.scheduler.stored import Stored
 from dolambda.scheduler.stragglers import Stragglers
 from dolambda.transport.base import Unanswered
 from dolambda.wire.blob import Blob
 from dolambda.wire.outcome import Lost, PackedOutcome
 from dolambda.wire.outcome_table import OutcomeTable
+from dolambda.wire.packer import Packer
 from dolambda.wire.reply import Reply
 from support.fake_transport import KEY, Memory, square
 from support.polling import until
@@ -63,6 +65,17 @@ def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def results(run: Run, count: int) -> list[Any]:
     return [future.result(20) for future in run.submit((square, (i,), {}) for i in range(count))]
+
+
+def test_jobs_have_none_of_the_numbers_of_an_earlier_client_that_had_no_reply() -> None:
+    """Workers take them for withdrawn: the run would wait until max_wait is over."""
+    memory = Memory()
+    limits = Limits(workers=4, window=4, runtime=0.0, max_wait=60.0)
+    packer = Packer(same_buffers=False, salt=lambda: b"salt")
+    run = Run("r", memory, KEY, limits, packer=packer, stored=Stored({}, first=7))
+    assert results(run, 20) == [i * i for i in range(20)]
+    run.close()
+    assert min(job.number for job in memory.sent) == 7
 
 
 def test_all_results_in_order_and_all_objects_removed() -> None:
