@@ -3,7 +3,7 @@
     python examples/backends.py loky dask dolambda
 
 Each prints the same lines. dask needs `pip install distributed`; dolambda runs on AWS emulated here
-unless credentials and a stack of yours are found.
+unless it finds your credentials and your stack.
 """
 
 from __future__ import annotations

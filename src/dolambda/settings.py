@@ -58,7 +58,7 @@ class Settings:
     endpoint_url: str | None = None
     """URL of AWS; None for Amazon's."""
     transport: str = "queue"
-    """Way of the jobs: "queue" (through S3), "direct" (one Invoke for each job) or "in_process" (in
+    """Transport of jobs: "queue" (through S3), "direct" (one Invoke for each job) or "in_process" (in
     this process, for debugging).
     """
     workers: int | None = None
@@ -392,8 +392,7 @@ RULES: dict[str, Rule] = {
     ),
     "concurrency": whole(1, 100_000),
     "log_days": Rule(
-        f"one of the numbers of days that CloudWatch takes: {', '.join(map(str, _LOG_DAYS[:8]))}, "
-        "...",
+        f"a number of days that CloudWatch takes: {', '.join(map(str, _LOG_DAYS[:8]))} or more",
         whole(1, 3653).converted,
         lambda days: days in _LOG_DAYS,
         int,
