@@ -58,8 +58,8 @@ class Settings:
     endpoint_url: str | None = None
     """URL of AWS; None for Amazon's."""
     transport: str = "queue"
-    """Transport of jobs: "queue" (through S3), "direct" (one Invoke for each job) or "in_process" (in
-    this process, for debugging).
+    """Transport of jobs: "queue" (through S3), "direct" (one Invoke for each job) or "in_process"
+    (in this process, for debugging).
     """
     workers: int | None = None
     """Largest number of workers at a time; None for all that the stack allows."""
@@ -392,7 +392,7 @@ RULES: dict[str, Rule] = {
     ),
     "concurrency": whole(1, 100_000),
     "log_days": Rule(
-        f"a number of days that CloudWatch takes: {', '.join(map(str, _LOG_DAYS[:8]))} or more",
+        "one of the numbers of days that CloudWatch takes, such as 1, 3, 5, 7, 14, 30, 60 or 90",
         whole(1, 3653).converted,
         lambda days: days in _LOG_DAYS,
         int,
