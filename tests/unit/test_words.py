@@ -57,3 +57,21 @@ def test_docstrings_begin_with_what_something_does_or_is() -> None:
         and _BEGINNINGS.match(docstring := ast.get_docstring(node) or "")
     ]
     assert found == []
+
+
+_NOT_PROSE = re.compile(r"^( *)```.*?^ *```$|^---\n.*?^---$|`[^`]*`|\]\([^)]*\)", re.M | re.S)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [page for page in _PAGES if "docs" in page.parts or page.name == "README.md"],
+    ids=_shown,
+)
+def test_documentation_has_no_semicolons(path: Path) -> None:
+    """Cells of tables may hold several fragments, and code what it wants."""
+    prose = _NOT_PROSE.sub("", path.read_text())
+    assert prose
+    found = [
+        line for line in prose.splitlines() if ";" in line and not line.lstrip().startswith("|")
+    ]
+    assert found == []
