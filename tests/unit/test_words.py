@@ -59,7 +59,9 @@ def test_docstrings_begin_with_what_something_does_or_is() -> None:
     assert found == []
 
 
-_NOT_PROSE = re.compile(r"^( *)```.*?^ *```$|^---\n.*?^---$|`[^`]*`|\]\([^)]*\)", re.M | re.S)
+_NOT_PROSE = re.compile(
+    r"^( *)```.*?^ *```$|^---\n.*?^---$|`[^`]*`|\]\([^)]*\)", re.MULTILINE | re.DOTALL
+)
 
 
 @pytest.mark.parametrize(
