@@ -50,7 +50,7 @@ class SessionReport(Report):
                 "this session has no record of a run",
                 hint="A run is recorded with its first reply, unless record=False.",
             )
-        page = html_report(*(RunRecord.from_bytes(path.read_bytes()) for path in paths))
+        page = html_report(*(RunRecord.from_file(path) for path in paths))
         try:
             Path(file).write_text(page, encoding="utf-8")
         except OSError as error:

@@ -52,7 +52,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def shared(home: Path) -> Iterator[Instance]:
     """The emulated AWS, used by a program before; the same for all tests here, in their order."""
-    for command in (("status",), ("runs",), ("panic",), ("doctor",)):
+    for command in (("status",), ("panic",), ("doctor",)):
         refused = dolambda(*command, at=home)
         assert (refused.returncode, refused.stdout) == (1, "")
         assert refused.stderr == (

@@ -56,6 +56,7 @@ from dolambda.cli.stack import deploy, destroy, plan, policy
 from dolambda.cli.status import status
 from dolambda.cli.template import template
 from dolambda.cli.tune import tune
+from dolambda.cli.values import PlainGroup
 from dolambda.cli.version import version
 from dolambda.cli.words import in_options
 from dolambda.errors import DolambdaError
@@ -64,6 +65,7 @@ _RUN, _SEE, _STACK = "Run", "See", "Stack"
 
 app = typer.Typer(
     name="dolambda",
+    cls=PlainGroup,
     no_args_is_help=True,
     epilog="Begin with `dolambda demo`. It needs no AWS account. Documentation: "
     "https://dolambda.github.io/dolambda/",

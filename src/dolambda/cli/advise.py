@@ -17,7 +17,7 @@ _EMULATED = "The run was on emulated AWS: this machine and its load differ from 
 def advise(run: RunName = LAST, as_json: given.AsJson = False) -> None:
     """Print suggestions for memory, batch and timeout, from a recorded run."""
     path = RecordStore(records_directory()).find(run)
-    record = RunRecord.from_bytes(path.read_bytes())
+    record = RunRecord.from_file(path)
     found = advice_of(record)
     emulated = bool(record.header.get("emulated"))
     if as_json:

@@ -36,11 +36,18 @@ def quote(
 
 def refuse_missing_program(program: Path) -> None:
     """Raise `ConfigurationError` if there is no such file."""
-    if not program.is_file():
+    if program.is_file():
+        return
+    name = str(program)
+    if name.startswith("-"):
         raise ConfigurationError(
-            f"the program {str(program)!r} does not exist",
-            hint="Name a Python file, and after it its arguments.",
+            f"{name} is not an option of this command",
+            hint="Its options are on its page of help, -h. Those of a program stand after it.",
         )
+    missing = "is not a file" if program.exists() else "does not exist"
+    raise ConfigurationError(
+        f"the program {name!r} {missing}", hint="Name a Python file, and after it its arguments."
+    )
 
 
 def run_sample(program: Path, arguments: list[str]) -> bool:
@@ -65,11 +72,14 @@ def run_sample(program: Path, arguments: list[str]) -> bool:
 
 
 def _from_program(error: BaseException, program: Path) -> TracebackType | None:
-    """Return an error's traceback from the program on, or all of it if it did not begin."""
+    """Return an error's traceback from the program on.
+
+    It is empty if the program could not be compiled: the error itself says where.
+    """
     found = error.__traceback__
     while found is not None and found.tb_frame.f_code.co_filename != str(program):
         found = found.tb_next
-    return found or error.__traceback__
+    return found if found or isinstance(error, SyntaxError) else error.__traceback__
 
 
 def _is_quoted(error: BaseException | None) -> bool:

@@ -80,7 +80,7 @@ def run_in_log(name: str) -> str:
 
 def show_record(path: Path, *, as_json: bool) -> None:
     """Print the facts of a run."""
-    record = RunRecord.from_bytes(path.read_bytes())
+    record = RunRecord.from_file(path)
     facts = _facts(record.header, record.footer, path) | _measured(record.tasks)
     if as_json:
         print(json.dumps(facts, indent=2))
@@ -94,7 +94,8 @@ def show_record(path: Path, *, as_json: bool) -> None:
         listed = ", ".join(f"{n:,} {kind}" for kind, n in types.most_common(_SHOWN_ERRORS))
         print(f"  failed: {count(facts['failed'], 'task')}" + (f" ({listed})" if listed else ""))
     workers, cold = count(facts["workers"], "worker"), count(facts["cold"], "cold start")
-    print(f"  workers: {workers}, {cold}, {facts['memory'] or '?'} MB each")
+    memory = f", {facts['memory']:,} MB each" if facts["memory"] else ""
+    print(f"  workers: {workers}, {cold}{memory}")
     print(
         f"  a task took {duration(facts['mean_seconds'])} on average, "
         f"{duration(facts['max_seconds'])} at most, and {facts['peak_mb']:,.0f} MB at most"

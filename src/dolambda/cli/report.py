@@ -32,7 +32,7 @@ def report(
     store = RecordStore(records_directory())
     path = store.find(run)
     file = to or Path(f"{store.id_of(path)}.html")
-    text = html_report(RunRecord.from_bytes(path.read_bytes()))
+    text = html_report(RunRecord.from_file(path))
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:

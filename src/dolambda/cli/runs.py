@@ -118,7 +118,9 @@ def _list(where: given.Where, as_json: bool) -> None:
         print(json.dumps(found, indent=2))
         return
     if not found:
-        print('no runs recorded, and no named runs: LambdaExecutor(run="nightly-17") begins one')
+        print(
+            "no runs yet: each run is recorded here, and named ones (run=) are kept in the bucket"
+        )
         return
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     longest = max(len(facts["run"]) for facts in found)
@@ -151,8 +153,6 @@ def _all() -> list[dict[str, Any]]:
     try:
         return [*recorded, *_named(*_bucket(given.Where()))]
     except DolambdaError as error:
-        if not recorded:
-            raise
         why = str(error).partition("\n")[0]
         notice(f"named runs of a stack are not listed: {why}")
         return recorded
@@ -200,11 +200,9 @@ def show(
     try:
         bucket, key = _bucket(where)
     except DolambdaError as error:
-        if where or (path := any_record_of(name)) is None:
+        if where:
             raise
-        why = str(error).partition("\n")[0]
-        notice(f"only what this machine has recorded is shown: {why}")
-        show_record(path, as_json=as_json)
+        _show_without_stack(name, error, as_json=as_json)
         return
     name, run = _run(name, bucket, key)
     record, there = run.record(), run.reply_keys()
@@ -235,6 +233,19 @@ def show(
         print("  unfinished: start the same program again, and it sends only what has no reply yet")
     if program := _program(record):
         print(f"  its program is {program}; `dolambda runs resume {name}` starts it")
+
+
+def _show_without_stack(name: str, error: DolambdaError, *, as_json: bool) -> None:
+    """Print what this machine has recorded of a run, if no stack can be reached."""
+    why = str(error).partition("\n")[0]
+    path = any_record_of(name)
+    if path is None:
+        raise ConfigurationError(
+            f"no run {name!r} is recorded, and named runs of a stack cannot be read: {why}",
+            hint="`dolambda runs` lists those recorded on this machine.",
+        ) from error
+    notice(f"only what this machine has recorded is shown: {why}")
+    show_record(path, as_json=as_json)
 
 
 @runs.command()

@@ -25,6 +25,7 @@ from dolambda.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 FORMAT = 1
 _FRAME = struct.Struct("<4sIII")
@@ -117,13 +118,23 @@ class RunRecord:
     counts: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> RunRecord:
+    def from_file(cls, path: Path) -> RunRecord:
         """Read a file as far as it is well-formed.
+
+        Raises:
+            OSError: It cannot be read.
+            ConfigurationError: It is not a record of this format.
+        """
+        return cls.from_bytes(path.read_bytes(), str(path))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str = "this") -> RunRecord:
+        """Read a file as far as it is well-formed. ``name`` names it in errors.
 
         Raises:
             ConfigurationError: The file is not a record of this format.
         """
-        header_of(data)
+        header_of(data, name)
         reader = RecordReader()
         reader.feed(data)
         return reader.record
@@ -174,7 +185,7 @@ class RecordReader:
             self._footer = facts
 
 
-def header_of(data: bytes) -> dict[str, Any]:
+def header_of(data: bytes, name: str = "this") -> dict[str, Any]:
     """Return the header.
 
     Raises:
@@ -187,7 +198,7 @@ def header_of(data: bytes) -> dict[str, Any]:
         known = False
     if not known:
         raise ConfigurationError(
-            f"this is not a record of format {FORMAT}",
+            f"{name} is not a record of format {FORMAT}",
             hint="It was written by another version of dolambda, or is not a record of a run.",
         )
     return dict(header)

@@ -183,7 +183,12 @@ class SessionRecords:
         with self._lock:
             failed, self._failed = self._failed, True
         if not failed:
-            log.warning("runs are no longer recorded: %s (record=False turns it off)", error)
+            why, place = error.strerror or error, error.filename
+            log.warning(
+                "dolambda no longer records runs: %s%s (record=False turns it off)",
+                why,
+                f": {place}" if place else "",
+            )
 
 
 class RunRecorder:

@@ -40,7 +40,7 @@ def read_ends(path: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
         ConfigurationError: It is no record, or one of another version.
     """
     with path.open("rb") as file:
-        header = header_of(file.read(_END_BYTES))
+        header = header_of(file.read(_END_BYTES), str(path))
         file.seek(max(0, path.stat().st_size - _END_BYTES))
         return header, footer_of(file.read())
 

@@ -53,11 +53,7 @@ class Retries:
             ConfigurationError: A value cannot work.
         """
         kinds: tuple[object, ...] = self.on if isinstance(self.on, tuple) else (self.on,)
-        if type(self.times) is not int or self.times < 0:
-            raise ConfigurationError(
-                f"retries: times={self.times!r} is not a whole number from 0",
-                hint="Use the number of times that a failed task is repeated, such as retries=3.",
-            )
+        _check_times("retries: times", self.times)
         if not all(inspect.isclass(kind) and issubclass(kind, BaseException) for kind in kinds):
             raise ConfigurationError(
                 f"retries: on={self.on!r} is neither an exception class nor a tuple of them",
@@ -83,7 +79,11 @@ class Retries:
         Raises:
             ConfigurationError: The number cannot work.
         """
-        return given if isinstance(given, Retries) else cls(times=0 if given is None else given)
+        if isinstance(given, Retries):
+            return given
+        times = 0 if given is None else given
+        _check_times("retries", times)
+        return cls(times=times)
 
     def pause(self, error: BaseException, before: int) -> float | None:
         """Decide whether a failed task is repeated.
@@ -99,3 +99,11 @@ class Retries:
             return None
         # For the spread of load, not for secrets.
         return min(self.longest, self.wait * self.factor**before) * random.uniform(0.5, 1)  # noqa: S311
+
+
+def _check_times(name: str, times: object) -> None:
+    if type(times) is not int or times < 0:
+        raise ConfigurationError(
+            f"{name}={times!r} is not a whole number from 0",
+            hint="Use the number of times that a failed task is repeated, such as retries=3.",
+        )

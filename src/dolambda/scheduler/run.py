@@ -164,7 +164,7 @@ class Run:
             self._closing = self._cancelled = True
             waiting, declined = self._scheduler.waiting, self._scheduler.declined
         if warn and waiting and self._transport.queues and not declined:
-            log.warning("cancelled: %s had not begun", count(waiting, "task"))
+            log.warning("dolambda was cancelled: %s had not begun", count(waiting, "task"))
         self._submission.drain()
         error = CancelledError(f"run {self.name} was cancelled while the task ran")
         self._apply(ev.Cancelled(error))

@@ -22,7 +22,10 @@ from support import programs
         (["plan", "--memory", "20000"], "--memory 20000 is not a whole number of MB"),
         (["code", "nowhere.py"], "'nowhere.py' cannot be read as a program: No such file"),
         (["code", "no_such_module.part"], "there is neither a file nor a module 'no_such_module"),
-        (["quote", "."], "the program '.' does not exist"),
+        (["quote", "."], "the program '.' is not a file"),
+        (["quote", "no.py"], "the program 'no.py' does not exist"),
+        (["tune", "--sizes", "1,2", "x.py"], "--sizes is not an option of this command"),
+        (["runs", "show", "x"], "no run 'x' is recorded, and named runs of a stack cannot be read"),
         (["r-layers", "no/such/file.zip"], "FILE 'no/such/file.zip': the directory"),
         (["r-layers", "."], "FILE '.' is a directory"),
         (["template", "cloudformation", "--output", __file__], "--output '"),
@@ -42,6 +45,51 @@ def test_it_is_two_lines(tmp_path: Path, arguments: list[str], says: str) -> Non
     assert done.stderr.startswith(f"dolambda: {says}")
     assert len(done.stderr.splitlines()) == 2
     assert "key=" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["deploy", "--memory", "12.5"], "'--memory': '12.5' is not a whole number."),
+        (["local", "start", "--workers", "x"], "'--workers': 'x' is not a whole number."),
+        (["local", "start", "--workers", "0"], "'--workers': 0 is not at least 1."),
+        (["dashboard", "--port", "99999"], "'--port': 99999 is not at most 65,535."),
+        (["dashboard", "--idle", "abc"], "'--idle': 'abc' is not a number."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_value_of_an_option_is_shown(
+    tmp_path: Path, arguments: list[str], says: str
+) -> None:
+    done = dolambda(*arguments, at=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    file = tmp_path / ".local" / "state" / "dolambda" / "runs" / "abc.run"
+    file.parent.mkdir(parents=True, mode=0o700)
+    file.write_text("garbage\n")
+    for command in ("report", "advise"):
+        done = dolambda(command, "abc", at=tmp_path)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"dolambda: {file} is not a record of format")
+
+
+def test_a_program_that_cannot_be_compiled_is_shown_without_frames_of_dolambda(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "bad.py").write_text("def f(:\n")
+    done = dolambda("quote", "bad.py", at=tmp_path)
+    assert done.returncode == 1
+    assert "SyntaxError: invalid syntax" in done.stderr
+    assert "quote.py" not in done.stderr
+
+
+def test_where_nothing_has_run_there_are_no_runs(tmp_path: Path) -> None:
+    done = dolambda("runs", "--json", at=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "[]\n")
+    assert done.stderr.startswith("dolambda: named runs of a stack are not listed: no AWS cred")
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ def test_a_disk_that_cannot_be_written_is_one_warning(
             recorder.take(reply(1, returned(1)))
             recorder.end(Report(), Bill(0.0, 0.0, 0.0, 0.0))
     assert [entry.message.partition(":")[0] for entry in caplog.records] == [
-        "runs are no longer recorded"
+        "dolambda no longer records runs"
     ]
     assert session.recorder("c/000002", None) is None
 
@@ -209,8 +209,7 @@ def test_a_full_disk_is_one_warning_and_no_failed_run(
             recorder.end(Report(), Bill(0.0, 0.0, 0.0, 0.0))
     (entry,) = caplog.records
     assert entry.message == (
-        "runs are no longer recorded: [Errno 28] No space left on device "
-        "(record=False turns it off)"
+        "dolambda no longer records runs: No space left on device (record=False turns it off)"
     )
 
 

@@ -215,7 +215,9 @@ def test_what_cannot_be_pickled_is_an_exception_of_its_future_alone() -> None:
     run.close()
 
 
-@pytest.mark.parametrize(("tasks", "said"), [(3, ["cancelled: 1 task had not begun"]), (2, [])])
+@pytest.mark.parametrize(
+    ("tasks", "said"), [(3, ["dolambda was cancelled: 1 task had not begun"]), (2, [])]
+)
 def test_cancel_says_how_much_had_not_begun(
     caplog: pytest.LogCaptureFixture, tasks: int, said: list[str]
 ) -> None:
