@@ -24,6 +24,10 @@ variables.
 """
 
 _UNKNOWN = "Function not found"
+_OTHER_PYTHON = (
+    "Use a Python that Lambda offers, on this machine too, or bring the interpreter in a layer: "
+    "--runtime provided.al2023 --layer ARN."
+)
 _LIMITS = {
     "'MemorySize' value failed": "New AWS accounts have a lower limit of memory, mostly 3,008 MB. "
     "Set memory= "
@@ -31,7 +35,12 @@ _LIMITS = {
     "exceeds the maximum allowed size": "Require less (requires=, exclude=), or use fewer layers= "
     "of your own: "
     "Lambda unzips all of them into 250 MB.",
-    "exceeded the 4KB limit": "Shorten the bucket's and the interpreter's names.",
+    "exceeded the 4KB limit": "dolambda's variables take some 3 KB: remove some of those that "
+    "others have added to the function, or shorten the names of the bucket and the interpreter.",
+    "at 'runtime' failed": _OTHER_PYTHON,
+    "is no longer supported for creating or updating": _OTHER_PYTHON,
+    "CreateNetworkInterface": "The function is in a network (VPC), as someone set it: let the "
+    "role use it (AWSLambdaVPCAccessExecutionRole).",
 }
 """Lambda's errors for an account's limits, and hints."""
 

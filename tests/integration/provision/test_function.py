@@ -10,6 +10,7 @@ import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 
 from dolambda.environment.layer import Contents
@@ -18,6 +19,7 @@ from dolambda.provision.deploy import deploy, destroy, resources
 from dolambda.settings import Settings
 from dolambda.stack import Stack
 from dolambda.wire import signing_keys
+from dolambda.wire.task import PYTHON
 
 if TYPE_CHECKING:
     from dolambda.aws.account import Account
@@ -270,6 +272,26 @@ def test_more_memory_than_a_new_account_allows_is_said_with_what_to_do(
         ConfigurationError, match=r"less than or equal to 3008\n  New AWS accounts.*--memory"
     ):
         put(account, replace(SETTINGS, memory=3538))
+
+
+def test_a_python_that_lambda_offers_no_more_is_said_with_what_to_do(
+    account: Account, strict: StrictAws
+) -> None:
+    strict.options.deprecated_runtimes = frozenset({f"python{PYTHON}"})
+    with pytest.raises(ConfigurationError, match=r"no longer supported[^\0]*provided\.al2023"):
+        put(account)
+    put(account, replace(SETTINGS, runtime="provided.al2023"))
+
+
+def test_variables_of_others_that_leave_no_room_are_said(account: Account) -> None:
+    put(account)
+    with_others(account)
+    environment = {"Variables": {**variables(account), "LARGE": "x" * 3_900}}
+    boto3.client("lambda", region_name="eu-central-1").update_function_configuration(
+        FunctionName="worker", Environment=environment
+    )
+    with pytest.raises(ConfigurationError, match=r"4KB limit[^\0]*others have added"):
+        put(account, replace(SETTINGS, timeout=77))
 
 
 def test_events_wait_as_long_as_lambda_lets_them(account: Account) -> None:

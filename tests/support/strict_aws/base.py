@@ -79,6 +79,7 @@ class Options:
     """How often a function is shown as Pending or InProgress after a change."""
     update_fails: bool = False
     """Lambda cannot complete an update that it has accepted."""
+    deprecated_runtimes: frozenset[str] = frozenset()
     kms_denied: bool = False
     """Nobody may decrypt the functions' environments."""
     own_layer_bytes: int = 0

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import re
+from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from support import strict_aws
 from support.strict_aws import Options, Request, StrictAws, wire
 from support.strict_aws.base import Response
 from support.strict_aws.events import Executions, throttled_events_wait
+from support.strict_aws.findings.table import FINDINGS, GUARDS
 from support.strict_aws.policies import Needed, allows, needed_by
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Caught(Exception):  # noqa: N818 - not an error
@@ -241,6 +242,31 @@ def test_lifecycle_rules_have_one_form(rules: list[dict[str, Any]], code: str) -
 def test_a_bucket_with_versions_is_not_removed(left: dict[str, Any], code: str) -> None:
     request = Request("s3", "DeleteBucket", {"Bucket": "b"})
     assert answer("bucket_with_versions", request, **left) == code
+
+
+STRICT = Path(strict_aws.__file__).parent
+
+
+def test_each_rule_belongs_to_a_finding_or_guards() -> None:
+    of_findings = {name for one in FINDINGS for name in one.rules}
+    assert of_findings | GUARDS.keys() == StrictAws.rules().keys()
+    assert not of_findings & GUARDS.keys()
+
+
+def test_the_readme_names_each_finding_and_each_rule() -> None:
+    text = (STRICT / "README.md").read_text(encoding="utf-8")
+    for finding in FINDINGS:
+        row = re.search(rf"^\| {finding.number} \| {finding.scenario} \|.*$", text, re.MULTILINE)
+        assert row, finding.number
+        assert all(rule in row[0] for rule in finding.rules), finding.number
+        assert "fails" in row[0], finding.number
+        assert row[0].endswith("| passes |"), finding.number
+    assert [name for name in StrictAws.rules() if name not in text] == []
+
+
+def test_each_rule_has_awss_words_and_where_they_stand() -> None:
+    without = [name for name, rule in StrictAws.rules().items() if len(rule.__doc__ or "") < 67]
+    assert without == []
 
 
 def test_each_key_of_delete_objects_is_a_write() -> None:

@@ -128,16 +128,21 @@ def foreign_owner(request: Request, world: World) -> Response | None:
     return None
 
 
-@rule("s3:PutBucketLifecycleConfiguration")
-def one_form_of_lifecycle_rules(request: Request, _: World) -> Response | None:
+@rule("s3:PutBucketLifecycleConfiguration", "s3:GetBucketLifecycleConfiguration")
+def one_form_of_lifecycle_rules(request: Request, world: World) -> Response | None:
     """Refuse rules of the older form, with a prefix of their own, beside others with a filter.
 
     400 InvalidRequest "Base level prefix cannot be used in Lifecycle V2, prefixes are only
     supported in the Filter.": terraform-provider-aws #23299. GetBucketLifecycleConfiguration
-    returns a rule in the form in which it was put.
+    returns a rule in the form in which it was put, unlike the emulator.
     """
+    if request.operation == "GetBucketLifecycleConfiguration":
+        kept = world.memory.get(request.bucket)
+        return Response(200, {"Rules": kept}) if kept else None
     rules = request.params["LifecycleConfiguration"]["Rules"]
-    if not (any("Prefix" in one for one in rules) and any("Filter" in one for one in rules)):
+    older = [one for one in rules if "Prefix" in one]
+    if not any("Filter" in one for one in rules) or not older:
+        world.memory[request.bucket] = older
         return None
     message = (
         "Base level prefix cannot be used in Lifecycle V2, prefixes are only supported in the "

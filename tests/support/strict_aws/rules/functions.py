@@ -165,16 +165,27 @@ def payload_size(request: Request, _: World) -> Response | None:
 
 
 @rule("lambda:CreateFunction", "lambda:UpdateFunctionConfiguration")
-def runtimes_known(request: Request, _: World) -> Response | None:
+def runtimes_known(request: Request, world: World) -> Response | None:
     """Refuse a runtime that Lambda does not have: the enum of its service model.
 
     "Value ... at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: [...]
-    or be a valid ARN": Lambda's answer, such as aws/aws-cdk #16268.
+    or be a valid ARN": Lambda's answer, such as aws/aws-cdk #16268. Of one that it has no more:
+    "The runtime parameter of python3.8 is no longer supported for creating or updating AWS Lambda
+    functions. We recommend you use the new runtime (python3.14)": developer guide, "Lambda
+    runtimes", deprecation policy: "block function create", "block function update".
     """
     import botocore.session  # noqa: PLC0415 - only here
 
     model = botocore.session.get_session().get_service_model("lambda")
     runtime, known = request.params.get("Runtime"), model.shape_for("Runtime").enum
+    if runtime in world.options.deprecated_runtimes:
+        return Response.refused(
+            400,
+            "InvalidParameterValueException",
+            f"The runtime parameter of {runtime} is no longer supported for creating or updating "
+            "AWS Lambda functions. We recommend you use the new runtime (python3.14) while "
+            "creating or updating functions.",
+        )
     if runtime is None or runtime in known:
         return None
     return Response.refused(
