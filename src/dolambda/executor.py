@@ -361,7 +361,7 @@ class LambdaExecutor(Executor):
             )
         self._refuse_down()
         deadline = None if timeout is None else time.monotonic() + timeout
-        pieces = Pieces(in_order=order_outputs)
+        pieces = Pieces(in_order=order_outputs, after_replies=self._run.after_replies)
         wrapped = self._wrap(function)
 
         def submit(count: int | None) -> None:

@@ -25,6 +25,7 @@ _STUCK = 0.1
 _MOST = 1000  # threads that are stuck at once; one more, and all wait for them
 _TELLING = 1.0  # seconds of waiting after which callbacks are to blame
 _PATIENCE = 60.0
+_TOGETHER = 32  # calls after which the calls that wait for their end are made at the latest
 
 
 class LeaderFollowers:
@@ -41,6 +42,7 @@ class LeaderFollowers:
         self._take_lead = take_lead
         self._lock = threading.Lock()
         self._calls: deque[Callable[[], object]] = deque()
+        self._afterwards: dict[Callable[[], object], None] = {}
         self._leader: int | None = None
         self._calling = False
         self._begun = 0
@@ -70,6 +72,18 @@ class LeaderFollowers:
                         return
                     self._calls.remove(call)
                 self._make(call)
+
+    def after_calls(self, call: Callable[[], object]) -> None:
+        """Have a short call made once after the calls that wait, some of them at least.
+
+        Threads that wait for results are woken like this: once for the replies that have arrived
+        together. Outside the leading thread the call is made at once.
+        """
+        with self._lock:
+            if leads := self.leads:
+                self._afterwards[call] = None
+        if not leads:
+            self._make(call)
 
     def watch(self) -> None:
         """Start a thread that checks whether a call takes too long.
@@ -123,7 +137,14 @@ class LeaderFollowers:
                     self._stuck -= 1
                     return False
                 self._calling = False
+            if not self._begun % _TOGETHER:
+                self._make_afterwards()
+        self._make_afterwards()
         return True
+
+    def _make_afterwards(self) -> None:
+        while self._afterwards:
+            self._make(self._afterwards.popitem()[0])
 
     def finish(self) -> None:
         """Make the waiting calls. Later calls are made by the threads that submit them."""

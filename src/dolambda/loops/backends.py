@@ -179,7 +179,7 @@ class OnLambda:
         from dolambda.scheduler.results import Pieces  # noqa: PLC0415 - not on a worker
 
         run = _open_run(session_in_use(), options.get(self.name, {}), arguments)
-        pieces = Pieces(in_order=in_order)
+        pieces = Pieces(in_order=in_order, after_replies=run.after_replies)
         sent: dict[int, list[tuple[Any, ...]]] = {}
         over = False
         arguments = iter(arguments)

@@ -73,15 +73,27 @@ class FutureReceiver:
                 yield future
 
 
+def _at_once(call: Callable[[], None]) -> None:
+    call()
+
+
 class Pieces:
     """The outcomes of one `map`, as pieces of consecutive tasks. Thread-safe.
 
     Args:
         in_order: True if pieces are taken in the order of the tasks, False for the order of
             arrival.
+        after_replies: The run's `Transport.after_replies`. The thread that takes is woken by it.
     """
 
-    def __init__(self, *, in_order: bool) -> None:
+    def __init__(
+        self,
+        *,
+        in_order: bool,
+        after_replies: Callable[[Callable[[], None]], None] = _at_once,
+    ) -> None:
+        self._after_replies = after_replies
+        self._waiting = 0  # threads that wait for a piece
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._in_order = in_order
@@ -112,8 +124,9 @@ class Pieces:
             self._pieces[start] = (count, values, error)
             if not self._in_order:
                 self._arrived.append(start)
-            if not self._in_order or start == self._next:
-                self._changed.notify_all()
+            wakes = self._waiting and (not self._in_order or start == self._next)
+        if wakes:
+            self._after_replies(self._wake)
 
     def take(self, deadline: float | None) -> tuple[int, int, Any, BaseException | None]:
         """Wait for the next piece.
@@ -125,18 +138,26 @@ class Pieces:
             TimeoutError: None arrived until ``deadline`` on the monotonic clock.
         """
         with self._lock:
-            timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if not self._changed.wait_for(self._is_ready, timeout):
-                raise TimeoutError
+            if not self._is_ready():
+                self._wait(deadline)
             start = self._next if self._in_order else self._arrived.popleft()
             count, values, error = self._pieces.pop(start)
             self._next = start + count
             self._taken += count
         return start, count, values, error
 
-    def take_ready(self) -> bool:
-        """Return whether a piece can be taken without waiting."""
-        return self._is_ready()
+    def _wait(self, deadline: float | None) -> None:
+        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+        self._waiting += 1
+        try:
+            if not self._changed.wait_for(self._is_ready, timeout):
+                raise TimeoutError
+        finally:
+            self._waiting -= 1
+
+    def _wake(self) -> None:
+        with self._lock:
+            self._changed.notify_all()
 
     def cancel(self) -> None:
         """Drop all pieces that still arrive."""

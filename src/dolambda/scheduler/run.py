@@ -145,6 +145,10 @@ class Run:
         if self._over:
             self._refuse_late()
 
+    def after_replies(self, call: Callable[[], None]) -> None:
+        """See `Transport.after_replies`."""
+        self._transport.after_replies(call)
+
     def expect(self, tasks: int | None) -> None:
         """Record that tasks will be submitted. None means an unknown number."""
         with self._lock:

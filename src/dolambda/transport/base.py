@@ -76,6 +76,13 @@ class Transport(Protocol):
         """Forget cancelled jobs, and remove their objects. This method blocks."""
         ...
 
+    def after_replies(self, call: Callable[[], None]) -> None:
+        """Make a short call once after the replies that have arrived together, or at once.
+
+        The same call is made once, however often it is passed before.
+        """
+        ...
+
     def close(self) -> None:
         """Stop all threads. Jobs that still wait get CancelledError."""
         ...

@@ -27,7 +27,7 @@ from dolambda.worker.outcome_writer import MemoryWriter
 from dolambda.worker.run_job import PlainSurroundings, TaskRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
     from dolambda.transport.base import OnReply, SealedJob
@@ -83,6 +83,10 @@ class InProcess:
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:
         """See `Transport.withdraw`."""
         self._withdrawn.update((run, number) for number in numbers)
+
+    def after_replies(self, call: Callable[[], None]) -> None:
+        """See `Transport.after_replies`: at once."""
+        call()
 
     def close(self) -> None:
         """See `Transport.close`."""

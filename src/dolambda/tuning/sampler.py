@@ -21,7 +21,7 @@ from dolambda.tuning.measure import Target
 from dolambda.tuning.tuner import current
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from dolambda.local.instance import Instance
     from dolambda.scheduler.hooks import RunHooks
@@ -99,6 +99,10 @@ class Sampler:
 
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:
         """See `Transport.withdraw`. Temporary functions leave nothing in the bucket."""
+
+    def after_replies(self, call: Callable[[], None]) -> None:
+        """See `Transport.after_replies`: at once."""
+        call()
 
     def close(self) -> None:
         """See `Transport.close`."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dolambda.aws.invoke import Invoker
+from dolambda.aws.leader_followers import LeaderFollowers
 from dolambda.aws.reactor import Reactor
 from dolambda.aws.request_counter import RequestCounter
 from dolambda.errors import AwsError
@@ -67,6 +68,64 @@ def test_those_that_were_held_up_end(reactor: Reactor) -> None:
     while len(_requesting() - before) > 1 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert len(_requesting() - before) == 1
+
+
+def followers() -> LeaderFollowers:
+    """Followers that this thread leads: it decides when the calls are made."""
+    made = LeaderFollowers(lambda: None, lambda: None)
+    made.lead()
+    return made
+
+
+def test_a_thread_is_woken_once_for_the_calls_that_wait_together() -> None:
+    led, order = followers(), list[object]()
+
+    def wake() -> None:
+        order.append("wake")
+
+    def call(i: int) -> None:
+        order.append(i)
+        led.after_calls(wake)
+
+    for i in range(3):
+        led.hand_over(partial(call, i))
+    assert led.work()
+    assert order == [0, 1, 2, "wake"]
+    led.hand_over(partial(call, 3))
+    assert led.work()
+    assert order[4:] == [3, "wake"]
+
+
+def test_a_thread_is_woken_although_calls_keep_coming() -> None:
+    led, order = followers(), list[object]()
+
+    def call(i: int) -> None:
+        order.append(i)
+        if not i:
+            led.after_calls(lambda: order.append("wake"))
+        if i < 500:
+            led.hand_over(partial(call, i + 1))
+
+    led.hand_over(partial(call, 0))
+    assert led.work()
+    assert order.index("wake") < 100
+
+
+def test_a_thread_that_does_not_lead_is_not_kept_from_waking_others(reactor: Reactor) -> None:
+    woken = threading.Event()
+    reactor.followers.after_calls(woken.set)
+    assert woken.is_set()
+
+
+def test_a_thread_is_woken_while_a_later_call_blocks(reactor: Reactor) -> None:
+    release, woken = threading.Event(), threading.Event()
+    try:
+        reactor.followers.hand_over(lambda: reactor.followers.after_calls(woken.set))
+        reactor.followers.hand_over(partial(release.wait, SOON))
+        assert woken.wait(SOON)
+        assert not release.is_set()
+    finally:
+        release.set()
 
 
 def test_a_call_that_raises_ends_nothing(

@@ -35,7 +35,7 @@ from dolambda.wire.reply import Reply
 from support.fake_transport import KEY, outcomes_of, square
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
     from dolambda.transport.base import OnReply, SealedJob
@@ -100,6 +100,9 @@ class Held:
 
     def withdraw(self, _run: str, numbers: Sequence[int]) -> None:
         self.withdrawn.update(numbers)
+
+    def after_replies(self, call: Callable[[], None]) -> None:
+        call()
 
     def close(self) -> None:
         pass

@@ -26,7 +26,7 @@ from dolambda.wire.blob import Blob
 from dolambda.wire.outcome import CRASHED, NOT_STARTED, OUT_OF_MEMORY, TIMED_OUT, Lost
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from dolambda.aws.invoke import Invoker
     from dolambda.aws.leader_followers import LeaderFollowers
@@ -111,6 +111,10 @@ class Direct:
         self._leases.withdraw(run, [number for _, number in waited])
         if self._spilled:
             self._bucket.delete([keys.reply_key(run, number) for number in numbers])
+
+    def after_replies(self, call: Callable[[], None]) -> None:
+        """See `Transport.after_replies`."""
+        self._followers.after_calls(call)
 
     def close(self) -> None:
         """See `Transport.close`."""

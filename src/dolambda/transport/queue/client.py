@@ -164,6 +164,10 @@ class S3Queue:
         )
         self._copied.difference_update(replies)
 
+    def after_replies(self, call: Callable[[], None]) -> None:
+        """See `Transport.after_replies`."""
+        self._followers.after_calls(call)
+
     def close(self) -> None:
         """See `Transport.close`."""
         until = self._clean_up.until()
