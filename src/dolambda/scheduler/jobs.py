@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dolambda.scheduler.limits import Limits
     from dolambda.scheduler.waiting import TaskQueue
     from dolambda.wire.blob import Blob
+    from dolambda.wire.chunk import Chunk
 
 _REMEMBERED_DIGESTS = 10_000  # of small blobs that were sent inside a job
 
@@ -225,6 +226,7 @@ class JobBuilder:
         self._place = place or Place()
         self._same_buffers = same_buffers
         self._sent_inside: OrderedDict[str, None] = OrderedDict()
+        self._common: tuple[str | None, str] | None = None
 
     def next_job(self, queue: TaskQueue, size: int, number: int) -> InFlightJob | None:
         """Take up to ``size`` tasks off the queue, as far as their bytes fit in one job.
@@ -239,17 +241,15 @@ class JobBuilder:
         apart: dict[str, Blob] = {}
         tasks, capacity = 0, JOB_BYTES
         group: BisectGroup | None = None
-        while queue and (not tasks or (capacity > 0 and queue.head.group is group)):
-            span = queue.head
-            most = len(span) if span.group else min(size - tasks, len(span))
-            if most <= 0:
-                break
-            queue.take()
-            taken = _fitting(span, most, capacity) if not span.group else most
-            stop = span.part.start + taken
-            if stop < span.part.stop:
-                queue.put_first([span.cut(stop, span.part.stop)])
-            for wanted in _claimed(span, stop):
+        while queue and (not tasks or (capacity > 0 and queue.first.group is group)):
+            span, start = queue.first, queue.start
+            most = left = span.part.stop - start
+            if not span.group:
+                if tasks >= size:
+                    break
+                most = _fitting(span.part.chunk, start, min(size - tasks, left), capacity)
+            queue.take(most)
+            for wanted in _claimed(span, start, start + most):
                 spans.append(wanted)
                 group = wanted.group
                 tasks += len(wanted)
@@ -279,7 +279,13 @@ class JobBuilder:
             part_interval=1 / job.part_rate if job.part_rate and not job.copied else None,
         )
         blobs = (*job.blobs, code) if code else job.blobs
-        return SealedJob(self._run, job.number, travelling.to_bytes(key), blobs)
+        common = self._common_header(travelling)
+        return SealedJob(self._run, job.number, travelling.to_bytes(key, common), blobs)
+
+    def _common_header(self, job: Job) -> str:
+        if self._common is None or self._common[0] != job.code:
+            self._common = (job.code, job.common_header())
+        return self._common[1]
 
     def _place_blobs(
         self, part: ChunkPart, inline: dict[str, bytes | memoryview], apart: dict[str, Blob]
@@ -314,16 +320,14 @@ class JobBuilder:
         return True
 
 
-def _claimed(span: TaskSpan, stop: int) -> list[TaskSpan]:
-    """Return the tasks before ``stop`` that are still wanted, as tasks that are sent."""
-    start = span.part.start
+def _claimed(span: TaskSpan, start: int, stop: int) -> list[TaskSpan]:
+    """Return the tasks of a range that are still wanted, as tasks that are sent."""
     wanted = [(start, stop)] if span.sent else span.receiver.claim(start, stop)
     return [span.claimed(*one) for one in wanted]
 
 
-def _fitting(span: TaskSpan, most: int, capacity: int) -> int:
-    """Return how many of the first ``most`` tasks fit into ``capacity`` bytes, at least one."""
-    chunk, start = span.part.chunk, span.part.start
+def _fitting(chunk: Chunk, start: int, most: int, capacity: int) -> int:
+    """Return how many of ``most`` tasks from ``start`` on fit into the bytes, at least one."""
     if chunk.nbytes(start, start + most) <= capacity and not chunk.buffers:
         return most
     taken, used = 0, 0

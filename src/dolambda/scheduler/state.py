@@ -263,15 +263,13 @@ class Scheduler:
         return ev.SendJob(job, job.attempt)
 
     def _has_capacity(self, moment: ev.Moment) -> bool:
-        if self._signs.are_missing or not self.ledger.can_afford():
-            return False
-        if not self.pilot.allows(self.counters, len(self.jobs)):
-            return False
         # More jobs than workers only when the number of tasks in a job is known.
         most = moment.capacity[0]
         if self.pilot.holds or not self.batcher.knows:
             most = min(most, self._limits.workers)
-        return most > len(self.jobs)
+        if most <= len(self.jobs) or self._signs.are_missing:
+            return False
+        return self.ledger.can_afford() and self.pilot.allows(self.counters, len(self.jobs))
 
     def _copy_slow(self, moment: ev.Moment) -> ev.Actions:
         """Send copies of slow jobs, as many as there are idle workers."""
@@ -405,16 +403,16 @@ class Scheduler:
     # Budget and pilot.
 
     def _is_out_of_budget(self) -> bool:
-        in_use = self.jobs or self._timers.has_retries
-        affordable = self.ledger.can_afford(self._needed_blobs)
-        return bool(self._queue) and not in_use and not affordable
+        if self.jobs or self._timers.has_retries or not self._queue:
+            return False
+        return not self.ledger.can_afford(self._needed_blobs)
 
     def _warn_of_narrow_budget(self, moment: ev.Moment) -> ev.Actions:
         """Warn once if workers are idle because the budget does not pay for more jobs at a time."""
-        workers = min(self._limits.workers, moment.capacity[0])
-        if self._narrow or not self._queue or not 0 < len(self.jobs) < workers or self.pilot.holds:
+        if self.ledger.budget is None or self._narrow or not self._queue or self.pilot.holds:
             return []
-        if self.ledger.can_afford(self._needed_blobs):
+        workers = min(self._limits.workers, moment.capacity[0])
+        if not 0 < len(self.jobs) < workers or self.ledger.can_afford(self._needed_blobs):
             return []
         self._narrow = True
         return [ev.Warn(self.ledger.narrowing(len(self.jobs), workers))]
@@ -438,8 +436,7 @@ class Scheduler:
         return [ev.Fail(span, refusal) for span in self._queue.take_unsent()] if refusal else []
 
     def _is_pilot_done(self) -> bool:
-        over = bool(self._queue) and not self.jobs
-        return over and self.pilot.is_to_ask(self.counters)
+        return not self.jobs and bool(self._queue) and self.pilot.is_to_ask(self.counters)
 
     def _ask_to_go_on(self) -> ev.Actions:
         """Estimate the rest, once the pilot is done."""

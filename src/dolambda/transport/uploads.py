@@ -41,8 +41,11 @@ class Uploads:
 
     def there(self, blobs: Iterable[Blob]) -> bool:
         """Return whether blobs are known to be in the bucket. This method does not block."""
-        made = [self._made.get(blob.digest) for blob in blobs]
-        return all(upload is not None and upload.is_done() and upload.is_fresh() for upload in made)
+        for blob in blobs:
+            upload = self._made.get(blob.digest)
+            if upload is None or not upload.is_done or not upload.is_fresh():
+                return False
+        return True
 
     def once(self, blob: Blob) -> None:
         """Ensure that a blob is in the bucket. This method blocks.
@@ -66,6 +69,7 @@ class Uploads:
                 del self._made[blob.digest]
             upload.future.set_exception(error)
             raise
+        upload.is_done = True
         upload.future.set_result(None)
 
     def _upload(self, blob: Blob) -> None:
@@ -78,16 +82,18 @@ class Uploads:
 
 
 class Upload:
-    """The upload of one blob: in flight, done, or so old that the object must be checked again."""
+    """The upload of one blob: in flight, done, or so old that the object must be checked again.
+
+    Attributes:
+        future: Set when it has ended.
+        is_done: True once it has succeeded.
+    """
 
     def __init__(self) -> None:
         """Begin the upload."""
         self.future: Future[None] = Future()
+        self.is_done = False
         self._begun = time.monotonic()
-
-    def is_done(self) -> bool:
-        """Return whether it has succeeded."""
-        return self.future.done() and self.future.exception() is None
 
     def is_fresh(self) -> bool:
         """Return whether the object will exist for long."""

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from dolambda.errors import EnvelopeError, FormatError, SignatureError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 FORMAT = 2
 _MAGIC = b"dlb2"
@@ -54,15 +54,27 @@ _SENSELESS = (
     RecursionError,  # JSON nested a thousand levels deep
     zlib.error,
 )
-_encode = json.JSONEncoder(
-    separators=(",", ":")
-).encode  # json.dumps would create another encoder each time
 
 Header = dict[str, Any]
 
+_encode = json.JSONEncoder(
+    separators=(",", ":")
+).encode  # json.dumps would create another encoder each time
+_decode: Callable[[str], tuple[Header, int]] = json.JSONDecoder().raw_decode
 
-def seal(kind: str, header: Header, body: Iterable[bytes | memoryview], key: bytes) -> bytes:
-    """Return a header and the parts of a body, joined and signed with ``key``."""
+
+def encoded(header: Header) -> str:
+    """Return a part of a header for `seal`."""
+    return _encode(header)
+
+
+def seal(
+    kind: str, header: Header, body: Iterable[bytes | memoryview], key: bytes, common: str = "{}"
+) -> bytes:
+    """Return a header and the parts of a body, joined and signed with ``key``.
+
+    ``common`` is another part of the header, which is encoded once for many envelopes.
+    """
     plain = list(body)
     nbytes = sum(map(len, plain))
     sent = _deflated(plain) if nbytes in _DEFLATED and _promising(plain) else plain
@@ -71,7 +83,8 @@ def seal(kind: str, header: Header, body: Iterable[bytes | memoryview], key: byt
         if sent is plain
         else {"kind": kind, "format": FORMAT, "deflated": nbytes}
     )
-    head = _encode({**header, **more}).encode()
+    own = _encode({**header, **more})
+    head = (own if common == "{}" else f"{common[:-1]},{own[1:]}").encode()
     parts = [_LENGTH.pack(len(head)), head, *sent]
     if nbytes > _JOINED:
         signature = hmac.new(key, digestmod="sha256")
@@ -139,7 +152,7 @@ def unseal(kind: str, data: bytes | memoryview, key: bytes) -> tuple[Header, mem
             "again, or open a new session. It was not unpickled.",
         )
     (length,) = _LENGTH.unpack(view[_SIGNATURE_END:_PREFIX_END])
-    header: Header = json.loads(str(view[_PREFIX_END : _PREFIX_END + length], "utf-8"))
+    header = _header(view[_PREFIX_END : _PREFIX_END + length])
     if header["format"] != FORMAT:
         raise _other_format(kind, header["format"])
     if header["kind"] != kind:
@@ -170,8 +183,15 @@ def from_plain(data: bytes | memoryview) -> tuple[Header, memoryview]:
     view = memoryview(data)
     (length,) = _LENGTH.unpack(view[: _LENGTH.size])
     end = _LENGTH.size + length
-    header: Header = json.loads(str(view[_LENGTH.size : end], "utf-8"))
-    return header, view[end:]
+    return _header(view[_LENGTH.size : end]), view[end:]
+
+
+def _header(data: memoryview) -> Header:
+    text = str(data, "utf-8")
+    header, end = _decode(text)  # json.loads would also look for white space around it
+    if end != len(text):
+        raise ValueError("a header with something behind it")
+    return header
 
 
 def readable_by_format_1(sealed: bytes) -> bytes:

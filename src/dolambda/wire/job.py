@@ -108,37 +108,51 @@ class Job:
         for part in self.parts:
             yield from range(part.first, part.first + len(part))
 
-    def to_bytes(self, key: bytes) -> bytes:
-        """Return the job sealed with ``key``."""
-        return envelope.seal("job", *self._header_and_body(), key)
+    def to_bytes(self, key: bytes, common: str | None = None) -> bytes:
+        """Return the job sealed with ``key``.
+
+        ``common`` is the `common_header` of another job of the same run, if that is at hand.
+        """
+        header, body = self._own_header(), self._body()
+        return envelope.seal("job", header, body, key, common or self.common_header())
 
     def to_plain(self) -> list[bytes | memoryview]:
         """Return the parts of the job's bytes without signature, for `from_plain`."""
-        return envelope.plain(*self._header_and_body())
+        return envelope.plain({**self._common(), **self._own_header()}, self._body())
 
-    def _header_and_body(self) -> tuple[dict[str, Any], list[bytes | memoryview]]:
-        digests = sorted({digest for part in self.parts for digest in _digests(part)})
-        place = {digest: at for at, digest in enumerate(digests)}
-        header: dict[str, Any] = {
+    def common_header(self) -> str:
+        """Return the part of the header that jobs of a run with the same ``code`` share."""
+        return envelope.encoded(self._common())
+
+    def _common(self) -> dict[str, Any]:
+        return {
             "python": self.python,
             "place": self.place.to_header(),
             "run": self.run,
+            "task_timeout": self.task_timeout,
+            "code": self.code,
+            "context": self.context.to_header(),
+        }
+
+    def _own_header(self) -> dict[str, Any]:
+        digests = sorted({digest for part in self.parts for digest in _digests(part)})
+        place = {digest: at for at, digest in enumerate(digests)}
+        return {
             "job": self.number,
             "attempt": self.attempt,
             "nonce": self.nonce,
             "deadline": self.deadline,
-            "task_timeout": self.task_timeout,
-            "code": self.code,
-            "context": self.context.to_header(),
             "blobs": digests,
             "part_interval": self.part_interval,
             "inline": [[digest, len(data)] for digest, data in self.inline.items()],
             "parts": [_part_to_header(part, place) for part in self.parts],
         }
-        body: list[bytes | memoryview] = [*self.inline.values()]
+
+    def _body(self) -> list[bytes | memoryview]:
+        body = [*self.inline.values()]
         for part in self.parts:
             body += [part.ends.tobytes(), part.payload]
-        return header, body
+        return body
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview, key: bytes) -> Job:
@@ -232,6 +246,11 @@ class BodyReader:
             raise ValueError(f"{count} numbers at {begin} of {len(self._body)}")
         column.frombytes(self._body[begin : self._at])
         return column
+
+    def columns(self, code: str, count: int, number: int) -> list[array[Any]]:
+        """Return the next ``number`` columns of ``count`` numbers each, see `column`."""
+        every = self.column(code, count * number)
+        return [every[place * count : (place + 1) * count] for place in range(number)]
 
     def rest(self) -> memoryview:
         """Return the remaining bytes."""

@@ -200,8 +200,7 @@ class OutcomeTable:
         count = sum(length for _, length in spans)
         kinds = bytes(reader.next(count))
         ends = reader.offsets(count)
-        started, seconds = reader.column(MEASURE, count), reader.column(MEASURE, count)
-        cpu, peak = reader.column(MEASURE, count), reader.column(MEASURE, count)
+        started, seconds, cpu, peak = reader.columns(MEASURE, count, 4)
         payload = reader.rest()
         if count and ends[-1] != len(payload):
             raise ValueError(f"{count} outcomes end at {ends[-1]} of {len(payload)} bytes")

@@ -56,6 +56,14 @@ def test_the_key_that_signs_is_found_among_several_and_what_none_signs_is_refuse
             envelope.unseal(kind, strange, envelope.key_of(strange, keys))
 
 
+def test_the_part_of_a_header_that_many_share_comes_out_with_the_rest() -> None:
+    common = envelope.encoded({"run": "r", "env": {}})
+    sealed = envelope.seal("job", {"number": 1}, [b"body"], KEY, common)
+    header, body = envelope.unseal("job", sealed, KEY)
+    own = {"kind": "job", "format": envelope.FORMAT, "number": 1}
+    assert (header, bytes(body)) == ({"run": "r", "env": {}, **own}, b"body")
+
+
 def test_a_reply_does_not_pass_for_a_job() -> None:
     with pytest.raises(SignatureError, match="a reply in the place of a job"):
         envelope.unseal("job", envelope.seal("reply", {}, [], KEY), KEY)
@@ -152,3 +160,10 @@ def test_a_signed_body_that_becomes_another_size_than_it_says_is_refused(size: i
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_a_signed_header_with_something_behind_it_is_refused() -> None:
+    header = b'{"kind": "job", "format": %d}' % envelope.FORMAT
+    assert envelope.unseal("job", signed(header), KEY)[0]
+    with pytest.raises(EnvelopeError, match="malformed"), envelope.making_sense("job"):
+        envelope.unseal("job", signed(header + b" {}"), KEY)

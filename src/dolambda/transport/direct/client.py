@@ -7,6 +7,7 @@ ends.
 from __future__ import annotations
 
 import base64
+import binascii
 import json
 import logging
 import threading
@@ -90,7 +91,7 @@ class Direct:
             if not fits(len(job.data)) or not self._uploads.there(job.blobs):
                 self._pool.submit(partial(self._upload_and_invoke, job, place, on_reply))
             else:
-                self._invoke(b"job", base64.b64encode(job.data), place, on_reply)
+                self._invoke(b"job", _base64(job.data), place, on_reply)
         except BaseException:  # closed, or no thread can be started: it is not sent
             self._waiting.take_one(place, on_reply)
             raise
@@ -149,7 +150,7 @@ class Direct:
             for blob in job.blobs:
                 self._uploads.once(blob)
             if fits(len(job.data)):
-                self._invoke(b"job", base64.b64encode(job.data), place, on_reply)
+                self._invoke(b"job", _base64(job.data), place, on_reply)
             else:
                 blob = Blob.from_bytes(job.data)
                 self._uploads.once(blob)
@@ -214,6 +215,10 @@ class Direct:
     ) -> None:
         if self._waiting.take_one(place, on_reply):
             on_reply(answer)
+
+
+def _base64(data: bytes) -> bytes:
+    return binascii.b2a_base64(data, newline=False)
 
 
 def _no_reply(answer: bytes) -> Unanswered:
