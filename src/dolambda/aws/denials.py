@@ -34,6 +34,12 @@ _EXPLICIT = {
 }
 """Hints for kinds that only matter if they deny: otherwise a permission is missing."""
 
+_KEY = (
+    "That belongs to the KMS key that encrypts the bucket, or the function's environment. Allow "
+    "kms:Decrypt and kms:GenerateDataKey, in the key's policy or by another policy, to the "
+    "worker's role and to all who submit or deploy. `dolambda policy` does not know the key."
+)
+
 _REASON = re.compile(
     r"(with an explicit deny in an?|because no) "
     rf"({'|'.join((*_HINTS, *_EXPLICIT))})\b"
@@ -51,6 +57,8 @@ def denial_hint(said: str, missing: str) -> str:
         return _HINTS[found[2]]
     if found and "explicit" in found[1]:
         return _EXPLICIT[found[2]]
+    if "perform: kms:" in said:
+        return _KEY
     return missing + _OTHERS_MAKE_IT if _ON_ROLES.search(said) else missing
 
 

@@ -70,6 +70,19 @@ def test_who_may_not_make_roles_learns_of_the_settings_for_that(action: str) -> 
         assert way in hint
 
 
+@pytest.mark.parametrize("action", ["kms:Decrypt", "kms:GenerateDataKey"])
+@pytest.mark.parametrize("kind", ["identity-based", "resource-based"])
+def test_a_key_that_may_not_be_used_leads_to_the_key_and_not_to_the_printed_policy(
+    action: str, kind: str
+) -> None:
+    on = "on resource: arn:aws:kms:us-east-2:777788889999:key/1234"
+    hint = hint_of(f"{WHO}{action} {on} because no {kind} policy allows the {action} action")
+    assert "kms:Decrypt and kms:GenerateDataKey" in hint
+    assert "lack that permission" not in hint
+    scp = hint_of(f"{WHO}{action} {on} {DENIES} service control policy")
+    assert "(SCP)" in scp
+
+
 def test_a_resource_that_is_named_like_a_kind_of_policy_is_none() -> None:
     said = f"{WHO}s3:GetObject on resource: arn:aws:s3:::b/service control policy"
     assert denial_hint(said, "missing") == "missing"

@@ -223,3 +223,23 @@ def test_the_certificates_are_read_once() -> None:
     connections: list[Any] = [one._connect(), one._connect(), other._connect()]
     assert len({id(connection._context) for connection in connections}) == 1
     assert connections[0]._context.verify_mode == ssl.CERT_REQUIRED
+
+
+def test_a_worker_takes_no_part_in_the_lineage_by_which_lambda_ends_loops(server: Server) -> None:
+    """Lambda stops a chain of invocations that comes to a function 16 times, by the trace header.
+
+    Replies are put into the bucket whose events invoke the function, in another prefix.
+    """
+    environ = {
+        "AWS_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "AK",
+        "AWS_SECRET_ACCESS_KEY": "SK",
+        "AWS_ENDPOINT_URL": server.url,
+        "_X_AMZN_TRACE_ID": "Root=1-2-3;Parent=4;Sampled=0;Lineage=1:abcd:15",
+    }
+    s3 = SignedS3("b", environ, RequestCounter())
+    s3.begin_invocation(10)
+    assert s3.put_new("outs/a/0", b"x")
+    s3.close()
+    ((_, headers, _),) = server.seen
+    assert "x-amzn-trace-id" not in {name.lower() for name in headers}
