@@ -83,24 +83,32 @@ class BlobCache:
             self._disk.put(digest, content)
         return (self._disk.get(digest) if self._disk else None) or memoryview(content).toreadonly()
 
-    def argument(self, digest: str) -> memoryview | bytearray:
+    def argument(self, digest: str, *, shared: bool = False) -> memoryview | bytearray:
         """Return the content of a task's buffer.
 
-        It is writable, unless it is as large as the arrays that joblib maps. Those are shared and
-        read-only.
+        It is writable, and the task's own. With ``shared``, one as large as the arrays that joblib
+        maps is read-only instead.
         """
         view = self.buffer(digest)
-        return view if view.nbytes > SHARED else bytearray(view)
+        if view.nbytes <= SHARED:
+            return bytearray(view)
+        if shared:
+            return view
+        own = self._disk.get(digest, own=True) if self._disk else None
+        # A file that was replaced meanwhile by a task has another size, if anything.
+        return own if own is not None and own.nbytes == view.nbytes else bytearray(view)
 
-    def function(self, digest: str, run: str) -> Callable[..., Any]:
-        """Return a function, unpickled once for each run.
+    def function(self, digest: str, run: str, *, shared: bool = False) -> Callable[..., Any]:
+        """Return a function, unpickled once for each run. `argument` describes ``shared``.
 
         What its tasks have changed in closures, globals and default arguments ends with the run.
         """
         loaded_for, function = self._functions.get(digest, ("", None))
         if function is None or loaded_for != run:
             buffers, payload = split_function(self.buffer(digest))
-            function = pickling.load(payload, [self.argument(buffer) for buffer in buffers])
+            function = pickling.load(
+                payload, [self.argument(buffer, shared=shared) for buffer in buffers]
+            )
             self._functions[digest] = run, function
             if len(self._functions) > _FUNCTIONS:
                 self._functions.popitem(last=False)

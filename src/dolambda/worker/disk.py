@@ -27,12 +27,17 @@ class Disk:
         self._directory = directory or Path(os.environ.get("TMPDIR") or "/tmp", "dolambda-blobs")  # noqa: S108
         self._room = room
 
-    def get(self, digest: str) -> memoryview | None:
-        """Return a blob's content, read-only, or None if it is not on disk."""
+    def get(self, digest: str, *, own: bool = False) -> memoryview | None:
+        """Return a blob's content, or None if it is not on disk.
+
+        It is read-only. With ``own`` it is writable, and what is written stays in this mapping:
+        only changed pages are copied.
+        """
         path = self._directory / digest
+        access = mmap.ACCESS_COPY if own else mmap.ACCESS_READ
         try:
             with path.open("rb") as file:
-                content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                content = mmap.mmap(file.fileno(), 0, access=access)
             os.utime(path)
         except (OSError, ValueError):  # missing, or empty
             return None

@@ -293,6 +293,7 @@ class _Calls:
         "_language",
         "_part",
         "_run",
+        "_shared",
         "_view",
         "any_called",
         "called",
@@ -304,6 +305,7 @@ class _Calls:
         self._code = job.code
         self._run = job.run
         self._language = job.context.language
+        self._shared = job.context.nesting is not None  # joblib's tasks share large arrays
         self._view = part.payload
         self._buffers = part.buffers
         self._keywords = part.chunk.keywords
@@ -316,13 +318,15 @@ class _Calls:
         if self._function is None:
             if self._code:
                 self._cache.add_code(self._code)
-            function = self._cache.function(self._part.chunk.function, self._run)
+            digest = self._part.chunk.function
+            function = self._cache.function(digest, self._run, shared=self._shared)
             _refuse_other_language(function, self._language)
             self._function = function
         ends = self._begins
         pickled = self._view[ends[position - 1] if position else 0 : ends[position]]
         if position in self._buffers:
-            held = [self._cache.argument(digest) for digest in self._buffers[position]]
+            digests, shared = self._buffers[position], self._shared
+            held = [self._cache.argument(digest, shared=shared) for digest in digests]
             call = _loads(pickled, buffers=held)
         else:
             call = _loads(pickled)

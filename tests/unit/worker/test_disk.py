@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dolambda.wire.blob import Blob
+from dolambda.wire.task import SHARED
 from dolambda.worker.blob_cache import BlobCache
 from dolambda.worker.disk import LEAST, Disk
 
@@ -42,6 +43,23 @@ def test_what_one_process_fetched_the_next_one_finds(tmp_path: Path) -> None:
         assert cache.buffer(small.digest) == small.data
         assert source.asked == expected
     assert cache.buffer(large.digest).readonly
+
+
+def test_what_a_task_writes_into_its_argument_is_seen_by_no_other(tmp_path: Path) -> None:
+    large = blob(1, SHARED + 1)
+    source = Source(large)
+    cache = BlobCache(source, 4 * SHARED, Disk(tmp_path, 4 * SHARED))
+    first, second = cache.argument(large.digest), cache.argument(large.digest)
+    first[:3] = b"new"
+    assert second == cache.argument(large.digest) == cache.buffer(large.digest) == large.data
+    assert (tmp_path / large.digest).read_bytes() == large.data
+    (tmp_path / large.digest).unlink()  # a task has emptied the directory: a copy in memory
+    third = cache.argument(large.digest)
+    third[:3] = b"new"
+    assert cache.buffer(large.digest) == large.data
+    shared = memoryview(cache.argument(large.digest, shared=True))
+    assert shared.readonly
+    assert len(source.asked) == 1
 
 
 def test_what_was_written_into_is_fetched_again(tmp_path: Path) -> None:

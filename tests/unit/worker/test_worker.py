@@ -489,8 +489,9 @@ def test_a_child_that_died_between_jobs_is_replaced_and_nobody_blamed(worker: Wo
     os.close(writes)
 
 
-def test_an_array_is_a_tasks_own_and_aligned_and_a_large_one_is_shared_and_read_only(
-    worker: Worker,
+@pytest.mark.parametrize("nesting", [None, 0])
+def test_an_array_is_a_tasks_own_and_aligned_and_joblibs_large_ones_are_read_only(
+    worker: Worker, nesting: int | None
 ) -> None:
     def look(array: Any) -> tuple[bool, bool, float]:
         if array.flags.writeable:
@@ -498,8 +499,28 @@ def test_an_array_is_a_tasks_own_and_aligned_and_a_large_one_is_shared_and_read_
         return bool(array.flags.aligned), bool(array.flags.writeable), float(array.sum())
 
     small, large = np.ones(1000), np.ones(200_000)
-    found = outcomes(worker, (look, (small,)), (look, (small,)), (look, (large,)), (look, (large,)))
-    assert found == [Value((True, True, 2000.0))] * 2 + [Value((True, False, 200_000.0))] * 2
+    calls = (look, (small,)), (look, (small,)), (look, (large,)), (look, (large,))
+    context = TaskContext(nesting=nesting)
+    own = nesting is None
+    expected = Value((True, own, 400_000.0 if own else 200_000.0))
+    assert (
+        outcomes(worker, *calls, context=context)
+        == [Value((True, True, 2000.0))] * 2 + [expected] * 2
+    )
+
+
+def test_a_large_array_of_the_functions_own_can_be_written(worker: Worker) -> None:
+    large = np.zeros(200_000)
+
+    def fill(number: int) -> Any:
+        large[:] = number
+        return large
+
+    found = outcomes(worker, *[(fill, (number,)) for number in (1, 2)])
+    assert [(one.value[0], one.value[-1]) for one in found if isinstance(one, Value)] == [
+        (1.0, 1.0),
+        (2.0, 2.0),
+    ]
 
 
 @pytest.mark.skipif(
