@@ -24,6 +24,7 @@ import numpy as np
 
 import results
 from dolambda import LambdaExecutor, foreach, register, unregister
+from report_page import seconds_to_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -156,6 +157,18 @@ def rows(tasks: int) -> list[str]:
         "| | wall | x loky | client CPU a task | x loky | worker CPU a task | x loky's client |",
         "|---|---|---|---|---|---|---|",
         *[row(name, figures, loky) for name, figures in ways],
+        "",
+        *of_recording(loky),
+    ]
+
+
+def of_recording(loky: Figures) -> list[str]:
+    """What recording takes of that, see report_page.py, in jobs of so many tasks."""
+    taken = {tasks: 1e6 * seconds_to_record(tasks) for tasks in (100, 1000)}
+    return [
+        f"Recording, in jobs of {tasks:,}: {each:.2f} us a task, {each / loky.client:.2f} x loky's"
+        " client CPU (at most 0.33)"
+        for tasks, each in taken.items()
     ]
 
 

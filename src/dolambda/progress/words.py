@@ -68,7 +68,7 @@ def details(report: Report, label: Label, age: float = 0.0) -> list[tuple[int, s
     rate = (report.ended - report.restored) / report.elapsed if report.elapsed else 0.0
     decimals = 1 if rate < _SLOW_RATE else 0
     busy = min(report.running, len(report.workers))
-    workers = f"{busy} of {len(report.workers)} workers busy"
+    workers = f"{busy} of {count(len(report.workers), 'worker')} busy"
     said = (
         (0, f"{report.failed:,} failed" if report.failed else ""),
         (5, f"{report.retried:,} retried" if report.retried else ""),
