@@ -56,11 +56,11 @@ def a_header(run: str, **facts: Any) -> dict[str, Any]:
     return {**about, "program": "fit.py", "directory": "/home/me", "memory": 1769, **facts}
 
 
-def append(store: RecordStore, run: str, data: bytes) -> None:
-    """Append to the file of a run, which is made if there is none."""
+def append(store: RecordStore, run: str, data: bytes, **facts: Any) -> None:
+    """Append to the file of a run, which is made if there is none, with facts in its header."""
     path = store.directory / f"{run}.run"
     if not path.exists():
         os.close(store.create(run))
-        data = header_line(a_header(run)) + data
+        data = header_line(a_header(run, **facts)) + data
     with path.open("ab") as file:
         file.write(data)

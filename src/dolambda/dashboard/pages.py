@@ -110,7 +110,9 @@ def update_of(content: Content, seen: str) -> str:
 _NO_RUNS = "<p>No run has been recorded yet. A run appears here a second after it began.</p>"
 _LIST = (
     "<table><thead><tr><th>run</th><th>state</th><th>program</th><th>begun</th>"
-    "<th>tasks</th><th>failed</th><th>took</th><th>cost</th></tr></thead><tbody>{}</tbody></table>"
+    '<th class="n">tasks</th><th class="n">failed</th><th class="n">took</th>'
+    '<th class="n">cost</th>'
+    "</tr></thead><tbody>{}</tbody></table>"
 )
 
 
@@ -123,13 +125,14 @@ def _row(run: WatchedRun) -> str:
         facts.get("expected") or facts.get("tasks", 0),
         facts.get("done", 0) + facts.get("failed", 0),
     )
-    cells = (
-        run.state,
-        str(header.get("program") or ""),
-        moment(begun),
+    texts = (run.state, str(header.get("program") or ""), moment(begun))
+    would = "would be " if header.get("emulated") else ""
+    numbers = (
         f"{ended:,} of {tasks:,}" if tasks != ended else f"{tasks:,}",
         f"{facts.get('failed', 0):,}",
         duration(elapsed),
-        dollars(facts["cost"]) if facts.get("cost") else "",
+        f"{would}{dollars(facts['cost'])}" if facts.get("cost") else "",
     )
-    return f"<tr><td>{link}</td>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+    cells = "".join(f"<td>{escape(text)}</td>" for text in texts)
+    cells += "".join(f'<td class="n">{escape(text)}</td>' for text in numbers)
+    return f"<tr><td>{link}</td>{cells}</tr>"

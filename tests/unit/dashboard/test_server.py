@@ -242,13 +242,17 @@ def test_the_list_has_all_runs(client: Client, store: RecordStore) -> None:
     client.enter()
     assert "No run has been recorded yet" in client.request("/")[2]
     append(store, "one", some_tasks(20).to_bytes())
-    append(store, "two", footer_frame({"tasks": 7, "done": 7, "failed": 0, "elapsed": 1.0}))
+    ended = {"tasks": 7, "done": 7, "failed": 0, "elapsed": 1.0, "cost": 0.0123}
+    append(store, "two", footer_frame(ended))
+    append(store, "three", footer_frame(ended), emulated=True)
     (store.directory / "broken.run").write_bytes(b"no record")
     text = client.request("/")[2]
     assert '<a href="/runs/one">' in text
     assert '<a href="/runs/two">' in text
     assert "running" in text
     assert "complete" in text
+    assert '<td class="n">$0.0123</td>' in text
+    assert '<td class="n">would be $0.0123</td>' in text
     assert "broken" not in text
     assert client.status("/runs/broken") == 404
 
