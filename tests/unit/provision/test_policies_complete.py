@@ -108,9 +108,10 @@ HTTP = {"pycurl", "obstore", "http.client", "urllib.request", "socket", "request
 NOT_AWS = (
     *("local/", "r/", "bootstrap.py", "dashboard/", "cli/dashboard"),
     *("aws/reactor.py", "aws/curl_handles.py", "aws/__init__.py"),
+    *("aws/proxies.py", "environment/own_distributions.py"),
 )
-"""Modules that talk to this machine or to Lambda's runtime, or that send what modules above have
-made.
+"""Modules that talk to this machine or to Lambda's runtime, that send what modules above have made,
+or that only read an address with a function of `urllib.request`.
 """
 
 
