@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -125,3 +126,14 @@ def test_the_architecture_shows_the_layers_that_are_checked() -> None:
     shown = re.search(r"TYPE_CHECKING included:\n\n(.*?)\n\n", text, re.DOTALL)
     assert shown is not None
     assert {name.strip() for name in re.split(r"[|>]", shown[1])} == checked
+
+
+def test_jobs_on_linux_have_what_tests_need_of_the_system() -> None:
+    """In CI a test without its program fails, so each job that runs tests installs them."""
+    text = (_ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    jobs = re.split(r"^  (?=[a-z-]+:$)", text, flags=re.MULTILINE)
+    testing = [job for job in jobs if re.search(r"run: make (test|coverage)", job)]
+    assert len(testing) >= 3
+    for job in testing:
+        assert "run: .ci/install-on-ubuntu" in job, job.partition(":")[0]
+    assert os.access(_ROOT / ".ci" / "install-on-ubuntu", os.X_OK)

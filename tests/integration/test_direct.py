@@ -74,7 +74,7 @@ def test_what_an_invoke_does_not_hold_goes_through_the_bucket(session: Session) 
 @pytest.mark.usefixtures("session")
 def test_crashes_and_time_limits_are_seen_at_once() -> None:
     with LambdaExecutor(transport="direct", task_timeout=0.5) as executor:
-        crashed = executor.submit(os._exit, 3)
+        crashed = executor.submit(lambda: os._exit(3))
         late = executor.submit(time.sleep, 20)
         fine = executor.submit(len, "abc")
         with pytest.raises(WorkerCrashedError, match="exit code 3"):

@@ -35,6 +35,9 @@ class Store:
     def get(self, key: str) -> bytes | None:
         return self.held.get(key)
 
+    def get_at_once(self, key: str) -> bytes | None:
+        return self.held.get(key)
+
     def put_new(self, key: str, data: bytes) -> bool:
         self.held[key] = data
         return True

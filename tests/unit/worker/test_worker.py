@@ -92,7 +92,7 @@ def test_a_task_that_ends_its_process_is_named_and_its_neighbours_go_on(worker: 
 def test_a_task_that_ends_its_process_is_logged_with_its_run_and_job(
     worker: Worker, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outcomes(worker, (len, ("abc",)), (os._exit, (3,)))
+    outcomes(worker, (len, ("abc",)), (lambda code: os._exit(code), (3,)))
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (crash,) = [line for line in lines if "dolambda" in line]
     assert crash["dolambda"].startswith("task 1 ended its worker process: exit code 3")
@@ -283,7 +283,7 @@ def test_while_keys_are_replaced_each_is_accepted_and_signs_its_own_replies(tmp_
         pids = set()
         for key in (now, before, now, before):
             sent = job(
-                (os.getpid, ()), (os._exit, (3,)), (len, ("abc",))
+                (os.getpid, ()), (lambda code: os._exit(code), (3,)), (len, ("abc",))
             )  # the neighbours of a crash are sealed anew for the next child
             reply = Reply.from_bytes(worker.run(sent.to_bytes(key), seconds=20), key)
             first, crashed, third = (outcome.open() for outcome in reply.outcomes)
