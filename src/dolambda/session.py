@@ -331,7 +331,7 @@ class Session:
             "the AWS emulated on this machine has ended: it was stopped or killed",
             hint='Call dolambda.register("local") again, and repeat the run.',
         )
-        self._clean_up.ended(done=False)
+        self._clean_up.abandon()
         for run in self._accounts.open_runs():
             run.abandon(self._gone)
 

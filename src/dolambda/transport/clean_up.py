@@ -12,19 +12,28 @@ SECONDS = 5.0
 
 
 class CleanUp:
-    """The time limit. Thread-safe."""
+    """The time limit. Thread-safe.
+
+    Attributes:
+        abandoned: True if nothing is left to remove, because its place is gone.
+    """
 
     def __init__(self, seconds: float = SECONDS) -> None:
         """Set the limit of one clean-up to ``seconds``."""
         self._seconds = seconds
-        self._hopeless = False
+        self._hopeless = self.abandoned = False
 
     def until(self) -> float:
         """Return when a clean-up that begins now must end, on the monotonic clock.
 
         It must end at once if the last one was given up.
         """
-        return time.monotonic() + (0.0 if self._hopeless else self._seconds)
+        at_once = self._hopeless or self.abandoned
+        return time.monotonic() + (0.0 if at_once else self._seconds)
+
+    def abandon(self) -> None:
+        """Record that its place is gone. No later clean-up has anything to do."""
+        self.abandoned = True
 
     def ended(self, *, done: bool) -> None:
         """Record whether clean-up was completed or given up."""

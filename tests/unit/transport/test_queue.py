@@ -12,7 +12,7 @@ import pytest
 
 from dolambda.errors import AccessDeniedError, AwsError
 from dolambda.transport.base import SealedJob, Unanswered
-from dolambda.transport.clean_up import CleanUp
+from dolambda.transport.clean_up import CleanUp, left
 from dolambda.transport.lease.client import Leases
 from dolambda.transport.queue.client import S3Queue
 from dolambda.transport.uploads import Uploads
@@ -190,3 +190,30 @@ def test_a_queue_that_sent_nothing_starts_no_thread_to_close(
 
     monkeypatch.setattr(threading.Thread, "start", start)
     queue.close()
+
+
+def test_closing_asks_nothing_of_a_place_that_is_gone(
+    bucket: MemoryBucket, caplog: pytest.LogCaptureFixture
+) -> None:
+    clean_up = CleanUp(60.0)
+    made: Any = S3Queue(
+        bucket,  # type: ignore[arg-type]
+        Small(bucket),  # type: ignore[arg-type]
+        Uploads(bucket),  # type: ignore[arg-type]
+        Leases(bucket, SIGNING_KEY),  # type: ignore[arg-type]
+        "client",
+        Inline(),  # type: ignore[arg-type]
+        throttle=0.05,
+        clean_up=clean_up,
+    )
+    bucket.objects[KEY] = b"a reply"
+    assert asked(made, job()).result(20) == b"a reply"
+    clean_up.abandon()
+    clean_up.ended(done=True)  # a clean-up that had begun before
+    assert left(clean_up.until()) == 0.0
+    deleted: list[str] = []
+    bucket.trouble = deleted.append
+    made.close()
+    made._poller.join(20)
+    assert "delete" not in deleted
+    assert caplog.records == []

@@ -121,7 +121,7 @@ class Direct:
         """See `Transport.close`."""
         until = self._clean_up.until()
         waiting, swept = self._waiting.take_all(), threading.Event()
-        if self._spilled:
+        if self._spilled and not self._clean_up.abandoned:
             self._pool.submit(partial(self._sweep, swept))
         else:
             swept.set()

@@ -181,7 +181,7 @@ class S3Queue:
             self._poller.join(left(until))
             if done := not self._poller.is_alive():
                 self._followers.flush()
-            else:
+            elif not self._clean_up.abandoned:
                 log.warning("late replies could not be removed in time, they expire by themselves")
             self._clean_up.ended(done=done)
 
@@ -235,7 +235,7 @@ class S3Queue:
         """
         try:
             self._look_until_closed()
-            if not self._keep:
+            if not (self._keep or self._clean_up.abandoned):
                 self._sweep()
         except BaseException as error:  # a defect: receivers must get an error
             log.exception("polling for replies failed")
