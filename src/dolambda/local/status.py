@@ -98,7 +98,7 @@ class Status:
                 self._write("")
 
     def _write(self, line: str) -> None:
-        """Show a line in the place of the one before. In a file, add it."""
+        """Show a line in the place of the previous one. In a file, add it."""
         if self._is_file:
             self._stream.write(f"{line}\n")
             self._stream.flush()
