@@ -10,20 +10,14 @@ The digest of the sources identifies the code of a stack.
 from __future__ import annotations
 
 import functools
-import importlib.util
-import marshal
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cloudpickle
 
 from dolambda import errors
 from dolambda.bootstrap import SCRIPT
 from dolambda.environment.archive import digest_of_files, files_below, make_zip
-
-if TYPE_CHECKING:
-    from types import CodeType
+from dolambda.environment.bytecode import compiled
 
 _OURS = (
     "__init__.py",
@@ -61,10 +55,6 @@ _RARELY_IMPORTED = (
     "dolambda/bootstrap.py",
     "dolambda/r/",
 )
-# PEP 552: by hash, without comparison with the source.
-_UNCHECKED = (0b01).to_bytes(4, "little") + bytes(8)
-# Marshal's format without references, which depend on what this process has imported before.
-_REPRODUCIBLE = 2
 
 
 def worker_code() -> str:
@@ -101,27 +91,5 @@ def _compiled(sources: dict[str, bytes | Path]) -> dict[str, bytes | Path]:
 
     Another version ignores it.
     """
-    compiled: dict[str, bytes | Path] = {}
-    for name, path in sources.items():
-        if isinstance(path, Path) and not name.startswith(_RARELY_IMPORTED):
-            bytecode = _bytecode(
-                compile(path.read_bytes(), name, "exec", dont_inherit=True, optimize=0)
-            )
-            if bytecode is None:
-                continue
-            package, _, module = name.rpartition("/")
-            cached = f"{module.removesuffix('.py')}.{sys.implementation.cache_tag}.pyc"
-            where = f"{package}/__pycache__/{cached}"
-            compiled[where] = importlib.util.MAGIC_NUMBER + _UNCHECKED + bytecode
-    return compiled
-
-
-def _bytecode(code: CodeType) -> bytes | None:
-    """Return the bytecode, or None if the format cannot hold a constant.
-
-    Slices among the constants of Python 3.14 are an example. The worker then compiles that source.
-    """
-    try:
-        return marshal.dumps(code, _REPRODUCIBLE)
-    except ValueError:
-        return None
+    wanted = {name: at for name, at in sources.items() if not name.startswith(_RARELY_IMPORTED)}
+    return compiled(wanted)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from dolambda.environment.compiled_layers import with_bytecode
 from dolambda.environment.debian import this_architecture
 from dolambda.environment.layer import MOST_LAYERS, Platform, build
 from dolambda.environment.r_layers import LAYERS, r_for, with_r
@@ -134,7 +135,11 @@ def contents_of(settings: Settings, *, here: bool) -> Contents:
         most_layers=most - len(LAYERS) if r else most,
         compress=not here,
     )
-    return with_r(contents, r, most, compress=not here) if r else contents
+    if r:
+        return with_r(contents, r, most, compress=not here)
+    # On this machine bytecode comes with packages, see local/packages.py. The size of the user's
+    # own layers is not known here.
+    return contents if here or settings.layers else with_bytecode(contents)
 
 
 def deploy(parts: list[Resource], tell: Callable[[Change], None] = lambda _: None) -> int:

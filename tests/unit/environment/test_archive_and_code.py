@@ -13,8 +13,9 @@ import pytest
 from dolambda.environment import code
 from dolambda.environment import worker_zip as worker_zip_module
 from dolambda.environment.archive import digest_of, make_zip
+from dolambda.environment.bytecode import marshalled
 from dolambda.environment.requirements import pinned
-from dolambda.environment.worker_zip import _bytecode, worker_code, worker_zip
+from dolambda.environment.worker_zip import worker_code, worker_zip
 from dolambda.errors import ConfigurationError, TooLargeError
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def test_the_worker_compiles_nothing_unless_its_python_is_another(tmp_path: Path
         "import sys; sys.path.insert(0, sys.argv[1]); from dolambda import errors; "
         "print(errors.__file__, hasattr(errors, 'LostError'))"
     )
-    source = tmp_path / "dolambda" / "errors.py"  # it has no slices: see `_bytecode`
+    source = tmp_path / "dolambda" / "errors.py"  # it has no slices: see `marshalled`
     good = source.read_text()
     source.write_text("")  # not even looked at
     assert in_another_process(script, str(tmp_path)) == f"{source} True"
@@ -138,8 +139,8 @@ def test_the_worker_compiles_nothing_unless_its_python_is_another(tmp_path: Path
 
 def test_code_that_cannot_be_brought_compiled_is_brought_as_source() -> None:
     code = compile("a = 1", "a.py", "exec")
-    assert _bytecode(code)
-    assert _bytecode(code.replace(co_consts=(slice(1),))) is None
+    assert marshalled(code)
+    assert marshalled(code.replace(co_consts=(slice(1),))) is None
 
 
 def own_module(tmp_path: Path, name: str = "mine") -> ModuleType:

@@ -6,9 +6,12 @@ layers merged, and a link to a bundle that is already in the cache of sessions.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 import zipfile
@@ -17,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ministack.services import lambda_svc as service
 
-from . import entries
+from . import compile_packages, entries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +84,21 @@ def cached_packages(digests: Sequence[str]) -> Path:
             if found is None:
                 raise FileNotFoundError(f"the packages {name} are no longer in the cache")
             _USED[name] = found
+            compile_beside(found[0])
         return _USED[name][0]
+
+
+def compile_beside(entry: Path) -> None:
+    """Compile an entry in a process that the guardian ends with the emulator, if not earlier."""
+    if compile_packages.is_compiled(entry):
+        return
+    with contextlib.suppress(OSError):  # no process can be started: workers compile for themselves
+        subprocess.Popen(
+            [sys.executable, "-I", compile_packages.__file__, str(entry)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
 
 def link_below(source: Path, target: Path) -> None:
