@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from dolambda.environment.archive import make_zip
 from dolambda.environment.bytecode import compiled, expected_size
 from dolambda.environment.layer import MB, UNZIPPED_LIMIT, Archive
+from dolambda.environment.replaced import replaced
 
 if TYPE_CHECKING:
     from dolambda.environment.layer import Contents
@@ -52,4 +52,4 @@ def with_bytecode(contents: Contents) -> Contents:
             size = layer.size + more
             found[number] = _CompiledArchive(layer.packages, layer.entries, size, compress=True)
     layers = (found.get(number, layer) for number, layer in enumerate(contents.layers))
-    return replace(contents, layers=tuple(layers))
+    return replaced(contents, layers=tuple(layers))

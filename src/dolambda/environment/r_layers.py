@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import weakref
 import zipfile
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ from dolambda.environment.r_source import (
     is_path,
     refuse_other_architecture,
 )
+from dolambda.environment.replaced import replaced
 from dolambda.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -211,9 +212,9 @@ def with_r(contents: Contents, layers: RLayers, most_layers: int, *, compress: b
         )
     packages = (*contents.packages, *(_package(layers, name) for name in LAYERS))
     if used + fixed + apart.size <= _ROOM and len(contents.layers) + len(archives) <= most_layers:
-        return replace(contents, packages=packages, layers=(*contents.layers, *archives))
+        return replaced(contents, packages=packages, layers=(*contents.layers, *archives))
     bundle = contents.bundle.joined(apart) if contents.bundle else apart
-    return replace(
+    return replaced(
         contents, packages=packages, layers=(*contents.layers, *archives[:2]), bundle=bundle
     )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import subprocess
 import sys
+import weakref
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -64,3 +66,18 @@ def test_it_is_left_out_where_the_limit_is_near(tmp_path: Path) -> None:
     assert contents.layers[0] is large
     assert contents.layers[1].size > small.size
     assert sum(layer.size for layer in contents.layers) < UNZIPPED_LIMIT
+
+
+def test_what_is_removed_with_the_given_contents_stays_as_long_as_the_new_ones(
+    tmp_path: Path,
+) -> None:
+    given = Contents(layers=(a_layer(tmp_path / "a", "a"),))
+    ended = weakref.finalize(given, lambda: None)  # as `layer.build` removes its directory
+    made = with_bytecode(given)
+    del given
+    gc.collect()
+    assert ended.alive
+    assert made.layers[0].content
+    del made
+    gc.collect()
+    assert not ended.alive

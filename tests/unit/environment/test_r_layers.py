@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
 import zipfile
 from pathlib import Path
 
@@ -133,3 +135,16 @@ def test_the_libraries_that_a_program_needs_are_read_from_it(tmp_path: Path) -> 
     assert any(name.startswith("libc.") for name in needed_by(Path("/bin/ls")))
     (tmp_path / "script").write_text("#!/bin/sh\n")
     assert needed_by(tmp_path / "script") == []
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_pythons_files_stay_as_long_as_the_contents_with_r(*, room: bool) -> None:
+    given = python(10 if room else 100)
+    ended = weakref.finalize(given, lambda: None)  # as `layer.build` removes its directory
+    made = with_r(given, layers() if room else layers(subsystem=100, r_lib=80), 5, compress=False)
+    del given
+    gc.collect()
+    assert ended.alive
+    del made
+    gc.collect()
+    assert not ended.alive
