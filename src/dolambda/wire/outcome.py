@@ -118,7 +118,7 @@ class PackedOutcome:
         A result that cannot be pickled becomes a failure that explains it.
         """
         try:
-            payload, apart = pickling.dump(value, f"the result of task {index}")
+            payload, apart = pickling.dump(value, f"the result of task {index}", pickling.OF_RESULT)
         except NotPicklableError as error:
             return cls.from_exception(index, error, seconds)
         nbytes = len(payload) + sum(part.nbytes for part in apart)

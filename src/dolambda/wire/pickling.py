@@ -36,12 +36,18 @@ _SHORT = 64 * 1024  # bytes of text up to which the fast way is taken
 _HAS_CODE = code_object.__name__.encode()
 
 
-def dump(value: object, what: str) -> tuple[bytes, list[memoryview]]:
+_CANNOT = "locks, open files, sockets, generators and connections cannot travel."
+OF_RESULT = f"Return what it holds, such as a list: {_CANNOT}"
+_OF_ARGUMENT = f"Leave it out, or make it inside the task: {_CANNOT}"
+
+
+def dump(value: object, what: str, hint: str = _OF_ARGUMENT) -> tuple[bytes, list[memoryview]]:
     """Pickle a value.
 
     Args:
         value: Any object.
         what: Name of the value for the error.
+        hint: What to do about the error.
 
     Returns:
         The pickle and the buffers kept outside it, in order.
@@ -55,7 +61,7 @@ def dump(value: object, what: str) -> tuple[bytes, list[memoryview]]:
     except Exception as error:  # any class may raise anything from its __reduce__
         from dolambda.wire import culprit  # noqa: PLC0415 - rarely needed; workers start faster
 
-        raise _not_picklable(culprit.find(value, what), error) from error
+        raise _not_picklable(culprit.find(value, what), error, hint) from error
 
 
 def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, list[memoryview]]:
@@ -214,14 +220,12 @@ def _size(value: object) -> int:
     return len(value) if isinstance(value, (str, bytes)) else 0
 
 
-def _not_picklable(part: Part, error: Exception) -> NotPicklableError:
+def _not_picklable(part: Part, error: Exception, hint: str = _OF_ARGUMENT) -> NotPicklableError:
     try:
         said = str(error)
     except Exception:  # noqa: BLE001 - the user's class may raise anything
         said = "<no text>"
     kind = type(part.value).__name__
     return NotPicklableError(
-        f"{part} cannot be pickled: {kind} ({type(error).__name__}: {said})",
-        hint="Leave it out, or make it inside the task: locks, open files, sockets, generators "
-        "and connections cannot travel.",
+        f"{part} cannot be pickled: {kind} ({type(error).__name__}: {said})", hint=hint
     )

@@ -255,6 +255,7 @@ def test_a_result_that_cannot_be_pickled_is_a_failure_that_says_so() -> None:
     assert isinstance(outcome, Failure)
     assert isinstance(outcome.exception, NotPicklableError)
     assert "the result of task 5 cannot be pickled: generator" in str(outcome.exception)
+    assert "\n  Return what it holds, such as a list: " in str(outcome.exception)
 
 
 class LeavesAMark:
