@@ -1,7 +1,7 @@
 """Errors about the values of options, in plain words.
 
-**Input:** typer's error, which comes from pydantic. **Output:** the same error, which shows the
-value and says what it is not.
+**Input:** typer's error, which comes from pydantic since typer 0.29. **Output:** the same error,
+which shows the value and says what it is not.
 """
 
 from __future__ import annotations

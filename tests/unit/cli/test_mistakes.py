@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,10 @@ def test_a_wrong_value_of_an_option_is_shown(
 ) -> None:
     done = dolambda(*arguments, at=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert says in done.stderr
+    assert arguments[-2] in done.stderr
+    assert arguments[-1] in done.stderr
+    if any(one.startswith("pydantic") for one in metadata.requires("typer") or ()):
+        assert says in done.stderr  # before typer 0.29 its own words
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
