@@ -35,6 +35,7 @@ _WAITS = {
         "aws lambda wait function-updated-v2 --function-name {FunctionName}"
     ),
     "UpdateFunctionCode": "aws lambda wait function-updated-v2 --function-name {FunctionName}",
+    "CreateLogGroup": "sleep 5  # until CloudWatch knows the group",
     "AddPermission": "sleep 5  # until S3 knows the permission",
 }
 """Waits after operations: AWS replies before all its parts know the change."""

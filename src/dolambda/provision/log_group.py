@@ -5,14 +5,19 @@ dolambda creates it instead of Lambda, so that its retention is limited and `des
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dolambda.aws.account import translated
-from dolambda.provision.plan import Change
+from dolambda.provision.plan import Change, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dolambda.aws.account import Account
     from dolambda.provision.names import Names
+
+_PATIENCE = 60
 
 
 class LogGroup:
@@ -65,16 +70,35 @@ class LogGroup:
         )
 
     def _create(self) -> None:
-        with translated():
-            self._logs.create_log_group(logGroupName=self._names.log_group, tags=self._names.tags)
+        def create() -> None:
+            with suppress(self._logs.exceptions.ResourceAlreadyExistsException):
+                self._logs.create_log_group(
+                    logGroupName=self._names.log_group, tags=self._names.tags
+                )
+
+        self._once_free(create)
         self._retain()
 
     def _retain(self) -> None:
-        with translated():
-            self._logs.put_retention_policy(
+        self._once_free(
+            lambda: self._logs.put_retention_policy(
                 logGroupName=self._names.log_group, retentionInDays=self._days
-            )
+            ),
+            self._logs.exceptions.ResourceNotFoundException,  # it was created a moment ago
+        )
 
     def _remove(self) -> None:
-        with translated():
-            self._logs.delete_log_group(logGroupName=self._names.log_group)
+        self._once_free(lambda: self._logs.delete_log_group(logGroupName=self._names.log_group))
+
+    def _once_free(self, request: Callable[[], object], *early: type[Exception]) -> None:
+        """Send a request again while another change of the group is in progress, or ``early``."""
+
+        def done() -> bool:
+            with translated():
+                try:
+                    request()
+                except (self._logs.exceptions.OperationAbortedException, *early):
+                    return False
+            return True
+
+        wait_until(done, f"the change of log group {self._names.log_group}", seconds=_PATIENCE)

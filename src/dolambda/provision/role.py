@@ -10,15 +10,17 @@ from dolambda.aws.account import translated
 from dolambda.aws.partitions import LAMBDA_SERVICE, account_in
 from dolambda.errors import AccessDeniedError, ProvisionError
 from dolambda.provision import policies
-from dolambda.provision.plan import Change
+from dolambda.provision.plan import Change, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from dolambda.aws.account import Account
     from dolambda.provision.names import Names
 
 _POLICY = "worker"
+_PATIENCE = 60
 
 
 class Role:
@@ -162,7 +164,8 @@ class Role:
         return json.loads(found) if isinstance(found, str) else found
 
     def _create(self) -> None:
-        with translated():
+        # A deploy that was killed a moment ago may have created it: IAM's reads lag behind.
+        with translated(), suppress(self._iam.exceptions.EntityAlreadyExistsException):
             self._iam.create_role(
                 RoleName=self._names.role,
                 AssumeRolePolicyDocument=json.dumps(policies.ASSUMED_BY_LAMBDA),
@@ -173,12 +176,30 @@ class Role:
         self._put_policy()
 
     def _put_policy(self) -> None:
-        with translated():
+        """Put the policy when all of IAM knows the role."""
+
+        def put() -> None:
             self._iam.put_role_policy(
                 RoleName=self._names.role,
                 PolicyName=_POLICY,
                 PolicyDocument=json.dumps(self._policy),
             )
+
+        unknown = self._iam.exceptions.NoSuchEntityException
+        self._once_known(put, unknown, f"that IAM knows role {self._names.role}")
+
+    def _once_known(self, request: Callable[[], object], early: type[Exception], what: str) -> None:
+        """Send a request again until IAM knows everywhere what was changed a moment ago."""
+
+        def done() -> bool:
+            with translated():
+                try:
+                    request()
+                except early:
+                    return False
+            return True
+
+        wait_until(done, what, seconds=_PATIENCE)
 
     def _remove(self) -> None:
         with translated():
@@ -190,7 +211,11 @@ class Role:
                     self._iam.detach_role_policy(
                         RoleName=self._names.role, PolicyArn=policy["PolicyArn"]
                     )
-            self._iam.delete_role(RoleName=self._names.role)
+        self._once_known(
+            lambda: self._iam.delete_role(RoleName=self._names.role),
+            self._iam.exceptions.DeleteConflictException,
+            f"that IAM lets role {self._names.role} be deleted, without its policies",
+        )
 
 
 def _lambda_may_assume(trust: dict[str, Any]) -> bool:

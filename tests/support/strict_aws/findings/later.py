@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import socket
 import sys
 import threading
@@ -105,6 +106,14 @@ def a_bucket_of_old_ireland() -> None:
         Bucket="an-old-bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
     )
     stack.deploy()
+
+
+def a_stack_that_comes_and_goes() -> None:
+    """L7, L8: roles and log groups are read late, and change slowly."""
+    stack = Stack(f"goes-{secrets.token_hex(3)}")
+    stack.deploy()
+    stack.deploy(log_days=7)
+    stack.destroy()
 
 
 if __name__ == "__main__":

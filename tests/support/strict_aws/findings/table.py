@@ -143,6 +143,8 @@ FINDINGS = (
     Finding("L4", "a_job_under_object_lock", ("written_with_checksum",), file=_LATER),
     Finding("L5", "a_proxy_of_the_workers", probe=True, file=_LATER),
     Finding("L6", "a_first_deploy", ("function_known_late",)),
+    Finding("L7", "a_stack_that_comes_and_goes", ("roles_read_late",), file=_LATER),
+    Finding("L8", "a_stack_that_comes_and_goes", ("log_groups_change_slowly",), file=_LATER),
 )
 
 GUARDS = {

@@ -1,4 +1,4 @@
-"""IAM's roles: known late, and not deleted while something hangs on them."""
+"""IAM's roles and log groups: known late, and not deleted while something hangs on them."""
 
 from __future__ import annotations
 
@@ -46,6 +46,55 @@ def role_with_policies(request: Request, world: World) -> Response | None:
     return Response.refused(
         409, "DeleteConflict", "Cannot delete entity, must detach all policies first."
     )
+
+
+@rule("iam:CreateRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:DeleteRole")
+def roles_read_late(request: Request, world: World) -> Response | None:
+    """Know a new role only at the second request, and that its policies are gone likewise.
+
+    404 NoSuchEntity "The role with name ... cannot be found.": "changes ... might not be
+    immediately visible", IAM user guide, "Troubleshoot IAM"; terraform-provider-aws #16796, #18435.
+    409 DeleteConflict "Cannot delete entity, must delete policies first.": terraform #14707
+    repeats it.
+    """
+    name, early = request.params["RoleName"], world.memory
+    if request.operation == "CreateRole":
+        early[name] = "created"
+    elif request.operation == "DeleteRolePolicy":
+        early[name] = "bared"
+    elif request.operation == "PutRolePolicy" and early.pop(name, "") == "created":
+        message = f"The role with name {name} cannot be found."
+        return Response.refused(404, "NoSuchEntity", message)
+    elif request.operation == "DeleteRole" and early.pop(name, "") == "bared":
+        message = "Cannot delete entity, must delete policies first."
+        return Response.refused(409, "DeleteConflict", message)
+    return None
+
+
+@rule("logs:CreateLogGroup", "logs:PutRetentionPolicy", "logs:DeleteLogGroup")
+def log_groups_change_slowly(request: Request, world: World) -> Response | None:
+    """Refuse the first change after a log group was created or given a retention.
+
+    400 OperationAbortedException "A conflicting operation is currently in progress against this
+    resource. Please try again.": aws-cdk #15709, #17546; a 400 ResourceNotFoundException "The
+    specified log group does not exist." right after its creation.
+    """
+    name, texts = request.params["logGroupName"], world.memory
+    if texts.get(name):
+        code, message = texts[name].pop()
+        return Response.refused(400, code, message)
+    if request.operation == "CreateLogGroup":
+        texts[name] = [_ABORTED, _NO_GROUP]
+    if request.operation == "PutRetentionPolicy":
+        texts[name] = [_ABORTED]
+    return None
+
+
+_ABORTED = (
+    "OperationAbortedException",
+    "A conflicting operation is currently in progress against this resource. Please try again.",
+)
+_NO_GROUP = ("ResourceNotFoundException", "The specified log group does not exist.")
 
 
 @rule("lambda:CreateFunction", "lambda:UpdateFunctionConfiguration")
