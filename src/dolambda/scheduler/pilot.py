@@ -9,7 +9,7 @@ differ, so the sample of a long run of short tasks is larger than `JOBS`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dolambda.transport.poll_interval import polls_of_run
@@ -140,6 +140,7 @@ class _Sums:
     tasks: int = 0
     busy: float = 0.0
     billed: float = 0.0
+    rests: list[float] = field(default_factory=list)
 
     def add(self, seconds: Sequence[float], billed: float) -> None:
         """Add a job."""
@@ -147,6 +148,7 @@ class _Sums:
         self.tasks += len(seconds)
         self.busy += sum(seconds)
         self.billed += max(billed, sum(seconds))
+        self.rests.append(max(0.0, billed - sum(seconds)))
 
     @property
     def each(self) -> float:
@@ -155,8 +157,8 @@ class _Sums:
 
     @property
     def around(self) -> float:
-        """Seconds of a job in addition to its tasks."""
-        return (self.billed - self.busy) / self.jobs if self.jobs else 0.0
+        """Seconds of a job in addition to its tasks, of a usual job: some fetch objects once."""
+        return statistics.median(self.rests) if self.rests else 0.0
 
 
 class Pilot:

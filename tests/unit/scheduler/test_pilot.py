@@ -217,3 +217,9 @@ def test_what_a_worker_waits_for_its_next_job_takes_time_but_no_money(*, queues:
     assert found.seconds == pytest.approx(50.0 if queues else 75.0)
     if not queues:
         assert found.dollars == pytest.approx(100 * 0.01)
+
+
+def test_a_job_that_fetched_objects_is_no_measure_of_others() -> None:
+    jobs = [(False, around, [0.1]) for around in (0.02, 0.9, 0.02, 0.02)]
+    found = estimated(learned(*jobs), tasks=100, waiting=100)
+    assert found.dollars == pytest.approx(100 * 0.12 * 0.01 + 100 * 0.001)
