@@ -132,6 +132,11 @@ def _requests(rates: Rates, jobs: int, seconds: float, at_once: int) -> float:
     return jobs * each + polls * rates.price("s3:ListBucket")
 
 
+def _middle(values: list[float]) -> float:
+    """Return the upper median. A user's module may hide `statistics`."""
+    return sorted(values)[len(values) // 2] if values else 0.0
+
+
 @dataclass
 class _Sums:
     """Sums over the jobs of a pilot."""
@@ -158,7 +163,7 @@ class _Sums:
     @property
     def around(self) -> float:
         """Seconds of a job in addition to its tasks, of a usual job: some fetch objects once."""
-        return statistics.median(self.rests) if self.rests else 0.0
+        return _middle(self.rests)
 
 
 class Pilot:
@@ -258,9 +263,7 @@ class Pilot:
         In a queue the next job already waits, so that a worker does not.
         """
         warm, cold = self._warm, self._cold
-        between = (
-            sorted(self._gaps)[len(self._gaps) // 2] if self._gaps and not rates.queues else 0.0
-        )
+        between = 0.0 if rates.queues else _middle(self._gaps)
         if not warm.tasks:
             each = cold.each or otherwise
             return Measured(each, cold.around, between=between)
