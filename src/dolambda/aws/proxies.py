@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -32,4 +32,5 @@ def authorization(proxy: SplitResult) -> dict[str, str]:
     if not proxy.username:
         return {}
     user = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-    return {"Proxy-Authorization": f"Basic {base64.b64encode(user.encode()).decode()}"}
+    encoded = binascii.b2a_base64(user.encode(), newline=False).decode()
+    return {"Proxy-Authorization": f"Basic {encoded}"}

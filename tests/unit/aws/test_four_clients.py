@@ -15,6 +15,7 @@ import pytest
 from dolambda.aws.account import Account
 from dolambda.aws.invoke import Invoker
 from dolambda.aws.objects import Bucket
+from dolambda.aws.proxies import authorization, proxy_of
 from dolambda.aws.reactor import Reactor
 from dolambda.aws.request_counter import RequestCounter
 from dolambda.aws.signed_s3 import SignedS3
@@ -199,6 +200,21 @@ def test_all_go_past_the_proxy_to_what_no_proxy_names(
     assert proxy.asked == ([] if excluded else [f"127.0.0.1:{direct.port}"])
     assert direct.connections == (1 if excluded else 0)
     direct.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "header"),
+    [
+        ("http://me:p%40ss@proxy:3128", {"Proxy-Authorization": "Basic bWU6cEBzcw=="}),
+        ("http://me@proxy", {"Proxy-Authorization": "Basic bWU6"}),
+        ("proxy:3128", {}),
+    ],
+)
+def test_a_worker_sends_the_proxys_user_and_password(url: str, header: dict[str, str]) -> None:
+    proxy = proxy_of({"https_proxy": url}, "s3.eu-west-1.amazonaws.com")
+    assert proxy
+    assert proxy.hostname == "proxy"
+    assert authorization(proxy) == header
 
 
 @pytest.mark.parametrize("send", [by_obstore, by_libcurl, by_a_worker])
