@@ -25,7 +25,7 @@ JITTER = 0.25
 MAX_PER_S = 350.0
 """Questions of all workers of a stack together."""
 
-_BEFORE_REPLY_S = 1.0  # a job that took longer asks before its reply is written, if it is time to
+_BEFORE_REPLY_S = 1.0  # a job that took longer may ask once more before its reply is written
 
 
 class QuestionTimes:
@@ -41,19 +41,20 @@ class QuestionTimes:
         self._shared = workers / MAX_PER_S  # seconds in which each worker may ask once
         self._run: str | None = None
         self._interval = max(first, self._shared)
-        self._next = 0.0
+        self._last = self._next = 0.0
 
     def begin(self, run: str, now: float) -> float:
         """Begin a job, and return the time of its first question."""
         # Apart also where many begin together.
         apart = random.uniform(0, max(JITTER * self._first, self._shared))  # noqa: S311 - no secret
         if run != self._run:
-            self._run, self._interval = run, max(self._first, self._shared)
+            self._run, self._interval, self._last = run, max(self._first, self._shared), now
             self._next = now + self._interval + apart
         return max(self._next, now + self._first + apart)
 
     def asked(self, now: float) -> float:
         """Record that a question was asked, and return the time of the next one."""
+        self._last = now
         self._interval = max(min(self._interval * GROWTH, LONGEST_S), self._shared)
         self._next = now + self._jittered(self._interval)
         return self._next
@@ -61,10 +62,11 @@ class QuestionTimes:
     def due_before_reply(self, seconds: float, now: float) -> bool:
         """Return whether to ask before writing the reply of a job that took ``seconds``.
 
-        Jobs that began together end together: many workers would ask in the same moment.
+        Not in a wide stack: jobs that began together end together, so many workers would ask in
+        the same moment. A reply that nobody wants any more then expires.
         """
-        few = self._shared <= self._first
-        return few and seconds > _BEFORE_REPLY_S and now > self._next
+        few = self._shared <= self._first / 2
+        return few and seconds > _BEFORE_REPLY_S and now - self._last > self._interval / 2
 
     def _jittered(self, seconds: float) -> float:
         return seconds * (1 + random.uniform(0, JITTER))  # noqa: S311 - jitter is no secret

@@ -58,7 +58,7 @@ def busiest_second(
 
 @pytest.mark.parametrize("begins", [all_at_once, as_lambda_scales])
 @pytest.mark.parametrize("job_s", [4.0, 30.0, 600.0])
-@pytest.mark.parametrize("workers", [1_000, 10_000])
+@pytest.mark.parametrize("workers", [350, 1_000, 10_000])
 def test_ten_thousand_workers_ask_less_than_a_tenth_of_what_s3_serves(
     workers: int, begins: Callable[[int], float], job_s: float
 ) -> None:
@@ -79,3 +79,15 @@ def test_few_workers_ask_early_and_then_rarely_however_short_the_jobs_of_a_run_a
     assert min(gaps[10:]) >= LONGEST_S
     assert len(asked) < 2_000 / LONGEST_S + 10
     assert times.begin("b", now) - now <= first * (1 + JITTER)  # a new run is asked for early
+
+
+@pytest.mark.parametrize(("workers", "asks"), [(1, True), (350, True), (10_000, False)])
+def test_few_workers_ask_before_the_reply_of_a_job_of_more_than_a_second(
+    workers: int, *, asks: bool
+) -> None:
+    times = QuestionTimes(workers=workers)
+    times.begin("run", 100.0)
+    assert times.due_before_reply(1.2, 101.2) is asks
+    assert not times.due_before_reply(0.9, 100.9)
+    times.asked(101.2)
+    assert not times.due_before_reply(1.2, 102.4)
