@@ -124,8 +124,7 @@ class LeaderFollowers:
 
     def work(self) -> bool:
         """Make the waiting calls. Return whether this thread still leads, in case one took long."""
-        while self._calls:
-            call = self._calls.popleft()
+        while call := self._take_next():
             self._begun += 1
             self._calling = True
             if not self._busy.is_set():
@@ -137,14 +136,16 @@ class LeaderFollowers:
                     self._stuck -= 1
                     return False
                 self._calling = False
-            if not self._begun % _TOGETHER:
-                self._make_afterwards()
-        self._make_afterwards()
         return True
 
-    def _make_afterwards(self) -> None:
-        while self._afterwards:
-            self._make(self._afterwards.popitem()[0])
+    def _take_next(self) -> Callable[[], object] | None:
+        if self._calls and not (self._afterwards and self._begun % _TOGETHER == 0):
+            return self._calls.popleft()
+        if not self._afterwards:
+            return None
+        call = next(iter(self._afterwards))
+        del self._afterwards[call]
+        return call
 
     def finish(self) -> None:
         """Make the waiting calls. Later calls are made by the threads that submit them."""

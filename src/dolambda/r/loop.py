@@ -101,6 +101,7 @@ def _converted(name: str, text: str) -> Any:
 class _Receiver:
     """Receiver of the outcomes of a chunk, see `Receiver`. ``first`` is its first task's number."""
 
+    calls_users = True  # R may be slow to read
     __slots__ = ("_first", "_loop")
 
     def __init__(self, loop: Loop, first: int) -> None:

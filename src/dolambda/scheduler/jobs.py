@@ -32,7 +32,13 @@ _REMEMBERED_DIGESTS = 10_000  # of small blobs that were sent inside a job
 
 
 class Receiver(Protocol):
-    """The receiver of a chunk's outcomes. Positions are those of the tasks in the chunk."""
+    """The receiver of a chunk's outcomes. Positions are those of the tasks in the chunk.
+
+    Attributes:
+        calls_users: True if it may block, for example in code of users that waits for other tasks.
+    """
+
+    calls_users: bool
 
     def claim(self, start: int, stop: int) -> list[tuple[int, int]]:
         """Return the ranges of tasks that are still wanted. They cannot be cancelled any more."""

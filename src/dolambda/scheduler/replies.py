@@ -6,6 +6,7 @@ sealed bytes -- signature, run, number, identities checked --> Reply --> ReplyRe
 from __future__ import annotations
 
 import logging
+import threading
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("dolambda")
 
 _NO_OUTCOME = Lost(NOT_STARTED, "the reply contained no outcome for this task")
+_TOGETHER = 16  # replies that are handled together at most
 _BLAMELESS = (NOT_STARTED, CANCELLED)
 
 
@@ -34,7 +36,7 @@ class ReplyReader:
     Args:
         run: Name of the run.
         key: Key that signs its replies.
-        hooks: Functions of the run's caller, which show the output of tasks.
+        hooks: Functions of the run's caller, which show the output of tasks and record replies.
         named: True if tasks have identities: two clients may use one run's name.
     """
 
@@ -50,19 +52,16 @@ class ReplyReader:
         self._key = key
         self._named = named
         self._relay = hooks.relay
+        self._record = hooks.record
         self._live = hooks.live
 
-    def read(self, job: InFlightJob, data: bytes) -> tuple[Reply | None, ev.ReplyReceived]:
-        """Read the reply to a job.
-
-        Returns:
-            The reply, or None if it is refused, and the event for the scheduler.
-        """
+    def read(self, job: InFlightJob, data: bytes) -> ev.ReplyReceived:
+        """Read and record the reply to a job. Return the event for the scheduler."""
         try:
             reply = self._opened(data, job.number)
         except EnvelopeError as refused:
             log.warning("refused %s", refused)
-            return None, _refused_reply(job, refused)
+            return _refused_reply(job, refused)
         outcomes = list(self._outcomes(job, reply))
         if self._live:
             self._live.job_replied(job.number)
@@ -71,7 +70,9 @@ class ReplyReader:
         if any(missing):
             # Any sequence of numbers.
             seconds = [one.seconds for one in reply.outcomes if one.kind != "lost"]  # type: ignore[assignment]
-        return reply, ev.ReplyReceived(job.number, outcomes, all(missing), seconds, reply.usage)
+        if self._record:
+            self._record(reply)
+        return ev.ReplyReceived(job.number, outcomes, all(missing), seconds, reply.usage)
 
     def _opened(self, sealed: bytes, number: int) -> Reply:
         reply = Reply.from_bytes(sealed, self._key)
@@ -139,24 +140,29 @@ class ReplyReader:
 class ReplyHandler:
     """Takes what a transport brings for a run's jobs.
 
+    Replies that arrive together are handled as events of one moment, unless they run code of users,
+    which may wait for another of them.
+
     Args:
         reader: Reads replies.
         find_job: Returns the job of a number, None if it is no longer in flight.
-        apply: Has the scheduler handle an event.
-        record: Gets each reply that was read.
+        apply: Has the scheduler handle events.
+        after_replies: See `Transport.after_replies`.
     """
 
     def __init__(
         self,
         reader: ReplyReader,
         find_job: Callable[[int], InFlightJob | None],
-        apply: Callable[[ev.Event], None],
-        record: Callable[[Reply], None] | None,
+        apply: Callable[..., None],
+        after_replies: Callable[[Callable[[], None]], None],
     ) -> None:
         self._reader = reader
         self._find_job = find_job
         self._apply = apply
-        self._record = record
+        self._after_replies = after_replies
+        self._lock = threading.Lock()
+        self._received: dict[int, ev.ReplyReceived] = {}  # by number of the job
 
     def take(self, number: int, attempt: int, reply: bytes | BaseException) -> None:
         """Take the reply to a job, or why there is none. Called in a thread of the transport."""
@@ -179,13 +185,33 @@ class ReplyHandler:
 
     def _on_reply(self, number: int, data: bytes) -> None:
         job = self._find_job(number)
-        if job is None:  # settled by another reply, or given up
+        if job is None or number in self._received:  # settled by another reply, or given up
             return
-        reply, received = self._reader.read(job, data)
-        if reply and self._record:
-            self._record(reply)
-        del reply  # no reference to a value may outlive its delivery
-        self._apply(received)
+        received = self._reader.read(job, data)
+        if any(span.receiver.calls_users for span in job.spans):
+            self._apply(received)
+            return
+        with self._lock:
+            self._received[number] = received
+            full = len(self._received) >= _TOGETHER
+        del received  # no reference to a value may outlive its delivery
+        if full:
+            self._apply_received()
+        else:
+            self._after_replies(self._apply_received)
+
+    def _apply_received(self) -> None:
+        with self._lock:
+            received, self._received = self._received, {}
+        numbers, events = list(received), list(received.values())
+        del received
+        try:
+            if events:
+                self._apply(*events)
+        except BaseException as error:
+            log.exception("the replies to jobs %s could not be handled", numbers)
+            for number in numbers:
+                self._apply(ev.JobFailed(number, error))
 
 
 def _refused_reply(job: InFlightJob, refused: EnvelopeError) -> ev.ReplyReceived:

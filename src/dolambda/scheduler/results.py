@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 class FutureReceiver:
     """Receiver that completes one future for each task of a chunk."""
 
+    calls_users = True
     __slots__ = ("_futures",)
 
     def __init__(self, futures: list[Future[Any]]) -> None:
@@ -173,6 +174,7 @@ class Pieces:
 class ChunkReceiver:
     """Receiver that passes the outcomes of one chunk to `Pieces`."""
 
+    calls_users = False
     __slots__ = ("_first", "_pieces")
 
     def __init__(self, pieces: Pieces, first: int) -> None:
@@ -252,6 +254,7 @@ class BatchFuture(TaskFuture[list[Any]]):
 class BatchReceiver:
     """Receiver that passes the outcomes of one chunk to a `BatchFuture`."""
 
+    calls_users = True
     __slots__ = ("_batch", "_first")
 
     def __init__(self, batch: BatchFuture, first: int) -> None:

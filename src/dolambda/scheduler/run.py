@@ -87,7 +87,7 @@ class Run:
             name, limits, context, place=place, same_buffers=packer.same_buffers
         )
         reader = ReplyReader(name, key, hooks, named=packer.identifies)
-        self._replies = ReplyHandler(reader, self._job, self._apply, hooks.record)
+        self._replies = ReplyHandler(reader, self._job, self._apply, transport.after_replies)
         first = 0 if stored is None else stored.first
         self._scheduler = Scheduler(
             limits, self._builder, first_job=first, pilot=hooks.confirm is not None
@@ -216,11 +216,13 @@ class Run:
             requests = self.limits.rates.cost(self._transport.calls.totals())
         return ev.Moment(self._clock(), (capacity,), requests)
 
-    def _apply(self, event: ev.Event) -> None:
-        """Pass an event to the scheduler, and perform the actions."""
+    def _apply(self, *events: ev.Event) -> None:
+        """Pass events of one moment to the scheduler, and perform the actions."""
         with self._lock:
             moment = self._moment()
-            actions = self._scheduler.handle(event, moment)
+            actions: ev.Actions = []
+            for event in events:
+                actions += self._scheduler.handle(event, moment)
             self._settling.append(threading.get_ident())
             if self._scheduler.wants_tick(moment, self._sleeps_until):
                 self._changed.notify_all()
@@ -233,7 +235,19 @@ class Run:
                     self._changed.notify_all()
 
     def _perform(self, actions: ev.Actions) -> None:
+        """Perform actions. A defect in one is raised once the others are performed."""
         actions.reverse()
+        defect: BaseException | None = None
+        while actions:
+            try:
+                self._perform_last(actions)
+            except BaseException as error:  # noqa: BLE001 - it is raised below
+                defect = error
+        self._show_progress()
+        if defect:
+            raise defect
+
+    def _perform_last(self, actions: ev.Actions) -> None:
         while actions:  # removed one by one: no reference to a value may outlive its delivery
             action = actions.pop()
             if isinstance(action, ev.SendJob):
@@ -252,7 +266,6 @@ class Run:
             else:
                 self._chores.add(action)
             del action
-        self._show_progress()
 
     # The way to workers.
 
