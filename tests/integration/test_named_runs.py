@@ -221,7 +221,7 @@ def test_the_commands(
     assert "withdrew 0 jobs" in cli("cancel", "shown")
     assert "of shown" in cli("clean", "shown")
     assert "no run 'shown' exists" in cli("show", "shown")
-    assert "no named runs" in cli()
+    assert "no runs yet" in cli()
 
 
 def test_a_client_that_is_killed_loses_nothing_that_has_a_reply(tmp_path: Path) -> None:

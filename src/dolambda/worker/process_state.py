@@ -159,6 +159,8 @@ def _settings() -> tuple[object, ...]:
         locale.setlocale(locale.LC_ALL),
         time.tzname,
         os.getpriority(os.PRIO_PROCESS, 0),
+        (os.getuid(), os.geteuid(), os.getgid(), os.getegid(), os.getgroups()),
+        os.sched_getaffinity(0) if sys.platform == "linux" else None,
         gc.isenabled(),
         tempfile.tempdir,
         [one for one in warnings.filters if one[1:4] == (None, Warning, None)],

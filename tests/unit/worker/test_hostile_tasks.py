@@ -415,6 +415,12 @@ SETTINGS = {
     "threads": "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
     "path": "sys.path.clear()",
 }
+if sys.platform == "linux" and len(os.sched_getaffinity(0)) > 1:
+    SETTINGS["processors"] = "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"
+if os.geteuid() == 0:
+    SETTINGS["group"] = "os.setegid(65534)"
+    SETTINGS["user"] = "os.seteuid(65534)"
+
 """What another run must not find, and the statement that sets it."""
 
 
