@@ -48,7 +48,7 @@ QUEUE = {
     "S3 503": {"s3_503": 0.1},
     "S3 500": {"s3_500": 0.1},
     "S3 bodies cut off": {"s3_cut": 0.1},
-    "stragglers": {"slow": 0.02},
+    "stragglers": {"slow": 0.04},
 }
 DIRECT = {
     "killed environments": {"killed": 0.05},
@@ -56,9 +56,9 @@ DIRECT = {
     "429 storms": {"invoke_429": 0.5},
     "Invoke 500": {"invoke_500": 0.05},
     "Invoke answers cut off": {"invoke_cut": 0.05},
-    "stragglers": {"slow": 0.02},
+    "stragglers": {"slow": 0.04},
 }
-ALL = {"s3_503": 0.05, "s3_500": 0.05, "killed": 0.03, "slow": 0.01}
+ALL = {"s3_503": 0.05, "s3_500": 0.05, "killed": 0.03, "slow": 0.03}
 QUEUE["all"] = {
     **ALL,
     "s3_cut": 0.05,

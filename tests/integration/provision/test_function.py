@@ -222,15 +222,22 @@ def test_a_variable_of_dolambdas_own_that_someone_changed_is_set_again_and_plann
     assert variables(account) == before
 
 
+def remove_role(account: Account) -> None:
+    """Remove the role by hand, which IAM allows once it knows that the policy is gone."""
+    iam, name = account.client("iam"), "worker-worker-eu-central-1"
+    iam.delete_role_policy(RoleName=name, PolicyName="worker")
+    with pytest.raises(iam.exceptions.DeleteConflictException):
+        iam.delete_role(RoleName=name)
+    iam.delete_role(RoleName=name)
+
+
 def test_a_function_that_is_made_again_keeps_what_others_have_set(
     account: Account, strict: StrictAws
 ) -> None:
     put(account)
     network = {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
     with_others(account, VpcConfig=network)
-    iam = account.client("iam")
-    iam.delete_role_policy(RoleName="worker-worker-eu-central-1", PolicyName="worker")
-    iam.delete_role(RoleName="worker-worker-eu-central-1")
+    remove_role(account)
     assert "update function worker: created again for a new role" in put(account)
     (created,) = [one for one in strict.requests if one.operation == "CreateFunction"][-1:]
     assert created.params["VpcConfig"] == network
@@ -241,10 +248,8 @@ def test_a_role_made_again_by_hand_gets_a_function_that_lambda_can_decrypt_for(
     account: Account,
 ) -> None:
     put(account)
-    iam, key = account.client("iam"), variables(account)[signing_keys.KEY]
-    name = "worker-worker-eu-central-1"
-    iam.delete_role_policy(RoleName=name, PolicyName="worker")
-    iam.delete_role(RoleName=name)
+    key = variables(account)[signing_keys.KEY]
+    remove_role(account)
     made = put(account)
     assert made[0].startswith("create role")
     assert "update function worker: created again for a new role" in made

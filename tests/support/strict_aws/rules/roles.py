@@ -77,9 +77,11 @@ def log_groups_change_slowly(request: Request, world: World) -> Response | None:
 
     400 OperationAbortedException "A conflicting operation is currently in progress against this
     resource. Please try again.": aws-cdk #15709, #17546; a 400 ResourceNotFoundException "The
-    specified log group does not exist." right after its creation.
+    specified log group does not exist." right after its creation, but not to another creation.
     """
     name, texts = request.params["logGroupName"], world.memory
+    if request.operation == "CreateLogGroup" and texts.get(name, [])[-1:] == [_NO_GROUP]:
+        texts[name].pop()
     if texts.get(name):
         code, message = texts[name].pop()
         return Response.refused(400, code, message)
