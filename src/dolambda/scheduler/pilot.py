@@ -39,6 +39,8 @@ _LONG_S = 5.0
 """
 _IMPORTS_S = 10.0
 """Seconds that a worker's first task may have spent importing: they are not the task's work."""
+_QUIET_JOBS = 3
+"""Fewest jobs that no cold start slowed, from which on the others do not count."""
 _SHARE = 0.01
 """Largest share of a run that one job of its pilot may be, if that is more than one task."""
 
@@ -155,6 +157,12 @@ class _Sums:
         self.billed += max(billed, sum(seconds))
         self.rests.append(max(0.0, billed - sum(seconds)))
 
+    def __add__(self, other: _Sums) -> _Sums:
+        """Return the sums over the jobs of both."""
+        jobs, tasks = self.jobs + other.jobs, self.tasks + other.tasks
+        busy, billed = self.busy + other.busy, self.billed + other.billed
+        return _Sums(jobs, tasks, busy, billed, self.rests + other.rests)
+
     @property
     def each(self) -> float:
         """Seconds of a task."""
@@ -180,18 +188,34 @@ class Pilot:
         self.holds = wanted
         self.asked = False
         self.refusal: BaseException | None = None
-        self._warm, self._cold = _Sums(), _Sums()
+        self._cold, self._beside, self._quiet = _Sums(), _Sums(), _Sums()
+        self._cold_until = 0.0
         self._ends: dict[str, float] = {}
         self._gaps: list[float] = []
 
     def learn(self, seconds: Sequence[float], usage: Usage) -> None:
-        """Add a job that has ended, with the durations of its tasks."""
+        """Add a job that has ended, with the durations of its tasks.
+
+        Jobs beside the first one of another worker are counted apart: emulated workers share this
+        machine's processors, and that one imports packages.
+        """
         if self.holds and seconds:
-            (self._cold if usage.cold else self._warm).add(seconds, usage.seconds)
+            if usage.cold:
+                self._cold.add(seconds, usage.seconds)
+                self._cold_until = max(self._cold_until, usage.started + usage.seconds)
+                self._beside, self._quiet = self._warm, _Sums()
+            elif usage.started < self._cold_until:
+                self._beside.add(seconds, usage.seconds)
+            else:
+                self._quiet.add(seconds, usage.seconds)
             ended = self._ends.get(usage.worker)
             if ended is not None:
                 self._gaps.append(max(0.0, usage.started - ended))
             self._ends[usage.worker] = usage.started + usage.seconds
+
+    @property
+    def _warm(self) -> _Sums:
+        return self._beside + self._quiet
 
     def allows(self, counters: RunCounters, in_flight: int) -> bool:
         """Return whether one more job may be sent, while so many are ``in_flight``."""
@@ -262,7 +286,8 @@ class Pilot:
 
         In a queue the next job already waits, so that a worker does not.
         """
-        warm, cold = self._warm, self._cold
+        warm = self._quiet if self._quiet.jobs >= _QUIET_JOBS else self._warm
+        cold = self._cold
         between = 0.0 if rates.queues else _middle(self._gaps)
         if not warm.tasks:
             each = cold.each or otherwise

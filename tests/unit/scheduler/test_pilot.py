@@ -223,3 +223,18 @@ def test_a_job_that_fetched_objects_is_no_measure_of_others() -> None:
     jobs = [(False, around, [0.1]) for around in (0.02, 0.9, 0.02, 0.02)]
     found = estimated(learned(*jobs), tasks=100, waiting=100)
     assert found.dollars == pytest.approx(100 * 0.12 * 0.01 + 100 * 0.001)
+
+
+@pytest.mark.parametrize(("quiet", "each"), [(3, 0.1), (2, 0.16)])
+def test_tasks_beside_the_start_of_another_worker_count_if_there_are_no_others(
+    quiet: int, each: float
+) -> None:
+    """One worker has started, and runs tasks while the other still imports, for six seconds."""
+    pilot = Pilot(wanted=True)
+    pilot.learn([1.0], Usage("w0", cold=True, started=0.0, seconds=1.0))
+    for number in range(3):
+        pilot.learn([0.2], Usage("w0", cold=False, started=1.0 + number, seconds=0.2))
+    pilot.learn([6.0], Usage("w1", cold=True, started=0.0, seconds=6.0))
+    for number in range(quiet):
+        pilot.learn([0.1], Usage("w0", cold=False, started=6.0 + number, seconds=0.1))
+    assert estimated(pilot, tasks=100, waiting=100).each == pytest.approx(each)
