@@ -70,10 +70,25 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no t
         super().__init__(file, protocol=protocol, buffer_callback=buffer_callback)
         self._anonymous = anonymous
         self.covered: list[tuple[str, int, int]] = []
+        # What is left to pickle itself: to find that out takes longer than to pickle an array. Each
+        # object is kept alive, so that no other has its id.
+        self._by_name: dict[int, Any] = {}
+        self._left: set[type] = set()
 
     def reducer_override(self, obj: Any) -> Any:
         """Reduce objects that differ from cloudpickle. Leave the rest to it."""
         kind = type(obj)
+        if kind in self._left or self._by_name.get(id(obj)) is obj:
+            return NotImplemented
+        reduced = self._reduced(kind, obj)
+        if reduced is NotImplemented:
+            if kind is FunctionType or _is_class(kind):
+                self._by_name[id(obj)] = obj
+            elif kind not in _REDUCERS:
+                self._left.add(kind)
+        return reduced
+
+    def _reduced(self, kind: type, obj: Any) -> Any:
         reducer = _REDUCERS.get(kind)
         if reducer is not None:
             return reducer(self, obj)

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import collections
+import decimal
+import io
+import pathlib
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from dolambda.wire.pickler import Pickler
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -399,3 +409,38 @@ pickling.dump(one, "x")
 print(pickling.load(first)[0] is Counter, Counter.made)
 """
     assert travel(tmp_path, program, there).splitlines() == ["0", "True 5 True", "True 0"]
+
+
+class Local:
+    """A class that is known by name."""
+
+
+def of_no_module() -> type:
+    return type("Dynamic", (), {"__module__": "__main__"})
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        np.arange(3.0),
+        np.float64,
+        textwrap.dedent,
+        lambda x: x + 1,
+        Local(),
+        of_no_module()(),
+        collections.OrderedDict(a=decimal.Decimal(1)),
+        pathlib.PurePosixPath("a"),
+        DeprecationWarning("old"),
+    ],
+    ids=lambda obj: type(obj).__name__,
+)
+def test_a_pickler_that_knows_an_object_writes_the_same_again(obj: Any) -> None:
+    file = io.BytesIO()
+    pickler, written = Pickler(file), list[bytes]()
+    for _ in range(3):
+        begin = file.tell()
+        pickler.dump(obj)
+        pickler.clear_memo()
+        pickler.covered.clear()
+        written.append(file.getvalue()[begin:])
+    assert written[0] == written[1] == written[2]
