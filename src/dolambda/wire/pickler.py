@@ -65,8 +65,11 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no t
         buffer_callback: Callable[[Any], object] | None = None,
         *,
         anonymous: bool = False,
+        many: bool = False,
     ) -> None:
-        """Write to ``file``, as `pickle.Pickler` does."""
+        """Write to ``file``, as `pickle.Pickler` does. ``many`` objects follow at once."""
+        if many:  # cloudpickle's table is a ChainMap, which is slower at each object
+            self.dispatch_table = dict(cloudpickle.Pickler.dispatch_table)
         super().__init__(file, protocol=protocol, buffer_callback=buffer_callback)
         self._anonymous = anonymous
         self.covered: list[tuple[str, int, int]] = []

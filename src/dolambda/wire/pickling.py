@@ -151,7 +151,7 @@ def make_pickler(file: io.BytesIO, apart: list[memoryview]) -> Pickler:
         apart.append(view)
         return False
 
-    return Pickler(file, buffer_callback=keep_in)
+    return Pickler(file, buffer_callback=keep_in, many=True)
 
 
 def fast_dump(pickler: Pickler) -> Callable[[object], None]:

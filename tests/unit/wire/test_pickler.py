@@ -436,7 +436,7 @@ def of_no_module() -> type:
 )
 def test_a_pickler_that_knows_an_object_writes_the_same_again(obj: Any) -> None:
     file = io.BytesIO()
-    pickler, written = Pickler(file), list[bytes]()
+    pickler, written = Pickler(file, many=True), list[bytes]()
     for _ in range(3):
         begin = file.tell()
         pickler.dump(obj)
