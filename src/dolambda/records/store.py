@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,12 +79,18 @@ class RecordStore:
         return [path for _, _, path in self._dated()]
 
     def find(self, name: str) -> Path:
-        """Return the file of the run named by an id, the beginning of an id, or "last"."""
+        """Return the file of the run named by an id, the beginning of an id, or "last".
+
+        The name of a named run means its latest start.
+        """
         known = {self.id_of(path): path for path in self.paths()}
         if name in known:
             return known[name]
         if name == LAST and known:
             return next(iter(known.values()))
+        starts = [one for one in known if re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{8}}", one)]
+        if starts:  # of a named run: the latest
+            return known[starts[0]]
         fitting = [one for one in known if name and one.startswith(name)]
         if len(fitting) == 1:
             return known[fitting[0]]

@@ -168,6 +168,16 @@ def test_a_run_is_found_by_the_beginning_of_its_id(store: RecordStore) -> None:
         store.find("x")
 
 
+def test_the_name_of_a_named_run_means_its_latest_start(store: RecordStore) -> None:
+    for age, name in enumerate(("night-0000000b", "night-0000000a", "nightly-0000000c")):
+        os.close(store.create(name))
+        os.utime(store.path_of(name), (time.time() - 60 * age,) * 2)
+    assert store.id_of(store.find("night")) == "night-0000000b"
+    assert store.id_of(store.find("night-0000000a")) == "night-0000000a"
+    with pytest.raises(ConfigurationError, match="3 runs have names"):
+        store.find("nigh")
+
+
 def test_a_disk_that_cannot_be_written_is_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
