@@ -235,7 +235,9 @@ class Pilot:
         """Return whether so many jobs as were sent are a sample."""
         tasks = self._warm.tasks + self._cold.tasks
         busy = tasks * self._each_at_least()
-        enough = tasks >= min(_ENOUGH_TASKS, _ENOUGH_SHARE * counters.expected) or busy >= _ENOUGH_S
+        slowed = self._beside.jobs and self._quiet.jobs < _QUIET_JOBS
+        many = tasks >= min(_ENOUGH_TASKS, _ENOUGH_SHARE * counters.expected) and not slowed
+        enough = many or busy >= _ENOUGH_S
         return counters.jobs >= (JOBS if enough else _MAX_JOBS)
 
     def _each_at_least(self) -> float:
@@ -258,7 +260,7 @@ class Pilot:
     ) -> Estimate:
         """Return the question: the estimate for tasks that wait, and those to be submitted."""
         self.asked = True
-        to_come = counters.expected - counters.tasks
+        to_come = counters.to_come
         tasks = waiting + to_come
         rates = limits.rates
         measured = self._measured(batcher.expected() or counters.seconds / counters.jobs, rates)

@@ -208,6 +208,11 @@ class RunCounters:
         """Expected number of tasks, as far as known."""
         return max(self.tasks, self.announced)
 
+    @property
+    def to_come(self) -> int:
+        """Number of tasks that were announced and not submitted yet."""
+        return self.expected - self.tasks
+
     def take_in(self, usage: Usage) -> None:
         """Count the usage in a reply."""
         self.seconds += usage.seconds

@@ -166,7 +166,10 @@ class Run:
         """
         with self._lock:
             self._closing = self._cancelled = True
-            waiting, declined = self._scheduler.waiting, self._scheduler.declined
+            scheduler = self._scheduler
+            waiting, declined = scheduler.waiting, scheduler.declined
+            if not scheduler.is_idle:  # joblib submits a few at a time
+                waiting += scheduler.counters.to_come
         if warn and waiting and self._transport.queues and not declined:
             log.warning("dolambda was cancelled: %s had not begun", count(waiting, "task"))
         self._submission.drain()

@@ -238,3 +238,19 @@ def test_tasks_beside_the_start_of_another_worker_count_if_there_are_no_others(
     for number in range(quiet):
         pilot.learn([0.1], Usage("w0", cold=False, started=6.0 + number, seconds=0.1))
     assert estimated(pilot, tasks=100, waiting=100).each == pytest.approx(each)
+
+
+def test_a_sample_goes_on_until_some_tasks_were_not_slowed_by_a_start() -> None:
+    counters = RunCounters()
+    counters.expect(100)
+    counters.jobs = 5
+    pilot = Pilot(wanted=True)
+    pilot.learn([1.0], Usage("w0", cold=True, started=0.0, seconds=1.0))
+    for number in range(3):
+        pilot.learn([0.02] * 10, Usage("w0", cold=False, started=1.0 + number, seconds=0.2))
+    assert pilot.is_to_ask(counters)  # as far as it is known
+    pilot.learn([6.0], Usage("w1", cold=True, started=0.0, seconds=6.0))
+    assert not pilot.is_to_ask(counters)
+    for number in range(3):
+        pilot.learn([0.01], Usage("w0", cold=False, started=6.0 + number, seconds=0.01))
+    assert pilot.is_to_ask(counters)

@@ -216,10 +216,15 @@ def test_what_cannot_be_pickled_is_an_exception_of_its_future_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tasks", "said"), [(3, ["dolambda was cancelled: 1 task had not begun"]), (2, [])]
+    ("tasks", "announced", "said"),
+    [
+        (3, 0, ["dolambda was cancelled: 1 task had not begun"]),
+        (2, 12, ["dolambda was cancelled: 10 tasks had not begun"]),
+        (2, 2, []),
+    ],
 )
 def test_cancel_says_how_much_had_not_begun(
-    caplog: pytest.LogCaptureFixture, tasks: int, said: list[str]
+    caplog: pytest.LogCaptureFixture, tasks: int, announced: int, said: list[str]
 ) -> None:
     held = threading.Event()
     memory = Memory()
@@ -230,6 +235,7 @@ def test_cancel_says_how_much_had_not_begun(
 
     memory.fate = hang
     run = open_run(memory, window=2, batch=1)
+    run.expect(announced)
     run.submit((square, (i,), {}) for i in range(tasks))
     until(lambda: len(memory.sent) >= 2)
     run.cancel()
