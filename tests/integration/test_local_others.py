@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -101,11 +102,11 @@ def listening(instance: Instance) -> set[int]:
     group = json.loads((instance.directory / "state.json").read_text(encoding="utf-8"))["group"]
     sockets = set()
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if os.getpgid(int(process.name)) == group:
-                sockets |= {str(one.readlink()) for one in (process / "fd").iterdir()}
-        except OSError:
-            continue
+        with contextlib.suppress(OSError):  # the process has just ended
+            opened = (process / "fd").iterdir() if os.getpgid(int(process.name)) == group else ()
+            for one in opened:
+                with contextlib.suppress(FileNotFoundError):  # it was just closed
+                    sockets.add(str(one.readlink()))
     table = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
     return {
         int(row[1].split(":")[1], 16)

@@ -430,7 +430,7 @@ def of_no_module() -> type:
         of_no_module()(),
         collections.OrderedDict(a=decimal.Decimal(1)),
         pathlib.PurePosixPath("a"),
-        DeprecationWarning("old"),
+        DeprecationWarning,
     ],
     ids=lambda obj: type(obj).__name__,
 )
