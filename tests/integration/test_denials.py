@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from dolambda.settings import Settings
 from support import programs
-from support.strict_aws import StrictAws
-from support.strict_aws.instance import StrictInstance
+from support.strict_aws.instance import StrictInstance, environment_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,9 +21,7 @@ BOUNDARY = "because no permissions boundary allows the {action} action"
 
 @pytest.fixture(scope="module")
 def strict_instance() -> Iterator[StrictInstance]:
-    started = StrictInstance.from_start()
-    for name in StrictAws.rules():
-        started.switch(name, on=name == "denied_actions")
+    started = StrictInstance.with_rule("denied_actions")
     yield started
     started.instance.stop()
 
@@ -36,16 +32,7 @@ def environment(strict_instance: StrictInstance) -> dict[str, str]:
     settings, _ = strict_instance.admin(Settings(stack="denied"))
     policy = {"Version": "2012-10-17", "Statement": [ALLOWED]}
     keys = strict_instance.user("denied", policy, settings)
-    chosen = {
-        "AWS_ACCESS_KEY_ID": keys.key,
-        "AWS_SECRET_ACCESS_KEY": keys.secret,
-        "AWS_DEFAULT_REGION": settings.region,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "DOLAMBDA_ENDPOINT_URL": settings.endpoint_url,
-        "DOLAMBDA_STACK": "denied",
-        "DOLAMBDA_REQUIRES": "",
-    }
-    return {**os.environ, **{name: str(value) for name, value in chosen.items()}}
+    return {**environment_of(settings, keys), "DOLAMBDA_REQUIRES": ""}
 
 
 @pytest.mark.parametrize(

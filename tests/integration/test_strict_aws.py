@@ -29,7 +29,7 @@ from dolambda.settings import Settings
 from dolambda.tuning.tuner import Wishes, tuning
 from support import programs
 from support.strict_aws.findings.table import FINDINGS, Finding, run_in
-from support.strict_aws.instance import StrictInstance
+from support.strict_aws.instance import StrictInstance, environment_of
 from support.tls import Authority, Relay
 
 if TYPE_CHECKING:
@@ -156,16 +156,7 @@ def command_line(
     settings: Settings, keys: Credentials, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
     """Run dolambda as someone types it."""
-    chosen = {
-        "AWS_ACCESS_KEY_ID": keys.key,
-        "AWS_SECRET_ACCESS_KEY": keys.secret,
-        "AWS_DEFAULT_REGION": settings.region,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "DOLAMBDA_ENDPOINT_URL": settings.endpoint_url,
-        "DOLAMBDA_STACK": settings.stack,
-    }
-    environment = {**os.environ, **{name: str(value) for name, value in chosen.items()}}
-    return programs.run("-m", "dolambda", *arguments, env=environment)
+    return programs.run("-m", "dolambda", *arguments, env=environment_of(settings, keys))
 
 
 @pytest.mark.needs("openssl")

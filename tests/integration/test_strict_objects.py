@@ -10,7 +10,6 @@ import pytest
 from dolambda.aws.account import Account
 from dolambda.aws.objects import Bucket
 from dolambda.settings import Settings
-from support.strict_aws import StrictAws
 from support.strict_aws.instance import StrictInstance
 
 if TYPE_CHECKING:
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def strict_instance() -> Iterator[StrictInstance]:
-    started = StrictInstance.from_start()
-    for name in StrictAws.rules():
-        started.switch(name, on=name == "written_with_checksum")
+    started = StrictInstance.with_rule("written_with_checksum")
     yield started
     started.instance.stop()
 

@@ -116,7 +116,7 @@ class LeaderFollowers:
     @property
     def has_calls(self) -> bool:
         """True if calls wait to be made."""
-        return bool(self._calls)
+        return bool(self._calls or self._afterwards)
 
     def lead(self) -> None:
         """Become the thread that leads."""
@@ -151,7 +151,7 @@ class LeaderFollowers:
         """Make the waiting calls. Later calls are made by the threads that submit them."""
         while self.work():
             with self._lock:
-                if not self._calls:
+                if not self.has_calls:
                     self._closed.set()
                     self._leader = None
                     break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import urllib.request
 from dataclasses import dataclass
@@ -16,12 +17,26 @@ from botocore.credentials import Credentials as Keys
 from dolambda.aws.account import Account, Credentials
 from dolambda.local.instance import REGION, Instance
 from dolambda.local.stack import root
+from support.strict_aws import StrictAws
 
 if TYPE_CHECKING:
     from dolambda.provision.policies import Policy
     from dolambda.settings import Settings
 
 GATEWAY_RULES = Path(__file__).with_name("gateway_rules.py")
+
+
+def environment_of(settings: Settings, keys: Credentials) -> dict[str, str]:
+    """Return the variables of a shell in which someone uses a stack with these keys."""
+    chosen = {
+        "AWS_ACCESS_KEY_ID": keys.key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret,
+        "AWS_DEFAULT_REGION": settings.region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "DOLAMBDA_ENDPOINT_URL": settings.endpoint_url,
+        "DOLAMBDA_STACK": settings.stack,
+    }
+    return {**os.environ, **{name: str(value) for name, value in chosen.items()}}
 
 
 @dataclass
@@ -39,6 +54,14 @@ class StrictInstance:
         sandbox = shutil.which("bwrap") is not None
         started = cls(Instance.from_start(workers=2, rules=[GATEWAY_RULES], sandbox=sandbox))
         started.set(**options)
+        return started
+
+    @classmethod
+    def with_rule(cls, name: str) -> StrictInstance:
+        """Start one in which this rule alone is in force."""
+        started = cls.from_start()
+        for rule in StrictAws.rules():
+            started.switch(rule, on=rule == name)
         return started
 
     def set(self, **options: Any) -> None:

@@ -33,9 +33,8 @@ def bucket() -> MemoryBucket:
     return MemoryBucket()
 
 
-@pytest.fixture
-def queue(bucket: MemoryBucket) -> Iterator[S3Queue]:
-    made: Any = S3Queue(
+def opened(bucket: MemoryBucket, clean_up: CleanUp) -> Any:
+    return S3Queue(
         bucket,  # type: ignore[arg-type]
         Small(bucket),  # type: ignore[arg-type]
         Uploads(bucket),  # type: ignore[arg-type]
@@ -43,8 +42,13 @@ def queue(bucket: MemoryBucket) -> Iterator[S3Queue]:
         "client",
         Inline(),  # type: ignore[arg-type]
         throttle=0.05,
-        clean_up=CleanUp(0.5),
+        clean_up=clean_up,
     )
+
+
+@pytest.fixture
+def queue(bucket: MemoryBucket) -> Iterator[S3Queue]:
+    made = opened(bucket, CleanUp(0.5))
     yield made
     bucket.trouble = lambda _: None
     made.close()
@@ -196,16 +200,7 @@ def test_closing_asks_nothing_of_a_place_that_is_gone(
     bucket: MemoryBucket, caplog: pytest.LogCaptureFixture
 ) -> None:
     clean_up = CleanUp(60.0)
-    made: Any = S3Queue(
-        bucket,  # type: ignore[arg-type]
-        Small(bucket),  # type: ignore[arg-type]
-        Uploads(bucket),  # type: ignore[arg-type]
-        Leases(bucket, SIGNING_KEY),  # type: ignore[arg-type]
-        "client",
-        Inline(),  # type: ignore[arg-type]
-        throttle=0.05,
-        clean_up=clean_up,
-    )
+    made = opened(bucket, clean_up)
     bucket.objects[KEY] = b"a reply"
     assert asked(made, job()).result(20) == b"a reply"
     clean_up.abandon()
