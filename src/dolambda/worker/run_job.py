@@ -36,7 +36,8 @@ SHORT_S = 1e-3
 """Seconds below which CPU and memory of a task are not measured: measuring takes as long."""
 
 BRIEF_S = 5e-6
-"""Seconds in which a task cannot remove a directory: the system's part of that takes longer."""
+"""Seconds in which a task can neither fork, start a thread nor remove a directory: the system's
+part of each takes longer."""
 
 # Taken at import: a task that replaces them harms only itself.
 _clock = time.perf_counter
@@ -173,6 +174,7 @@ class TaskRunner:
         A short task with a plain result takes a faster way.
         """
         clock, dumps, around, began = _clock, _dumps, self._around, self._began
+        pid, process = getpid, self._process
         add, after_short_task = writer.add_short_value, around.after_short_task
         calls, index = _Calls(part, self._cache, job), part.first
         call = self._caller(calls)
@@ -197,6 +199,8 @@ class TaskRunner:
                     outcome = self._failure(index, error)
             now = clock()
             seconds = now - start
+            if seconds >= BRIEF_S and pid() != process:
+                _end_fork(None)
             if outcome is None and seconds < SHORT_S:
                 output = after_short_task(now, brief=seconds < BRIEF_S)
                 if not output and add(entry, start - began, seconds):
@@ -214,7 +218,7 @@ class TaskRunner:
     def _caller(self, calls: _Calls) -> Callable[[int], object]:
         """Return a function that calls a task's function.
 
-        In a process that the task has forked it does not return.
+        In a process that the task has forked it raises nothing.
         """
         load, process, pid, around = calls.load, self._process, getpid, self._around
 
@@ -227,14 +231,11 @@ class TaskRunner:
                 around.note_calls()
             calls.called = calls.any_called = True
             try:
-                value = function(*args, **kwargs)
+                return function(*args, **kwargs)
             except BaseException as error:
                 if pid() != process:
                     _end_fork(error)
                 raise
-            if pid() != process:
-                _end_fork(None)
-            return value
 
         return call
 
