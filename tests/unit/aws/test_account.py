@@ -30,6 +30,13 @@ def test_models_that_one_account_has_read_are_not_read_again() -> None:
     assert models_of(Account.from_settings(Settings(region="eu-west-1"), own)) == first
 
 
+def test_models_are_plain_dictionaries_in_the_order_of_the_file() -> None:
+    account = Account.emulated_at("http://127.0.0.1:1", "us-east-1", "AK", "SK")
+    model = account.client("s3").meta.service_model
+    assert type(model.metadata) is dict
+    assert list(model.operation_model("GetObject").input_shape.members)[:2] == ["Bucket", "IfMatch"]
+
+
 @pytest.mark.parametrize(
     ("code", "error", "hint"),
     [
