@@ -194,7 +194,9 @@ class _Gathering:
 
     def _package(self, found: Found) -> dict[str, bytes | Path]:
         new: dict[str, bytes | Path] = {}
-        # A package always has a file.
+        own = f"{found.place}/{found.file.name}"  # type: ignore[union-attr] # it always has a file
+        if own in self.files.entries and len(found.directories) == 1:
+            return new  # a package that contains this one was walked
         for directory in dict.fromkeys((found.file.parent, *found.directories)):  # type: ignore[union-attr]
             files, left = package_files(directory)
             for name, path in files.items():

@@ -27,7 +27,8 @@ _NEVER = "dolambda"
 
 def own_metadata(files: Iterable[Path]) -> dict[str, bytes]:
     """Return the metadata of the own distributions that have one of these files."""
-    places = {place for file in files for place in file.resolve().parents}
+    directories = {file.parent for file in files}
+    places = {place for one in directories for place in (one.resolve(), *one.resolve().parents)}
     found: dict[str, bytes] = {}
     for project, content in _own_distributions(tuple(sys.path)):
         if project in places:
