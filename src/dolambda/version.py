@@ -1,4 +1,4 @@
-"""Version of dolambda, from the installed package's metadata or, on a worker, from its zip."""
+"""Version of dolambda, from the installed package's metadata. A worker has a file with it."""
 
 from importlib import metadata
 

@@ -18,6 +18,7 @@ from dolambda import errors
 from dolambda.bootstrap import SCRIPT
 from dolambda.environment.archive import digest_of_files, files_below, make_zip
 from dolambda.environment.bytecode import compiled
+from dolambda.version import VERSION
 
 _OURS = (
     "__init__.py",
@@ -77,6 +78,8 @@ def _sources() -> dict[str, bytes | Path]:
     source, pickler = Path(errors.__file__).parent, Path(cloudpickle.__file__).parent
     entries: dict[str, bytes | Path] = {f"dolambda/{name}": source / name for name in _OURS}
     entries["bootstrap"] = SCRIPT
+    # Where the package is not installed, its metadata is not either.
+    entries["dolambda/version.py"] = f"VERSION = {VERSION!r}\n".encode()
     for package in _OUR_PACKAGES:
         entries |= {
             f"dolambda/{package}/{name}": path

@@ -40,6 +40,11 @@ def explain(error: BaseException) -> None:
 
 def _about_module(name: str) -> str:
     first = name.partition(".")[0]
+    if first == "dolambda":
+        return (
+            f"Workers have no client of dolambda, and so no module {name!r}. Import it where you "
+            "use it, or import the names of dolambda itself, which workers know."
+        )
     return (
         f"The worker has no module {name!r}. If it belongs to a package, add the package: "
         "dolambda.register('local', extra_requires=[...]), or `dolambda deploy "

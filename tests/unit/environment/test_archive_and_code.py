@@ -17,6 +17,7 @@ from dolambda.environment.bytecode import marshalled
 from dolambda.environment.requirements import pinned
 from dolambda.environment.worker_zip import worker_code, worker_zip
 from dolambda.errors import ConfigurationError, TooLargeError
+from dolambda.version import VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,6 +73,27 @@ def test_modules_that_import_the_client_load_on_a_worker(tmp_path: Path) -> None
         f"dolambda.LambdaExecutor {used}",
         f"dolambda.LambdaExecutor {used}",
     ]
+
+
+def test_a_worker_knows_the_version_and_names_modules_of_the_client_that_it_has_not(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "worker.zip").write_bytes(worker_zip())
+    asks = """
+import sys
+sys.path = [sys.argv[1], *(place for place in sys.path if "site-packages" not in place)]
+import dolambda
+from dolambda.worker.explain import explain
+print(dolambda.__version__)
+try:
+    import dolambda.joblib
+except ModuleNotFoundError as error:
+    explain(error)
+    print(*error.__notes__)
+"""
+    printed = in_another_process(asks, str(tmp_path / "worker.zip"), option="-I").splitlines()
+    assert printed[0] == VERSION
+    assert printed[1].startswith("Workers have no client of dolambda, and so no module")
 
 
 def test_the_workers_zip_is_made_once_unless_a_source_has_changed(
