@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_FOUR_DECIMALS = 0.001  # below, they would round too much
 _SMALLEST_SHOWN = 0.00005  # dollars: smaller amounts would be shown as zero
 _CENTS_MATTER = 1.0  # dollars from which two decimals are enough
 
@@ -46,9 +47,11 @@ def duration(seconds: float) -> str:
 
 
 def dollars(amount: float) -> str:
-    """Return an amount: "$0.0034", "$1,234.50"."""
+    """Return an amount: "$0.00027", "$0.0034", "$1,234.50"."""
     if 0 < amount < _SMALLEST_SHOWN:
         return "less than $0.0001"
+    if 0 < amount < _FOUR_DECIMALS:
+        return f"${amount:.5f}".rstrip("0")
     return f"${amount:,.2f}" if amount >= _CENTS_MATTER else f"${amount:.4f}"
 
 

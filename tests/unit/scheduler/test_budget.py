@@ -195,7 +195,7 @@ def test_a_refused_budget_says_what_is_reserved_and_what_would_do() -> None:
     with pytest.raises(ConfigurationError) as refused:
         Limits(4, 4, 3.0, budget=0.0004, rates=rates)
     said = str(refused.value)
-    assert "budget=0.0004 does not cover one job at its worst, $0.0034: $0.0004 for 3 s" in said
+    assert "budget=0.0004 does not cover one job at its worst, $0.0034: $0.00038 for 3 s" in said
     assert "$0.0030 for polls until its reply" in said
     assert "throttle=" in said
     assert "shorter timeout" not in said
