@@ -75,6 +75,7 @@ class LambdaBackend(ParallelBackendBase):
         self._wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function
         self._session: Session | None = None
         self._width = 1
+        self._left: int | None = None  # tasks of the call that joblib has not submitted yet
         self._workers: Run | None = None  # joblib's other backends have an attribute of this name
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
@@ -134,11 +135,14 @@ class LambdaBackend(ParallelBackendBase):
             not_sent.get_nowait()
         if self._workers:
             self._workers.forget_buffers()
-            self._workers.expect(_length_of_call())
+            self._left = _length_of_call()
+            self._workers.expect(self._left)
 
     def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Future[list[Any]]:
         """Queue a batch, and return the future of its list of results."""
         items = func.items
+        if self._left is not None:
+            self._left -= len(items)
         batch = BatchFuture(len(items))
         if callback:
             batch.add_done_callback(callback)
@@ -152,9 +156,11 @@ class LambdaBackend(ParallelBackendBase):
     def _submit_items(self, items: list[Item], batch: BatchFuture) -> None:
         """Queue calls. Consecutive calls of one function are queued together."""
         run = self._open_run()
-        functions, given, keywords = zip(*items, strict=True)
-        if len(set(map(id, functions))) == 1 and not any(keywords):  # nearly always
-            run.submit_stream(self._wrap(functions[0]), given, batch.receiver)
+        function = items[0][0]
+        # Nearly always. `zip(*items)` would make an object that is collected for each of them.
+        if all(called is function and not keywords for called, _, keywords in items):
+            given = [arguments for _, arguments, _ in items]
+            run.submit_stream(self._wrap(function), given, batch.receiver)
             return
         for (_, has_keywords), group in groupby(items, key=_kind):
             calls = list(group)
@@ -183,7 +189,7 @@ class LambdaBackend(ParallelBackendBase):
 
     def compute_batch_size(self) -> int:
         """Return the number of tasks that are worth a job, based on measured durations."""
-        return self._workers.batcher.size(1 << 30, 1) if self._workers else 1
+        return self._workers.sizes.of_batch(self._left, self._width) if self._workers else 1
 
     # joblib's signature.
     def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: FBT001, FBT002

@@ -233,7 +233,7 @@ class Session:
         options = replace(options or RunOptions(), **({"run": None} if sampler else {}))
         name, way, named, stored = self._choose_way(options)
         shown, live = self._hooks.output(options, name, relay, may_be_live=not sampler)
-        limits = self._limits(options, way, live=live is not None)
+        limits = self._limits(options, way, live=live is not None, joblib=nesting is not None)
         recorder = self._records.recorder(name, options.run, limits)
         salt = self._salt if named else None
         packer = Packer(same_buffers=same_buffers, same_functions=same_functions, salt=salt)
@@ -284,7 +284,7 @@ class Session:
                 "this session is closed", hint="Call dolambda.register(...) again."
             )
 
-    def _limits(self, options: RunOptions, way: Transport, *, live: bool) -> Limits:
+    def _limits(self, options: RunOptions, way: Transport, *, live: bool, joblib: bool) -> Limits:
         wide = min(options.workers or self.workers, self.workers)
         return Limits(
             workers=wide,
@@ -299,6 +299,7 @@ class Session:
             speculate=self.settings.speculate,
             ahead=self.stack.ahead if self.stack else 0.0,
             live=live,
+            whole_batches=joblib,
             budget=options.budget or self.settings.budget,
             rates=self._accounts.rates(self.runtime, queues=way.queues, live=live),
         )

@@ -303,7 +303,7 @@ def _room(run: Run) -> int:
     That is two jobs of the current size for each job that the window holds, within bounds.
     """
     return min(
-        max(20_000, 100 * run.limits.workers),
+        max(40_000, 100 * run.limits.workers),
         max(_AT_LEAST * run.limits.workers, 2 * run.limits.window * run.batcher.size(1 << 30, 1)),
     )
 

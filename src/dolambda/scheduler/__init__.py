@@ -2,6 +2,6 @@
 
 submission   calls to chunks           state     the machine: events in, actions out
 jobs         the queue, jobs           run       its driver: clock, lock, threads, requests
-timers, ledger, batching, stragglers, retries, pilot     the machine's decisions
+timers, ledger, batching, job_sizes, stragglers, retries, pilot     the machine's decisions
 results      receivers of outcomes     report    the counts so far
 """

@@ -23,6 +23,7 @@ MAX_TASKS = 10_000
 JOB_BYTES = 4 << 20
 """Largest number of bytes of arguments in one job. A larger task travels alone."""
 
+_ROUNDS = 1.5  # of batches, below which one round of larger ones is better
 _FORGET = 0.8
 _MIN_TASK_S = 20e-6  # so that a duration measured as zero does not make a job endless
 
@@ -73,6 +74,21 @@ class Batcher:
             return 1
         share = max(math.ceil(waiting / (2 * workers)), int(MIN_JOB_S / seconds))
         return max(1, min(int(TARGET_S / seconds), share, waiting, MAX_TASKS))
+
+    def round(self, left: int, workers: int) -> int:
+        """Return the number of tasks in each of the next ``workers`` batches, at least 1.
+
+        Of ``left`` tasks. If they are hardly more than these batches hold, they are shared out
+        evenly, so that no small batches remain.
+        """
+        size = self.size(left, workers)
+        if self._fixed or left >= _ROUNDS * size * workers:
+            return size
+        return max(1, min(left // workers, MAX_TASKS))
+
+    def most(self) -> int:
+        """Return the largest number of tasks in a job that others have put together."""
+        return min(MAX_TASKS, max(1, int(_ROUNDS * TARGET_S / (self._seconds or TARGET_S))))
 
     def jobs(self, waiting: int, workers: int) -> int:
         """Return the number of jobs for ``waiting`` tasks, if nothing is learned meanwhile."""

@@ -25,6 +25,7 @@ class Limits:
         speculate: Copy slow jobs near the end, see `stragglers`.
         ahead: Seconds by which the workers' clocks are ahead of this one.
         live: Show the output of tasks while they run.
+        whole_batches: A job is no smaller than a batch: joblib has chosen its size.
         budget: Dollars that the run may cost at ``rates``. None for no bound.
     """
 
@@ -42,6 +43,7 @@ class Limits:
     speculate: bool = True
     ahead: float = 0.0
     live: bool = False
+    whole_batches: bool = False
 
     def __post_init__(self) -> None:
         """Check the budget.

@@ -30,9 +30,6 @@ JOBS = 5
 _MAX_JOBS = 30
 _ENOUGH_TASKS, _ENOUGH_SHARE, _ENOUGH_S = 30, 0.03, 5.0
 """Tasks, share of the run and seconds of work after which a sample ends."""
-_SMALLER = 2.2
-"""Factor of the number of jobs whose tasks are submitted as others end: fewer tasks wait, so jobs
-are smaller. See bench/quote.py."""
 _AT_ONCE = 2
 _LONG_S = 5.0
 """Duration of a task from which an environment's start matters little: all jobs are sent at once.
@@ -41,6 +38,7 @@ _IMPORTS_S = 10.0
 """Seconds that a worker's first task may have spent importing: they are not the task's work."""
 _QUIET_JOBS = 3
 """Fewest jobs that no cold start slowed, from which on the others do not count."""
+_AHEAD = 2  # jobs of a pilot that a batch of joblib's may hold
 _SHARE = 0.01
 """Largest share of a run that one job of its pilot may be, if that is more than one task."""
 
@@ -231,6 +229,14 @@ class Pilot:
         """
         return min(size, max(1, int(expected * _SHARE))) if self.holds else size
 
+    def batch_size(self, size: int, expected: int) -> int:
+        """Return the number of tasks in joblib's next batch, at most ``size``.
+
+        What is pickled far ahead delays the jobs of a sample, which wait for no queue, more than
+        those of the rest.
+        """
+        return min(size, _AHEAD * self.size(size, expected))
+
     def _is_enough(self, counters: RunCounters) -> bool:
         """Return whether so many jobs as were sent are a sample."""
         tasks = self._warm.tasks + self._cold.tasks
@@ -260,13 +266,10 @@ class Pilot:
     ) -> Estimate:
         """Return the question: the estimate for tasks that wait, and those to be submitted."""
         self.asked = True
-        to_come = counters.to_come
-        tasks = waiting + to_come
+        tasks = waiting + counters.to_come
         rates = limits.rates
         measured = self._measured(batcher.expected() or counters.seconds / counters.jobs, rates)
         jobs = batcher.assuming(measured.each).jobs(tasks, limits.workers)
-        if to_come > waiting and jobs < tasks:
-            jobs = min(tasks, math.ceil(_SMALLER * jobs))
         spent = counters.seconds * rates.second + rates.cost(counters.calls)
         spent += counters.jobs * rates.invocation
         if rates.queues:

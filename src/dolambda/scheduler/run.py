@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from dolambda.scheduler.batching import Batcher
+    from dolambda.scheduler.job_sizes import JobSizes
     from dolambda.scheduler.jobs import InFlightJob, Receiver
     from dolambda.scheduler.limits import Limits
     from dolambda.scheduler.report import Report
@@ -113,6 +114,11 @@ class Run:
         """The measured durations of the run's tasks."""
         return self._scheduler.batcher
 
+    @property
+    def sizes(self) -> JobSizes:
+        """The number of tasks in jobs and batches."""
+        return self._scheduler.sizes
+
     # Methods that frontends call.
 
     def submit_one(self, call: Call) -> Future[Any]:
@@ -161,8 +167,7 @@ class Run:
     def cancel(self, *, warn: bool = True) -> None:
         """Drop waiting tasks and withdraw jobs in flight. Their futures raise CancelledError.
 
-        ``warn`` logs how many tasks were not run, if any. This waits some seconds at most: what is
-        left expires.
+        ``warn`` logs how many tasks were not run. This waits some seconds: what is left expires.
         """
         with self._lock:
             self._closing = self._cancelled = True
@@ -205,8 +210,8 @@ class Run:
     def report(self) -> Report:
         """Return the counts so far."""
         with self._lock:
-            elapsed = self._clock() - self._begun if self._begun else 0.0
             counters = self._scheduler.counters
+            elapsed = self._clock() - self._begun if self._begun else 0.0
             running, declined = len(self._scheduler.jobs), self._scheduler.declined
             return counters.report(running=running, elapsed=elapsed, declined=declined)
 

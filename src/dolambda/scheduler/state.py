@@ -37,6 +37,7 @@ from dolambda.errors import LostError, QuotedError
 from dolambda.scheduler import events as ev
 from dolambda.scheduler import losses
 from dolambda.scheduler.batching import Batcher
+from dolambda.scheduler.job_sizes import JobSizes
 from dolambda.scheduler.job_table import JobTable
 from dolambda.scheduler.jobs import InFlightJob, JobBuilder, JobState
 from dolambda.scheduler.ledger import Ledger
@@ -80,6 +81,7 @@ class Scheduler:
         self.batcher = Batcher(limits.batch)
         self.ledger = Ledger(limits.budget, limits.rates)
         self.pilot = Pilot(wanted=pilot)
+        self.sizes = JobSizes(self.batcher, self.pilot, limits, self.counters)
         self._limits = limits
         self._builder = builder
         self._queue = TaskQueue()
@@ -241,8 +243,7 @@ class Scheduler:
         """Build up to ``most`` jobs from the queue, as far as capacity and money allow."""
         actions: ev.Actions = []
         while len(actions) < most and self._queue and self._has_capacity(moment):
-            size = self.batcher.size(self._queue.tasks, self._limits.workers)
-            size = self.pilot.size(size, self.counters.expected)
+            size = self.sizes.of_job(self._queue)
             job = self._builder.next_job(self._queue, size, self._table.next_number)
             if job is None:  # all were cancelled
                 continue

@@ -63,3 +63,22 @@ def test_a_fixed_size_is_kept() -> None:
     batcher = Batcher(7)
     batcher.learn([100.0])
     assert (batcher.size(100, 4), batcher.size(3, 4)) == (7, 3)
+
+
+@given(st.floats(1e-6, 10.0), st.integers(1, 10**6), st.integers(1, 1000))
+def test_joblibs_batches_leave_no_rest_that_it_would_make_small_batches_of(
+    seconds: float, left: int, workers: int
+) -> None:
+    batcher = Batcher()
+    batcher.learn([seconds])
+    size = batcher.round(left, workers)
+    assert 1 <= size <= MAX_TASKS
+    assert size * workers <= left or left < workers
+    assert size * max(seconds, 20e-6) <= 1.5 * TARGET_S or size == 1
+
+
+def test_what_is_hardly_more_than_a_round_of_batches_is_shared_out_evenly() -> None:
+    batcher = Batcher()
+    batcher.learn([0.01])
+    assert [batcher.round(left, 2) for left in (250, 50, 29, 24, 3, 1)] == [63, 13, 14, 12, 1, 1]
+    assert Batcher(7).round(24, 2) == 7

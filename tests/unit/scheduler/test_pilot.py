@@ -177,6 +177,13 @@ def test_a_sample_grows_with_the_run_unless_tasks_are_long(
     assert pilot.size(100, expected) == max(1, expected // 100)
 
 
+def test_batches_of_joblib_hold_two_jobs_of_a_sample_until_it_ends() -> None:
+    pilot = learned((False, 0.0, [0.1]))
+    assert [pilot.batch_size(100, 1000), pilot.batch_size(5, 1000)] == [20, 5]
+    pilot.answered(None)
+    assert pilot.batch_size(100, 1000) == 100
+
+
 def test_as_many_jobs_are_expected_as_are_made() -> None:
     batcher = Batcher()
     batcher.learn([0.03] * 10)

@@ -28,7 +28,7 @@ from dolambda.errors import (
 )
 from dolambda.scheduler.hooks import RunHooks
 from dolambda.scheduler.limits import Limits
-from dolambda.scheduler.results import Pieces, values_of
+from dolambda.scheduler.results import BatchFuture, Pieces, values_of
 from dolambda.scheduler.retries import Retries
 from dolambda.scheduler.run import Run
 from dolambda.scheduler.stored import Stored
@@ -243,6 +243,28 @@ def test_cancel_says_how_much_had_not_begun(
     assert [one.getMessage() for one in caplog.records if one.levelname == "WARNING"] == said
     report = run.report()
     assert (report.tasks, report.done, report.failed) == (tasks, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("announced", "whole", "jobs"),
+    [
+        (0, False, 8),  # half of what is left is shared out among four workers
+        (1000, False, 1),  # eight tasks are no more than a share of those to come
+        (0, True, 1),
+    ],
+)
+def test_a_job_counts_what_is_to_come_and_is_no_smaller_than_a_batch_of_joblib(
+    announced: int, jobs: int, *, whole: bool
+) -> None:
+    memory = Memory()
+    run = open_run(memory, whole_batches=whole)
+    run.batcher.learn([0.1] * 100)
+    run.expect(announced)
+    done = BatchFuture(8)
+    run.submit_stream(square, [(i,) for i in range(8)], done.receiver)
+    assert done.result(20) == [i * i for i in range(8)]
+    assert run.report().jobs == jobs
+    run.close()
 
 
 def test_cancel_drops_what_waits_and_withdraws_what_flies() -> None:
