@@ -4,8 +4,9 @@
 
 Rows are `LambdaExecutor.map`, foreach, joblib on dolambda and single `submit` calls, on AWS
 emulated here with two workers. All ratios are to ``joblib.Parallel(2)`` on loky with the same
-tasks. The floor (pickle, load, call) stands beside them. Workers' CPU is that of their processes,
-as /proc counts it.
+tasks. The floors stand beside them: pickling, loading and calling a task, and what joblib itself
+takes, with a backend that runs nothing. Workers' CPU is that of their processes, as /proc counts
+it.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ import gc
 import os
 import pickle
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 import joblib
 import numpy as np
+from joblib.parallel import ParallelBackendBase
 
 import results
 from dolambda import LambdaExecutor, foreach, register, unregister
+from dolambda.scheduler.batching import MAX_TASKS
 from report_page import seconds_to_record
 
 if TYPE_CHECKING:
@@ -78,6 +81,58 @@ class Figures:
         assert found == expected
         self.wall, self.client = watch.wall, watch.cpu / tasks * 1e6
         self.worker = (workers_cpu() - before) / tasks * 1e6
+
+
+class Nothing(ParallelBackendBase):  # type: ignore[misc] # joblib has no types
+    """A backend of joblib that calls no function: what is measured is joblib."""
+
+    supports_retrieve_callback = True
+
+    def effective_n_jobs(self, n_jobs: int | None) -> int:
+        """Return two, as in all rows."""
+        return 2 if n_jobs else 1
+
+    def configure(self, n_jobs: int = 1, parallel: Any = None, **_options: Any) -> int:
+        """Start the thread that completes batches, as a reply does."""
+        self.parallel = parallel
+        self._pool = ThreadPoolExecutor(1)
+        return self.effective_n_jobs(n_jobs)
+
+    def submit(self, func: Any, callback: Callable[[Any], None]) -> Future[list[int]]:
+        """Give each task of a batch its number in it."""
+        batch: Future[list[int]] = Future()
+        batch.add_done_callback(callback)
+        self._pool.submit(batch.set_result, list(range(len(func.items))))
+        return batch
+
+    apply_async = submit
+
+    def retrieve_result_callback(self, out: Future[list[int]]) -> list[int]:
+        """Return a batch's results."""
+        return out.result()
+
+    def compute_batch_size(self) -> int:
+        """Return dolambda's largest batch."""
+        return MAX_TASKS
+
+    def terminate(self) -> None:
+        """End the thread."""
+        self._pool.shutdown()
+
+
+def of_joblib(tasks: int, ours: Figures, loky: Figures) -> str:
+    """Measure joblib with `Nothing`. It makes a batch while nothing else of it runs."""
+    joblib.register_parallel_backend("nothing", Nothing)
+    call = joblib.delayed(increment)
+    gc.collect()
+    with joblib.parallel_config("nothing", n_jobs=2), results.Stopwatch() as watch:
+        found = joblib.Parallel()(call(i) for i in range(tasks))
+    assert len(found) == tasks
+    together = (watch.wall + ours.wall) / loky.wall
+    return (
+        f"joblib itself: {watch.wall:.2f} s, {watch.cpu / tasks * 1e6:.2f} us of client CPU a task."
+        f" With `LambdaExecutor.map` after it: {together:.2f} x loky's wall time"
+    )
 
 
 def floor(tasks: int) -> float:
@@ -158,6 +213,7 @@ def rows(tasks: int) -> list[str]:
         "|---|---|---|---|---|---|---|",
         *[row(name, figures, loky) for name, figures in ways],
         "",
+        of_joblib(tasks, ways[1][1], loky),
         *of_recording(loky),
     ]
 

@@ -88,7 +88,9 @@ def show_record(path: Path, *, as_json: bool) -> None:
     print(f"{facts['run']}: {facts['state']}, begun {moment(record.header['begun'])}")
     if facts["program"]:
         print(f"  program: {facts['program']} on {facts['host']}")
-    print(f"  replies: {count(len(record.tasks), 'task')} in {count(facts['jobs'], 'job')}")
+    replied, tasks = len(record.tasks), facts["tasks"] or 0
+    said = f"{replied:,} of {count(tasks, 'task')}" if tasks > replied else count(replied, "task")
+    print(f"  replies: {said} in {count(facts['jobs'], 'job')}")
     if facts["failed"]:
         types = Counter(error.type for error in record.tasks.errors)
         listed = ", ".join(f"{n:,} {kind}" for kind, n in types.most_common(_SHOWN_ERRORS))
@@ -121,7 +123,8 @@ def _facts(header: dict[str, Any], footer: dict[str, Any] | None, path: Path) ->
         "stack": header.get("stack"),
         "emulated": header.get("emulated"),
         "memory": header.get("memory"),
-        **{name: ended.get(name) for name in ("tasks", "done", "failed", "restored", "retried")},
+        "tasks": ended.get("expected") or ended.get("tasks"),  # joblib submits a few at a time
+        **{name: ended.get(name) for name in ("done", "failed", "restored", "retried")},
         **{name: ended.get(name) for name in ("resent", "throttled", "elapsed", "cost", "bill")},
         "replies": None,
         "jobs": ended.get("jobs"),

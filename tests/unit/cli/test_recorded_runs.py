@@ -76,6 +76,21 @@ def test_what_was_throttled_is_shown(
     assert json.loads(capsys.readouterr().out)["throttled"] == throttled
 
 
+def test_tasks_that_joblib_had_not_submitted_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    store = RecordStore(records_directory())
+    append(store, "abc", some_tasks(20).to_bytes())
+    ended = {"tasks": 24, "expected": 1_000, "done": 20, "failed": 0, "elapsed": 2.0, "cost": 0.1}
+    append(store, "abc", footer_frame({**ended, "ended": 9.0}))
+    (path,) = store.paths()
+    show_record(path, as_json=False)
+    assert "replies: 20 of 1,000 tasks in " in capsys.readouterr().out
+    show_record(path, as_json=True)
+    assert json.loads(capsys.readouterr().out)["tasks"] == 1_000
+
+
 @pytest.mark.usefixtures("home")
 def test_the_log_knows_a_run_by_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
