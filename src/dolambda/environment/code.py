@@ -194,10 +194,11 @@ class _Gathering:
 
     def _package(self, found: Found) -> dict[str, bytes | Path]:
         new: dict[str, bytes | Path] = {}
-        own = f"{found.place}/{found.file.name}"  # type: ignore[union-attr] # it always has a file
-        if own in self.files.entries and len(found.directories) == 1:
+        assert found.file is not None  # noqa: S101 - for type checkers: a package has a file
+        home, own = found.file.parent, f"{found.place}/{found.file.name}"
+        if own in self.files.entries and set(found.directories) <= {home}:
             return new  # a package that contains this one was walked
-        for directory in dict.fromkeys((found.file.parent, *found.directories)):  # type: ignore[union-attr]
+        for directory in dict.fromkeys((home, *found.directories)):
             files, left = package_files(directory)
             for name, path in files.items():
                 new.setdefault(f"{found.place}/{name}", path)

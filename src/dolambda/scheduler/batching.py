@@ -78,8 +78,8 @@ class Batcher:
     def round(self, left: int, workers: int) -> int:
         """Return the number of tasks in each of the next ``workers`` batches, at least 1.
 
-        Of ``left`` tasks. If they are hardly more than these batches hold, they are shared out
-        evenly, so that no small batches remain.
+        If the ``left`` tasks are hardly more than these batches hold, they are shared out evenly,
+        so that no small batches remain.
         """
         size = self.size(left, workers)
         if self._fixed or left >= _ROUNDS * size * workers:

@@ -30,7 +30,7 @@ class JobSizes:
         """Return the number of the waiting tasks for the next job."""
         left = queue.tasks + self._counters.to_come
         size = self._batcher.size(left, self._limits.workers)
-        if self._limits.whole_batches:
+        if self._limits.whole_batches and self._limits.batch is None:
             first = queue.first.part.stop - queue.start
             size = max(size, min(first, self._batcher.most()))
         return self._pilot.size(size, self._counters.expected)

@@ -209,6 +209,35 @@ def test_more_can_be_included_and_some_excluded(tmp_path: Path) -> None:
     assert [name for name in found if name.startswith("mine")] == ["mine/__init__.py"]
 
 
+def test_a_subpackage_travels_with_what_it_has_elsewhere(tmp_path: Path) -> None:
+    """Its package was walked already, but that does not reach what its path or a link leads to."""
+    place = tmp_path / "mine"
+    package = own_module(tmp_path)
+    inside, spread = own_module(place, "inside"), own_module(place, "spread")
+    linked = own_module(tmp_path, "linked")
+    (place / "linked").symlink_to(tmp_path / "linked")
+    linked.__file__ = str(place / "linked" / "__init__.py")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "far.py").write_text("B = 1\n")
+    for module, path in (
+        (package, place),
+        (inside, place / "inside"),
+        (spread, tmp_path / "more"),
+        (linked, place / "linked"),
+    ):
+        module.__path__ = [str(path)]
+    inner = {f"mine.{module.__name__}": module for module in (inside, spread, linked)}
+    blob = code.collect({"mine": package, **inner}).archive()
+    assert blob is not None
+    assert [name for name in names(bytes(blob.data)) if name.endswith(".py")] == [
+        "mine/__init__.py",
+        "mine/inside/__init__.py",
+        "mine/linked/__init__.py",
+        "mine/spread/__init__.py",
+        "mine/spread/far.py",
+    ]
+
+
 def test_modules_of_a_namespace_package_travel_one_by_one(tmp_path: Path) -> None:
     file = tmp_path / "space" / "mod.py"
     file.parent.mkdir()

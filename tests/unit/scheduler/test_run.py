@@ -246,18 +246,19 @@ def test_cancel_says_how_much_had_not_begun(
 
 
 @pytest.mark.parametrize(
-    ("announced", "whole", "jobs"),
+    ("announced", "given", "jobs"),
     [
-        (0, False, 8),  # half of what is left is shared out among four workers
-        (1000, False, 1),  # eight tasks are no more than a share of those to come
-        (0, True, 1),
+        (0, {}, 8),  # half of what is left is shared out among four workers
+        (1000, {}, 1),  # eight tasks are no more than a share of those to come
+        (0, {"whole_batches": True}, 1),
+        (0, {"whole_batches": True, "batch": 2}, 4),  # the user knows better
     ],
 )
 def test_a_job_counts_what_is_to_come_and_is_no_smaller_than_a_batch_of_joblib(
-    announced: int, jobs: int, *, whole: bool
+    announced: int, given: dict[str, Any], jobs: int
 ) -> None:
     memory = Memory()
-    run = open_run(memory, whole_batches=whole)
+    run = open_run(memory, **given)
     run.batcher.learn([0.1] * 100)
     run.expect(announced)
     done = BatchFuture(8)
