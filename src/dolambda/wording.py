@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _FOUR_DECIMALS = 0.001  # below, they would round too much
-_SMALLEST_SHOWN = 0.00005  # dollars: smaller amounts would be shown as zero
+_SMALLEST_SHOWN = 0.0001
 _CENTS_MATTER = 1.0  # dollars from which two decimals are enough
 
 

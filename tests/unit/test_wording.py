@@ -47,6 +47,7 @@ def test_durations_have_two_units(seconds: float, text: str) -> None:
     [
         (0, "$0.0000"),
         (0.00001, "less than $0.0001"),
+        (0.00009, "less than $0.0001"),
         (0.000274, "$0.00027"),
         (0.0004, "$0.0004"),
         (0.0034, "$0.0034"),

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from dolambda.environment import module_search
 from dolambda.environment.archive import make_zip
 from dolambda.environment.own_distributions import own_metadata
-from dolambda.environment.package_files import package_files
+from dolambda.environment.package_files import OUTSIDE, package_files
 from dolambda.errors import TooLargeError
 from dolambda.wire.blob import Blob
 from dolambda.wire.imports import imports_of
@@ -196,7 +196,10 @@ class _Gathering:
         new: dict[str, bytes | Path] = {}
         assert found.file is not None  # noqa: S101 - for type checkers: a package has a file
         home, own = found.file.parent, f"{found.place}/{found.file.name}"
-        if own in self.files.entries and set(found.directories) <= {home}:
+        inside = f"{found.place}/"
+        left_out = self.files.left_out.items()
+        links = any(why == OUTSIDE and name.startswith(inside) for name, why in left_out)
+        if own in self.files.entries and set(found.directories) <= {home} and not links:
             return new  # a package that contains this one was walked
         for directory in dict.fromkeys((home, *found.directories)):
             files, left = package_files(directory)

@@ -27,7 +27,7 @@ _NEVER = "dolambda"
 
 def own_metadata(files: Iterable[Path]) -> dict[str, bytes]:
     """Return the metadata of the own distributions that have one of these files."""
-    directories = {file.parent for file in files}
+    directories = {(file.resolve() if file.is_symlink() else file).parent for file in files}
     places = {place for one in directories for place in (one.resolve(), *one.resolve().parents)}
     found: dict[str, bytes] = {}
     for project, content in _own_distributions(tuple(sys.path)):

@@ -39,10 +39,12 @@ class JobSizes:
         """Return the number of tasks in each of the next ``workers`` batches that joblib makes.
 
         joblib takes so many batches at once. If fewer tasks are left than they hold, it makes ten
-        times as many of them. ``left`` is None if the number of tasks is not known.
+        times as many of them. ``left`` is None if the number of tasks is not known. It is not known
+        either if there are more than the iterable said.
         """
         batcher = self._batcher
-        size = batcher.size(1 << 30, 1) if left is None else batcher.round(left, workers)
+        known = max(0, left or 0)
+        size = batcher.round(known, workers) if known else batcher.size(1 << 30, 1)
         if self._limits.rates.queues:
             return size
         return self._pilot.batch_size(size, self._counters.expected)

@@ -30,6 +30,7 @@ JOBS = 5
 _MAX_JOBS = 30
 _ENOUGH_TASKS, _ENOUGH_SHARE, _ENOUGH_S = 30, 0.03, 5.0
 """Tasks, share of the run and seconds of work after which a sample ends."""
+_MOST_S = 20.0  # of work after which a sample ends although the start of a worker slowed it
 _AT_ONCE = 2
 _LONG_S = 5.0
 """Duration of a task from which an environment's start matters little: all jobs are sent at once.
@@ -115,11 +116,13 @@ class Estimate:
 
     def __str__(self) -> str:
         """Return the estimate as a sentence."""
+        price = dollars(self.dollars)
+        about = "" if price.startswith("less") else "about "
         return (
             f"{'at least ' * self.at_least}{count(self.tasks, 'task')} left, "
             f"{duration(self.each)} each: about {duration(self.seconds)} "
             f"on {count(self.workers, 'worker')}, "
-            f"about {dollars(self.dollars)} by list price; the sample cost {dollars(self.spent)}"
+            f"{about}{price} by list price; the sample cost {dollars(self.spent)}"
         )
 
 
@@ -242,8 +245,8 @@ class Pilot:
         tasks = self._warm.tasks + self._cold.tasks
         busy = tasks * self._each_at_least()
         slowed = self._beside.jobs and self._quiet.jobs < _QUIET_JOBS
-        many = tasks >= min(_ENOUGH_TASKS, _ENOUGH_SHARE * counters.expected) and not slowed
-        enough = many or busy >= _ENOUGH_S
+        many = tasks >= min(_ENOUGH_TASKS, _ENOUGH_SHARE * counters.expected)
+        enough = (many or busy >= _ENOUGH_S) and (not slowed or busy >= _MOST_S)
         return counters.jobs >= (JOBS if enough else _MAX_JOBS)
 
     def _each_at_least(self) -> float:

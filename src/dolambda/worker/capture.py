@@ -54,7 +54,7 @@ class Capture:
         That means: the standard streams are in place and open, the working directory exists, and
         nothing was written. The check takes less than a microsecond. Only `put_back` finds a
         descriptor that was replaced by another empty file. After a ``brief`` task only output is
-        checked. It had no time to remove the directory, and `put_back` finds the rest soon.
+        checked: it had no time to remove the directory.
         """
         _, out, err = self._streams
         if sys.stdout is not out or sys.stderr is not err:
@@ -62,11 +62,9 @@ class Capture:
         try:
             out.flush()
             err.flush()
-            if _lseek(1, 0, _SEEK_END):  # of the file that both streams write to
+            if _lseek(1, 0, _SEEK_END) or _lseek(2, 0, _SEEK_END):
                 return False
             if not brief:
-                if _lseek(2, 0, _SEEK_END):
-                    return False
                 _lseek(0, 0, _SEEK_END)
                 _getcwd()  # raises if the directory was removed
         except BaseException:  # noqa: BLE001 - closed, or replaced by the task

@@ -36,8 +36,8 @@ SHORT_S = 1e-3
 """Seconds below which CPU and memory of a task are not measured: measuring takes as long."""
 
 BRIEF_S = 5e-6
-"""Seconds in which a task can neither fork, start a thread nor remove a directory: the system's
-part of each takes longer."""
+"""Seconds in which a task can neither fork nor remove a directory: the system's part of that takes
+longer. It can set a timer or close a descriptor, which the next task must not find."""
 
 # Taken at import: a task that replaces them harms only itself.
 _clock = time.perf_counter

@@ -175,7 +175,7 @@ class _Server:
         """
         if (
             now - self._last_put_back < SHORT_S
-            and (brief or self._state.is_quiet())
+            and self._state.is_quiet()
             and self._capture.is_untouched(brief=brief)
         ):
             return ""

@@ -7,6 +7,7 @@ import pytest
 from dolambda.errors import QuotedError
 from dolambda.scheduler.batching import Batcher
 from dolambda.scheduler.hooks import RunHooks
+from dolambda.scheduler.job_sizes import JobSizes
 from dolambda.scheduler.ledger import Rates
 from dolambda.scheduler.limits import Limits
 from dolambda.scheduler.pilot import JOBS, Estimate, Measured, Pilot
@@ -182,6 +183,14 @@ def test_batches_of_joblib_hold_two_jobs_of_a_sample_until_it_ends() -> None:
     assert [pilot.batch_size(100, 1000), pilot.batch_size(5, 1000)] == [20, 5]
     pilot.answered(None)
     assert pilot.batch_size(100, 1000) == 100
+
+
+def test_of_a_call_with_more_tasks_than_it_said_batches_are_as_of_an_unknown_one() -> None:
+    batcher = Batcher()
+    batcher.learn([1 / 128] * 100)
+    limits = Limits(2, 2, 0.0)
+    sizes = JobSizes(batcher, Pilot(wanted=False), limits, RunCounters())
+    assert [sizes.of_batch(left, 2) for left in (24, 0, -5, None)] == [12, 128, 128, 128]
 
 
 def test_as_many_jobs_are_expected_as_are_made() -> None:

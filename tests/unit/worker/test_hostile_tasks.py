@@ -402,6 +402,33 @@ def test_what_a_task_has_left_behind_ends_none_of_its_neighbours(
     assert found[3:] == [Value(None), Value(1), Value(2)]
 
 
+def in_little_time(number: int, harm: Callable[..., object], *given: float) -> int:
+    """Do harm within microseconds. The next task is hurt by it."""
+    if number % 10 == 5:
+        harm(*given)
+    elif number % 10 == 6:
+        time.sleep(0.2)
+        print(number, file=sys.stderr)
+        subprocess.run(["true"], check=True, stderr=2)  # noqa: S607
+    return number
+
+
+@pytest.mark.parametrize(
+    ("harm", "given"),
+    [(signal.setitimer, (signal.ITIMER_REAL, 0.1)), (os.close, (2,)), (os.close, (1,))],
+    ids=["timer", "error", "output"],
+)
+def test_harm_that_takes_microseconds_is_undone_before_the_next_task(
+    worker: Worker, harm: Callable[..., object], given: tuple[float, ...]
+) -> None:
+    calls = [(in_little_time, (number, harm, *given)) for number in range(30)]
+    for _ in range(2):
+        reply = run(worker, job(*calls))
+        assert [outcome.open() for outcome in reply.outcomes] == [Value(n) for n in range(30)]
+        written = [n for n, outcome in enumerate(reply.outcomes) if outcome.output]
+        assert written == [6, 16, 26]
+
+
 SETTINGS = {
     "locale": "locale.setlocale(locale.LC_ALL, 'C.UTF-8')",
     "priority": "os.nice(2)",
