@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -22,6 +23,15 @@ def test_an_estimate_is_a_sentence() -> None:
         "1 task left, 2 s each: about 2 s on 1 worker, "
         "about $0.1000 by list price; the sample cost $0.0100"
     )
+
+
+def test_an_estimate_of_an_unknown_number_is_a_least_one_throughout() -> None:
+    cheap = Estimate(4, 0.5, 2, 1.0, 0.00001, 0.001, at_least=True)
+    assert str(replace(cheap, dollars=0.00018)) == (
+        "at least 4 tasks left, 500 ms each: at least 1 s on 2 workers, "
+        "at least $0.00018 by list price; the sample cost $0.0010"
+    )
+    assert "on 2 workers, less than $0.0001 by list price" in str(cheap)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ _NEVER = "dolambda"
 def own_metadata(files: Iterable[Path]) -> dict[str, bytes]:
     """Return the metadata of the own distributions that have one of these files."""
     directories = {(file.resolve() if file.is_symlink() else file).parent for file in files}
-    places = {place for one in directories for place in (one.resolve(), *one.resolve().parents)}
+    resolved = {directory.resolve() for directory in directories}
+    places = resolved.union(*(directory.parents for directory in resolved))
     found: dict[str, bytes] = {}
     for project, content in _own_distributions(tuple(sys.path)):
         if project in places:

@@ -116,13 +116,14 @@ class Estimate:
 
     def __str__(self) -> str:
         """Return the estimate as a sentence."""
+        about = "at least" if self.at_least else "about"
         price = dollars(self.dollars)
-        about = "" if price.startswith("less") else "about "
         return (
             f"{'at least ' * self.at_least}{count(self.tasks, 'task')} left, "
-            f"{duration(self.each)} each: about {duration(self.seconds)} "
+            f"{duration(self.each)} each: {about} {duration(self.seconds)} "
             f"on {count(self.workers, 'worker')}, "
-            f"{about}{price} by list price; the sample cost {dollars(self.spent)}"
+            f"{price if price.startswith('less') else f'{about} {price}'} by list price; "
+            f"the sample cost {dollars(self.spent)}"
         )
 
 

@@ -15,7 +15,6 @@ import math
 import threading
 import time
 from concurrent.futures import CancelledError
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from dolambda.scheduler import events as ev
 from dolambda.scheduler.chores import Chores
 from dolambda.scheduler.hooks import RunHooks
 from dolambda.scheduler.jobs import JobBuilder, JobState
+from dolambda.scheduler.progress_reports import ProgressReports
 from dolambda.scheduler.replies import ReplyHandler, ReplyReader
 from dolambda.scheduler.run_end import RunEnd
 from dolambda.scheduler.state import Scheduler
@@ -100,9 +100,10 @@ class Run:
         self._chores = Chores(
             name, transport, self._changed, hooks, apply=self._apply, give_up=self._give_up
         )
+        self._reports = ProgressReports(hooks, clock)
         self._end = RunEnd(name, clean_up or CleanUp(), self._is_own_thread)
         self._settling: list[int] = []  # threads that complete futures
-        self._begun = self._next_report = 0.0
+        self._begun = 0.0
         self._closing = self._cancelled = self._asleep = False
         self._over = False  # the run's thread will not check the queue again
         self._cause: BaseException | None = None  # why it ended, if not because it was closed
@@ -351,15 +352,10 @@ class Run:
             return self._scheduler.jobs.get(number)
 
     def _show_progress(self, *, over: bool = False) -> None:
-        now = self._clock()
-        is_early = now < self._next_report and bool(self._scheduler.jobs) and not over
-        if not self._hooks.progress or is_early:
-            return
-        self._next_report = now + self._hooks.progress_s
-        try:
-            self._hooks.progress(replace(self.report(), over=over))
-        except BaseException:  # the user's function may raise anything
-            log.exception("progress= raised; the run continues")
+        self._reports.update(self.report, busy=bool(self._scheduler.jobs), over=over)
+        if self._reports.due < self._sleeps_until:
+            with self._lock:
+                self._changed.notify_all()
 
     # Methods of the run's thread.
 
@@ -416,7 +412,8 @@ class Run:
         """Wait for work and do it. Return whether there may be more."""
         with self._lock:
             moment = self._moment()
-            self._sleeps_until = until = self._scheduler.next_deadline(moment)
+            until = min(self._scheduler.next_deadline(moment), self._reports.due)
+            self._sleeps_until = until
             timeout = None if until == math.inf else max(0.0, until - moment.now)
             self._asleep = True
             self._changed.wait_for(self._is_to_wake, timeout)
@@ -437,7 +434,8 @@ class Run:
         return busy or self._is_over() or self._scheduler.wants_tick(moment, before)
 
     def _is_to_wake(self) -> bool:
-        return self._has_work(self._moment(), self._sleeps_until)
+        before = self._sleeps_until
+        return self._reports.due < before or self._has_work(self._moment(), before)
 
     def _is_over(self) -> bool:
         idle = not (self._chores or self._settling or self._submission.has_singles)

@@ -300,6 +300,38 @@ def test_what_an_editable_package_links_to_travels(tmp_path: Path) -> None:
     assert left["linked/secret.txt"] == "link that leads out of the package"
 
 
+def test_what_a_subpackage_links_to_travels_with_the_metadata_of_its_project(
+    tmp_path: Path,
+) -> None:
+    """The directories are no links, but each of their files is one."""
+    project = tmp_path / "project"
+    editable = json.dumps({"url": project.as_uri(), "dir_info": {"editable": True}})
+    write(
+        tmp_path,
+        {
+            "project/outer/__init__.py": "",
+            "project/inner/__init__.py": "",
+            "project/inner/data.txt": "data",
+            "links/a-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: a\nVersion: 1.0\n",
+            "links/a-1.0.dist-info/direct_url.json": editable,
+        },
+    )
+    inner = tmp_path / "links" / "outer" / "inner"
+    inner.mkdir(parents=True)
+    (inner.parent / "__init__.py").symlink_to(project / "outer" / "__init__.py")
+    for name in ("__init__.py", "data.txt"):
+        (inner / name).symlink_to(project / "inner" / name)
+    entries, _ = travels(
+        tmp_path, "import outer.inner\ntravels()", PYTHONPATH=str(tmp_path / "links")
+    )
+    assert entries == [
+        "a-1.0.dist-info/METADATA",
+        "outer/__init__.py",
+        "outer/inner/__init__.py",
+        "outer/inner/data.txt",
+    ]
+
+
 FINDER = """
 import sys
 from importlib.util import spec_from_file_location
