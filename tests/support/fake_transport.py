@@ -91,6 +91,9 @@ class Memory:
     def withdraw(self, _run: str, numbers: Sequence[int]) -> None:
         self.withdrawn += numbers
 
+    def in_turn(self, call: Callable[[], None]) -> None:
+        call()
+
     def after_replies(self, call: Callable[[], None]) -> None:
         call()
 

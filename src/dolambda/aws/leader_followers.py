@@ -67,11 +67,45 @@ class LeaderFollowers:
             try:
                 self._wake()
             except RuntimeError:  # no thread can be started to lead
-                with self._lock:
-                    if call not in self._calls:
-                        return
-                    self._calls.remove(call)
-                self._make(call)
+                if self._take_back(call):
+                    self._make(call)
+
+    def make_in_lead(self, call: Callable[[], object]) -> None:
+        """Have a call made in the leading thread, and return when it has been made.
+
+        Work that needs the interpreter and sends requests is done there faster than beside it. This
+        thread makes the call itself if the leading one does not begin it in time, or if none leads.
+
+        Raises:
+            BaseException: What the call raises.
+        """
+        if self.leads or not self._watched:  # nothing has been sent yet
+            call()
+            return
+        made, errors = threading.Event(), list[BaseException]()
+
+        def make() -> None:
+            try:
+                call()
+            except BaseException as error:  # noqa: BLE001 - it is raised below
+                errors.append(error)
+            finally:
+                made.set()
+
+        self.hand_over(make)
+        if not made.wait(_STUCK) and self._take_back(make):
+            make()
+        made.wait()
+        if errors:
+            raise errors.pop()
+
+    def _take_back(self, call: Callable[[], object]) -> bool:
+        """Remove a call that was handed over. Return False if it has begun."""
+        with self._lock:
+            if call not in self._calls:
+                return False
+            self._calls.remove(call)
+        return True
 
     def after_calls(self, call: Callable[[], object]) -> None:
         """Have a short call made once after the calls that wait, some of them at least.

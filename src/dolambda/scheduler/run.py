@@ -425,7 +425,7 @@ class Run:
         if self._submission.has_singles:
             self._submission.drain()
         self._chores.do_all()
-        self._apply(ev.Tick())
+        self._transport.in_turn(partial(self._apply, ev.Tick()))
         self._chores.do_all()
         return True
 

@@ -76,6 +76,14 @@ class Transport(Protocol):
         """Forget cancelled jobs, and remove their objects. This method blocks."""
         ...
 
+    def in_turn(self, call: Callable[[], None]) -> None:
+        """Make a call that sends jobs, in turn with the replies or at once. Return after it.
+
+        Raises:
+            BaseException: What the call raises.
+        """
+        ...
+
     def after_replies(self, call: Callable[[], None]) -> None:
         """Make a short call once after the replies that have arrived together, or at once.
 

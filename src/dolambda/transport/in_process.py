@@ -84,6 +84,10 @@ class InProcess:
         """See `Transport.withdraw`."""
         self._withdrawn.update((run, number) for number in numbers)
 
+    def in_turn(self, call: Callable[[], None]) -> None:
+        """See `Transport.in_turn`: at once."""
+        call()
+
     def after_replies(self, call: Callable[[], None]) -> None:
         """See `Transport.after_replies`: at once."""
         call()

@@ -100,6 +100,10 @@ class Sampler:
     def withdraw(self, run: str, numbers: Sequence[int]) -> None:
         """See `Transport.withdraw`. Temporary functions leave nothing in the bucket."""
 
+    def in_turn(self, call: Callable[[], None]) -> None:
+        """See `Transport.in_turn`: at once."""
+        call()
+
     def after_replies(self, call: Callable[[], None]) -> None:
         """See `Transport.after_replies`: at once."""
         call()

@@ -2,7 +2,7 @@
 
 **Input:** parts of chunks. **Output:** `Job`, sealed and opened again.
 
-    header   run, number, attempt, nonce, where it belongs (stack, region, function), language,
+    header   run, number, attempt, where it belongs (stack, region, function), language,
              limits, context, and what follows in the body
     body     | small blobs | of each part: ends, pickles |
 
@@ -11,7 +11,6 @@ The worker opens a job without unpickling anything.
 
 from __future__ import annotations
 
-import secrets
 from array import array
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -73,7 +72,6 @@ class Job:
         python: Minor version of the Python that pickled it.
         part_interval: Shortest pause in seconds between two parts of what its tasks print, see
             `OutputPart`. None: what they print is in the reply alone.
-        nonce: Random, new for each attempt. Only a reply with the same nonce is accepted.
     """
 
     run: str
@@ -88,7 +86,6 @@ class Job:
     place: Place = field(default_factory=Place)
     python: str = PYTHON
     part_interval: float | None = None
-    nonce: str = field(default_factory=lambda: secrets.token_hex(8), repr=False)
 
     def __len__(self) -> int:
         """Return the number of tasks."""
@@ -140,7 +137,6 @@ class Job:
         return {
             "job": self.number,
             "attempt": self.attempt,
-            "nonce": self.nonce,
             "deadline": self.deadline,
             "blobs": digests,
             "part_interval": self.part_interval,
@@ -187,7 +183,6 @@ class Job:
             place=Place(*header["place"]),
             python=header["python"],
             part_interval=header.get("part_interval"),  # clients before it do not name it
-            nonce=header["nonce"],
         )
 
 

@@ -128,6 +128,48 @@ def test_a_thread_is_woken_while_a_later_call_blocks(reactor: Reactor) -> None:
         release.set()
 
 
+def test_a_call_in_lead_is_made_in_the_leading_thread_and_raises_here(reactor: Reactor) -> None:
+    made: list[int] = []
+
+    def fail() -> None:
+        made.append(threading.get_ident())
+        raise TimeoutError("its own")
+
+    reactor.followers.make_in_lead(lambda: made.append(threading.get_ident()))
+    assert made == [threading.get_ident()]  # nothing was sent yet, so nothing leads
+    reactor.followers.hand_over(lambda: made.append(threading.get_ident()))
+    reactor.followers.flush()
+    with pytest.raises(TimeoutError, match="its own"):
+        reactor.followers.make_in_lead(fail)
+    assert made[2] == made[1] != threading.get_ident()
+    inner: list[int] = []
+    reactor.followers.make_in_lead(
+        lambda: reactor.followers.make_in_lead(lambda: inner.append(threading.get_ident()))
+    )
+    assert inner == [made[1]]
+
+
+def test_a_call_is_made_once_and_here_while_the_leading_thread_is_busy() -> None:
+    led = followers()
+    led.watch()
+    busy, made = threading.Event(), list[int]()
+
+    def lead() -> None:
+        led.lead()
+        busy.wait(SOON)
+        led.work()
+
+    thread = threading.Thread(target=lead)
+    thread.start()
+    try:
+        led.make_in_lead(lambda: made.append(threading.get_ident()))
+        assert made == [threading.get_ident()]
+    finally:
+        busy.set()
+        thread.join(SOON)
+    assert made == [threading.get_ident()]
+
+
 def test_a_call_that_raises_ends_nothing(
     reactor: Reactor, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -101,6 +101,9 @@ class Held:
     def withdraw(self, _run: str, numbers: Sequence[int]) -> None:
         self.withdrawn.update(numbers)
 
+    def in_turn(self, call: Callable[[], None]) -> None:
+        call()
+
     def after_replies(self, call: Callable[[], None]) -> None:
         call()
 

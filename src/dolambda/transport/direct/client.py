@@ -113,6 +113,10 @@ class Direct:
         if self._spilled:
             self._bucket.delete([keys.reply_key(run, number) for number in numbers])
 
+    def in_turn(self, call: Callable[[], None]) -> None:
+        """See `Transport.in_turn`."""
+        self._followers.make_in_lead(call)
+
     def after_replies(self, call: Callable[[], None]) -> None:
         """See `Transport.after_replies`."""
         self._followers.after_calls(call)

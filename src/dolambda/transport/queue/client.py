@@ -164,6 +164,10 @@ class S3Queue:
         )
         self._copied.difference_update(replies)
 
+    def in_turn(self, call: Callable[[], None]) -> None:
+        """See `Transport.in_turn`."""
+        self._followers.make_in_lead(call)
+
     def after_replies(self, call: Callable[[], None]) -> None:
         """See `Transport.after_replies`."""
         self._followers.after_calls(call)
