@@ -107,7 +107,7 @@ class InProcess:
             TaskRunner(self._cache, around).run(job, writer)
         usage = Usage("in-process", cold=False, started=started, seconds=time.monotonic() - begun)
         identities = tuple(one for part in job.parts for one in part.identities)
-        outcomes = replace(writer.table(list(job.indexes())), identities=identities)
+        outcomes = replace(writer.table(job.indexes()), identities=identities)
         return Reply(job.run, job.number, job.attempt, outcomes, usage).to_bytes(self._key)
 
 

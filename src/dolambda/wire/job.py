@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from dolambda.wire import envelope
@@ -20,7 +21,7 @@ from dolambda.wire.chunk import OFFSET, Chunk, ChunkPart
 from dolambda.wire.task import PYTHON, TaskContext
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +101,10 @@ class Job:
             done = max(0, done - len(part))
         return replace(self, parts=tuple(parts))
 
-    def indexes(self) -> Iterator[int]:
-        """Yield the index of each task, in the order of the job."""
-        for part in self.parts:
-            yield from range(part.first, part.first + len(part))
+    def indexes(self) -> Sequence[int]:
+        """Return the index of each task, in the order of the job."""
+        ranges = [range(part.first, part.first + len(part)) for part in self.parts]
+        return ranges[0] if len(ranges) == 1 else list(chain.from_iterable(ranges))
 
     def to_bytes(self, key: bytes, common: str | None = None) -> bytes:
         """Return the job sealed with ``key``.

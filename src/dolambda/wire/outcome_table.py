@@ -272,6 +272,8 @@ class OutcomeTable:
 
 def spans_of(indexes: Iterable[int]) -> tuple[tuple[int, int], ...]:
     """Return the first index and the length of each span of consecutive indexes."""
+    if isinstance(indexes, range) and indexes.step == 1:  # a job's, mostly
+        return ((indexes.start, len(indexes)),) if indexes else ()
     spans: list[list[int]] = []
     for index in indexes:
         if spans and index == spans[-1][0] + spans[-1][1]:

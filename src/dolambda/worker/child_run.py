@@ -122,7 +122,7 @@ class ChildRun:
         """
         self._child = child
         self._run, self._number = job.run, job.number
-        self._indexes = list(job.indexes())
+        self._indexes = job.indexes()
         self._task_timeout = job.task_timeout
         self._limit = limit
         self._watch = watch

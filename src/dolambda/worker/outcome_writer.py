@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import mmap
 from array import array
+from operator import le
 from typing import TYPE_CHECKING, Protocol
 
 from dolambda.wire.chunk import OFFSET
@@ -92,12 +93,8 @@ class Region:
         if bytes(self.view[:_NONCE]) != nonce[:_NONCE].ljust(_NONCE, b"\0"):
             count = 0
         ends = array(OFFSET, self.ends[:count].tobytes())
-        last = 0
-        for position, end in enumerate(ends):  # a task may have overwritten it
-            if not last <= end <= len(self.entries):
-                count, ends = position, ends[:position]
-                break
-            last = end
+        count = _credible(ends, len(self.entries))  # a task may have overwritten them
+        ends = ends[:count]
         started, seconds, cpu, peak = (
             array(MEASURE, column[:count].tobytes()) for column in self.measures
         )
@@ -111,6 +108,18 @@ class Region:
             peak,
             bytes(self.entries[: ends[-1] if count else 0]),
         )
+
+
+def _credible(ends: array[int], most: int) -> int:
+    """Return how many offsets, from the first one on, are in order and at most ``most``."""
+    if not ends or (ends[-1] <= most and all(map(le, ends, ends[1:]))):
+        return len(ends)
+    last = 0
+    for position, end in enumerate(ends):
+        if not last <= end <= most:
+            return position
+        last = end
+    return len(ends)
 
 
 class RegionWriter:

@@ -24,6 +24,7 @@ from dolambda.worker.explain import explain
 from dolambda.worker.usage import UsageMeter
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
@@ -177,14 +178,13 @@ class TaskRunner:
         pid, process = getpid, self._process
         add, after_short_task = writer.add_short_value, around.after_short_task
         calls, index = _Calls(part, self._cache, job), part.first
-        call = self._caller(calls)
         start = looked = clock()
         stopped = False
         for position in range(len(part)):
             outcome = None
             entry = b""
             if start - looked > SHORT_S or not position:
-                looked, stopped = start, around.is_stopped()
+                looked, stopped, call = start, around.is_stopped(), self._caller(calls)
             if stopped:
                 outcome = _cancelled(index)
             else:
@@ -221,6 +221,8 @@ class TaskRunner:
         In a process that the task has forked it raises nothing.
         """
         load, process, pid, around = calls.load, self._process, getpid, self._around
+        if calls.any_called and self._nesting is None and (plain := calls.plain()):
+            return _plain_caller(calls, *plain, process)
 
         def call(position: int) -> object:
             function, args, kwargs = load(position)
@@ -277,6 +279,29 @@ class TaskRunner:
         return True
 
 
+def _plain_caller(
+    calls: _Calls,
+    function: Callable[..., Any],
+    view: memoryview,
+    ends: array[int],
+    process: int,
+) -> Callable[[int], object]:
+    """Return what `TaskRunner._caller` does, for later tasks of a part without keywords."""
+    loads, pid = _loads, getpid
+
+    def call(position: int) -> object:
+        args = loads(view[ends[position - 1] : ends[position]])
+        calls.called = True
+        try:
+            return function(*args)
+        except BaseException as error:
+            if pid() != process:
+                _end_fork(error)
+            raise
+
+    return call
+
+
 class _Calls:
     """The calls of one part of a job.
 
@@ -313,6 +338,12 @@ class _Calls:
         self._function: Any = None
         self._begins = part.ends
         self.called = self.any_called = False
+
+    def plain(self) -> tuple[Callable[..., Any], memoryview, array[int]] | None:
+        """Return function, pickles and their ends if they are all that a call needs."""
+        if self._function is None or self._keywords or self._buffers:
+            return None
+        return self._function, self._view, self._begins
 
     def load(self, position: int) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         """Return function and arguments of a task."""

@@ -35,7 +35,7 @@ from dolambda.worker.process_state import ProcessState, seed_again
 from dolambda.worker.run_job import SHORT_S, TaskRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from dolambda.wire.blob import BlobSource
     from dolambda.worker.capture import Capture
@@ -113,7 +113,7 @@ class _Server:
         self._run = ""
         self._log_level = logging.root.level
         self._frame: Frame | None = None  # of the current job
-        self._indexes: list[int] = []
+        self._indexes: Sequence[int] = ()
         self._base = 0  # outcomes of the job that have left the region
         self._last_put_back = 0.0
         self._stopped = False
@@ -132,7 +132,7 @@ class _Server:
             if self._has_called and job.run != self._run:
                 seed_again()
             self._run = job.run
-            self._frame, self._indexes, self._base = frame, list(job.indexes()), 0
+            self._frame, self._indexes, self._base = frame, job.indexes(), 0
             self._stopped = False
             self._writer.begin(frame.sending.nonce)
             self._write(frames.pack(frame.sending, Kind.BEGUN))

@@ -171,7 +171,7 @@ class Worker:
         while done < len(job) and now() < limit:
             tables.append(run(job.rest(done), rest=True))
             done += len(tables[-1])
-        tables.append(all_lost(list(job.indexes())[done:], _NOT_STARTED))
+        tables.append(all_lost(job.indexes()[done:], _NOT_STARTED))
         identities = tuple(one for part in job.parts for one in part.identities)
         return replace(OutcomeTable.joined(tables), identities=identities)
 
@@ -186,7 +186,7 @@ class Worker:
     ) -> OutcomeTable:
         child = self._begun(job, limit, rest=rest)
         if not isinstance(child, Child):
-            return all_lost(list(job.indexes())[:1], child)
+            return all_lost(job.indexes()[:1], child)
         try:
             return ChildRun(child, job, limit, watch, self._memory, output).run()
         finally:

@@ -141,7 +141,7 @@ class Runner:
             writer = MemoryWriter()
             Tasks(self._cache, running.PlainSurroundings()).run(job, writer)
             identities = tuple(one for part in job.parts for one in part.identities)
-            outcomes = replace(writer.table(list(job.indexes())), identities=identities)
+            outcomes = replace(writer.table(job.indexes()), identities=identities)
         usage = Usage(
             self._environment.name,
             self._environment.cold,
