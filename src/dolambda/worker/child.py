@@ -26,6 +26,7 @@ the attempt that it belongs to (frames.py).
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
 import signal
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MB = 1 << 20
+_PIPE_BYTES = 1 << 20  # the most that Linux gives to any process
 _POLL = 0.02  # seconds between two checks whether it has ended, if no descriptor reports it
 _EXIT_WITHIN = 2.0  # seconds in which a child that has closed its pipe ends
 _CANNOT_GO_ON = {
@@ -119,6 +121,7 @@ class Child:
         capture, region = Capture(), Region()
         child_reads, to_child = os.pipe()
         from_child, child_writes = os.pipe()
+        _enlarge(to_child)
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(AttributeError, ValueError, OSError):  # None, or closed
                 stream.flush()
@@ -319,6 +322,12 @@ class Child:
             if pid:
                 self._status = status, usage
         return self._status is not None
+
+
+def _enlarge(pipe: int) -> None:
+    """Let a pipe hold a whole job, if the system can: writing one takes a turn for each 64 KB."""
+    with contextlib.suppress(AttributeError, OSError):  # not Linux, or too many large ones
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def _resident(pid: str) -> tuple[float, float]:
