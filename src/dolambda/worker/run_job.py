@@ -40,6 +40,8 @@ BRIEF_S = 5e-6
 """Seconds in which a task can neither fork nor remove a directory: the system's part of that takes
 longer. It can set a timer or close a descriptor, which the next task must not find."""
 
+_JOBLIB = "joblib.parallel"
+
 # Taken at import: a task that replaces them harms only itself.
 _clock = time.perf_counter
 _loads, _dumps = pickle.loads, pickle.dumps
@@ -221,14 +223,12 @@ class TaskRunner:
         In a process that the task has forked it raises nothing.
         """
         load, process, pid, around = calls.load, self._process, getpid, self._around
-        if calls.any_called and self._nesting is None and (plain := calls.plain()):
-            return _plain_caller(calls, *plain, process)
+        if calls.any_called and (plain := calls.plain()):
+            return self._plain_caller(calls, *plain)
 
         def call(position: int) -> object:
             function, args, kwargs = load(position)
-            if self._nesting is not None and (context := _nested_in_joblib(self._nesting)):
-                self._contexts.enter_context(context)
-                self._nesting = None
+            self._enter_joblib()
             if not calls.any_called:
                 around.note_calls()
             calls.called = calls.any_called = True
@@ -240,6 +240,33 @@ class TaskRunner:
                 raise
 
         return call
+
+    def _plain_caller(
+        self, calls: _Calls, function: Callable[..., Any], view: memoryview, ends: array[int]
+    ) -> Callable[[int], object]:
+        """Return what `_caller` does, for later tasks of a part without keywords and buffers."""
+        loads, process, pid, modules = _loads, self._process, getpid, sys.modules
+        nests = self._nesting is not None
+
+        def call(position: int) -> object:
+            args = loads(view[ends[position - 1] : ends[position]])
+            if nests and _JOBLIB in modules:
+                self._enter_joblib()
+            calls.called = True
+            try:
+                return function(*args)
+            except BaseException as error:
+                if pid() != process:
+                    _end_fork(error)
+                raise
+
+        return call
+
+    def _enter_joblib(self) -> None:
+        """Enter the context of joblib's own batches once a task has imported joblib."""
+        if self._nesting is not None and (context := _nested_in_joblib(self._nesting)):
+            self._contexts.enter_context(context)
+            self._nesting = None
 
     def _packed(self, index: int, value: object) -> PackedOutcome:
         """Pack a value. A value that cannot be pickled becomes a failure that explains it."""
@@ -277,29 +304,6 @@ class TaskRunner:
         if not writer.add(kind, entry, *measures):
             self._around.overflow(kind, entry, measures)
         return True
-
-
-def _plain_caller(
-    calls: _Calls,
-    function: Callable[..., Any],
-    view: memoryview,
-    ends: array[int],
-    process: int,
-) -> Callable[[int], object]:
-    """Return what `TaskRunner._caller` does, for later tasks of a part without keywords."""
-    loads, pid = _loads, getpid
-
-    def call(position: int) -> object:
-        args = loads(view[ends[position - 1] : ends[position]])
-        calls.called = True
-        try:
-            return function(*args)
-        except BaseException as error:
-            if pid() != process:
-                _end_fork(error)
-            raise
-
-    return call
 
 
 class _Calls:
@@ -398,7 +402,7 @@ def _refuse_other_language(function: object, language: str) -> None:
 
 def _nested_in_joblib(level: int) -> AbstractContextManager[object] | None:
     """Return the context of joblib's own batches, or None if no task has imported joblib."""
-    joblib: Any = sys.modules.get("joblib.parallel")
+    joblib: Any = sys.modules.get(_JOBLIB)
     if joblib is None:
         return None
     # joblib has no types.
