@@ -15,6 +15,8 @@ import os
 import re
 import threading
 import time
+from collections import deque
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -55,6 +57,7 @@ together. Hadoop's S3A uses the same number for the same reason (HADOOP-17935).
 """
 
 _DELETIONS_A_SECOND = 2000.0
+_DELETIONS_AT_ONCE = 4  # requests
 
 _THROTTLED = ("503 Service Unavailable", "SlowDown", "429 Too Many Requests")
 _EXPIRED = ("ExpiredToken", "TokenRefreshRequired")
@@ -293,14 +296,39 @@ class Bucket:
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects, no faster than S3 allows. Missing objects do no harm."""
-        for at in range(0, len(keys), _DELETED):
-            some = list(keys[at : at + _DELETED])
-            time.sleep(self._deletions.take(len(some)))
-            self._ask(
-                "s3:DeleteObjects",
-                some[0],
-                lambda some=some: obstore.delete(self._store, some),  # type: ignore[misc]
-            )
+        left = deque(keys[at : at + _DELETED] for at in range(0, len(keys), _DELETED))
+        errors: deque[BaseException] = deque()
+        helpers: list[threading.Thread] = []
+        with suppress(RuntimeError):  # no thread can be started: this one does it all
+            for _ in range(min(len(left), _DELETIONS_AT_ONCE) - 1):
+                helper = threading.Thread(
+                    target=self._delete_all,
+                    args=(left, errors),
+                    name="dolambda-delete",
+                    daemon=True,
+                )
+                helper.start()
+                helpers.append(helper)
+        self._delete_all(left, errors)
+        for helper in helpers:
+            helper.join()
+        if errors:
+            raise errors[0]
+
+    def _delete_all(self, left: deque[Sequence[str]], errors: deque[BaseException]) -> None:
+        """Remove the objects that are left. After an error, leave the rest."""
+        while left:
+            with suppress(IndexError):  # another thread has taken the last ones
+                some = left.popleft()
+                try:
+                    self._delete_some(some)
+                except BaseException as error:  # noqa: BLE001 - raised by the caller
+                    errors.append(error)
+                    left.clear()
+
+    def _delete_some(self, keys: Sequence[str]) -> None:
+        time.sleep(self._deletions.take(len(keys)))
+        self._ask("s3:DeleteObjects", keys[0], lambda: obstore.delete(self._store, keys))
 
     def _ask_one(self, action: str, key: str, request: Callable[[], Any]) -> Any:
         """Call `_ask` for one object.

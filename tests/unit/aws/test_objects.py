@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -133,10 +134,30 @@ KEY_REFUSED: Answer = (200, {}, b"<DeleteResult>%s</DeleteResult>" % REFUSED)
 def test_each_key_of_a_deletion_is_a_write_for_s3(server: Server) -> None:
     """A thousand at once are a third of what a prefix takes in a second, of all who use it."""
     bucket = Bucket.from_account(account(server.url), "b")
-    server.answers = [*[KEY_REFUSED] * 14, DELETED]  # obstore repeats ten times
-    bucket.delete([f"outs/{number}" for number in range(600)])
+    server.answers = [DELETED]
+    bucket.delete([f"outs/{number}" for number in range(1600)])
     sizes = [body.count(b"<Key>") for _, _, body in server.seen]
-    assert sizes == [250] * 16 + [100]
+    assert sorted(sizes) == [100] + [250] * 6
+    assert (
+        len({key for _, _, body in server.seen for key in re.findall(b"outs/[0-9]+", body)}) == 1600
+    )
+    assert bucket.calls.totals()["s3:DeleteObjects"] == 7
+
+
+def test_keys_that_s3_refuses_to_delete_are_deleted_later(server: Server) -> None:
+    bucket = Bucket.from_account(account(server.url), "b")
+    server.answers = [*[KEY_REFUSED] * 14, DELETED]  # obstore repeats ten times
+    bucket.delete([f"outs/{number}" for number in range(100)])
+    assert [body.count(b"<Key>") for _, _, body in server.seen] == [100] * 15
+
+
+def test_a_deletion_that_is_denied_raises_once_and_leaves_the_rest(server: Server) -> None:
+    bucket = Bucket.from_account(account(server.url), "b")
+    denied = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+    server.answers = [(403, {}, denied)]
+    with pytest.raises(AccessDeniedError, match="DeleteObjects"):
+        bucket.delete([f"outs/{number}" for number in range(100 * 250)])
+    assert len(server.seen) < 50
 
 
 def test_the_owner_of_the_bucket_is_signed_wherever_data_goes(server: Server) -> None:
