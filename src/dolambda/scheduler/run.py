@@ -2,7 +2,7 @@
 
     submit, map      pickled at once in the caller's thread (`Submission`), then queued
     _apply           passes an event to the scheduler, under the lock, and performs the actions
-    run's thread     has ticks made (`Transport.in_turn`), which send waiting, overdue and slow jobs;
+    run's thread     has ticks made (`Transport.in_turn`): they send waiting, overdue and slow jobs;
                      removes objects
     transport        calls `ReplyHandler.take` in its own threads, which then send the next job
 
