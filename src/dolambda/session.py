@@ -169,7 +169,9 @@ class Session:
                 there, credentials = deploy_into(instance, settings, show=status)
             account = emulated(there, credentials)
             stack = Stack.from_account(account, there)
-            session = cls._from_stack(there, account, stack, workers, _LOCAL_AHEAD * workers)
+            # Jobs may wait in the queue only where no other worker can take them.
+            window = _LOCAL_AHEAD * workers if workers == instance.workers else workers
+            session = cls._from_stack(there, account, stack, workers, window)
             session.attach(instance, owned=shared is None)
         except BaseException:  # Ctrl-C too: the instance ends with the session that started it
             if shared:
@@ -288,7 +290,7 @@ class Session:
         wide = min(options.workers or self.workers, self.workers)
         return Limits(
             workers=wide,
-            window=max(1, self.window * wide // self.workers) if way.queues else wide,
+            window=self.window if way.queues and wide == self.workers else wide,
             runtime=self.runtime,
             max_wait=self.settings.max_wait,
             attempts=self.settings.attempts,

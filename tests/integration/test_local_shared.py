@@ -48,6 +48,27 @@ for line in sys.stdin:
 """
 
 
+# It says how many of its tasks ran at a time.
+CROWD = """
+import sys, time
+import dolambda
+from dolambda import LambdaExecutor
+
+def nap(_):
+    begun = time.time()
+    time.sleep(0.3)
+    return begun, time.time()
+
+workers, width = (int(one) or None for one in sys.argv[2:])
+dolambda.register(
+    "local", requires=(), transport=sys.argv[1], workers=workers, progress=False
+)
+with LambdaExecutor(width, batch=1) as executor:
+    found = list(executor.map(nap, range(6)))
+print(max(sum(begun <= moment < ended for begun, ended in found) for moment, _ in found))
+"""
+
+
 @pytest.fixture(scope="module")
 def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A temporary directory of this module's own, so that other instances on this machine are out
@@ -177,6 +198,17 @@ def test_without_credentials_it_says_where_it_runs(shared: Instance, tmp_path: P
         "dolambda: no AWS credentials found; running on AWS emulated on this machine with "
         f'{shared.workers} workers (dolambda.register("local") chooses it explicitly)\n'
     )
+
+
+@pytest.mark.parametrize("transport", ["queue", "direct"])
+@pytest.mark.parametrize(("workers", "width"), [("1", "0"), ("2", "1"), ("0", "1")])
+def test_no_more_tasks_run_at_a_time_than_were_asked_for(
+    shared: Instance, transport: str, workers: str, width: str
+) -> None:
+    done = programs.run("-c", CROWD, transport, workers, width, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "1\n"
+    assert shared.workers > 1
 
 
 def test_stop_says_who_uses_it(shared: Instance) -> None:
