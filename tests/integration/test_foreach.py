@@ -454,8 +454,9 @@ def test_memory_is_bounded_where_combine_reduces() -> None:
 
 @pytest.mark.usefixtures("unregistered")
 def test_unregistered_it_warns_once_and_runs_here() -> None:
-    with pytest.warns(UserWarning, match="no backend is registered"):
-        assert foreach(i=range(3)).dopar(lambda i: i) == [0, 1, 2]
+    with pytest.warns(UserWarning, match="no backend is registered") as warned:
+        assert foreach(i=range(3)) % dopar % (lambda i: i) == [0, 1, 2]
+    assert [warning.filename for warning in warned] == [__file__]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert foreach(i=range(3)).dopar(lambda i: i) == [0, 1, 2]

@@ -11,6 +11,7 @@ import pytest
 
 from dolambda import LambdaExecutor, foreach, register, unregister
 from dolambda.errors import ConfigurationError
+from dolambda.loops import chosen_backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,6 +94,7 @@ def test_an_array_may_change_between_two_calls_of_one_parallel() -> None:
 
 def test_unregistered_runs_as_before(recwarn: pytest.WarningsRecorder) -> None:
     unregister()
+    chosen_backend._warned = False  # an earlier test may have been warned
     assert joblib.parallel.DEFAULT_BACKEND == "loky"
     assert foreach(i=range(3)).dopar(lambda i: -i) == [0, -1, -2]
     assert [

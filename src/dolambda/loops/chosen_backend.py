@@ -109,9 +109,11 @@ def backend_for_dopar() -> Backend:
     if _registered is None and not _warned and find_spec("dolambda.session"):
         # A task cannot register a backend.
         _warned = True
+        from dolambda.users_frame import users_stacklevel  # noqa: PLC0415 - workers lack it
+
         warnings.warn(
             "no backend is registered, so %dopar% runs sequentially: call dolambda.register() "
-            "first",
-            stacklevel=4,
+            'first, or dolambda.register("local") without AWS',
+            stacklevel=users_stacklevel(),
         )
     return get_backend()
