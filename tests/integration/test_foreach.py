@@ -438,6 +438,17 @@ def test_an_error_in_a_stream_cancels_the_rest(session: Session) -> None:
     assert session.bucket.list("jobs/") == []
 
 
+@pytest.mark.usefixtures("session")
+def test_a_slow_task_does_not_keep_those_behind_it_from_being_sent() -> None:
+    def when(i: int) -> tuple[float, float]:
+        begun = time.time()
+        time.sleep(0 if i else 3)
+        return begun, time.time()
+
+    (_, ended), *others = foreach(i=range(100)).dopar(when)
+    assert sum(begun < ended for begun, _ in others) > 2 * 8  # more than are sent at first
+
+
 def test_memory_is_bounded_where_combine_reduces() -> None:
     tracemalloc.start()
     assert (

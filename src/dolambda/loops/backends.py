@@ -15,6 +15,7 @@ import difflib
 import itertools
 import operator
 import queue
+import time
 import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -107,6 +108,11 @@ _PART = 16  # of the tasks that should be in flight: fewer are not submitted at 
 _AT_LEAST = 4
 """Least number of tasks in flight for each worker. It grows with the size of jobs."""
 
+_BEHIND = 4
+"""Tasks in flight and outcomes behind a slow task, as a multiple of the tasks in flight."""
+
+_LOOK_S = 0.05  # between two checks whether outcomes have arrived behind a slow task
+
 
 class OnLambda:
     """The workers of the current stack."""
@@ -185,7 +191,7 @@ class OnLambda:
         arguments = iter(arguments)
         try:
             while True:
-                while not over and (capacity := _capacity(run, pieces.left)):
+                while not over and (capacity := _capacity(run, pieces.left, pieces.arrived)):
                     some = list(itertools.islice(arguments, min(capacity, _CHUNK)))
                     over = len(some) < min(capacity, _CHUNK)
                     if some:
@@ -193,7 +199,12 @@ class OnLambda:
                         run.submit_stream(function, some, pieces.receiver)
                 if not pieces.left:
                     break
-                start, count, values, error = pieces.take(None)
+                try:
+                    start, count, values, error = pieces.take(
+                        None if over else time.monotonic() + _LOOK_S
+                    )
+                except TimeoutError:  # later tasks may be done: others can be sent
+                    continue
                 if error is None:
                     yield Piece(start, values)
                 else:
@@ -308,10 +319,13 @@ def _room(run: Run) -> int:
     )
 
 
-def _capacity(run: Run, in_flight: int) -> int:
-    """Return how many tasks to submit. Few are left for later, as long as many are in flight."""
+def _capacity(run: Run, left: int, arrived: int) -> int:
+    """Return how many tasks to submit. Few are left for later, as long as many are in flight.
+
+    ``left`` outcomes have not been taken. Of these, ``arrived`` wait for one before them.
+    """
     room = _room(run)
-    capacity = room - in_flight
+    capacity = min(room - (left - arrived), _BEHIND * room - left)
     return capacity if capacity >= max(1, min(room // _PART, _CHUNK)) else 0
 
 

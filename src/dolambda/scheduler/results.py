@@ -102,6 +102,7 @@ class Pieces:
         self._arrived: deque[int] = deque()
         self._next = 0
         self._taken = 0
+        self._arrived_tasks = 0
         self.added = 0
         self.cancelled = False
 
@@ -117,12 +118,18 @@ class Pieces:
         """Number of tasks whose outcomes have not been taken."""
         return self.added - self._taken
 
+    @property
+    def arrived(self) -> int:
+        """Number of tasks whose outcomes have arrived, but have not been taken."""
+        return self._arrived_tasks
+
     def put(self, start: int, count: int, values: Any, error: BaseException | None) -> None:
         """Add the outcome of consecutive tasks."""
         with self._lock:
             if self.cancelled:
                 return
             self._pieces[start] = (count, values, error)
+            self._arrived_tasks += count
             if not self._in_order:
                 self._arrived.append(start)
             wakes = self._waiting and (not self._in_order or start == self._next)
@@ -145,6 +152,7 @@ class Pieces:
             count, values, error = self._pieces.pop(start)
             self._next = start + count
             self._taken += count
+            self._arrived_tasks -= count
         return start, count, values, error
 
     def _wait(self, deadline: float | None) -> None:
@@ -166,6 +174,7 @@ class Pieces:
             self.cancelled = True
             self._pieces.clear()
             self._arrived.clear()
+            self._arrived_tasks = 0
 
     def _is_ready(self) -> bool:
         return self._next in self._pieces if self._in_order else bool(self._arrived)
