@@ -11,6 +11,7 @@ others. Use it from a few threads.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import threading
@@ -40,7 +41,7 @@ from dolambda.aws.request_counter import RequestCounter
 from dolambda.errors import AccessDeniedError, AwsError, ThrottledError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from obstore.store import ClientConfig, RetryConfig, S3Credential
 
@@ -296,35 +297,34 @@ class Bucket:
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects, no faster than S3 allows. Missing objects do no harm."""
-        left = deque(keys[at : at + _DELETED] for at in range(0, len(keys), _DELETED))
+        batches = iter([keys[at : at + _DELETED] for at in range(0, len(keys), _DELETED)])
         errors: deque[BaseException] = deque()
-        helpers: list[threading.Thread] = []
-        with suppress(RuntimeError):  # no thread can be started: this one does it all
-            for _ in range(min(len(left), _DELETIONS_AT_ONCE) - 1):
-                helper = threading.Thread(
-                    target=self._delete_all,
-                    args=(left, errors),
-                    name="dolambda-delete",
-                    daemon=True,
-                )
-                helper.start()
-                helpers.append(helper)
-        self._delete_all(left, errors)
-        for helper in helpers:
-            helper.join()
+        work = partial(self._delete_all, batches, errors)
+        helpers: deque[threading.Thread] = deque()
+        try:
+            with suppress(RuntimeError):  # no thread can be started: this one does it all
+                for _ in range(min(math.ceil(len(keys) / _DELETED), _DELETIONS_AT_ONCE) - 1):
+                    helper = threading.Thread(target=work, name="dolambda-delete", daemon=True)
+                    helper.start()
+                    helpers.append(helper)
+            work()
+            for helper in helpers:
+                helper.join()
+        except BaseException as error:  # Ctrl-C: the helpers stop, too, without a wait
+            errors.append(error)
+            raise
         if errors:
             raise errors[0]
 
-    def _delete_all(self, left: deque[Sequence[str]], errors: deque[BaseException]) -> None:
-        """Remove the objects that are left. After an error, leave the rest."""
-        while left:
-            with suppress(IndexError):  # another thread has taken the last ones
-                some = left.popleft()
-                try:
-                    self._delete_some(some)
-                except BaseException as error:  # noqa: BLE001 - raised by the caller
-                    errors.append(error)
-                    left.clear()
+    def _delete_all(self, batches: Iterator[Sequence[str]], errors: deque[BaseException]) -> None:
+        """Remove batches that no other thread has taken, until one of them cannot be removed."""
+        for some in batches:
+            if errors:
+                return
+            try:
+                self._delete_some(some)
+            except Exception as error:  # noqa: BLE001 - raised by the caller
+                errors.append(error)
 
     def _delete_some(self, keys: Sequence[str]) -> None:
         time.sleep(self._deletions.take(len(keys)))
@@ -359,6 +359,7 @@ class Bucket:
         begun, pause = time.monotonic(), _PAUSE
         until = begun + _PATIENCE
         while True:
+            using = self._using
             self.calls.add(action, sent=sent)
             try:
                 return request()
@@ -379,10 +380,10 @@ class Bucket:
                 # connection or expired keys.
                 said = "400 Bad Request" not in text if action == "s3:HeadObject" else not refused
                 unsaid = not said and "<Code>" not in text
-                if (refused or expired or unsaid) and self._renewed():
+                if (refused or expired or unsaid) and self._renewed(using):
                     continue
                 passing = _CUT in text or any(sign in text for sign in _PASSING)
-                again = unsaid or passing or (expired and self._using.renews)
+                again = unsaid or passing or (expired and using.renews)
                 if again and time.monotonic() < (begun + _STRANGE if unsaid else until):
                     time.sleep(pause)
                     pause = min(2 * pause, _LONGEST_PAUSE)
@@ -396,9 +397,11 @@ class Bucket:
                     code = re.search(r"<Code>(\w+)</Code>", text)
                     raise denied(what, code[1] if code else "", text) from error
 
-    def _renewed(self) -> bool:
-        """Use other credentials from now on, if there are any. Return whether there are."""
+    def _renewed(self, refused: Provider) -> bool:
+        """Use other credentials than the ``refused`` ones. Return whether there are others."""
         with self._lock:
+            if self._using is not refused:  # another request has changed them
+                return True
             if not self._using.has_others():
                 return False
             self._using = self._provider()

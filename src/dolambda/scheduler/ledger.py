@@ -165,8 +165,8 @@ class Ledger:
             f"the budget of ${self.budget:g} is used up: ${self.spent:.4f} are spent, and the "
             f"${left:.4f} left do not cover one more job at its worst, ${worst:.4f}; "
             f"{tasks:,} tasks were not sent",
-            hint="Pass a larger budget=, or deploy the stack with a shorter timeout: "
-            "a job is reserved for all of it.",
+            hint="Pass a larger budget=, or deploy the stack with a shorter timeout (timeout= of "
+            'register("local")): a job is reserved for all of it.',
         )
 
     def _worst(self, blobs: int) -> float:

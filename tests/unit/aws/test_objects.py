@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import threading
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +15,7 @@ from dolambda.aws.objects import _RETRIES, Bucket
 from dolambda.aws.request_counter import without_throttled
 from dolambda.errors import AccessDeniedError
 from support.http_server import Server, account
+from support.polling import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,6 +162,47 @@ def test_a_deletion_that_is_denied_raises_once_and_leaves_the_rest(server: Serve
     with pytest.raises(AccessDeniedError, match="DeleteObjects"):
         bucket.delete([f"outs/{number}" for number in range(100 * 250)])
     assert len(server.seen) < 50
+
+
+def test_requests_of_one_moment_all_use_the_renewed_credentials(server: Server) -> None:
+    who = account(server.url)
+    bucket = Bucket.from_account(who, "b")
+    server.answers = [DELETED]
+    bucket.delete(["outs/0"])
+    credentials: Any = who.session.get_credentials()
+    credentials.access_key = "NEW"
+    refused = b"<Error><Code>InvalidAccessKeyId</Code><Message>Unknown.</Message></Error>"
+    server.answers = [*[(403, {}, refused)] * 4, DELETED]
+    server.together = threading.Barrier(4)
+    bucket.delete([f"outs/{number}" for number in range(4 * 250)])
+    used = ["Credential=NEW/" in headers["authorization"] for _, headers, _ in server.seen]
+    assert used == [False] * 5 + [True] * 4
+
+
+def test_ctrl_c_does_not_wait_for_deletions_that_are_repeated(server: Server) -> None:
+    bucket = Bucket.from_account(account(server.url), "b")
+    server.answers = [(503, {}, b"<Error><Code>SlowDown</Code></Error>")]
+
+    def interrupt() -> None:
+        until(lambda: len(server.seen) >= 4)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored
+    try:
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            bucket.delete([f"outs/{number}" for number in range(100 * 250)])
+        thread.join(60)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    helpers = [one for one in threading.enumerate() if one.name == "dolambda-delete"]
+    assert helpers
+    server.answers = [DELETED]
+    for helper in helpers:
+        helper.join(60)
+        assert not helper.is_alive()
+    assert len({body for _, _, body in server.seen}) == 4  # no further batch was begun
 
 
 def test_the_owner_of_the_bucket_is_signed_wherever_data_goes(server: Server) -> None:
