@@ -101,10 +101,10 @@ class LeaderFollowers:
 
     def _take_back(self, call: Callable[[], object]) -> bool:
         """Remove a call that was handed over. Return False if it has begun."""
-        with self._lock:
-            if call not in self._calls:
-                return False
+        try:
             self._calls.remove(call)
+        except (ValueError, IndexError):  # begun, or another call has just been taken
+            return False
         return True
 
     def after_calls(self, call: Callable[[], object]) -> None:
