@@ -95,7 +95,7 @@ class LeaderFollowers:
         self.hand_over(make)
         if not made.wait(_STUCK) and self._take_back(make):
             make()
-        made.wait()
+        made.wait()  # it has begun, and ends as surely as if it were made here
         if errors:
             raise errors.pop()
 
