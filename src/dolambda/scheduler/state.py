@@ -60,6 +60,7 @@ _SENT_AT_ONCE = 64  # jobs built while handling one event
 _REPLY_GRACE_S = 10.0  # in which a reply may be found after its job's last moment
 _BACK_OFF_S, _MAX_BACK_OFF_S = 1.0, 30.0  # twice as long each further time
 _LOSSES_BEFORE_SPLIT = 2
+_LOOK_S = 1.0  # between two checks whether AWS, which throttled, takes more
 
 
 class Scheduler:
@@ -150,7 +151,9 @@ class Scheduler:
 
     def next_deadline(self, moment: ev.Moment) -> float:
         """Return when the next `Tick` is due, on the scheduler's clock, or infinity for never."""
-        return min(self._timers.next(), self._next_slow(moment))
+        throttled = self._queue and moment.capacity[0] < self._limits.window
+        look = moment.now + _LOOK_S if throttled else math.inf
+        return min(self._timers.next(), self._next_slow(moment), look)
 
     # Events.
 

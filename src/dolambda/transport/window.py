@@ -11,7 +11,8 @@ start.
 
 While Lambda scales, by a thousand environments every ten seconds, nearly all calls are refused and
 replies are rare. Refused calls are repeated automatically and find the new environments. The window
-keeps more from being sent meanwhile.
+keeps more from being sent meanwhile. It also grows by itself, by a fifth in a second, as long as
+few refused calls wait: otherwise tasks of minutes would keep it small while Lambda has room.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import time
 
 PAUSE = 1.0
 CALM = 5.0
+GROWTH, MOST_A_SECOND = 0.2, 200.0  # twice what Lambda adds in a second
+WAITING = 0.1  # share of refused calls from which on it does not grow by itself
 
 
 class Window:
@@ -32,6 +35,7 @@ class Window:
         self._size: float | None = None
         self._cut = 0.0
         self._throttled = 0.0
+        self._grown = 0.0
         self._refusals = self._answers = 0  # since the last change
 
     def throttled(self, under_way: int, refused: int) -> None:
@@ -41,7 +45,7 @@ class Window:
         """
         now = time.monotonic()
         with self._lock:
-            self._throttled = now
+            self._throttled = self._grown = now
             self._refusals += 1
             if now - self._cut >= PAUSE:
                 more = self._refusals > self._answers
@@ -61,7 +65,17 @@ class Window:
             self._answers += 1
             self._size += 1.0 if time.monotonic() - self._throttled > CALM else 1 / self._size
 
-    def most(self, wanted: int) -> int:
-        """Return the number of calls that may be in flight, at most ``wanted``."""
-        size = self._size
-        return wanted if size is None else max(1, min(wanted, int(size)))
+    def most(self, wanted: int, refused: int = 0) -> int:
+        """Return the number of calls that may be in flight, at most ``wanted``.
+
+        ``refused`` calls wait to be repeated.
+        """
+        if self._size is None:
+            return wanted
+        with self._lock:
+            now = time.monotonic()
+            if self._size < wanted and refused <= WAITING * self._size:
+                rate = min(GROWTH * self._size, MOST_A_SECOND)
+                self._size += rate * min(now - self._grown, PAUSE)
+            self._grown = now
+            return max(1, min(wanted, int(self._size)))

@@ -58,6 +58,26 @@ def test_when_all_is_calm_it_doubles_with_each_window() -> None:
     assert window.most(10_000) == 1000
 
 
+def test_it_grows_by_itself_while_few_refused_calls_wait() -> None:
+    window = Window()
+    window.throttled(1000, 900)
+    assert window.most(10_000) == 500
+    for _ in range(10):
+        window._grown -= PAUSE
+        window.most(10_000, refused=60)
+    assert window.most(10_000, refused=60) == 500
+    for _ in range(10):
+        window._grown -= PAUSE
+        window.most(10_000, refused=40)
+    assert 500 + 10 * 100 <= window.most(10_000) <= 500 + 10 * 200 + 200
+    for _ in range(100):
+        window._grown -= PAUSE
+        window.most(10_000)
+    assert window.most(10_000) == 10_000
+    window._grown -= 1000 * PAUSE
+    assert window.most(10_100) < 10_500  # not by all of the time in which nothing was sent
+
+
 def test_a_later_throttle_halves_again_down_to_one() -> None:
     window = Window()
     for _ in range(20):

@@ -98,7 +98,7 @@ class Direct:
 
     def room(self, most: int) -> int:
         """See `Transport.room`. There is less while Lambda throttles."""
-        return self._window.most(most)
+        return self._window.most(most, self._invoker.refused)
 
     def throttled(self, reason: str) -> None:
         """Process a refused call. It is repeated automatically. ``reason`` is Lambda's."""
