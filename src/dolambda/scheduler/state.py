@@ -387,8 +387,7 @@ class Scheduler:
         if pause is None:
             return self._fail_all([span], error)
         self.counters.retried += len(span)
-        again = span.changed(retried=span.retried + 1, group=None)
-        self._timers.retry(again, moment.now + pause)
+        self._timers.retry(span.changed(retried=span.retried + 1, group=None), moment.now + pause)
         return []
 
     def _account(self, job: InFlightJob, usage: Usage | None, now: float) -> None:
@@ -430,9 +429,8 @@ class Scheduler:
 
     def _fail_all(self, spans: list[TaskSpan], error: BaseException) -> ev.Actions:
         """Fail tasks that are not repeated."""
-        actions: ev.Actions = [ev.Fail(span, error) for span in spans]
         self.counters.failed += sum(map(len, spans))
-        return actions
+        return [ev.Fail(span, error) for span in spans]
 
     def _fail_declined(self) -> ev.Actions:
         """Fail tasks that were submitted after the answer: they do not run either."""

@@ -228,7 +228,7 @@ def _signed(view: memoryview, key: bytes) -> bool:
 def _signature(key: bytes, *parts: bytes | memoryview) -> bytes:
     """Return the HMAC-SHA256 of some parts, one after the other.
 
-    `hmac.digest` takes twice as long for the few hundred bytes of a small job, and lets another
+    `hmac.digest` takes a third longer for the few hundred bytes of a small job, and lets another
     thread run meanwhile, for which this one then waits.
     """
     signature = _keyed(key).copy()

@@ -197,7 +197,7 @@ class OutcomeTable:
             ValueError: The body is malformed.
         """
         spans, identities = header
-        count = sum([length for _, length in spans])
+        count = sum(length for _, length in spans)
         kinds = bytes(reader.next(count))
         ends = reader.offsets(count)
         started, seconds, cpu, peak = reader.columns(MEASURE, count, 4)
@@ -205,7 +205,7 @@ class OutcomeTable:
         if count and ends[-1] != len(payload):
             raise ValueError(f"{count} outcomes end at {ends[-1]} of {len(payload)} bytes")
         return cls(
-            tuple([(int(first), int(length)) for first, length in spans]),
+            tuple((int(first), int(length)) for first, length in spans),
             kinds,
             ends,
             started,
